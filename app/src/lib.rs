@@ -1,0 +1,1 @@
+//! The webmail: pages and components, over a trait Api.

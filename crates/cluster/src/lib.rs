@@ -1,0 +1,1 @@
+//! What nodes share: cache, event bus and rate limits, here in memory.

@@ -1,0 +1,1 @@
+//! Listeners and sessions: accept, TLS, deadlines and limits over the protocol engines.

@@ -1,0 +1,1 @@
+//! MIME: parse a mail once into its structure; compose, summarise, thread, and show it safely.

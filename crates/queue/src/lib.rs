@@ -1,0 +1,1 @@
+//! The outbound queue: schedule, routing, delivery, and the notifications of its outcome.

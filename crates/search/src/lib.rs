@@ -1,0 +1,1 @@
+//! Full-text search over an inverted index: Tantivy.

@@ -1,0 +1,1 @@
+//! The SMTP server's engine: bytes in, bytes and events out, no I/O.

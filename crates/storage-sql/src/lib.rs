@@ -1,0 +1,1 @@
+//! The storage ports over SQL databases through SeaORM; its entities stay private.

@@ -1,0 +1,238 @@
+//! Mail addresses: parsed once at the edge, normal form for looking up.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use unicode_normalization::UnicodeNormalization;
+
+/// An address as people write it: a display name, possibly empty, and where mail goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Address {
+    #[serde(default)]
+    pub name: String,
+    pub email: String,
+}
+
+impl Address {
+    /// The name, or the address where there is none.
+    #[must_use]
+    pub fn display(&self) -> &str {
+        if self.name.trim().is_empty() { &self.email } else { &self.name }
+    }
+}
+
+/// RFC 5321 §4.1.2 `Mailbox` with the internationalised parts of RFC 6531 §3.3, e.g. `alice@demo.test`.
+///
+/// Kept as written; [`EmailAddress::key`] is the form in which two spellings of one address are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EmailAddress {
+    local: String,
+    domain: String,
+}
+
+/// Why a text is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an email address: {reason}")]
+pub struct InvalidAddress {
+    pub text: String,
+    pub reason: &'static str,
+}
+
+impl EmailAddress {
+    /// The part before the last `@`, with its quotes if it has any.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// The part after the last `@`, as written.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// Lower case and composed (NFC): equal for all spellings of an address. Local parts are taken as
+    /// case-insensitive, as every large service does.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}@{}", fold(&self.local), fold(&self.domain))
+    }
+
+    /// The domain in the form of [`EmailAddress::key`].
+    #[must_use]
+    pub fn domain_key(&self) -> String {
+        fold(&self.domain)
+    }
+
+    /// Without its `+tag` (RFC 5233), if it has one.
+    #[must_use]
+    pub fn without_tag(&self) -> Option<Self> {
+        let (user, _) = self.local.split_once('+')?;
+        (!user.is_empty() && !user.starts_with('"'))
+            .then(|| Self { local: user.to_owned(), domain: self.domain.clone() })
+    }
+
+    /// Whether it can travel without SMTPUTF8 (RFC 6531).
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.local.is_ascii() && self.domain.is_ascii()
+    }
+}
+
+/// The form in which names of one mailbox or domain are equal: lower case, composed, no final dot.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    text.trim_end_matches('.').nfc().flat_map(char::to_lowercase).collect()
+}
+
+impl FromStr for EmailAddress {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let invalid = |reason| InvalidAddress { text: shortened(text), reason };
+        if text.len() > 320 {
+            return Err(invalid("it is longer than 320 bytes"));
+        }
+        let Some((local, domain)) = text.rsplit_once('@') else {
+            return Err(invalid("it has no @"));
+        };
+        if local.is_empty() || local.len() > 64 * 4 {
+            return Err(invalid("the part before the @ is empty or too long"));
+        }
+        if domain.is_empty() {
+            return Err(invalid("the domain is missing"));
+        }
+        let local_ok = if let Some(inner) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) {
+            is_quoted_content(inner)
+        } else {
+            local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+        };
+        if !local_ok {
+            return Err(invalid("the part before the @ has a character that must not be there"));
+        }
+        if !is_domain(domain) {
+            return Err(invalid("the domain is not a domain name or address literal"));
+        }
+        Ok(Self { local: local.to_owned(), domain: domain.to_owned() })
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).filter(|c| !c.is_control()).collect()
+}
+
+fn is_atext(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
+}
+
+fn is_quoted_content(inner: &str) -> bool {
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => return false,
+            '\\' if !chars.next().is_some_and(|c| !c.is_control()) => return false,
+            c if c.is_control() => return false,
+            _ => {}
+        }
+    }
+    true
+}
+
+/// RFC 5321 §4.1.2 `Domain` (with U-labels) or §4.1.3 `address-literal`.
+#[must_use]
+pub fn is_domain(domain: &str) -> bool {
+    if let Some(literal) = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']')) {
+        let literal = literal.strip_prefix("IPv6:").unwrap_or(literal);
+        return literal.parse::<std::net::IpAddr>().is_ok();
+    }
+    let name = domain.strip_suffix('.').unwrap_or(domain);
+    !name.is_empty()
+        && name.len() <= 253
+        && name.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| {
+                    c.is_ascii_alphanumeric()
+                        || c == '-'
+                        || c == '_'
+                        || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
+                })
+        })
+}
+
+impl fmt::Display for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.local, self.domain)
+    }
+}
+
+impl Serialize for EmailAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EmailAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_addresses_parse_and_show_as_written() {
+        for text in [
+            "alice@demo.test",
+            "a.b+tag@x.y",
+            "\"John Smith\"@example.com",
+            "\"a\\\"b\"@example.com",
+            "用户@例子.测试",
+            "한글@메일.한국",
+            "x@[127.0.0.1]",
+            "x@[IPv6:::1]",
+            "o'hara@example.co.uk",
+        ] {
+            assert_eq!(text.parse::<EmailAddress>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn bad_addresses_are_named() {
+        for text in [
+            "",
+            "alice",
+            "@x",
+            "a@",
+            "a b@x.y",
+            ".a@x.y",
+            "a..b@x.y",
+            "a@-x.y",
+            "a@x..y",
+            "a@x y",
+            "a\r\n@x.y",
+            "\"a\"b\"@x.y",
+            "a@[300.1.1.1]",
+        ] {
+            assert!(text.parse::<EmailAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_ignore_case_composition_and_the_final_dot() {
+        let a: EmailAddress = "Alice@Demo.TEST.".parse().unwrap();
+        assert_eq!(a.key(), "alice@demo.test");
+        let decomposed: EmailAddress = "\u{1112}\u{1161}\u{11ab}@x.y".parse().unwrap();
+        assert_eq!(decomposed.key(), "한@x.y");
+        assert_eq!(
+            "bob+news@x.y".parse::<EmailAddress>().unwrap().without_tag().unwrap().to_string(),
+            "bob@x.y"
+        );
+    }
+}

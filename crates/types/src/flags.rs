@@ -1,0 +1,98 @@
+//! The system flags of RFC 9051 §2.3.2 as a set, and the rule for keywords.
+
+use std::ops::{BitAnd, BitOr, Not};
+
+/// A set of system flags. Keywords (labels) are kept beside it, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Flags(u8);
+
+impl Flags {
+    pub const NONE: Self = Self(0);
+    pub const SEEN: Self = Self(1);
+    pub const ANSWERED: Self = Self(2);
+    pub const FLAGGED: Self = Self(4);
+    pub const DELETED: Self = Self(8);
+    pub const DRAFT: Self = Self(16);
+    /// `$Forwarded` (RFC 5788 registry): kept as a bit since every list shows it.
+    pub const FORWARDED: Self = Self(32);
+
+    /// The set with these bits; unknown bits are dropped.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits & 63)
+    }
+
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    #[must_use]
+    pub const fn is_unread(self) -> bool {
+        !self.contains(Self::SEEN)
+    }
+
+    /// This set with `add` put in and `remove` taken out.
+    #[must_use]
+    pub const fn changed(self, add: Self, remove: Self) -> Self {
+        Self((self.0 | add.0) & !remove.0)
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitAnd for Flags {
+    type Output = Self;
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl Not for Flags {
+    type Output = Self;
+    fn not(self) -> Self {
+        Self(!self.0 & 63)
+    }
+}
+
+/// Whether `name` can be a keyword: an RFC 9051 atom of at most 64 characters that is no system flag.
+/// Letters outside ASCII are allowed: labels are people's words (clients with UTF8=ACCEPT show them).
+#[must_use]
+pub fn is_keyword(name: &str) -> bool {
+    let count = name.chars().count();
+    (1..=64).contains(&count)
+        && !name.chars().any(|c| c.is_control() || c.is_whitespace() || "(){}%*\"\\]".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_change() {
+        let flags = Flags::SEEN | Flags::FLAGGED;
+        assert!(flags.contains(Flags::SEEN) && !flags.is_unread());
+        assert_eq!(flags.changed(Flags::DRAFT, Flags::SEEN), Flags::FLAGGED | Flags::DRAFT);
+        assert_eq!(Flags::from_bits(255).bits(), 63);
+    }
+
+    #[test]
+    fn keywords_are_atoms() {
+        for good in ["$Label1", "work", "가족", "a-b"] {
+            assert!(is_keyword(good), "{good}");
+        }
+        for bad in ["", "two words", "\\Seen", "a]", "(x)", &"x".repeat(65)] {
+            assert!(!is_keyword(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Ids, flags, addresses, times, the search query and the types of the API: what every other crate speaks of.
+//!
+//! **Invariant:** compiles to WebAssembly; no I/O, no clock, no randomness of its own.
+
+pub mod address;
+pub mod api;
+pub mod clock;
+pub mod flags;
+pub mod ids;
+pub mod problem;
+pub mod query;
+pub mod role;
+pub mod secret;
+pub mod time;
+
+pub use address::{Address, EmailAddress};
+pub use clock::Clock;
+pub use flags::Flags;
+pub use ids::{
+    AccountId, BlobId, BodyId, Bucket, DomainId, MailboxId, MessageId, ModSeq, QueueId, ShardId, ThreadId,
+    Uid, UidValidity, UploadId,
+};
+pub use problem::{Problem, ProblemKind};
+pub use role::Role;
+pub use secret::Secret;
+pub use time::Timestamp;

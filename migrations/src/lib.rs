@@ -1,0 +1,1 @@
+//! The database schema, step by step; a landed step is never edited.
