@@ -1,1 +1,42 @@
 //! The ports to whatever keeps the mail, and the suites every adapter must pass.
+//!
+//! **Invariant:** knows no back end, no protocol. What a port promises stands in its documentation and is
+//! checked by [`conformance`], which every adapter runs.
+//!
+//! Rules that bind every adapter:
+//! - An account lives whole on one shard; every call names the account, and touches no other.
+//! - Every write takes the account's next modseq in its transaction, so "what changed since" is an index scan.
+//! - What [`write`] returned for is durable: it survives a power cut.
+//! - Blobs are written before the row that names them, and removed only by the collector.
+
+pub mod blobs;
+pub mod body;
+#[cfg(feature = "testing")]
+pub mod conformance;
+pub mod directory;
+pub mod error;
+pub mod mailbox;
+pub mod message;
+pub mod queue;
+pub mod shards;
+pub mod snapshot;
+pub mod transaction;
+pub mod upload;
+
+pub use blobs::{BlobInfo, Blobs, ByteStream};
+pub use body::{Body, Packed, Segment};
+pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Session};
+pub use error::{Error, Result};
+pub use mailbox::{AccountState, Mailbox, NewMailbox};
+pub use message::{
+    Appended, Changes, Filter, FlagChange, Message, NewMessage, PageRequest, RefHash, Removed, Source,
+    Summary,
+};
+pub use queue::{
+    Lease, NewQueueEntry, Origin, QueueBody, QueueEntry, QueueFilter, QueueRecipient, RecipientState,
+    RecipientUpdate,
+};
+pub use shards::{Committed, ErasedUnit, Needs, Shards, Unit, write};
+pub use snapshot::Snapshot;
+pub use transaction::Transaction;
+pub use upload::Upload;

@@ -1,0 +1,124 @@
+//! The directory: domains, accounts, addresses, sessions and the bucket map. One for the whole service.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp};
+
+use crate::Result;
+
+/// A domain that mail is received for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    pub id: DomainId,
+    /// In the form of [`EmailAddress::domain_key`].
+    pub name: String,
+    pub created_at: Timestamp,
+}
+
+/// An account as the directory knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: AccountId,
+    /// Its main address, as written when it was added.
+    pub email: EmailAddress,
+    pub name: String,
+    /// In the PHC string format; compared by `mail` alone.
+    pub password_hash: Secret,
+    pub enabled: bool,
+    /// Bytes that its mail may take; `None`: no limit.
+    pub quota_bytes: Option<u64>,
+    pub created_at: Timestamp,
+}
+
+/// An account to be added. Its domain must be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAccount {
+    pub email: EmailAddress,
+    pub name: String,
+    pub password_hash: Secret,
+    pub quota_bytes: Option<u64>,
+    pub created_at: Timestamp,
+}
+
+/// A logged-in browser or program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// SHA-256 of the token; the token itself is stored nowhere.
+    pub token_hash: [u8; 32],
+    pub account: AccountId,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// What the client called itself, cut to 200 characters.
+    pub client: String,
+}
+
+/// Which shard each bucket lives on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketMap {
+    /// One for each of [`Bucket::COUNT`].
+    pub shards: Vec<ShardId>,
+}
+
+impl BucketMap {
+    /// The buckets dealt out evenly, in runs.
+    #[must_use]
+    pub fn even(shards: &[ShardId]) -> Self {
+        let count = shards.len().max(1);
+        let of = |bucket: usize| {
+            shards.get(bucket * count / usize::from(Bucket::COUNT)).copied().unwrap_or_default()
+        };
+        Self { shards: (0..usize::from(Bucket::COUNT)).map(of).collect() }
+    }
+
+    /// Where the account lives.
+    #[must_use]
+    pub fn shard_of(&self, account: AccountId) -> ShardId {
+        self.shards.get(usize::from(Bucket::of(account).0)).copied().unwrap_or_default()
+    }
+}
+
+/// Strongly consistent, small, read through caches. Names are compared by [`EmailAddress::key`].
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// `Err(Exists)` if it is there.
+    async fn add_domain(&self, name: &str, now: Timestamp) -> Result<Domain>;
+    async fn domain(&self, name: &str) -> Result<Option<Domain>>;
+    async fn domains(&self) -> Result<Vec<Domain>>;
+
+    /// Adds the account and its address. `Err(Exists)` if the address is taken, `Ok(None)` if the domain is not ours.
+    async fn add_account(&self, account: NewAccount) -> Result<Option<Account>>;
+    async fn account(&self, id: AccountId) -> Result<Option<Account>>;
+    /// Accounts after this one, in order, at most `limit`.
+    async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Result<Vec<Account>>;
+    /// False if there is no such account.
+    async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool>;
+    /// False if there is no such account. Disabled accounts keep receiving; nobody can log in.
+    async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<bool>;
+    /// Removes the account, its addresses and sessions. False if there is no such account.
+    async fn remove_account(&self, id: AccountId) -> Result<bool>;
+
+    /// Gives the account another address. `Err(Exists)` if it is taken, false if account or domain is not there.
+    async fn add_alias(&self, account: AccountId, alias: &EmailAddress) -> Result<bool>;
+    /// False if it is no alias (main addresses stay).
+    async fn remove_alias(&self, alias: &EmailAddress) -> Result<bool>;
+    /// Every address of the account, the main one first.
+    async fn addresses(&self, account: AccountId) -> Result<Vec<EmailAddress>>;
+    /// Whose address this is, exactly (no `+tag` rule here).
+    async fn resolve(&self, address: &EmailAddress) -> Result<Option<AccountId>>;
+
+    async fn add_session(&self, session: Session) -> Result<()>;
+    /// The session, if it has not expired.
+    async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<Session>>;
+    async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()>;
+    async fn end_sessions(&self, account: AccountId) -> Result<()>;
+    /// Removes expired sessions; returns how many.
+    async fn expire_sessions(&self, now: Timestamp) -> Result<u64>;
+
+    /// The bucket map; on first use the buckets are dealt evenly over `shards`, and that is kept.
+    /// Shards that the map does not know take part when buckets are moved to them.
+    async fn bucket_map(&self, shards: &[ShardId]) -> Result<Arc<BucketMap>>;
+
+    /// Checks that the directory answers; for readiness.
+    async fn ping(&self) -> Result<()>;
+}

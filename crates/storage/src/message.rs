@@ -1,0 +1,140 @@
+//! Messages: a row each, what lists show beside what only an open message needs.
+
+use types::{
+    AccountId, Address, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, ThreadId, Timestamp, Uid,
+    api::Delivery,
+};
+
+use crate::{Mailbox, Packed};
+
+/// A hash of a Message-ID; what threads are found by.
+pub type RefHash = i64;
+
+/// What a list shows of a message beside its flags.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    pub from: Address,
+    pub to: Vec<Address>,
+    pub subject: String,
+    pub preview: String,
+    pub has_attachments: bool,
+}
+
+/// A message without its structure and body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub account: AccountId,
+    pub id: MessageId,
+    pub mailbox: MailboxId,
+    pub uid: Uid,
+    pub modseq: ModSeq,
+    /// The change that brought it into the account.
+    pub created: ModSeq,
+    pub flags: Flags,
+    /// Sorted, each once.
+    pub keywords: Vec<String>,
+    pub thread: ThreadId,
+    pub body: BodyId,
+    pub received_at: Timestamp,
+    pub sent_at: Option<Timestamp>,
+    pub size_bytes: u64,
+    pub summary: Summary,
+    /// For mail sent from here: how each recipient fares.
+    pub delivery: Vec<Delivery>,
+}
+
+/// Where a message is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Mailbox(MailboxId),
+    /// The mailbox of this role; the inbox if there is none.
+    Role(Role),
+}
+
+/// A message to be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    pub account: AccountId,
+    /// Made from the time of receipt. An id that the account has, or had and expunged, is not added again.
+    pub id: MessageId,
+    pub mailbox: Source,
+    pub flags: Flags,
+    pub keywords: Vec<String>,
+    pub thread: ThreadId,
+    /// Hashes of its own Message-ID and of those it refers to: all lead to `thread` from now on, unless they lead
+    /// to another already.
+    pub refs: Vec<RefHash>,
+    pub body: Packed,
+    /// The encoded MIME structure, kept beside the row and read only when the message is opened.
+    pub structure: Vec<u8>,
+    pub received_at: Timestamp,
+    pub sent_at: Option<Timestamp>,
+    pub summary: Summary,
+    pub delivery: Vec<Delivery>,
+}
+
+/// What became of a [`NewMessage`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    New {
+        mailbox: MailboxId,
+        uid: Uid,
+        modseq: ModSeq,
+    },
+    /// The id was there, or had been: nothing was added.
+    Duplicate,
+}
+
+/// A change of flags and keywords.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlagChange {
+    pub add: Flags,
+    pub remove: Flags,
+    pub add_keywords: Vec<String>,
+    pub remove_keywords: Vec<String>,
+}
+
+/// What a page leaves out. `None`: both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Filter {
+    pub unread: Option<bool>,
+    pub flagged: Option<bool>,
+    pub attachments: Option<bool>,
+}
+
+/// A page of messages, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRequest {
+    /// `None`: of the whole account.
+    pub mailbox: Option<MailboxId>,
+    pub filter: Filter,
+    /// Only messages older than this one (whether or not it is still there).
+    pub before: Option<MessageId>,
+    pub limit: u32,
+}
+
+/// A message that left a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    pub id: MessageId,
+    pub mailbox: MailboxId,
+    pub uid: Uid,
+    pub modseq: ModSeq,
+    /// Whether the message is gone for good; otherwise it is in another mailbox now.
+    pub expunged: bool,
+}
+
+/// What changed after a modseq, in order of modseq, up to and including `upto`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Where to continue from.
+    pub upto: ModSeq,
+    /// Whether there is more after `upto`.
+    pub more: bool,
+    /// Added or changed, as they are now.
+    pub messages: Vec<Message>,
+    pub removed: Vec<Removed>,
+    /// Added or changed, or with a change inside, as they are now.
+    pub mailboxes: Vec<Mailbox>,
+    pub removed_mailboxes: Vec<MailboxId>,
+}

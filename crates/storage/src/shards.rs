@@ -1,0 +1,98 @@
+//! Shards: which one an account lives on, reading a snapshot of it, and writing by units of work.
+//!
+//! Writers batch: units that wait for the same shard run one after another in one transaction and share its commit
+//! (and so its fsync). A unit therefore may run more than once, each time from the start: it is given `&self`,
+//! keeps what it needs, and changes nothing outside the transaction.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use types::{AccountId, ModSeq, ShardId};
+
+use crate::{Error, RefHash, Result, Snapshot, Transaction};
+
+/// All shards.
+#[async_trait]
+pub trait Shards: Send + Sync {
+    /// Every shard, in order.
+    fn all(&self) -> Vec<ShardId>;
+
+    /// Where the account lives, by the bucket map.
+    fn shard_of(&self, account: AccountId) -> ShardId;
+
+    /// A consistent view of the shard as of now. Many may be open; none blocks a writer.
+    async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
+
+    /// Runs the unit in a transaction, perhaps together with others, and returns when it is durable.
+    /// If the unit fails, nothing of it is kept and its error is returned. Call [`write`] rather than this.
+    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed>;
+
+    /// Checks that the shard answers; for readiness.
+    async fn ping(&self, shard: ShardId) -> Result<()>;
+}
+
+/// What a unit is going to touch, so that the rows of a whole batch are loaded by a few queries.
+/// A unit that touches more than it said works all the same, one query slower.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    pub accounts: Vec<AccountId>,
+    /// For [`Transaction::threads`].
+    pub refs: Vec<(AccountId, RefHash)>,
+}
+
+/// A unit of work on one shard.
+#[async_trait]
+pub trait Unit: Send + Sync + 'static {
+    type Output: Send + 'static;
+
+    fn needs(&self) -> Needs;
+
+    /// Does the work. Wishes that cannot be granted (a name that is taken) are part of the output; an error rolls
+    /// everything back.
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output>;
+}
+
+/// A [`Unit`] whose output stays with it.
+#[async_trait]
+pub trait ErasedUnit: Send + Sync {
+    fn needs(&self) -> Needs;
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<()>;
+}
+
+struct Slot<U: Unit> {
+    unit: U,
+    output: Mutex<Option<U::Output>>,
+}
+
+#[async_trait]
+impl<U: Unit> ErasedUnit for Slot<U> {
+    fn needs(&self) -> Needs {
+        self.unit.needs()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<()> {
+        let output = self.unit.run(tx).await?;
+        *self.output.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
+        Ok(())
+    }
+}
+
+/// Proof that changes are durable. The bus accepts nothing else.
+#[must_use = "publish this, or other sessions will not see the change until they poll"]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub shard: ShardId,
+    /// The accounts that changed, each with its last modseq.
+    pub accounts: Vec<(AccountId, ModSeq)>,
+    /// Whether the queue got an entry, or one became due.
+    pub queued: bool,
+}
+
+/// Runs a unit of work on a shard; see [`Shards::execute`].
+pub async fn write<U: Unit>(shards: &dyn Shards, shard: ShardId, unit: U) -> Result<(U::Output, Committed)> {
+    let slot = Arc::new(Slot { unit, output: Mutex::new(None) });
+    let committed = shards.execute(shard, Arc::clone(&slot) as Arc<dyn ErasedUnit>).await?;
+    let output = slot.output.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let output = output.ok_or_else(|| Error::Backend("a unit was committed without having run".into()))?;
+    Ok((output, committed))
+}

@@ -1,0 +1,58 @@
+//! Reading: everything a shard knows of an account, as of one moment.
+
+use async_trait::async_trait;
+use types::{
+    AccountId, BlobId, BodyId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId,
+};
+
+use crate::{
+    AccountState, Changes, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter, Result, Upload,
+};
+
+/// A consistent view of one shard.
+#[async_trait]
+pub trait Snapshot: Send {
+    /// The account's own row; `None` before [`crate::Transaction::provision`].
+    async fn account(&mut self, account: AccountId) -> Result<Option<AccountState>>;
+
+    /// All mailboxes, roles first in their order, then by name.
+    async fn mailboxes(&mut self, account: AccountId) -> Result<Vec<Mailbox>>;
+
+    async fn mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<Option<Mailbox>>;
+
+    /// One page by index, newest first; the cost depends on the page's length, not on the mailbox's.
+    async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>>;
+
+    /// Those of these messages that exist, in no order; one query.
+    async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>>;
+
+    /// A message's encoded MIME structure.
+    async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>>;
+
+    /// The messages of a conversation, oldest first, at most `limit` of the newest.
+    async fn thread(&mut self, account: AccountId, thread: ThreadId, limit: u32) -> Result<Vec<Message>>;
+
+    async fn body(&mut self, account: AccountId, id: BodyId) -> Result<Option<Packed>>;
+
+    /// What changed after `since`, at most about `limit` messages at once (never part of a modseq).
+    async fn changes(&mut self, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes>;
+
+    async fn upload(&mut self, account: AccountId, id: UploadId) -> Result<Option<Upload>>;
+
+    async fn queue_entry(&mut self, account: AccountId, id: QueueId) -> Result<Option<QueueEntry>>;
+
+    /// Entries of the shard's queue, by account and id.
+    async fn queue(&mut self, filter: &QueueFilter) -> Result<Vec<QueueEntry>>;
+
+    /// When the next entry that is not held falls due, leased ones at the end of their lease.
+    async fn next_due(&mut self) -> Result<Option<Timestamp>>;
+
+    /// Accounts whose search index is behind, at most `limit`.
+    async fn unindexed(&mut self, limit: u32) -> Result<Vec<AccountId>>;
+
+    /// Which of these blobs are named by a body or an upload.
+    async fn blobs_in_use(&mut self, blobs: &[BlobId]) -> Result<Vec<BlobId>>;
+
+    /// Accounts of the shard after this one, in order, at most `limit`.
+    async fn accounts(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountState>>;
+}

@@ -1,0 +1,98 @@
+//! Writing: what a unit of work can do to a shard. What it reads through [`Snapshot`] includes its own writes.
+
+use async_trait::async_trait;
+use types::{AccountId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
+
+use crate::{
+    Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
+    RecipientUpdate, RefHash, Result, Snapshot, Upload,
+};
+
+/// A transaction on one shard.
+///
+/// Changes of messages and mailboxes take the account's next modseq; messages that are already as wished keep theirs.
+#[async_trait]
+pub trait Transaction: Snapshot {
+    /// Makes the account's row and the mailboxes of all roles. Nothing happens if they are there.
+    async fn provision(&mut self, account: AccountId, now: Timestamp) -> Result<()>;
+
+    /// Removes everything of the account. Its blobs are left to the collector.
+    async fn purge(&mut self, account: AccountId) -> Result<()>;
+
+    /// The threads that these Message-ID hashes lead to.
+    async fn threads(&mut self, account: AccountId, refs: &[RefHash]) -> Result<Vec<(RefHash, ThreadId)>>;
+
+    /// Adds a message, with its body, under the mailbox's next UID. Many in one transaction become few statements.
+    async fn append(&mut self, message: NewMessage) -> Result<Appended>;
+
+    /// Changes flags and keywords; returns those of the messages that exist, as they are then.
+    async fn change_flags(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+        change: &FlagChange,
+    ) -> Result<Vec<Message>>;
+
+    /// Moves messages to a mailbox of the account, in order of their ids: new UIDs, tombstones where they were.
+    /// Returns those that exist, as they are then.
+    async fn move_messages(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+        to: MailboxId,
+    ) -> Result<Vec<Message>>;
+
+    /// Removes messages for good, leaving tombstones; a body goes with its last user. Returns how many there were.
+    async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64>;
+
+    /// Makes a mailbox; `Err(Exists)` if its parent has one of that name (compared as by [`types::address::fold`]).
+    async fn create_mailbox(&mut self, mailbox: NewMailbox) -> Result<Mailbox>;
+
+    /// Renames it; `Ok(None)` if there is none, `Err(Exists)` as in [`Transaction::create_mailbox`].
+    async fn rename_mailbox(
+        &mut self,
+        account: AccountId,
+        id: MailboxId,
+        name: &str,
+    ) -> Result<Option<Mailbox>>;
+
+    /// Removes an empty mailbox without children; false if there is none, or it is not empty.
+    async fn delete_mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<bool>;
+
+    /// Notes how a sent message fares. Nothing happens if the message is gone.
+    async fn set_delivery(&mut self, account: AccountId, id: MessageId, delivery: &[Delivery]) -> Result<()>;
+
+    async fn enqueue(&mut self, entry: NewQueueEntry) -> Result<()>;
+
+    /// Claims due entries that nobody else holds, oldest due first.
+    async fn lease(&mut self, lease: &Lease) -> Result<Vec<QueueEntry>>;
+
+    /// Writes outcomes down, counts the attempt and ends the lease. An entry without pending recipients is removed.
+    /// Returns the entry as it is then (removed or not); `None` if it is gone or the worker's lease is lost.
+    async fn settle(
+        &mut self,
+        account: AccountId,
+        id: QueueId,
+        worker: &str,
+        updates: &[RecipientUpdate],
+    ) -> Result<Option<QueueEntry>>;
+
+    /// Holds or releases an entry. False if there is none.
+    async fn hold(&mut self, account: AccountId, id: QueueId, held: bool) -> Result<bool>;
+
+    /// Makes every pending recipient due now. False if there is none such entry.
+    async fn retry_now(&mut self, account: AccountId, id: QueueId, now: Timestamp) -> Result<bool>;
+
+    /// Removes an entry without notifying anybody. False if there is none.
+    async fn drop_entry(&mut self, account: AccountId, id: QueueId) -> Result<bool>;
+
+    async fn add_upload(&mut self, upload: Upload) -> Result<()>;
+
+    async fn remove_upload(&mut self, account: AccountId, id: UploadId) -> Result<()>;
+
+    /// Removes uploads made before this; returns how many.
+    async fn expire_uploads(&mut self, before: Timestamp) -> Result<u64>;
+
+    /// Notes up to where the search index has the account's changes. Takes no modseq.
+    async fn set_indexed(&mut self, account: AccountId, modseq: ModSeq) -> Result<()>;
+}
