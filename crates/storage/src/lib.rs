@@ -29,8 +29,8 @@ pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Session};
 pub use error::{Error, Result};
 pub use mailbox::{AccountState, Mailbox, NewMailbox};
 pub use message::{
-    Appended, Changes, Filter, FlagChange, Message, NewMessage, PageRequest, RefHash, Removed, Source,
-    Summary,
+    Appended, Changes, Content, Filter, FlagChange, Message, NewMessage, PageRequest, RefHash, Removed,
+    Source, Summary,
 };
 pub use queue::{
     Lease, NewQueueEntry, Origin, QueueBody, QueueEntry, QueueFilter, QueueRecipient, RecipientState,

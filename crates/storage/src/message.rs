@@ -43,6 +43,16 @@ pub struct Message {
     pub delivery: Vec<Delivery>,
 }
 
+/// What an open message needs beside its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    pub id: MessageId,
+    pub received_at: Timestamp,
+    /// The encoded MIME structure.
+    pub structure: Vec<u8>,
+    pub body: Packed,
+}
+
 /// Where a message is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use types::{AccountId, ModSeq, ShardId};
+use types::{AccountId, MessageId, ModSeq, ShardId};
 
 use crate::{Error, RefHash, Result, Snapshot, Transaction};
 
@@ -38,6 +38,8 @@ pub struct Needs {
     pub accounts: Vec<AccountId>,
     /// For [`Transaction::threads`].
     pub refs: Vec<(AccountId, RefHash)>,
+    /// For [`Transaction::append`].
+    pub ids: Vec<(AccountId, MessageId)>,
 }
 
 /// A unit of work on one shard.

@@ -6,7 +6,8 @@ use types::{
 };
 
 use crate::{
-    AccountState, Changes, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter, Result, Upload,
+    AccountState, Changes, Content, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter, Result,
+    Upload,
 };
 
 /// A consistent view of one shard.
@@ -28,6 +29,9 @@ pub trait Snapshot: Send {
 
     /// A message's encoded MIME structure.
     async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>>;
+
+    /// The structure and body of each of these messages that exists, in no order; one query.
+    async fn contents(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Content>>;
 
     /// The messages of a conversation, oldest first, at most `limit` of the newest.
     async fn thread(&mut self, account: AccountId, thread: ThreadId, limit: u32) -> Result<Vec<Message>>;
