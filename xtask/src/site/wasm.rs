@@ -1,0 +1,146 @@
+//! The browser's half: compiled, bound to JavaScript by the `wasm-bindgen` library, and made smaller where
+//! Binaryen can be had.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context;
+use wasm_bindgen_cli_support::Bindgen;
+
+use super::Quality;
+use crate::{
+    command::{self, cargo},
+    tools,
+    workspace::Workspace,
+};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const PROFILE: &str = "wasm-release";
+/// The npm package with `wasm-opt`; a newer one may be taken freely.
+const BINARYEN: &str = "binaryen@132.0.0";
+
+/// What the browser gets.
+pub(super) struct Module {
+    pub(super) wasm: Vec<u8>,
+    /// JavaScript that crates brought along, by the path under which the loader imports it.
+    pub(super) snippets: BTreeMap<String, String>,
+    js: String,
+}
+
+impl Module {
+    /// The JavaScript that fetches the WebAssembly named `wasm` from its own folder, and starts it: one module, no
+    /// inline script, so that a strict Content-Security-Policy holds.
+    pub(super) fn loader(&self, wasm: &str) -> anyhow::Result<String> {
+        let unnamed = "'magpie_bg.wasm'";
+        anyhow::ensure!(
+            self.js.contains(unnamed),
+            "the loader of wasm-bindgen does not name its WebAssembly"
+        );
+        let mut js = self.js.replace(unnamed, &format!("'{wasm}'"));
+        js.push_str("\n__wbg_init()");
+        if js.contains("export function hydrate(") {
+            js.push_str(".then(() => hydrate())");
+        }
+        js.push_str(";\n");
+        Ok(js)
+    }
+}
+
+/// Compiles `frontend` and gives the raw module.
+pub(super) fn compile(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let (library, bindgen) =
+        (workspace.version("wasm-bindgen")?, workspace.version("wasm-bindgen-cli-support")?);
+    anyhow::ensure!(
+        library == bindgen,
+        "wasm-bindgen is {library} but wasm-bindgen-cli-support is {bindgen}: they must be the same; \
+         run `cargo update -p wasm-bindgen-cli-support --precise {library}`"
+    );
+    tools::wasm_target(TARGET)?;
+    command::run(cargo().current_dir(&workspace.root).args([
+        "build",
+        "--package",
+        "frontend",
+        "--lib",
+        "--target",
+        TARGET,
+        "--profile",
+        PROFILE,
+    ]))?;
+    Ok(workspace.target.join(TARGET).join(PROFILE).join("frontend.wasm"))
+}
+
+/// Writes the loader, and optimises.
+pub(super) fn bind(raw: &Path, optimiser: Option<&Optimiser>) -> anyhow::Result<Module> {
+    let mut output = Bindgen::new()
+        .input_bytes("magpie", fs::read(raw).with_context(|| raw.display().to_string())?)
+        .web(true)?
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate_output()?;
+    let mut snippets: BTreeMap<_, _> =
+        output.local_modules().iter().map(|(path, text)| (path.clone(), text.clone())).collect();
+    for (folder, texts) in output.snippets() {
+        for (index, text) in texts.iter().enumerate() {
+            snippets.insert(format!("{folder}/inline{index}.js"), text.clone());
+        }
+    }
+    let js = output.js().to_owned();
+    let mut wasm = output.wasm_mut().emit_wasm();
+    if let Some(optimiser) = optimiser {
+        wasm = optimiser.run(&wasm)?;
+    }
+    Ok(Module { wasm, snippets, js })
+}
+
+/// `wasm-opt` under node. The build is complete without it, only some percent larger.
+pub(super) struct Optimiser {
+    node: PathBuf,
+    script: PathBuf,
+}
+
+impl Optimiser {
+    /// Looks for it in the target folder, and installs it there from npm where that works.
+    pub(super) fn find(workspace: &Workspace, quality: Quality) -> Option<Self> {
+        if quality == Quality::Draft {
+            return None;
+        }
+        let found = Self::install(&workspace.target.join("binaryen"));
+        if found.is_none() {
+            eprintln!("   wasm-opt: skipped (needs node and npm)");
+        }
+        found
+    }
+
+    fn install(folder: &Path) -> Option<Self> {
+        let node = command::find("node")?;
+        let script = folder.join("node_modules/binaryen/bin/wasm-opt");
+        if !script.is_file() {
+            let mut npm = Command::new(command::find("npm")?);
+            npm.args([
+                "install",
+                "--no-save",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--loglevel=error",
+            ]);
+            command::run(npm.arg("--prefix").arg(folder).arg(BINARYEN)).ok()?;
+        }
+        script.is_file().then_some(Self { node, script })
+    }
+
+    fn run(&self, wasm: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let folder = self.script.ancestors().nth(4).context("wasm-opt lies in its package")?;
+        let (before, after) = (folder.join("before.wasm"), folder.join("after.wasm"));
+        fs::write(&before, wasm)?;
+        let mut optimise = Command::new(&self.node);
+        optimise.arg(&self.script).arg(&before).args(["-Oz", "--all-features", "--output"]).arg(&after);
+        command::run(&mut optimise)?;
+        Ok(fs::read(&after)?)
+    }
+}

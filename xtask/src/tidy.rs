@@ -1,0 +1,6 @@
+//! The rules of the house that no compiler knows, as tests.
+
+mod files;
+mod layers;
+mod licences;
+mod readme;

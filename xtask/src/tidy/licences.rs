@@ -1,0 +1,91 @@
+//! What ships must be free to ship: every dependency of server and browser under a permissive licence.
+
+use crate::workspace::Workspace;
+
+/// SPDX names of licences that ask for no more than to be named.
+const ALLOWED: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+#[test]
+fn everything_that_ships_is_permissive() {
+    let mut refused = Vec::new();
+    for (platform, root) in [("x86_64-unknown-linux-gnu", "magpie"), ("wasm32-unknown-unknown", "frontend")] {
+        let workspace = Workspace::load_for(platform).unwrap();
+        let shipped = super::layers::shipped(&workspace, root);
+        for package in workspace.packages.iter().filter(|package| shipped.contains(&package.name)) {
+            let licence = package.license.as_deref().unwrap_or("none");
+            if !permits(licence) {
+                refused.push(format!("{} {}: {licence}", package.name, package.version));
+            }
+        }
+    }
+    assert!(refused.is_empty(), "not permissive, or not known to be:\n{}", refused.join("\n"));
+}
+
+/// Whether an SPDX expression can be met with the allowed licences alone. `/` is an older way to write OR.
+fn permits(expression: &str) -> bool {
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let mut words = spaced.split_whitespace().peekable();
+    either(&mut words) && words.next().is_none()
+}
+
+type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
+
+fn either(words: &mut Words<'_>) -> bool {
+    let mut met = both(words);
+    while words.next_if_eq(&"OR").is_some() {
+        met |= both(words);
+    }
+    met
+}
+
+fn both(words: &mut Words<'_>) -> bool {
+    let mut met = one(words);
+    while words.next_if_eq(&"AND").is_some() {
+        met &= one(words);
+    }
+    met
+}
+
+fn one(words: &mut Words<'_>) -> bool {
+    if words.next_if_eq(&"(").is_some() {
+        let met = either(words);
+        return words.next_if_eq(&")").is_some() && met;
+    }
+    let met = words.next().is_some_and(|name| ALLOWED.contains(&name));
+    // An exception only takes conditions away.
+    if words.next_if_eq(&"WITH").is_some() {
+        words.next();
+    }
+    met
+}
+
+#[test]
+fn expressions_are_read_as_spdx_means_them() {
+    for expression in [
+        "MIT",
+        "MIT OR Apache-2.0",
+        "MIT/Apache-2.0",
+        "(MIT OR GPL-3.0-only) AND Unicode-3.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "GPL-2.0-only OR MIT",
+    ] {
+        assert!(permits(expression), "{expression}");
+    }
+    for expression in ["GPL-3.0-only", "MIT AND GPL-3.0-only", "none", "", "(MIT"] {
+        assert!(!permits(expression), "{expression}");
+    }
+}

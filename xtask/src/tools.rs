@@ -1,0 +1,70 @@
+//! What the build and the tests need from the machine: found, installed where that is possible, or named.
+
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::command;
+
+/// A program and Debian's package that has it.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+const fn tool(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package }
+}
+
+/// For the tests: a browser with Korean letters, its driver, and outside judges of SMTP.
+const FOR_TESTS: &[Tool] = &[
+    tool("node", "nodejs"),
+    tool("npm", "npm"),
+    tool("chromium", "chromium"),
+    tool("smtp-sink", "postfix"),
+    tool("swaks", "swaks"),
+    tool("python3", "python3"),
+];
+const KOREAN_FONT: (&str, &str) = ("/usr/share/fonts/opentype/noto", "fonts-noto-cjk");
+
+/// Adds the compiler's WebAssembly target where it is missing.
+pub(crate) fn wasm_target(target: &str) -> anyhow::Result<()> {
+    let folder =
+        command::output(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
+    if folder.is_some_and(|folder| std::path::Path::new(&folder).is_dir()) {
+        return Ok(());
+    }
+    command::run(Command::new("rustup").args(["target", "add", target]))
+        .with_context(|| format!("the compiler has no target {target}, and rustup could not add it"))
+}
+
+/// Sees to it that the tests find what they need.
+pub(crate) fn for_tests() -> anyhow::Result<()> {
+    let mut missing: Vec<_> = FOR_TESTS
+        .iter()
+        .filter(|tool| command::find(tool.program).is_none())
+        .map(|tool| tool.package)
+        .collect();
+    if !std::path::Path::new(KOREAN_FONT.0).is_dir() {
+        missing.push(KOREAN_FONT.1);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    let root = command::output(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
+    anyhow::ensure!(
+        root && command::find("apt-get").is_some(),
+        "the tests need programs that are not here; install them with:\n  {by_hand}"
+    );
+    apt(&missing).with_context(|| format!("could not run: {by_hand}"))
+}
+
+fn apt(packages: &[&str]) -> anyhow::Result<()> {
+    let mut update = Command::new("apt-get");
+    command::run(update.args(["update", "-qq"]))?;
+    let mut install = Command::new("apt-get");
+    // Postfix would ask what kind of mail server this is; without an answer it takes "No configuration".
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    command::run(install.args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages))
+}
