@@ -40,7 +40,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     // A page that is open while the server is renewed asks for names that are gone: a plain 404, not a rendered page.
     let router = Router::new().route("/assets/{*path}", get(|| async { StatusCode::NOT_FOUND }));
     FILES.iter().fold(router, |router, file| {
-        router.route(file.path, get(|headers: HeaderMap| async move { file.respond(&headers) }))
+        router.route(file.path, get(move |headers: HeaderMap| async move { file.respond(&headers) }))
     })
 }
 

@@ -13,6 +13,8 @@ mod tidy;
 mod tools;
 mod workspace;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 use crate::{site::Quality, workspace::Workspace};
@@ -60,9 +62,19 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
     let workspace = Workspace::load()?;
-    match Cli::parse().command {
+    match command {
         Command::Run { release, args } => server::run(&workspace, server::Profile::new(release), &args),
         Command::Build { release } => {
             let binary = server::build(&workspace, server::Profile::new(release))?;

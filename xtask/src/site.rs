@@ -56,7 +56,7 @@ fn assemble(workspace: &Workspace, module: &wasm::Module, quality: Quality) -> a
     let css = styles::compile(&workspace.root.join("style"))?;
     bundle.hashed("magpie.css", css.as_bytes());
     let wasm = bundle.hashed("magpie.wasm", &module.wasm);
-    bundle.hashed("magpie.js", module.loader(&wasm)?.as_bytes());
+    bundle.hashed("magpie.js", module.loader(&wasm).as_bytes());
     for (path, text) in &module.snippets {
         bundle.plain(&format!("assets/snippets/{path}"), text.as_bytes());
     }

@@ -47,8 +47,10 @@ impl Bundle {
             fs::create_dir_all(file.parent().context("a file has a folder")?)?;
             fs::write(&file, content)?;
             if compressible(path) {
-                fs::write(fresh.join(format!("{path}.br")), brotli(content, self.quality)?)?;
-                fs::write(fresh.join(format!("{path}.gz")), gzip(content, self.quality)?)?;
+                let forms = [("br", brotli(content, self.quality)?), ("gz", gzip(content, self.quality)?)];
+                for (extension, packed) in forms.iter().filter(|(_, packed)| packed.len() < content.len()) {
+                    fs::write(fresh.join(format!("{path}.{extension}")), packed)?;
+                }
             }
         }
         fs::write(fresh.join("manifest.json"), serde_json::to_vec_pretty(&self.names)?)?;

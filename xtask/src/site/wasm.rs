@@ -23,6 +23,16 @@ const PROFILE: &str = "wasm-release";
 /// The npm package with `wasm-opt`; a newer one may be taken freely.
 const BINARYEN: &str = "binaryen@132.0.0";
 
+/// What the compiler makes use of by default, and every browser of the last years knows.
+const FEATURES: &[&str] = &[
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
 /// What the browser gets.
 pub(super) struct Module {
     pub(super) wasm: Vec<u8>,
@@ -34,19 +44,10 @@ pub(super) struct Module {
 impl Module {
     /// The JavaScript that fetches the WebAssembly named `wasm` from its own folder, and starts it: one module, no
     /// inline script, so that a strict Content-Security-Policy holds.
-    pub(super) fn loader(&self, wasm: &str) -> anyhow::Result<String> {
-        let unnamed = "'magpie_bg.wasm'";
-        anyhow::ensure!(
-            self.js.contains(unnamed),
-            "the loader of wasm-bindgen does not name its WebAssembly"
-        );
-        let mut js = self.js.replace(unnamed, &format!("'{wasm}'"));
-        js.push_str("\n__wbg_init()");
-        if js.contains("export function hydrate(") {
-            js.push_str(".then(() => hydrate())");
-        }
-        js.push_str(";\n");
-        Ok(js)
+    pub(super) fn loader(&self, wasm: &str) -> String {
+        let then = if self.js.contains("export function hydrate(") { ".then(() => hydrate())" } else { "" };
+        let start = format!("__wbg_init({{ module_or_path: new URL('{wasm}', import.meta.url) }}){then};");
+        format!("{}\n{start}\n", self.js)
     }
 }
 
@@ -79,6 +80,7 @@ pub(super) fn bind(raw: &Path, optimiser: Option<&Optimiser>) -> anyhow::Result<
         .input_bytes("magpie", fs::read(raw).with_context(|| raw.display().to_string())?)
         .web(true)?
         .typescript(false)
+        .omit_default_module_path(true)
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate_output()?;
@@ -139,7 +141,7 @@ impl Optimiser {
         let (before, after) = (folder.join("before.wasm"), folder.join("after.wasm"));
         fs::write(&before, wasm)?;
         let mut optimise = Command::new(&self.node);
-        optimise.arg(&self.script).arg(&before).args(["-Oz", "--all-features", "--output"]).arg(&after);
+        optimise.arg(&self.script).arg(&before).arg("-Oz").args(FEATURES).arg("--output").arg(&after);
         command::run(&mut optimise)?;
         Ok(fs::read(&after)?)
     }
