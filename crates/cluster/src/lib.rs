@@ -1,1 +1,19 @@
-//! What nodes share: cache, event bus and rate limits, here in memory.
+//! What nodes share: event bus, cache and rate limits, here in memory.
+//!
+//! **Invariant:** nothing here is the truth. Losing a hint, the whole cache or every counter changes speed, never
+//! what a user sees in the end: whoever listens also catches up from the change log.
+
+pub mod bus;
+pub mod cache;
+pub mod limits;
+
+mod local_bus;
+mod local_cache;
+mod local_limits;
+
+pub use bus::{Bus, Feed, FeedHint, Hint, Subscription, Wakeups};
+pub use cache::{Cache, Cached};
+pub use limits::{Quota, RateLimits, Verdict};
+pub use local_bus::LocalBus;
+pub use local_cache::LocalCache;
+pub use local_limits::LocalLimits;

@@ -1,0 +1,39 @@
+//! Rate limits: so many per time under a key, and some at once.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// Counts what is done under a key.
+#[async_trait]
+pub trait RateLimits: Send + Sync {
+    /// Takes one from the key's quota, or says how long to wait; a refused one is not counted.
+    /// A key always goes with the same quota: let it name what is limited (`login:203.0.113.7`).
+    async fn check(&self, key: &str, quota: Quota) -> Verdict;
+}
+
+/// How much is allowed: a bucket of `burst` tokens, into which `count` flow evenly each `period`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// At once, after a rest; at least one.
+    pub burst: u32,
+    /// In the long run, per period; at least one.
+    pub count: u32,
+    pub period: Duration,
+}
+
+/// Whether it may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may, and so many more at once.
+    Allowed { remaining: u32 },
+    /// Not before this time has passed.
+    Limited { retry_after: Duration },
+}
+
+impl Verdict {
+    #[must_use]
+    pub const fn is_allowed(self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+}

@@ -1,0 +1,147 @@
+//! The cache of a single node: moka, bounded by bytes.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use moka::{Expiry, sync};
+use storage::Result;
+
+use crate::Cache;
+
+/// A cache within one process, which keeps what is used most.
+#[derive(Debug)]
+pub struct LocalCache {
+    entries: sync::Cache<Box<str>, Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    value: Bytes,
+    ttl: Duration,
+}
+
+/// What an entry costs beside its key and value, about.
+const OVERHEAD_BYTES: usize = 200;
+
+impl LocalCache {
+    /// A cache of about this many bytes.
+    #[must_use]
+    pub fn new(max_bytes: u64) -> Self {
+        let entries = sync::Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|key: &Box<str>, entry: &Entry| {
+                u32::try_from(key.len() + entry.value.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
+            })
+            .expire_after(Ttl)
+            .build();
+        Self { entries }
+    }
+}
+
+struct Ttl;
+
+impl Expiry<Box<str>, Entry> for Ttl {
+    fn expire_after_create(&self, _: &Box<str>, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(entry.ttl)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Box<str>,
+        entry: &Entry,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.ttl)
+    }
+}
+
+#[async_trait]
+impl Cache for LocalCache {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        Ok(self.entries.get(key).map(|entry| entry.value))
+    }
+
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<()> {
+        self.entries.insert(key.into(), Entry { value, ttl });
+        Ok(())
+    }
+
+    async fn add(&self, key: &str, value: Bytes, ttl: Duration) -> Result<bool> {
+        Ok(self.entries.entry(key.into()).or_insert(Entry { value, ttl }).is_fresh())
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.entries.invalidate(key);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::Cached;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test]
+    async fn keeps_adds_and_deletes() {
+        let cache = LocalCache::new(1 << 20);
+        let value = Bytes::from_static(b"value");
+        assert_eq!(cache.get("k").await.unwrap(), None);
+        assert!(cache.add("k", value.clone(), HOUR).await.unwrap());
+        assert!(!cache.add("k", Bytes::new(), HOUR).await.unwrap());
+        assert_eq!(cache.get("k").await.unwrap(), Some(value));
+        cache.delete("k").await.unwrap();
+        assert_eq!(cache.get("k").await.unwrap(), None);
+        cache.set("k", Bytes::new(), Duration::ZERO).await.unwrap();
+        assert_eq!(cache.get("k").await.unwrap(), None, "its time is over");
+    }
+
+    #[tokio::test]
+    async fn stays_within_its_bytes() {
+        let cache = LocalCache::new(100_000);
+        for number in 0..100 {
+            cache.set(&number.to_string(), vec![0; 10_000].into(), HOUR).await.unwrap();
+        }
+        cache.entries.run_pending_tasks();
+        assert!(cache.entries.weighted_size() <= 100_000);
+        cache.set("huge", vec![0; 200_000].into(), HOUR).await.unwrap();
+        cache.entries.run_pending_tasks();
+        assert!(cache.entries.weighted_size() <= 100_000);
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Name(String);
+
+    impl Cached for Name {
+        type Key = i64;
+        const PREFIX: &'static str = "name";
+        const TTL: Duration = HOUR;
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Other(String);
+
+    impl Cached for Other {
+        type Key = i64;
+        const PREFIX: &'static str = "other";
+        const TTL: Duration = HOUR;
+    }
+
+    #[tokio::test]
+    async fn types_do_not_meet_and_damage_is_a_miss() {
+        let local = LocalCache::new(1 << 20);
+        let cache: &dyn Cache = &local;
+        cache.store(&7, &Name("alice".into())).await;
+        assert_eq!(cache.load::<Name>(&7).await, Some(Name("alice".into())));
+        assert_eq!(cache.load::<Other>(&7).await, None);
+        local.set("name:7", Bytes::from_static(&[200]), HOUR).await.unwrap();
+        assert_eq!(cache.load::<Name>(&7).await, None);
+        cache.evict::<Name>(&7).await;
+        assert_eq!(local.get("name:7").await.unwrap(), None);
+    }
+}

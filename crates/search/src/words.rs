@@ -1,0 +1,226 @@
+//! From text to the words that are indexed and searched for.
+//!
+//! - Letters and digits make words, compared without case, width, and the marks of Latin, Greek, Arabic and Hebrew.
+//!   Everything else separates, so addresses, hosts and case numbers fall into parts that follow each other.
+//! - Scripts that do not put spaces between words (or, like Korean, glue endings to them) become overlapping pairs of
+//!   characters, each at its own position, and the last character alone. Any part of a run is then a phrase of pairs,
+//!   and a single character is the beginning of a pair: `보고서` is found in `월간보고서를`, and so is `서`.
+//!   (Whole words beside them would find nothing more.)
+//! - An emoji is a word.
+
+use std::{iter, ops::Range};
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Longer words are cut: they are rather encoded data than words.
+const MAX_BYTES: usize = 64;
+
+/// A word of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) word: String,
+    pub(crate) position: usize,
+    /// Where it stands in the text, in bytes.
+    pub(crate) range: Range<usize>,
+}
+
+/// A word that is searched for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) word: String,
+    /// After the first word.
+    pub(crate) offset: usize,
+    /// Whether words that begin with it will do.
+    pub(crate) prefix: bool,
+}
+
+/// The words of a text.
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token> + '_ {
+    let mut next = 0;
+    runs(text).flat_map(move |run| {
+        let first = next;
+        next += run.positions();
+        run.tokens(first)
+    })
+}
+
+/// The words that a searched text stands for, which must follow each other just so.
+///
+/// The last one may be a beginning (`meet` finds `meeting`), unless the text has spaces: then it was quoted.
+pub(crate) fn wanted(text: &str) -> Vec<Wanted> {
+    let open = !text.trim().contains(char::is_whitespace);
+    let runs: Vec<Run> = runs(text).collect();
+    let last = runs.len().saturating_sub(1);
+    let mut next = 0;
+    let mut all = Vec::new();
+    for (index, run) in runs.into_iter().enumerate() {
+        let first = next;
+        next += run.positions();
+        let alone = matches!(&run, Run::Dense(chars) if chars.len() == 1);
+        let prefix = alone || (matches!(run, Run::Word(..)) && open && index == last);
+        // The last character alone is in the index only where a run ends there.
+        let pairs = run.positions().saturating_sub(1).max(1);
+        let tokens = run.tokens(first).take(pairs);
+        all.extend(tokens.map(|token| Wanted { word: token.word, offset: token.position, prefix }));
+    }
+    all
+}
+
+/// Whether there is anything to search for.
+pub(crate) fn has_words(text: &str) -> bool {
+    runs(text).next().is_some()
+}
+
+/// A stretch of text that is a word, or has words without spaces between them.
+enum Run {
+    Word(String, Range<usize>),
+    /// Characters, each with where it stands.
+    Dense(Vec<(char, Range<usize>)>),
+}
+
+impl Run {
+    fn positions(&self) -> usize {
+        match self {
+            Self::Word(..) => 1,
+            Self::Dense(chars) => chars.len(),
+        }
+    }
+
+    fn tokens(self, first: usize) -> Box<dyn Iterator<Item = Token>> {
+        match self {
+            Self::Word(word, range) => Box::new(iter::once(Token { word, position: first, range })),
+            Self::Dense(chars) => Box::new((0..chars.len()).filter_map(move |index| {
+                let (one, range) = chars.get(index)?;
+                let (word, end) = match chars.get(index + 1) {
+                    Some((other, after)) => (String::from_iter([*one, *other]), after.end),
+                    None => (String::from(*one), range.end),
+                };
+                Some(Token { word, position: first + index, range: range.start..end })
+            })),
+        }
+    }
+}
+
+fn runs(text: &str) -> impl Iterator<Item = Run> + '_ {
+    let mut at = 0;
+    iter::from_fn(move || {
+        loop {
+            let (kind, first) = cluster(text, at)?;
+            let start = at;
+            at = first;
+            match kind {
+                Kind::Separator => {}
+                Kind::Emoji => return Some(Run::Word(fold(text.get(start..at)?), start..at)),
+                Kind::Letter | Kind::Dense => {
+                    while let Some((next, end)) = cluster(text, at)
+                        && next == kind
+                    {
+                        at = end;
+                    }
+                    return Some(match kind {
+                        Kind::Dense => Run::Dense(dense(text, start..at)),
+                        _ => Run::Word(cut(fold(text.get(start..at)?)), start..at),
+                    });
+                }
+            }
+        }
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Separator,
+    Letter,
+    Dense,
+    Emoji,
+}
+
+/// What the user-perceived character at `at` is, and where it ends.
+fn cluster(text: &str, at: usize) -> Option<(Kind, usize)> {
+    let rest = text.get(at..)?;
+    let bytes = rest.as_bytes();
+    let first = bytes.first()?;
+    // Between two ASCII characters there is always a boundary (but in CR LF, where it does not matter).
+    if first.is_ascii() && bytes.get(1).is_none_or(u8::is_ascii) {
+        return Some((if first.is_ascii_alphanumeric() { Kind::Letter } else { Kind::Separator }, at + 1));
+    }
+    let cluster = rest.graphemes(true).next()?;
+    Some((kind(cluster.chars().next()?), at + cluster.len()))
+}
+
+fn kind(c: char) -> Kind {
+    match c {
+        '\u{e00}'..='\u{eff}' // Thai, Lao
+        | '\u{1000}'..='\u{109f}' // Myanmar
+        | '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97f}' | '\u{d7b0}'..='\u{d7ff}' // Hangul jamo
+        | '\u{1780}'..='\u{17ff}' // Khmer
+        | '々' | '〇'
+        | '\u{3041}'..='\u{309f}' | '\u{30a1}'..='\u{30fa}' | '\u{30fc}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' // Kana
+        | '\u{3105}'..='\u{312f}' // Bopomofo
+        | '\u{3131}'..='\u{318e}' // Hangul letters
+        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' // Han
+        | '\u{ac00}'..='\u{d7a3}' // Hangul syllables
+        | '\u{ff66}'..='\u{ffdc}' // half-width Kana and Hangul
+        | '\u{20000}'..='\u{323af}' // more Han
+            => if c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c) { Kind::Dense } else { Kind::Separator },
+        '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{2300}'..='\u{23ff}' => Kind::Emoji,
+        _ if c.is_alphanumeric() => Kind::Letter,
+        _ => Kind::Separator,
+    }
+}
+
+fn dense(text: &str, range: Range<usize>) -> Vec<(char, Range<usize>)> {
+    let mut chars = Vec::new();
+    let mut start = range.start;
+    for cluster in text.get(range).unwrap_or_default().graphemes(true) {
+        let end = start + cluster.len();
+        chars.extend(cluster.nfkc().filter(|c| !is_ignored(*c)).map(|c| (c, start..end)));
+        start = end;
+    }
+    chars
+}
+
+/// The form in which words are compared.
+fn fold(word: &str) -> String {
+    if word.is_ascii() {
+        return word.to_ascii_lowercase();
+    }
+    let mut out = String::with_capacity(word.len());
+    let mut bare = false;
+    for c in word.nfkd().flat_map(char::to_lowercase) {
+        match c {
+            '\u{300}'..='\u{36f}' if bare => continue,
+            'ß' => out.push_str("ss"),
+            'æ' => out.push_str("ae"),
+            'œ' => out.push_str("oe"),
+            'þ' => out.push_str("th"),
+            'ø' => out.push('o'),
+            'đ' | 'ð' => out.push('d'),
+            'ł' => out.push('l'),
+            'ı' => out.push('i'),
+            'ħ' => out.push('h'),
+            'ς' => out.push('σ'),
+            c if is_ignored(c) => continue,
+            c => out.push(c),
+        }
+        bare = matches!(c, 'a'..='z' | '\u{df}'..='\u{24f}' | '\u{370}'..='\u{3ff}')
+            || (bare && !c.is_alphanumeric());
+    }
+    // Marks that stayed go back to their letters.
+    out.nfc().collect()
+}
+
+/// What words are compared without: vowel points, joiners, and how an emoji is to be drawn.
+fn is_ignored(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{200b}'..='\u{200c}' | '\u{2060}' | '\u{feff}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}'
+        | '\u{640}' | '\u{64b}'..='\u{65f}' | '\u{670}' // Arabic
+        | '\u{591}'..='\u{5bd}' | '\u{5bf}'..='\u{5c7}') // Hebrew
+}
+
+fn cut(mut word: String) -> String {
+    word.truncate(word.floor_char_boundary(MAX_BYTES));
+    word
+}
