@@ -1,1 +1,60 @@
 //! MIME: parse a mail once into its structure; compose, summarise, thread, and show it safely.
+//!
+//! **Invariant:** no I/O, no clock, no randomness. Every function takes any bytes, ends in linear time, and never panics.
+
+mod address;
+mod charset;
+pub mod compose;
+mod css;
+mod decoder;
+pub mod dsn;
+pub mod filename;
+mod header;
+mod html;
+mod html_text;
+mod imap;
+mod overview;
+mod params;
+mod preview;
+mod references;
+pub mod reply;
+mod segments;
+mod structure;
+mod text;
+mod text_html;
+mod tree;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use compose::{Outgoing, compose};
+pub use decoder::{Decoder, Encoding, decode, decoded_len};
+pub use dsn::{Report, dsn};
+pub use html::{Images, Scheme, frame};
+pub use imap::MAX_ADDRESSES;
+pub use overview::{MAX_RECIPIENTS, MAX_SEARCH_TEXT, Overview, SearchText};
+pub use params::Parametrised;
+pub use references::{RefHash, References, base_subject};
+pub use segments::{ATTACHMENT_SIZE, Segment, SegmentKind, segments, segments_from};
+pub use structure::{DecodeError, MAX_DEPTH, MAX_PARTS, Part, Structure};
+pub use text_html::text_to_html;
+pub use view::{Show, View, view};
+
+/// Everything that is kept of a mail beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parsed {
+    pub structure: Structure,
+    pub overview: Overview,
+    pub refs: References,
+    pub search: SearchText,
+}
+
+/// Reads a mail. Whatever the bytes are, they are one: what cannot be understood is text.
+#[must_use]
+pub fn parse(raw: &[u8]) -> Parsed {
+    let (structure, header) = tree::scan(raw);
+    let (overview, search) = overview::overview(raw, &header, &structure);
+    let refs = References::of(overview.message_id.as_deref(), &overview.references);
+    Parsed { structure, overview, refs, search }
+}

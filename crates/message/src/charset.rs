@@ -1,0 +1,108 @@
+//! Bytes to text, whatever the label says: known charsets, wrong labels and none at all.
+
+use encoding_rs::{EUC_KR, Encoding, UTF_8, WINDOWS_1252};
+
+/// The text of `bytes` in the charset named by `label`, guessed where the label is missing, unknown or plainly wrong.
+pub(crate) fn decode(label: Option<&str>, bytes: &[u8]) -> String {
+    let label = label.map_or("", |label| label.trim().trim_matches('"'));
+    // RFC 2231 §5: a language may follow the charset of an encoded word.
+    let label = label.split('*').next().unwrap_or_default();
+    let Some(encoding) = named(label) else {
+        return match mail_parser::decoders::charsets::map::charset_decoder(label.as_bytes()) {
+            Some(decoder) if !label.is_empty() => decoder(bytes),
+            _ => guess(bytes),
+        };
+    };
+    // us-ascii and the Latin family are what mailers write who do not know; valid UTF-8 does not arise by accident.
+    if encoding == UTF_8 || encoding == WINDOWS_1252 {
+        return if encoding == WINDOWS_1252 && !label.eq_ignore_ascii_case("us-ascii") && !is_utf8(bytes) {
+            encoding.decode_without_bom_handling(bytes).0.into_owned()
+        } else {
+            guess(bytes)
+        };
+    }
+    encoding.decode_with_bom_removal(bytes).0.into_owned()
+}
+
+fn named(label: &str) -> Option<&'static Encoding> {
+    let found = Encoding::for_label_no_replacement(label.as_bytes());
+    found.or_else(|| {
+        ["cp949", "ms949", "uhc", "x-windows-949", "ksc5601", "ks_c_5601"]
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(label))
+            .then_some(EUC_KR)
+    })
+}
+
+fn is_utf8(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok()
+}
+
+/// UTF-8, then the Korean charsets, then windows-1252, which every byte string is.
+pub(crate) fn guess(bytes: &[u8]) -> String {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        // Cut off within a character, or with a few broken bytes in much good UTF-8.
+        Err(error) if error.error_len().is_none() || mostly_utf8(bytes) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+        Err(_) if looks_korean(bytes) => EUC_KR.decode_without_bom_handling(bytes).0.into_owned(),
+        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
+    }
+}
+
+fn mostly_utf8(bytes: &[u8]) -> bool {
+    let (mut good, mut bad) = (0_usize, 0_usize);
+    for chunk in bytes.utf8_chunks() {
+        good += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        bad += usize::from(!chunk.invalid().is_empty());
+    }
+    good > bad * 8
+}
+
+/// Whether the bytes above 127 come in pairs that EUC-KR or CP949 assign, most of them in its two-high-bytes plane
+/// (so that a lone accented letter before an ASCII one is not taken for a syllable).
+fn looks_korean(bytes: &[u8]) -> bool {
+    let (mut both_high, mut pairs) = (0_usize, 0_usize);
+    let mut rest = bytes.iter();
+    while let Some(lead) = rest.next() {
+        if lead.is_ascii() {
+            continue;
+        }
+        pairs += 1;
+        match rest.next() {
+            Some(trail) if *lead >= 0xA1 && *trail >= 0xA1 => both_high += 1,
+            Some(_) | None => {}
+        }
+    }
+    both_high * 2 > pairs && EUC_KR.decode_without_bom_handling_and_without_replacement(bytes).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(label: Option<&str>, bytes: &[u8], expected: &str) {
+        assert_eq!(decode(label, bytes), expected, "{label:?}");
+    }
+
+    #[test]
+    fn labels_right_wrong_and_missing() {
+        let (korean, ..) = EUC_KR.encode("안녕하세요 여러분");
+        check(Some("utf-8"), "안녕".as_bytes(), "안녕");
+        check(Some("euc-kr"), &korean, "안녕하세요 여러분");
+        check(Some("ks_c_5601-1987"), &korean, "안녕하세요 여러분");
+        check(Some("CP949"), &korean, "안녕하세요 여러분");
+        check(None, &korean, "안녕하세요 여러분");
+        check(Some("utf-8"), &korean, "안녕하세요 여러분");
+        check(Some("us-ascii"), &korean, "안녕하세요 여러분");
+        check(Some("no-such-charset"), "안녕".as_bytes(), "안녕");
+        check(Some("iso-8859-1"), "안녕".as_bytes(), "안녕");
+        check(Some("iso-8859-1"), b"caf\xE9", "café");
+        check(None, b"\xC4hnlich, caf\xE9", "Ähnlich, café");
+        check(Some("utf-7"), b"Hi Mom -+Jjo--!", "Hi Mom -☺-!");
+        check(Some("iso-2022-jp"), b"\x1b$B$3$s\x1b(B", "こん");
+        check(None, b"", "");
+    }
+}

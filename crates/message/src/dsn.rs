@@ -1,0 +1,272 @@
+//! Delivery status notifications (RFC 3464): what a sender is told when a mail cannot be delivered, in words for people
+//! (English and Korean) and in fields for programs.
+
+use std::fmt::Write as _;
+
+use types::{Address, Timestamp};
+
+use crate::{
+    compose::{self, base64_lines, canonical},
+    header::{self, Header},
+};
+
+/// What is reported.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Our host name.
+    pub reporting_mta: String,
+    /// The mailer-daemon.
+    pub from: Address,
+    /// The envelope sender of the original.
+    pub to: Address,
+    pub date: Timestamp,
+    pub message_id: String,
+    pub envelope_id: Option<String>,
+    /// When the original came to us.
+    pub arrival_date: Timestamp,
+    pub recipients: Vec<Recipient>,
+    /// The header of the original, as received.
+    pub original_header: Vec<u8>,
+}
+
+/// What became of the mail for one recipient.
+#[derive(Debug, Clone, Default)]
+pub struct Recipient {
+    pub address: String,
+    pub action: Action,
+    /// RFC 3463, e.g. `5.1.1`.
+    pub status: String,
+    /// The other side's words, e.g. `smtp; 550 5.1.1 no such user`.
+    pub diagnostic: Option<String>,
+    pub remote_mta: Option<String>,
+    pub last_attempt: Option<Timestamp>,
+    /// Until when it is tried, if it is delayed.
+    pub will_retry_until: Option<Timestamp>,
+}
+
+/// RFC 3464 §2.3.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Action {
+    #[default]
+    Failed,
+    Delayed,
+}
+
+/// The longest original header that is sent back.
+const MAX_HEADER: usize = 64 * 1_024;
+
+/// The bytes of the notification. It is to be sent with an empty envelope sender (RFC 3464 §2).
+#[must_use]
+pub fn dsn(report: &Report) -> Vec<u8> {
+    let failed = report.recipients.iter().any(|recipient| recipient.action == Action::Failed);
+    let mut out = Vec::new();
+    let original = Header::scan(&report.original_header, 0, |_| false);
+    let subject = original.get("Subject").map(|value| header::text(value, 300)).unwrap_or_default();
+    let title = if failed {
+        "Your mail could not be delivered / 메일을 전달하지 못했습니다"
+    } else {
+        "Your mail is delayed / 메일 전달이 늦어지고 있습니다"
+    };
+    compose::notification_fields(&mut out, report, title, original.get("Message-ID"));
+    let hash = blake3::hash(format!("{}\0{}", report.message_id, report.date.millis()).as_bytes()).to_hex();
+    let boundary = format!("=_{}_dsn", hash.get(..32).unwrap_or_default());
+    let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+    put(&format!(
+        "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"{boundary}\"\r\n\r\n\
+         --{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    ));
+    base64_lines(canonical(&words(report, &subject, failed)).as_bytes(), &mut out);
+    let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+    put(&format!("\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n"));
+    put(&status_fields(report));
+    put(&format!("\r\n--{boundary}\r\nContent-Type: text/rfc822-headers; charset=utf-8\r\n"));
+    let original = canonical(&String::from_utf8_lossy(
+        report.original_header.get(..report.original_header.len().min(MAX_HEADER)).unwrap_or_default(),
+    ));
+    let original = original.trim_end();
+    if original.is_ascii() && original.lines().all(|line| line.len() <= 998) {
+        put(&format!("\r\n{original}\r\n"));
+    } else {
+        put("Content-Transfer-Encoding: base64\r\n\r\n");
+        base64_lines(format!("{original}\r\n").as_bytes(), &mut out);
+    }
+    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    out
+}
+
+/// What a person reads.
+fn words(report: &Report, subject: &str, failed: bool) -> String {
+    let mut out = String::new();
+    let about = if subject.is_empty() { String::new() } else { format!(" \"{subject}\"") };
+    let _ = if failed {
+        writeln!(out, "Hello,\n\nyour mail{about} could not be delivered to everybody you sent it to.\nNothing more will be tried; what you can do is said below.\n")
+    } else {
+        writeln!(out, "Hello,\n\nyour mail{about} has not been delivered to everybody yet. We keep trying; you need not do anything.\n")
+    };
+    for recipient in &report.recipients {
+        let _ = writeln!(out, "  {}\n    {}", line(&recipient.address), Reason::of(recipient).english());
+        quote_other_side(&mut out, recipient, "The other mail server said:");
+    }
+    let about = if subject.is_empty() { String::new() } else { format!(" \"{subject}\"") };
+    let _ = if failed {
+        writeln!(out, "\n----\n\n안녕하세요.\n\n보내신 메일{about}을(를) 일부 받는 사람에게 전달하지 못했습니다.\n더 이상 다시 시도하지 않습니다. 아래 안내를 확인해 주세요.\n")
+    } else {
+        writeln!(out, "\n----\n\n안녕하세요.\n\n보내신 메일{about}이(가) 아직 전달되지 않았습니다. 계속 다시 시도하고 있으니 따로 하실 일은 없습니다.\n")
+    };
+    for recipient in &report.recipients {
+        let _ = writeln!(out, "  {}\n    {}", line(&recipient.address), Reason::of(recipient).korean());
+        quote_other_side(&mut out, recipient, "상대 메일 서버의 답변:");
+    }
+    let _ = writeln!(out, "\n{}", line(&report.reporting_mta));
+    out
+}
+
+fn quote_other_side(out: &mut String, recipient: &Recipient, introduction: &str) {
+    if let Some(diagnostic) = &recipient.diagnostic {
+        let said = line(diagnostic);
+        let said = said.strip_prefix("smtp;").unwrap_or(&said).trim();
+        let _ = writeln!(out, "    {introduction}\n      \"{said}\"");
+        if let Some(mta) = &recipient.remote_mta {
+            let _ = writeln!(out, "      ({})", line(mta));
+        }
+    }
+    out.push('\n');
+}
+
+/// What a status code (RFC 3463) means to somebody who has never heard of one.
+#[derive(Clone, Copy)]
+enum Reason {
+    NoSuchUser,
+    NoSuchDomain,
+    MailboxFull,
+    TooLarge,
+    Refused,
+    Unreachable,
+    Delayed,
+    Unknown,
+}
+
+impl Reason {
+    fn of(recipient: &Recipient) -> Self {
+        if recipient.action == Action::Delayed {
+            return Self::Delayed;
+        }
+        match recipient.status.split_once('.').map_or("", |(_, detail)| detail) {
+            "1.1" | "1.3" | "1.6" | "2.1" => Self::NoSuchUser,
+            "1.2" | "1.10" | "4.4" => Self::NoSuchDomain,
+            "2.2" => Self::MailboxFull,
+            "2.3" | "3.4" => Self::TooLarge,
+            detail if detail.starts_with("7.") => Self::Refused,
+            detail if detail.starts_with("4.") => Self::Unreachable,
+            _ => Self::Unknown,
+        }
+    }
+
+    const fn english(self) -> &'static str {
+        match self {
+            Self::NoSuchUser => "This address does not exist. Please check its spelling.",
+            Self::NoSuchDomain => "The part behind the @ does not exist or takes no mail. Please check its spelling.",
+            Self::MailboxFull => "The mailbox is full. Please try again later, or reach the person in another way.",
+            Self::TooLarge => "The mail is too large for the recipient. Please send it with fewer or smaller attachments.",
+            Self::Refused => "The recipient's mail server refused the mail under its rules.",
+            Self::Unreachable => "The recipient's mail server could not be reached for a long time, so we gave up.",
+            Self::Delayed => "The recipient's mail server does not take the mail at the moment. We try again.",
+            Self::Unknown => "The recipient's mail server did not accept the mail.",
+        }
+    }
+
+    const fn korean(self) -> &'static str {
+        match self {
+            Self::NoSuchUser => "없는 주소입니다. 철자를 확인해 주세요.",
+            Self::NoSuchDomain => "@ 뒤의 도메인이 없거나 메일을 받지 않습니다. 철자를 확인해 주세요.",
+            Self::MailboxFull => "받는 사람의 메일함이 가득 찼습니다. 나중에 다시 보내거나 다른 방법으로 연락해 주세요.",
+            Self::TooLarge => "메일이 너무 큽니다. 첨부 파일을 줄여서 다시 보내 주세요.",
+            Self::Refused => "받는 쪽 메일 서버가 자체 규칙에 따라 메일을 거부했습니다.",
+            Self::Unreachable => "받는 쪽 메일 서버에 오랫동안 연결되지 않아 전달을 중단했습니다.",
+            Self::Delayed => "받는 쪽 메일 서버가 지금은 메일을 받지 않습니다. 다시 시도하겠습니다.",
+            Self::Unknown => "받는 쪽 메일 서버가 메일을 받지 않았습니다.",
+        }
+    }
+}
+
+/// RFC 3464 §2.2 and §2.3.
+fn status_fields(report: &Report) -> String {
+    let mut out = String::new();
+    let mut field = |name: &str, value: &str| {
+        let _ = write!(out, "{name}: {value}\r\n");
+    };
+    if let Some(id) = &report.envelope_id {
+        field("Original-Envelope-Id", &ascii(id));
+    }
+    field("Reporting-MTA", &format!("dns; {}", ascii(&report.reporting_mta)));
+    field("Arrival-Date", &compose::date(report.arrival_date));
+    for recipient in &report.recipients {
+        let address = line(&recipient.address);
+        // RFC 6533 §3: an address that is not ASCII has a type of its own, here in its encoded form.
+        let address = if address.is_ascii() { format!("rfc822; {address}") } else { format!("utf-8; {}", utf8_xtext(&address)) };
+        let action = match recipient.action {
+            Action::Failed => "failed",
+            Action::Delayed => "delayed",
+        };
+        let _ = write!(out, "\r\nFinal-Recipient: {address}\r\nAction: {action}\r\nStatus: {}\r\n", status(recipient));
+        let mut field = |name: &str, value: &str| {
+            let _ = write!(out, "{name}: {value}\r\n");
+        };
+        if let Some(mta) = &recipient.remote_mta {
+            field("Remote-MTA", &format!("dns; {}", ascii(mta)));
+        }
+        if let Some(diagnostic) = &recipient.diagnostic {
+            let diagnostic = ascii(diagnostic);
+            field("Diagnostic-Code", &if diagnostic.contains(';') { diagnostic } else { format!("smtp; {diagnostic}") });
+        }
+        if let Some(at) = recipient.last_attempt {
+            field("Last-Attempt-Date", &compose::date(at));
+        }
+        if let Some(at) = recipient.will_retry_until {
+            field("Will-Retry-Until", &compose::date(at));
+        }
+    }
+    out
+}
+
+/// RFC 3463 §2: `class "." subject "." detail`.
+fn status(recipient: &Recipient) -> String {
+    let mut numbers = recipient.status.split('.');
+    let valid = matches!(numbers.next(), Some("2" | "4" | "5"))
+        && [numbers.next(), numbers.next()]
+            .iter()
+            .all(|part| part.is_some_and(|part| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())))
+        && numbers.next().is_none();
+    match recipient.action {
+        _ if valid => recipient.status.clone(),
+        Action::Failed => "5.0.0".to_owned(),
+        Action::Delayed => "4.0.0".to_owned(),
+    }
+}
+
+/// One line without control characters.
+fn line(text: &str) -> String {
+    header::tidy(text, 900)
+}
+
+/// [`line`] in ASCII.
+fn ascii(text: &str) -> String {
+    line(text).chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
+}
+
+/// RFC 6533 §3 `utf-8-addr-xtext`: what is not printable ASCII as `\x{HEX}`.
+fn utf8_xtext(address: &str) -> String {
+    let mut out = String::new();
+    for c in address.chars() {
+        match c {
+            '+' | '=' | '\\' => {
+                let _ = write!(out, "\\x{{{:02X}}}", u32::from(c));
+            }
+            c if c.is_ascii_graphic() => out.push(c),
+            c => {
+                let _ = write!(out, "\\x{{{:02X}}}", u32::from(c));
+            }
+        }
+    }
+    out
+}

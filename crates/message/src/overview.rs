@@ -1,0 +1,185 @@
+//! What lists, search and threading need of a mail, decoded and bounded.
+
+use mail_parser::{HeaderValue, parsers::MessageStream};
+use serde::{Deserialize, Serialize};
+use types::{Address, Timestamp};
+
+use crate::{
+    Structure, address,
+    header::{self, Header},
+    html_text, preview, references,
+    text::{self, Texts},
+    tree,
+};
+
+/// Addresses that are kept of one field.
+pub const MAX_RECIPIENTS: usize = 1_000;
+
+/// The longest subject, in bytes.
+const MAX_SUBJECT: usize = 1_000;
+
+/// The longest body text that is indexed, in bytes.
+pub const MAX_SEARCH_TEXT: usize = 1 << 20;
+
+/// The summary of a mail. All texts are decoded, composed (NFC), on one line and free of control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Overview {
+    pub from: Address,
+    /// All of From; almost always one.
+    pub authors: Vec<Address>,
+    pub sender: Option<Address>,
+    pub reply_to: Vec<Address>,
+    pub to: Vec<Address>,
+    pub cc: Vec<Address>,
+    pub bcc: Vec<Address>,
+    /// How many addresses To, Cc and Bcc have in all, also of those that were left out.
+    pub recipients: u32,
+    pub subject: String,
+    pub preview: String,
+    pub sent_at: Option<Timestamp>,
+    /// Without angle brackets, as are the next two.
+    pub message_id: Option<String>,
+    pub in_reply_to: Vec<String>,
+    /// References and In-Reply-To together, oldest first, each once.
+    pub references: Vec<String>,
+    /// Whether there is something to save that is not shown inside the text.
+    pub has_attachments: bool,
+    /// Whether it can be unsubscribed from (RFC 2369).
+    pub list_unsubscribe: bool,
+    /// Whether it was sent by a machine (RFC 3834) or to a list: such mail is never answered automatically.
+    pub automatic: bool,
+}
+
+/// A mail's words for the index, plain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SearchText {
+    pub subject: String,
+    pub from: String,
+    /// To, Cc and Bcc.
+    pub to: String,
+    pub body: String,
+    pub filenames: String,
+}
+
+/// A field's addresses, of all its occurrences, and how many there are.
+pub(crate) fn addresses(header: &Header<'_>, name: &str) -> (Vec<Address>, u32) {
+    let mut found = Vec::new();
+    let mut total = 0_u32;
+    for field in header.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)) {
+        let list = address::parse(field.value, MAX_RECIPIENTS.saturating_sub(found.len()));
+        found.extend(list.decoded());
+        total = total.saturating_add(list.total);
+    }
+    (found, total)
+}
+
+pub(crate) fn overview(raw: &[u8], header: &Header<'_>, structure: &Structure) -> (Overview, SearchText) {
+    let attachments = structure.attachments();
+    let (authors, _) = addresses(header, "From");
+    let (to, to_total) = addresses(header, "To");
+    let (cc, cc_total) = addresses(header, "Cc");
+    let (bcc, bcc_total) = addresses(header, "Bcc");
+    let body = body_text(raw, structure);
+    let sender = addresses(header, "Sender").0.into_iter().next();
+    let ids = |name: &str| header.get(name).map(references::ids).unwrap_or_default();
+    let in_reply_to = ids("In-Reply-To");
+    let mut known = ids("References");
+    for id in &in_reply_to {
+        if !known.contains(id) {
+            known.push(id.clone());
+        }
+    }
+    let overview = Overview {
+        from: authors.first().cloned().or_else(|| sender.clone()).unwrap_or_default(),
+        authors,
+        sender,
+        reply_to: addresses(header, "Reply-To").0,
+        recipients: to_total.saturating_add(cc_total).saturating_add(bcc_total),
+        to,
+        cc,
+        bcc,
+        subject: header.get("Subject").map(|value| header::text(value, MAX_SUBJECT)).unwrap_or_default(),
+        preview: preview::of(&body),
+        sent_at: header.get("Date").and_then(date),
+        message_id: ids("Message-ID").into_iter().next(),
+        in_reply_to,
+        references: known,
+        has_attachments: attachments.iter().any(|attachment| !attachment.inline),
+        list_unsubscribe: header.get("List-Unsubscribe").is_some(),
+        automatic: is_automatic(header),
+    };
+    let filenames: Vec<&str> = attachments.iter().map(|attachment| attachment.filename.as_str()).collect();
+    let search = SearchText {
+        subject: overview.subject.clone(),
+        from: words(&overview.authors),
+        to: words(overview.to.iter().chain(&overview.cc).chain(&overview.bcc)),
+        body,
+        filenames: filenames.join(" "),
+    };
+    (overview, search)
+}
+
+fn is_automatic(header: &Header<'_>) -> bool {
+    let value = |name: &str| header.get(name).map(|value| value.trim_ascii().to_ascii_lowercase());
+    value("Auto-Submitted").is_some_and(|value| !value.starts_with(b"no"))
+        || value("Precedence").is_some_and(|value| matches!(value.as_slice(), b"bulk" | b"list" | b"junk"))
+        || header.get("List-Id").is_some()
+        || value("Return-Path").is_some_and(|value| value == b"<>")
+}
+
+fn words<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
+    let mut out = String::new();
+    for address in addresses {
+        for word in [&address.name, &address.email] {
+            if !word.is_empty() {
+                out.push_str(if out.is_empty() { "" } else { " " });
+                out.push_str(word);
+            }
+        }
+    }
+    out
+}
+
+/// RFC 5322 §3.3 `date-time`, with its obsolete forms.
+pub(crate) fn date(value: &[u8]) -> Option<Timestamp> {
+    // The reader stops at a line break, and wants one.
+    let line = [header::unfold(value, 200).as_slice(), b"\n"].concat();
+    let HeaderValue::DateTime(date) = MessageStream::new(&line).parse_date() else { return None };
+    let plausible = (1..=12).contains(&date.month)
+        && (1..=31).contains(&date.day)
+        && (1..=9_999).contains(&date.year)
+        && date.hour < 24
+        && date.minute < 60
+        && date.tz_hour < 24;
+    plausible.then(|| Timestamp::from_seconds(date.to_timestamp()))
+}
+
+/// The mail's text as plain text, bounded.
+fn body_text(raw: &[u8], structure: &Structure) -> String {
+    let mut out = String::new();
+    for piece in Texts::of(structure).pieces {
+        let room = MAX_SEARCH_TEXT.saturating_sub(out.len());
+        if room == 0 {
+            break;
+        }
+        let read = |index: Option<usize>| {
+            let part = structure.parts().get(index?)?;
+            Some(plain(part, tree::slice(raw, &part.body), room)).filter(|text| !text.trim().is_empty())
+        };
+        if let Some(text) = read(piece.plain).or_else(|| read(piece.html)) {
+            out.push_str(if out.is_empty() { "" } else { "\n\n" });
+            out.push_str(&text);
+        }
+    }
+    out
+}
+
+/// The words of a text part.
+pub(crate) fn plain(part: &crate::Part, encoded: &[u8], max: usize) -> String {
+    if part.subtype() == "html" {
+        // Markup takes more room than its words.
+        html_text::to_text(&text::decoded(part, encoded, max.saturating_mul(2)), max)
+    } else {
+        text::decoded(part, encoded, max)
+    }
+}
