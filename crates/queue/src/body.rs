@@ -1,0 +1,138 @@
+//! From the stored bytes to what goes over the wire.
+
+use bytes::Bytes;
+
+/// The mail without its Bcc fields: only the sender's copy keeps them (RFC 5322 §3.6.3).
+#[must_use]
+pub fn without_bcc(mail: Bytes) -> Bytes {
+    let mut kept = Vec::new();
+    let (mut at, mut copied, mut dropping) = (0, 0, false);
+    while let Some(line) = mail.get(at..).and_then(first_line) {
+        let end = at + line.len();
+        let is_blank = matches!(line, b"\r\n" | b"\n");
+        let is_continued = matches!(line, [b' ' | b'\t', ..]);
+        let drop = !is_blank && if is_continued { dropping } else { is_bcc(line) };
+        if drop {
+            kept.extend_from_slice(mail.get(copied..at).unwrap_or_default());
+            copied = end;
+        }
+        if is_blank {
+            break;
+        }
+        (at, dropping) = (end, drop);
+    }
+    if copied == 0 {
+        return mail;
+    }
+    kept.extend_from_slice(mail.get(copied..).unwrap_or_default());
+    Bytes::from(kept)
+}
+
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.split_inclusive(|&b| b == b'\n').next()
+}
+
+fn is_bcc(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|&b| b == b':') else {
+        return false;
+    };
+    let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
+    name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc")
+}
+
+/// RFC 5321 §4.5.2: doubles leading dots, makes every line end CRLF, ends with the final dot. Piece by piece.
+#[derive(Debug)]
+pub struct DotStuffer {
+    at_line_start: bool,
+    after_cr: bool,
+}
+
+impl Default for DotStuffer {
+    fn default() -> Self {
+        Self { at_line_start: true, after_cr: false }
+    }
+}
+
+impl DotStuffer {
+    /// Appends what this piece of the mail looks like on the wire.
+    pub fn push(&mut self, piece: &[u8], wire: &mut Vec<u8>) {
+        for &byte in piece {
+            match byte {
+                b'\n' => {
+                    wire.extend_from_slice(b"\r\n");
+                    (self.at_line_start, self.after_cr) = (true, false);
+                    continue;
+                }
+                b'\r' => {
+                    self.bare_cr(wire);
+                    self.after_cr = true;
+                    continue;
+                }
+                _ => self.bare_cr(wire),
+            }
+            if byte == b'.' && self.at_line_start {
+                wire.push(b'.');
+            }
+            wire.push(byte);
+            self.at_line_start = false;
+        }
+    }
+
+    /// Appends the end of the data.
+    pub fn finish(mut self, wire: &mut Vec<u8>) {
+        self.bare_cr(wire);
+        wire.extend_from_slice(if self.at_line_start { b".\r\n" } else { b"\r\n.\r\n" });
+    }
+
+    /// A CR that no LF followed ends a line as well: on the wire it must not stand alone.
+    fn bare_cr(&mut self, wire: &mut Vec<u8>) {
+        if std::mem::take(&mut self.after_cr) {
+            wire.extend_from_slice(b"\r\n");
+            self.at_line_start = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bcc_fields_go_with_their_continuations() {
+        for (stored, sent) in [
+            (
+                "From: a\r\nBcc: x,\r\n y\r\nTo: b\r\n\r\nBcc: text\r\n",
+                "From: a\r\nTo: b\r\n\r\nBcc: text\r\n",
+            ),
+            ("bcc : x\r\nResent-BCC: y\r\nTo: b\r\n\r\n", "To: b\r\n\r\n"),
+            ("To: b\r\n Bcc: no field\r\n\r\ntext", "To: b\r\n Bcc: no field\r\n\r\ntext"),
+            ("To: b\nBcc: x\n\ntext", "To: b\n\ntext"),
+            ("\r\nBcc: text", "\r\nBcc: text"),
+            ("Bcc: only", ""),
+            ("", ""),
+        ] {
+            assert_eq!(without_bcc(Bytes::from_static(stored.as_bytes())), sent.as_bytes(), "{stored:?}");
+        }
+    }
+
+    #[test]
+    fn dots_are_doubled_and_lines_end_with_crlf() {
+        for (mail, wire) in [
+            ("a\r\n.b\r\n", "a\r\n..b\r\n.\r\n"),
+            (".", "..\r\n.\r\n"),
+            (".\r\n.\r\n", "..\r\n..\r\n.\r\n"),
+            ("a.b\r\nno end", "a.b\r\nno end\r\n.\r\n"),
+            ("a\n.\nb", "a\r\n..\r\nb\r\n.\r\n"),
+            ("a\r.\rb\r", "a\r\n..\r\nb\r\n.\r\n"),
+            ("a\r\r\nb", "a\r\n\r\nb\r\n.\r\n"),
+            ("", ".\r\n"),
+        ] {
+            for size in 1..=mail.len().max(1) {
+                let (mut stuffer, mut out) = (DotStuffer::default(), Vec::new());
+                mail.as_bytes().chunks(size).for_each(|piece| stuffer.push(piece, &mut out));
+                stuffer.finish(&mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), wire, "{mail:?} by {size}");
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A connection to another server: commands out, replies in, each within its time.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{SmtpConfig, Timeouts};
+use crate::{Class, Reply, Target, body::DotStuffer};
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// An SMTP session as its client sees it.
+///
+/// A step that fails for the connection's sake is told as a temporary [`Reply`] of our own.
+pub(super) struct Connection {
+    stream: BufReader<Box<dyn Stream>>,
+    /// The host's name, or its address literal.
+    host: String,
+    hello: String,
+    timeouts: Timeouts,
+    /// The lines of its answer to EHLO, after the first.
+    extensions: Vec<String>,
+}
+
+const MAX_REPLY_LINE: u64 = 4_096;
+const MAX_REPLY_LINES: usize = 100;
+const DATA_BLOCK: usize = 64 * 1024;
+
+impl Connection {
+    /// Connects and waits to be greeted.
+    pub(super) async fn open(target: &Target, config: &SmtpConfig) -> Result<Self, Reply> {
+        let lost = |what: &str| unreachable(&target.host, what);
+        let stream = match timeout(config.timeouts.connect, TcpStream::connect(target.address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(lost(&format!("could not be connected to: {}", error.kind()))),
+            Err(_) => return Err(lost("did not answer in time")),
+        };
+        // Commands are short and wait for replies: never hold one back.
+        stream.set_nodelay(true).map_err(|_| lost("closed the connection"))?;
+        let mut connection = Self {
+            stream: BufReader::new(Box::new(stream)),
+            host: target.host.clone(),
+            hello: config.hello.clone(),
+            timeouts: config.timeouts.clone(),
+            extensions: Vec::new(),
+        };
+        let greeting = connection.reply(connection.timeouts.command).await?;
+        if greeting.class() == Class::Positive { Ok(connection) } else { Err(greeting) }
+    }
+
+    /// EHLO, or HELO for hosts that do not know it (RFC 5321 §3.2).
+    pub(super) async fn hello(&mut self) -> Result<(), Reply> {
+        let reply = self.command(&format!("EHLO {}", self.hello)).await?;
+        if reply.class() == Class::Positive {
+            self.extensions = reply.text.split('\n').skip(1).map(str::to_ascii_uppercase).collect();
+            return Ok(());
+        }
+        self.extensions.clear();
+        if reply.code == 421 {
+            return Err(reply);
+        }
+        let reply = self.command(&format!("HELO {}", self.hello)).await?;
+        if reply.class() == Class::Positive { Ok(()) } else { Err(reply) }
+    }
+
+    /// Whether the host announced this extension.
+    pub(super) fn offers(&self, extension: &str) -> bool {
+        self.extensions.iter().any(|line| line.split(' ').next() == Some(extension))
+    }
+
+    /// The largest mail that it takes, if it told (RFC 1870 §4).
+    pub(super) fn max_size(&self) -> Option<u64> {
+        let told = self.extensions.iter().find_map(|line| line.strip_prefix("SIZE "))?;
+        told.trim().parse().ok().filter(|size| *size > 0)
+    }
+
+    /// RFC 3207; the reason if that does not work out, after which the connection is of no use.
+    pub(super) async fn start_tls(mut self, config: &Arc<ClientConfig>) -> Result<Self, String> {
+        let reply = self.command("STARTTLS").await.map_err(|reply| reply.to_string())?;
+        if reply.class() != Class::Positive {
+            return Err(reply.to_string());
+        }
+        if !self.stream.buffer().is_empty() {
+            return Err("something was slipped in before TLS".to_owned());
+        }
+        let name = self.host.trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+        let handshake = TlsConnector::from(Arc::clone(config)).connect(name, self.stream.into_inner());
+        let stream = timeout(self.timeouts.command, handshake)
+            .await
+            .map_err(|_| "the handshake took too long".to_owned())?
+            .map_err(|error| error.to_string())?;
+        self.stream = BufReader::new(Box::new(stream));
+        self.hello().await.map_err(|reply| reply.to_string())?;
+        Ok(self)
+    }
+
+    /// Sends a command and awaits its reply.
+    pub(super) async fn command(&mut self, line: &str) -> Result<Reply, Reply> {
+        self.send(format!("{line}\r\n").as_bytes(), self.timeouts.command).await?;
+        self.reply(self.timeouts.command).await
+    }
+
+    /// Sends commands and awaits their replies: all at once if the host can do that (RFC 2920), in order otherwise.
+    pub(super) async fn commands(&mut self, lines: &[String]) -> Result<Vec<Reply>, Reply> {
+        let mut replies = Vec::with_capacity(lines.len());
+        if !self.offers("PIPELINING") {
+            for line in lines {
+                replies.push(self.command(line).await?);
+            }
+            return Ok(replies);
+        }
+        let all = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>();
+        self.send(all.as_bytes(), self.timeouts.command).await?;
+        for _ in lines {
+            replies.push(self.reply(self.timeouts.command).await?);
+        }
+        Ok(replies)
+    }
+
+    /// Sends the mail with its final dot.
+    pub(super) async fn data(&mut self, mail: &[u8]) -> Result<(), Reply> {
+        let mut stuffer = DotStuffer::default();
+        let mut block = Vec::with_capacity(DATA_BLOCK + DATA_BLOCK / 16);
+        for piece in mail.chunks(DATA_BLOCK) {
+            stuffer.push(piece, &mut block);
+            self.send(&block, self.timeouts.data_block).await?;
+            block.clear();
+        }
+        stuffer.finish(&mut block);
+        self.send(&block, self.timeouts.data_block).await
+    }
+
+    /// The answer to the final dot.
+    pub(super) async fn data_reply(&mut self) -> Result<Reply, Reply> {
+        self.reply(self.timeouts.data_done).await
+    }
+
+    /// Says goodbye; whether that is heard does not matter any more.
+    pub(super) async fn quit(mut self) {
+        let _ = timeout(Duration::from_secs(5), self.command("QUIT")).await;
+    }
+
+    async fn send(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Reply> {
+        let stream = self.stream.get_mut();
+        let sending = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        within(&self.host, limit, sending).await
+    }
+
+    async fn reply(&mut self, limit: Duration) -> Result<Reply, Reply> {
+        let mut reply = within(&self.host, limit, read_reply(&mut self.stream)).await?;
+        reply.host = Some(self.host.clone());
+        Ok(reply)
+    }
+}
+
+async fn within<T>(
+    host: &str,
+    limit: Duration,
+    step: impl Future<Output = io::Result<T>>,
+) -> Result<T, Reply> {
+    match timeout(limit, step).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Reply::ours("4.5.0", &format!("{host} does not speak SMTP: {error}")))
+        }
+        Ok(Err(_)) => Err(Reply::ours("4.4.2", &format!("{host} closed the connection"))),
+        Err(_) => Err(Reply::ours("4.4.2", &format!("{host} took too long to answer"))),
+    }
+}
+
+fn unreachable(host: &str, what: &str) -> Reply {
+    Reply::ours("4.4.1", &format!("{host} {what}"))
+}
+
+/// RFC 5321 §4.2 `Reply-line`s. Text that is not UTF-8 is shown as well as it can be.
+async fn read_reply(stream: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<Reply> {
+    let mut text = Vec::new();
+    for _ in 0..MAX_REPLY_LINES {
+        let mut line = Vec::new();
+        (&mut *stream).take(MAX_REPLY_LINE).read_until(b'\n', &mut line).await?;
+        if line.last() != Some(&b'\n') {
+            let cut = line.len() as u64 == MAX_REPLY_LINE;
+            return Err(if cut { nonsense("an endless line") } else { io::ErrorKind::UnexpectedEof.into() });
+        }
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let (code, rest) = line.split_at_checked(3).ok_or_else(|| nonsense("a line without a code"))?;
+        let code: u16 = code.parse().map_err(|_| nonsense("a line without a code"))?;
+        text.push(rest.get(1..).unwrap_or_default().to_owned());
+        if !rest.starts_with('-') {
+            let text = if (400..600).contains(&code) { once(text) } else { text };
+            return Ok(Reply { code, text: text.join("\n"), host: None });
+        }
+    }
+    Err(nonsense("an endless reply"))
+}
+
+/// RFC 2034 §4: every line repeats the enhanced code; people need to see it once.
+fn once(lines: Vec<String>) -> Vec<String> {
+    let status = lines.first().and_then(|line| line.split(' ').next()).filter(|word| word.contains('.'));
+    let Some(status) = status.map(|status| format!("{status} ")) else {
+        return lines;
+    };
+    let shorten = |(at, line): (usize, &String)| match line.strip_prefix(&status) {
+        Some(rest) if at > 0 => rest.to_owned(),
+        _ => line.clone(),
+    };
+    lines.iter().enumerate().map(shorten).collect()
+}
+
+fn nonsense(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn replies_are_read_to_their_end_and_no_further() {
+        for (wire, expected) in [
+            ("250 Ok\r\nrest", Some((250, "Ok"))),
+            ("250\r\n", Some((250, ""))),
+            ("250-a\r\n250-b c\r\n250 d\r\n", Some((250, "a\nb c\nd"))),
+            ("550-5.1.1 No such\r\n550 5.1.1 user here\r\n", Some((550, "5.1.1 No such\nuser here"))),
+            ("550 bare\n", Some((550, "bare"))),
+            ("250-never ends\r\n", None),
+            ("nonsense\r\n", None),
+            ("25\r\n", None),
+            ("", None),
+        ] {
+            let reply = read_reply(&mut wire.as_bytes()).await.ok();
+            assert_eq!(reply.as_ref().map(|r| (r.code, r.text.as_str())), expected, "{wire:?}");
+        }
+        let latin1 = read_reply(&mut &b"550 caf\xE9\r\n"[..]).await.unwrap();
+        assert_eq!(latin1.text, "caf\u{FFFD}");
+        let endless = [b'2'; 10_000];
+        assert!(read_reply(&mut &endless[..]).await.is_err());
+    }
+}
