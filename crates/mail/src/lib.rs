@@ -1,1 +1,50 @@
 //! The mail use-cases: the one door for web, SMTP and every other way in.
+//!
+//! A [`Service`] is what programs of ours talk to. A person's mail is reached through an [`Access`], which only a
+//! login, a session or the operator's [`Admin`] hands out, and which is bound to one account: there is no call that
+//! takes somebody else's account, so another account's ids are simply not found.
+//!
+//! **Invariant:** knows no SQL, no protocol, no sockets. Changes are committed first, then announced.
+
+pub mod access;
+pub mod admin;
+mod body;
+mod change;
+mod collect;
+mod compose;
+mod config;
+mod convert;
+mod cursor;
+mod deliver;
+mod error;
+mod events;
+mod folders;
+mod import;
+mod indexer;
+mod login;
+mod open;
+mod page;
+mod password;
+mod prepare;
+mod random;
+mod recipient;
+mod search;
+mod service;
+mod submit;
+mod upload;
+
+pub use access::Access;
+pub use admin::Admin;
+pub use body::{Content, Download};
+pub use config::Config;
+pub use deliver::{Delivered, Incoming};
+pub use error::{Error, Result};
+pub use events::Changes;
+pub use import::{Import, Imported};
+pub use login::Client;
+pub use message::Images;
+pub use page::PageQuery;
+pub use random::Random;
+pub use recipient::Recipient;
+pub use service::{Parts, Service};
+pub use submit::Submission;

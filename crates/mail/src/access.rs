@@ -1,0 +1,73 @@
+//! Access to one account: what every use-case of a person must go through.
+
+use std::fmt;
+
+use storage::Directory;
+use types::{AccountId, EmailAddress, ShardId, api};
+
+use crate::{Result, Service};
+
+/// The right to use one account's mail. Whoever holds one was let in; there is no other way to an account.
+#[derive(Clone)]
+pub struct Access {
+    pub(crate) service: Service,
+    pub(crate) id: AccountId,
+    pub(crate) email: EmailAddress,
+    pub(crate) name: String,
+    pub(crate) quota_bytes: Option<u64>,
+}
+
+impl Access {
+    pub(crate) fn new(service: &Service, account: storage::Account) -> Self {
+        let storage::Account { id, email, name, quota_bytes, .. } = account;
+        Self { service: service.clone(), id, email, name, quota_bytes }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        self.id
+    }
+
+    #[must_use]
+    pub fn email(&self) -> &EmailAddress {
+        &self.email
+    }
+
+    pub(crate) fn shard(&self) -> ShardId {
+        self.service.shard_of(self.id)
+    }
+
+    /// Who this is, and how much room is taken.
+    pub async fn account(&self) -> Result<api::Account> {
+        let state = self.service.snapshot(self.id).await?.account(self.id).await?;
+        Ok(api::Account {
+            id: self.id,
+            email: self.email.to_string(),
+            name: self.name.clone(),
+            used_bytes: state.map_or(0, |state| state.used_bytes),
+            quota_bytes: self.quota_bytes,
+        })
+    }
+
+    /// Whether the account may send under this address: its own, an alias, or either with a `+tag`.
+    pub async fn may_send_as(&self, address: &EmailAddress) -> Result<bool> {
+        let directory = &self.service.parts.directory;
+        if resolves_to(&**directory, address, self.id).await? {
+            return Ok(true);
+        }
+        match address.without_tag() {
+            Some(untagged) => resolves_to(&**directory, &untagged, self.id).await,
+            None => Ok(false),
+        }
+    }
+}
+
+async fn resolves_to(directory: &dyn Directory, address: &EmailAddress, account: AccountId) -> Result<bool> {
+    Ok(directory.resolve(address).await? == Some(account))
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,252 @@
+//! The operator's use-cases: domains, accounts, aliases, the queue. Reached from the command line only.
+
+use async_trait::async_trait;
+use storage::{Account, Domain, Error as StorageError, Needs, NewAccount, QueueEntry, QueueFilter};
+use storage::{Result as StorageResult, Transaction, Unit};
+use types::{AccountId, EmailAddress, QueueId, Secret, ShardId, Timestamp, address};
+
+use crate::folders::Provision;
+use crate::{Access, Error, Result, Service, password};
+
+/// The operator's view of the service. Whoever has the data folder may have one.
+#[derive(Clone)]
+pub struct Admin {
+    service: Service,
+}
+
+/// What to do with a queue entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueAction {
+    Hold,
+    Release,
+    /// Tries every pending recipient at once.
+    Retry,
+    /// Removes it without notifying anybody.
+    Drop,
+}
+
+const MIN_PASSWORD_CHARS: usize = 8;
+
+impl Service {
+    /// The operator's use-cases.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin { service: self.clone() }
+    }
+}
+
+impl Admin {
+    /// Takes mail for another domain from now on.
+    pub async fn add_domain(&self, name: &str) -> Result<Domain> {
+        if !address::is_domain(name) || name.starts_with('[') {
+            return Err(Error::invalid("domain", format!("`{name}` is not a domain name")));
+        }
+        let added = self.directory().add_domain(&address::fold(name), self.service.now()).await;
+        added.map_err(|error| exists(error, format!("the domain {name} is there already")))
+    }
+
+    pub async fn domains(&self) -> Result<Vec<Domain>> {
+        Ok(self.directory().domains().await?)
+    }
+
+    /// Adds an account with the standard folders.
+    pub async fn add_account(
+        &self,
+        email: &EmailAddress,
+        name: &str,
+        password: Secret,
+        quota_bytes: Option<u64>,
+    ) -> Result<Account> {
+        let password_hash = self.hash(password).await?;
+        let now = self.service.now();
+        let new = NewAccount {
+            email: email.clone(),
+            name: name.trim().to_owned(),
+            password_hash,
+            quota_bytes,
+            created_at: now,
+        };
+        let added = self.directory().add_account(new).await;
+        let added = added.map_err(|error| exists(error, format!("the address {email} is taken already")))?;
+        let account = added.ok_or_else(|| {
+            let domain = email.domain();
+            Error::invalid(
+                "address",
+                format!("{domain} is not a domain of this service; `magpie domain add {domain}` first"),
+            )
+        })?;
+        let shard = self.service.shard_of(account.id);
+        self.service.write(shard, Provision { account: account.id, now }).await?;
+        Ok(account)
+    }
+
+    /// Accounts after this one, in order.
+    pub async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Result<Vec<Account>> {
+        Ok(self.directory().accounts(after, limit).await?)
+    }
+
+    /// The account that has this address.
+    pub async fn account(&self, email: &EmailAddress) -> Result<Account> {
+        let id = self.directory().resolve(email).await?.ok_or(Error::NotFound("account"))?;
+        self.directory().account(id).await?.ok_or(Error::NotFound("account"))
+    }
+
+    /// Access to an account for importing and exporting.
+    pub async fn open(&self, email: &EmailAddress) -> Result<Access> {
+        Ok(Access::new(&self.service, self.account(email).await?))
+    }
+
+    /// Sets a new password and ends all sessions.
+    pub async fn set_password(&self, email: &EmailAddress, password: Secret) -> Result<()> {
+        let id = self.account(email).await?.id;
+        let password_hash = self.hash(password).await?;
+        self.directory().set_password(id, password_hash).await?;
+        Ok(self.directory().end_sessions(id).await?)
+    }
+
+    /// Lets the account log in, or no more; disabling ends all sessions.
+    pub async fn set_enabled(&self, email: &EmailAddress, enabled: bool) -> Result<()> {
+        let id = self.account(email).await?.id;
+        self.directory().set_enabled(id, enabled).await?;
+        if !enabled {
+            self.directory().end_sessions(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes an account and all its mail. There is no way back.
+    pub async fn remove_account(&self, email: &EmailAddress) -> Result<()> {
+        let id = self.account(email).await?.id;
+        let shard = self.service.shard_of(id);
+        self.directory().remove_account(id).await?;
+        self.service.write(shard, Purge(id)).await?;
+        Ok(self.service.parts.search.forget(id).await?)
+    }
+
+    /// Gives an account another address.
+    pub async fn add_alias(&self, alias: &EmailAddress, to: &EmailAddress) -> Result<()> {
+        let id = self.account(to).await?.id;
+        let added = self.directory().add_alias(id, alias).await;
+        if !added.map_err(|error| exists(error, format!("the address {alias} is taken already")))? {
+            let domain = alias.domain();
+            return Err(Error::invalid("alias", format!("{domain} is not a domain of this service")));
+        }
+        Ok(())
+    }
+
+    pub async fn remove_alias(&self, alias: &EmailAddress) -> Result<()> {
+        if self.directory().remove_alias(alias).await? { Ok(()) } else { Err(Error::NotFound("alias")) }
+    }
+
+    /// Every address of an account, the main one first.
+    pub async fn addresses(&self, email: &EmailAddress) -> Result<Vec<EmailAddress>> {
+        let id = self.account(email).await?.id;
+        Ok(self.directory().addresses(id).await?)
+    }
+
+    /// Entries of all queues, at most `limit` of each shard.
+    pub async fn queue(&self, limit: u32) -> Result<Vec<QueueEntry>> {
+        let shards = &self.service.parts.shards;
+        let mut entries = Vec::new();
+        for shard in shards.all() {
+            let filter = QueueFilter { limit, ..QueueFilter::default() };
+            entries.extend(shards.snapshot(shard).await?.queue(&filter).await?);
+        }
+        entries.sort_by_key(|entry| entry.id);
+        Ok(entries)
+    }
+
+    /// A queue entry by its id, on whichever shard it is.
+    pub async fn queue_entry(&self, id: QueueId) -> Result<QueueEntry> {
+        self.find(id).await.map(|(_, entry)| entry)
+    }
+
+    /// Does this to a queue entry.
+    pub async fn queue_action(&self, id: QueueId, action: QueueAction) -> Result<()> {
+        let (shard, entry) = self.find(id).await?;
+        let unit = Act { account: entry.account, id, action, now: self.service.now() };
+        if self.service.write(shard, unit).await? { Ok(()) } else { Err(Error::NotFound("queue entry")) }
+    }
+
+    async fn find(&self, id: QueueId) -> Result<(ShardId, QueueEntry)> {
+        let shards = &self.service.parts.shards;
+        for shard in shards.all() {
+            let mut snapshot = shards.snapshot(shard).await?;
+            let mut after = None;
+            loop {
+                let filter = QueueFilter { account: None, after, limit: QUEUE_PAGE };
+                let entries = snapshot.queue(&filter).await?;
+                after = entries.last().map(|entry| (entry.account, entry.id));
+                let full = entries.len() >= QUEUE_PAGE as usize;
+                if let Some(entry) = entries.into_iter().find(|entry| entry.id == id) {
+                    return Ok((shard, entry));
+                }
+                if !full {
+                    break;
+                }
+            }
+        }
+        Err(Error::NotFound("queue entry"))
+    }
+
+    async fn hash(&self, password: Secret) -> Result<Secret> {
+        if password.expose().chars().count() < MIN_PASSWORD_CHARS {
+            let detail = format!("a password has at least {MIN_PASSWORD_CHARS} characters");
+            return Err(Error::invalid("password", detail));
+        }
+        password::hash(password, &**self.service.random()).await
+    }
+
+    fn directory(&self) -> &dyn storage::Directory {
+        &*self.service.parts.directory
+    }
+}
+
+const QUEUE_PAGE: u32 = 500;
+
+fn exists(error: StorageError, detail: String) -> Error {
+    match error {
+        StorageError::Exists(_) => Error::Conflict(detail),
+        other => Error::Storage(other),
+    }
+}
+
+struct Purge(AccountId);
+
+#[async_trait]
+impl Unit for Purge {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
+        tx.purge(self.0).await
+    }
+}
+
+struct Act {
+    account: AccountId,
+    id: QueueId,
+    action: QueueAction,
+    now: Timestamp,
+}
+
+#[async_trait]
+impl Unit for Act {
+    type Output = bool;
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
+        match self.action {
+            QueueAction::Hold => tx.hold(self.account, self.id, true).await,
+            QueueAction::Release => tx.hold(self.account, self.id, false).await,
+            QueueAction::Retry => tx.retry_now(self.account, self.id, self.now).await,
+            QueueAction::Drop => tx.drop_entry(self.account, self.id).await,
+        }
+    }
+}

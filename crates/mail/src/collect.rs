@@ -1,0 +1,82 @@
+//! Housekeeping: what time has overtaken is removed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::TryStreamExt as _;
+use storage::{BlobInfo, Needs, Result as StorageResult, Transaction, Unit};
+use tokio_util::sync::CancellationToken;
+use types::{ShardId, Timestamp};
+
+use crate::{Result, Service};
+
+const EVERY: Duration = Duration::from_secs(3_600);
+const BLOBS_AT_ONCE: usize = 500;
+
+impl Service {
+    /// Removes expired sessions and uploads and blobs that nothing names, now and every hour until told to stop.
+    pub async fn run_housekeeping(&self, stop: CancellationToken) {
+        loop {
+            if let Err(error) = self.keep_house().await {
+                tracing::warn!(%error, "housekeeping failed; trying again later");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    /// One round of it.
+    pub async fn keep_house(&self) -> Result<()> {
+        let now = self.now();
+        let sessions = self.parts.directory.expire_sessions(now).await?;
+        let (mut uploads, mut blobs) = (0, 0);
+        for shard in self.parts.shards.all() {
+            let before = now.minus(self.config().upload_lifetime);
+            uploads += storage::write(&*self.parts.shards, shard, ExpireUploads(before)).await?.0;
+            blobs += self.collect_blobs(shard, now.minus(self.config().blob_grace)).await?;
+        }
+        tracing::debug!(sessions, uploads, blobs, "housekeeping");
+        Ok(())
+    }
+
+    /// Removes blobs that were put before this and that nothing names. A blob that is put again in the meantime
+    /// is new and stays; so a row that names a blob always finds it.
+    async fn collect_blobs(&self, shard: ShardId, before: Timestamp) -> Result<u64> {
+        let mut removed = 0;
+        let old = self.parts.blobs.list(shard).await?;
+        let old = old.try_filter(move |blob| std::future::ready(blob.put_at < before));
+        let mut batches = Box::pin(old.try_chunks(BLOBS_AT_ONCE));
+        while let Some(batch) = batches.try_next().await.map_err(|error| error.1)? {
+            removed += self.collect_batch(shard, &batch).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn collect_batch(&self, shard: ShardId, batch: &[BlobInfo]) -> Result<u64> {
+        let ids: Vec<_> = batch.iter().map(|blob| blob.id).collect();
+        let used = self.parts.shards.snapshot(shard).await?.blobs_in_use(&ids).await?;
+        let mut removed = 0;
+        for id in ids.into_iter().filter(|id| !used.contains(id)) {
+            self.parts.blobs.delete(shard, id).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+struct ExpireUploads(Timestamp);
+
+#[async_trait]
+impl Unit for ExpireUploads {
+    type Output = u64;
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<u64> {
+        tx.expire_uploads(self.0).await
+    }
+}

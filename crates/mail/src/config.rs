@@ -1,0 +1,45 @@
+//! The limits that the use-cases keep to. The server fills them from its configuration.
+
+use std::time::Duration;
+
+/// Limits and names; see the server's `config.default.toml` for what each is for.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The name of this service in Message-IDs and notifications.
+    pub hostname: String,
+    pub max_message_bytes: u64,
+    pub max_upload_bytes: u64,
+    pub max_recipients: usize,
+    pub max_folders: usize,
+    /// Messages in one `PATCH` or page.
+    pub max_batch: usize,
+    pub session_lifetime: Duration,
+    pub upload_lifetime: Duration,
+    /// How long the queue tries.
+    pub queue_lifetime: Duration,
+    /// A blob that nothing names is kept this long.
+    pub blob_grace: Duration,
+    /// Wrong passwords allowed per address and minute, and per client and minute.
+    pub login_attempts_per_minute: u32,
+    /// Mails that an account may send per hour.
+    pub sends_per_hour: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".into(),
+            max_message_bytes: 50 << 20,
+            max_upload_bytes: 35 << 20,
+            max_recipients: 500,
+            max_folders: 1_000,
+            max_batch: 500,
+            session_lifetime: Duration::from_secs(30 * 86_400),
+            upload_lifetime: Duration::from_secs(2 * 86_400),
+            queue_lifetime: Duration::from_secs(3 * 86_400),
+            blob_grace: Duration::from_secs(86_400),
+            login_attempts_per_minute: 10,
+            sends_per_hour: 500,
+        }
+    }
+}

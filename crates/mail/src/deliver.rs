@@ -1,0 +1,157 @@
+//! Delivery: mail from outside into inboxes.
+//!
+//! One commit on one shard accepts a mail for all its recipients: those of that shard have it then, for the others
+//! there is a queue entry in the same transaction, and each of their deliveries may run twice.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use storage::queue::QueueBody;
+use storage::{
+    Appended, Needs, NewMessage, NewQueueEntry, Origin, Result as StorageResult, Source, Transaction, Unit,
+};
+use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, Role, ThreadId, Timestamp};
+
+use crate::prepare::Prepared;
+use crate::{Result, Service};
+
+/// A mail at the door, trace headers already on it.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// `None`: the null return path.
+    pub return_path: Option<EmailAddress>,
+    /// The accounts, with the address that each was named by; at least one.
+    pub recipients: Vec<(EmailAddress, AccountId)>,
+    pub raw: Bytes,
+}
+
+/// Where a mail ended up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// The first recipient's message.
+    pub id: MessageId,
+}
+
+impl Service {
+    /// Accepts a mail for its local recipients. Durable when it returns.
+    pub async fn deliver(&self, incoming: Incoming) -> Result<Delivered> {
+        let Incoming { return_path, recipients, raw } = incoming;
+        let now = self.now();
+        let Some((_, first)) = recipients.first().cloned() else {
+            return Err(crate::Error::Internal("a delivery without recipients".into()));
+        };
+        let shard = self.shard_of(first);
+        let prepared = self.prepare(shard, raw).await?;
+        let delivered = Delivered { id: MessageId::at(now, self.random_bytes()) };
+        let mut here: Vec<NewMessage> = Vec::new();
+        let mut elsewhere = Vec::new();
+        for (address, account) in recipients {
+            if self.shard_of(account) != shard {
+                elsewhere.push(address);
+            } else if !here.iter().any(|message| message.account == account) {
+                let mut message = prepared.message(account, delivered.id, Source::Role(Role::Inbox), now);
+                if !here.is_empty() {
+                    message.id = MessageId::at(now, self.random_bytes());
+                    message.thread = ThreadId(message.id.0);
+                    message.body.id = BodyId::at(now, self.random_bytes());
+                }
+                here.push(message);
+            }
+        }
+        let relay = (!elsewhere.is_empty()).then(|| NewQueueEntry {
+            account: first,
+            id: QueueId::at(now, self.random_bytes()),
+            message: None,
+            body: QueueBody::Shared(prepared.body.id),
+            return_path,
+            recipients: elsewhere,
+            origin: Origin::Relay,
+            created_at: now,
+            not_before: now,
+            expires_at: now.plus(self.config().queue_lifetime),
+        });
+        let ids: Vec<_> = here.iter().map(|message| (message.account, message.id)).collect();
+        self.write(shard, Deliver { messages: here, relay }).await?;
+        self.remember_text(&ids, &prepared);
+        metrics::counter!("magpie_messages_delivered_total").increment(ids.len() as u64);
+        Ok(delivered)
+    }
+
+    /// Delivers a queued mail to one account. The same `key` delivers once, however often it is called.
+    pub async fn deliver_once(
+        &self,
+        account: AccountId,
+        key: &[u8],
+        at: Timestamp,
+        raw: Bytes,
+    ) -> Result<Appended> {
+        let shard = self.shard_of(account);
+        let prepared = self.prepare(shard, raw).await?;
+        let id = id_of(key, at);
+        let message = prepared.message(account, id, Source::Role(Role::Inbox), at);
+        let mut appended = self.write(shard, Deliver { messages: vec![message], relay: None }).await?;
+        self.remember_text(&[(account, id)], &prepared);
+        metrics::counter!("magpie_messages_delivered_total").increment(1);
+        Ok(appended.pop().unwrap_or(Appended::Duplicate))
+    }
+
+    /// Keeps the text for the indexer, which comes by shortly.
+    pub(crate) fn remember_text(&self, ids: &[(AccountId, MessageId)], prepared: &Prepared) {
+        let text = std::sync::Arc::new(prepared.parsed.search.clone());
+        for id in ids {
+            self.texts.insert(*id, std::sync::Arc::clone(&text));
+        }
+    }
+}
+
+/// The id that a delivery under this key always has.
+pub(crate) fn id_of(key: &[u8], at: Timestamp) -> MessageId {
+    let hash = blake3::hash(key);
+    let mut random = [0; 10];
+    random.iter_mut().zip(hash.as_bytes()).for_each(|(byte, hash)| *byte = *hash);
+    MessageId::at(at, random)
+}
+
+/// Adds messages of one shard, each to the thread that its references lead to.
+pub(crate) struct Deliver {
+    pub(crate) messages: Vec<NewMessage>,
+    pub(crate) relay: Option<NewQueueEntry>,
+}
+
+#[async_trait]
+impl Unit for Deliver {
+    type Output = Vec<Appended>;
+
+    fn needs(&self) -> Needs {
+        needs(&self.messages)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Vec<Appended>> {
+        let mut appended = Vec::with_capacity(self.messages.len());
+        for message in &self.messages {
+            let mut message = message.clone();
+            message.thread = thread(tx, &message).await?;
+            appended.push(tx.append(message).await?);
+        }
+        if let Some(entry) = &self.relay {
+            tx.enqueue(entry.clone()).await?;
+        }
+        Ok(appended)
+    }
+}
+
+pub(crate) fn needs(messages: &[NewMessage]) -> Needs {
+    Needs {
+        accounts: messages.iter().map(|message| message.account).collect(),
+        refs: messages
+            .iter()
+            .flat_map(|message| message.refs.iter().map(|hash| (message.account, *hash)))
+            .collect(),
+        ..Needs::default()
+    }
+}
+
+/// The thread that a message joins: that of the newest conversation its references lead to, or its own.
+pub(crate) async fn thread(tx: &mut dyn Transaction, message: &NewMessage) -> StorageResult<ThreadId> {
+    let known = tx.threads(message.account, &message.refs).await?;
+    Ok(known.into_iter().map(|(_, thread)| thread).max().unwrap_or(message.thread))
+}

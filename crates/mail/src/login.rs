@@ -1,0 +1,108 @@
+//! Logging in: by password once, by token afterwards.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use cluster::{Quota, Verdict};
+use sha2::{Digest as _, Sha256};
+use storage::Session;
+use types::{EmailAddress, Secret};
+
+use crate::{Access, Error, Result, Service, password};
+
+/// Who is asking, for rate limits and the list of sessions.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    pub ip: Option<IpAddr>,
+    /// What it calls itself.
+    pub name: String,
+}
+
+/// Longer ones are refused unhashed: nobody types them, and hashing costs.
+const MAX_PASSWORD_BYTES: usize = 1_024;
+const CLIENT_NAME_CHARS: usize = 200;
+
+impl Service {
+    /// Lets somebody in by address and password. Unknown address and wrong password look and take the same.
+    pub async fn authenticate(&self, email: &str, password: &Secret, client: &Client) -> Result<Access> {
+        let key = email.trim().to_lowercase();
+        self.limit_logins(&key, client).await?;
+        let account = match key.parse::<EmailAddress>() {
+            Ok(address) => match self.parts.directory.resolve(&address).await? {
+                Some(id) => self.parts.directory.account(id).await?.filter(|account| account.enabled),
+                None => None,
+            },
+            Err(_) => None,
+        };
+        if password.expose().len() > MAX_PASSWORD_BYTES {
+            return Err(Error::Credentials);
+        }
+        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        let matches = password::matches(password.clone(), hash).await?;
+        match account {
+            Some(account) if matches => {
+                metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
+                Ok(Access::new(self, account))
+            }
+            _ => {
+                metrics::counter!("magpie_logins_total", "outcome" => "refused").increment(1);
+                tracing::info!(client = ?client.ip, "login refused");
+                Err(Error::Credentials)
+            }
+        }
+    }
+
+    /// Lets somebody in and begins a session; the token is shown here once and kept nowhere.
+    pub async fn login(&self, email: &str, password: &Secret, client: &Client) -> Result<(Access, Secret)> {
+        let access = self.authenticate(email, password, client).await?;
+        let token = URL_SAFE_NO_PAD.encode(self.random_bytes::<32>());
+        let now = self.now();
+        let session = Session {
+            token_hash: hash(&token),
+            account: access.id,
+            created_at: now,
+            expires_at: now.plus(self.config().session_lifetime),
+            client: client.name.chars().filter(|c| !c.is_control()).take(CLIENT_NAME_CHARS).collect(),
+        };
+        self.parts.directory.add_session(session).await?;
+        Ok((access, Secret::new(token)))
+    }
+
+    /// Lets the holder of a session's token in.
+    pub async fn access(&self, token: &Secret) -> Result<Access> {
+        let session = self.parts.directory.session(&hash(token.expose()), self.now()).await?;
+        let session = session.ok_or(Error::Unauthenticated)?;
+        let account = self.parts.directory.account(session.account).await?;
+        let account = account.filter(|account| account.enabled).ok_or(Error::Unauthenticated)?;
+        Ok(Access::new(self, account))
+    }
+
+    /// Ends a session.
+    pub async fn logout(&self, token: &Secret) -> Result<()> {
+        Ok(self.parts.directory.end_session(&hash(token.expose())).await?)
+    }
+
+    async fn limit_logins(&self, key: &str, client: &Client) -> Result<()> {
+        let per_minute = self.config().login_attempts_per_minute;
+        let minute = Duration::from_secs(60);
+        let quota = Quota { burst: per_minute, count: per_minute, period: minute };
+        let wide = per_minute.saturating_mul(10);
+        let from = client.ip.map_or_else(|| "local".to_owned(), |ip| ip.to_string());
+        // Both together: nobody locks another out from elsewhere, and nobody tries many accounts from one place.
+        let checks = [
+            (format!("login:pair:{from}:{key}"), quota),
+            (format!("login:from:{from}"), Quota { burst: wide, count: wide, period: minute }),
+        ];
+        for (name, quota) in checks {
+            if let Verdict::Limited { retry_after } = self.parts.limits.check(&name, quota).await {
+                return Err(Error::Limited { retry_after });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}

@@ -1,0 +1,116 @@
+//! Making a mail ready to be stored: parsed once, cut into segments, its large attachments already in the blob store.
+//!
+//! All the CPU work and all blob writes of a delivery happen here, before the shard's writer is asked for anything.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use message::{Parsed, SegmentKind};
+use storage::{Body, NewMessage, Packed, RefHash, Segment, Source, Summary};
+use types::{AccountId, BodyId, Flags, MessageId, ShardId, ThreadId, Timestamp};
+
+use crate::{Error, Result, Service};
+
+/// A mail whose bytes are safe on one shard, but for those that the row's transaction brings.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    pub(crate) parsed: Arc<Parsed>,
+    pub(crate) body: Packed,
+    structure: Vec<u8>,
+}
+
+impl Service {
+    /// Parses the mail and stores its large attachments on the shard.
+    pub(crate) async fn prepare(&self, shard: ShardId, raw: Bytes) -> Result<Prepared> {
+        let parsed = parse(raw.clone()).await?;
+        self.prepare_parsed(shard, raw, parsed).await
+    }
+
+    /// The same for a mail that is parsed already.
+    pub(crate) async fn prepare_parsed(
+        &self,
+        shard: ShardId,
+        raw: Bytes,
+        parsed: Arc<Parsed>,
+    ) -> Result<Prepared> {
+        let mut segments = Vec::new();
+        for piece in message::segments(&parsed.structure, raw.len() as u64) {
+            let range = to_usize(piece.range.start)?..to_usize(piece.range.end)?;
+            let bytes = raw.slice(range);
+            segments.push(match piece.kind {
+                SegmentKind::Inline => Segment::Inline(bytes),
+                SegmentKind::Attachment => {
+                    let size_bytes = bytes.len() as u64;
+                    Segment::Blob { id: self.put_blob(shard, bytes).await?, size_bytes }
+                }
+            });
+        }
+        let id = BodyId::at(self.now(), self.random_bytes());
+        let body = Body { segments }.pack(id)?;
+        Ok(Prepared { structure: parsed.structure.encode(), parsed, body })
+    }
+}
+
+impl Prepared {
+    /// The row for an account. Its thread is decided in the transaction.
+    pub(crate) fn message(
+        &self,
+        account: AccountId,
+        id: MessageId,
+        mailbox: Source,
+        received_at: Timestamp,
+    ) -> NewMessage {
+        let overview = &self.parsed.overview;
+        NewMessage {
+            account,
+            id,
+            mailbox,
+            flags: Flags::NONE,
+            keywords: Vec::new(),
+            thread: ThreadId(id.0),
+            refs: self.refs(),
+            body: self.body.clone(),
+            structure: self.structure.clone(),
+            received_at,
+            sent_at: overview.sent_at,
+            summary: Summary {
+                from: overview.from.clone(),
+                to: overview.to.iter().take(SUMMARY_RECIPIENTS).cloned().collect(),
+                subject: overview.subject.clone(),
+                preview: overview.preview.clone(),
+                has_attachments: overview.has_attachments,
+            },
+            delivery: Vec::new(),
+        }
+    }
+
+    /// Hashes of its own Message-ID and of those it refers to, at most [`MAX_REFS`].
+    pub(crate) fn refs(&self) -> Vec<RefHash> {
+        let refs = &self.parsed.refs;
+        let mut all: Vec<RefHash> =
+            refs.own.iter().chain(refs.others.iter().rev()).map(|hash| hash.0).collect();
+        all.truncate(MAX_REFS);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// As many recipients as a list shows.
+const SUMMARY_RECIPIENTS: usize = 10;
+/// Of a long chain the newest lead to its thread as well.
+const MAX_REFS: usize = 20;
+/// Smaller mails are parsed where they are: handing them to another thread costs more.
+const PARSE_INLINE_BYTES: usize = 32 << 10;
+
+pub(crate) async fn parse(raw: Bytes) -> Result<Arc<Parsed>> {
+    if raw.len() <= PARSE_INLINE_BYTES {
+        return Ok(Arc::new(message::parse(&raw)));
+    }
+    let parsed = tokio::task::spawn_blocking(move || message::parse(&raw)).await;
+    parsed.map(Arc::new).map_err(|error| Error::Internal(format!("parse task: {error}")))
+}
+
+fn to_usize(offset: u64) -> Result<usize> {
+    usize::try_from(offset).map_err(|_| Error::TooLarge("the message is too large for this machine".into()))
+}

@@ -1,0 +1,117 @@
+//! The service: its parts, and what all use-cases share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cluster::{Bus, Cache, RateLimits};
+use message::SearchText;
+use moka::sync::Cache as Memory;
+use search::Search;
+use storage::{Blobs, Committed, Directory, Shards, Snapshot, Unit};
+use types::{AccountId, Clock, MessageId, ShardId, Timestamp};
+
+use crate::{Config, Random, Result, random};
+
+/// What a service is made of; every part is a port.
+pub struct Parts {
+    pub directory: Arc<dyn Directory>,
+    pub shards: Arc<dyn Shards>,
+    pub blobs: Arc<dyn Blobs>,
+    pub bus: Arc<dyn Bus>,
+    pub cache: Arc<dyn Cache>,
+    pub limits: Arc<dyn RateLimits>,
+    pub search: Arc<dyn Search>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub config: Config,
+}
+
+/// The mail service. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) parts: Arc<Parts>,
+    /// Texts of mails that just came in, so that the indexer need not read and parse them again. Only speed.
+    pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
+}
+
+const TEXTS_BYTES: u64 = 16 << 20;
+
+impl Service {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let texts = Memory::builder()
+            .max_capacity(TEXTS_BYTES)
+            .weigher(|_, text: &Arc<SearchText>| u32::try_from(text.body.len() + 512).unwrap_or(u32::MAX))
+            .build();
+        Self { parts: Arc::new(parts), texts }
+    }
+
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.parts.config
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    /// All shards, for the queue's workers.
+    #[must_use]
+    pub fn shards(&self) -> &Arc<dyn Shards> {
+        &self.parts.shards
+    }
+
+    #[must_use]
+    pub fn bus(&self) -> &Arc<dyn Bus> {
+        &self.parts.bus
+    }
+
+    #[must_use]
+    pub fn limits(&self) -> &Arc<dyn RateLimits> {
+        &self.parts.limits
+    }
+
+    #[must_use]
+    pub fn random(&self) -> &Arc<dyn Random> {
+        &self.parts.random
+    }
+
+    /// Answers if the directory and every shard do.
+    pub async fn ready(&self) -> Result<()> {
+        self.parts.directory.ping().await?;
+        for shard in self.parts.shards.all() {
+            self.parts.shards.ping(shard).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a unit of work on a shard and announces what it changed.
+    pub async fn write<U: Unit>(&self, shard: ShardId, unit: U) -> Result<U::Output> {
+        let (output, committed) = storage::write(&*self.parts.shards, shard, unit).await?;
+        self.publish(&committed);
+        Ok(output)
+    }
+
+    /// Commit first, then announce: the bus carries hints only.
+    pub fn publish(&self, committed: &Committed) {
+        self.parts.bus.publish(committed);
+    }
+
+    pub(crate) fn shard_of(&self, account: AccountId) -> ShardId {
+        self.parts.shards.shard_of(account)
+    }
+
+    pub(crate) async fn snapshot(&self, account: AccountId) -> Result<Box<dyn Snapshot>> {
+        Ok(self.parts.shards.snapshot(self.shard_of(account)).await?)
+    }
+
+    pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        random::bytes(&*self.parts.random)
+    }
+
+    /// Stores a blob on the shard of its account.
+    pub(crate) async fn put_blob(&self, shard: ShardId, bytes: Bytes) -> Result<types::BlobId> {
+        Ok(self.parts.blobs.put(shard, bytes).await?)
+    }
+}

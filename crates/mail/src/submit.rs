@@ -1,0 +1,93 @@
+//! Sending: mail of an account's own into the queue.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cluster::{Quota, Verdict};
+use storage::queue::QueueBody;
+use storage::{Needs, NewQueueEntry, Origin, Result as StorageResult, Transaction, Unit};
+use types::{EmailAddress, QueueId};
+
+use crate::{Access, Error, Result};
+
+/// A mail that a program sends over SMTP.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub return_path: Option<EmailAddress>,
+    pub recipients: Vec<EmailAddress>,
+    pub raw: Bytes,
+}
+
+impl Access {
+    /// Queues a mail for its recipients. Durable when it returns.
+    pub async fn submit(&self, submission: Submission) -> Result<QueueId> {
+        let Submission { return_path, recipients, raw } = submission;
+        self.limit_sends(recipients.len()).await?;
+        if let Some(sender) = &return_path
+            && !self.may_send_as(sender).await?
+        {
+            return Err(Error::Forbidden(format!("{} does not send as {sender}", self.email)));
+        }
+        let prepared = self.service.prepare(self.shard(), raw).await?;
+        let entry = self.queue_entry(QueueBody::Own(prepared.body), return_path, recipients);
+        let id = entry.id;
+        self.service.write(self.shard(), Enqueue(entry)).await?;
+        Ok(id)
+    }
+
+    /// An entry that is due now.
+    pub(crate) fn queue_entry(
+        &self,
+        body: QueueBody,
+        return_path: Option<EmailAddress>,
+        recipients: Vec<EmailAddress>,
+    ) -> NewQueueEntry {
+        let now = self.service.now();
+        NewQueueEntry {
+            account: self.id,
+            id: QueueId::at(now, self.service.random_bytes()),
+            message: None,
+            body,
+            return_path,
+            recipients,
+            origin: Origin::Submission,
+            created_at: now,
+            not_before: now,
+            expires_at: now.plus(self.service.config().queue_lifetime),
+        }
+    }
+
+    /// Counts a mail against the account's sends, or says when the next may go.
+    pub(crate) async fn limit_sends(&self, recipients: usize) -> Result<()> {
+        let config = self.service.config();
+        if recipients > config.max_recipients {
+            let most = config.max_recipients;
+            return Err(Error::invalid("to", format!("a mail has at most {most} recipients")));
+        }
+        let quota = Quota {
+            burst: config.sends_per_hour,
+            count: config.sends_per_hour,
+            period: Duration::from_secs(3_600),
+        };
+        match self.service.parts.limits.check(&format!("send:{}", self.id), quota).await {
+            Verdict::Allowed { .. } => Ok(()),
+            Verdict::Limited { retry_after } => Err(Error::Limited { retry_after }),
+        }
+    }
+}
+
+struct Enqueue(NewQueueEntry);
+
+#[async_trait]
+impl Unit for Enqueue {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.0.account], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
+        tx.enqueue(self.0.clone()).await
+    }
+}
