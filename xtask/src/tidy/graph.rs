@@ -1,27 +1,64 @@
-//! The graph of packages as `cargo metadata` has it: who uses whom, once features and platform are decided.
+//! Who uses whom, as cargo knows it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 
-use crate::workspace;
+use crate::{command, workspace};
 
 pub(super) const SERVER: &str = "x86_64-unknown-linux-gnu";
 pub(super) const BROWSER: &str = "wasm32-unknown-unknown";
 
+/// A package that ends up in what somebody runs.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shipped {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) licence: String,
+}
+
+/// Everything that `root` is compiled to on `platform`, with the features that are on there; no build tools.
+pub(super) fn shipped(root: &str, platform: &str) -> BTreeSet<Shipped> {
+    let mut tree = command::cargo();
+    tree.current_dir(super::files::root()).args(["tree", "--package", root, "--target", platform]);
+    tree.args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}|{l}"]);
+    let text = command::output(&mut tree).unwrap();
+    text.lines()
+        .map(|line| {
+            let (package, licence) = line.split_once('|').unwrap();
+            let mut words = package.split(' ');
+            Shipped {
+                name: words.next().unwrap().to_owned(),
+                version: words.next().unwrap().to_owned(),
+                // cargo marks what it has shown before.
+                licence: licence.trim_end_matches(" (*)").trim().to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// Each crate of ours with the packages that it names outside its tests.
+pub(super) fn used() -> BTreeMap<String, BTreeSet<String>> {
+    let graph: Graph = workspace::metadata(&["--filter-platform", SERVER]).unwrap();
+    let names: HashMap<_, _> =
+        graph.packages.iter().map(|package| (package.id.as_str(), package.name.as_str())).collect();
+    let name = |id: &str| names[id].to_owned();
+    let ours = graph.resolve.nodes.iter().filter(|node| graph.workspace_members.contains(&node.id));
+    ours.map(|node| (name(&node.id), node.uses().map(name).collect())).collect()
+}
+
+/// The part of `cargo metadata` that says it.
 #[derive(Deserialize)]
-pub(super) struct Graph {
-    pub(super) packages: Vec<Package>,
+struct Graph {
+    packages: Vec<Package>,
     workspace_members: BTreeSet<String>,
     resolve: Resolve,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Package {
+struct Package {
     id: String,
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) license: Option<String>,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -45,35 +82,6 @@ struct Edge {
 struct Kind {
     /// None: an ordinary dependency; else `dev` or `build`.
     kind: Option<String>,
-}
-
-impl Graph {
-    pub(super) fn load(platform: &str) -> Self {
-        workspace::metadata(&["--filter-platform", platform]).unwrap()
-    }
-
-    /// Each crate of ours with the packages that it names outside its tests.
-    pub(super) fn used(&self) -> BTreeMap<&str, BTreeSet<&str>> {
-        let names = self.names();
-        let ours = self.resolve.nodes.iter().filter(|node| self.workspace_members.contains(&node.id));
-        ours.map(|node| (names[node.id.as_str()], node.uses().map(|id| names[id]).collect())).collect()
-    }
-
-    /// Everything that ends up in what `root` is compiled to.
-    pub(super) fn shipped(&self, root: &str) -> BTreeSet<&str> {
-        let names = self.names();
-        let nodes: HashMap<_, _> = self.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
-        let mut open: Vec<_> = names.iter().filter(|(_, name)| **name == root).map(|(id, _)| *id).collect();
-        let mut seen: BTreeSet<_> = open.iter().copied().collect();
-        while let Some(id) = open.pop() {
-            open.extend(nodes[id].uses().filter(|id| seen.insert(id)));
-        }
-        seen.into_iter().map(|id| names[id]).collect()
-    }
-
-    fn names(&self) -> HashMap<&str, &str> {
-        self.packages.iter().map(|package| (package.id.as_str(), package.name.as_str())).collect()
-    }
 }
 
 impl Node {

@@ -1,6 +1,6 @@
 //! What ships must be free to ship: every dependency of server and browser under a permissive licence.
 
-use super::graph::{BROWSER, Graph, SERVER};
+use super::graph::{BROWSER, SERVER, shipped};
 
 /// SPDX names of licences that ask for no more than to be named.
 const ALLOWED: &[&str] = &[
@@ -19,19 +19,19 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
+/// Copyleft for their own files alone, which we do not change: the sanitiser's reader of styles.
+const BY_NAME: &[(&str, &str)] = &[("cssparser", "MPL-2.0"), ("dtoa-short", "MPL-2.0")];
+
 #[test]
 fn everything_that_ships_is_permissive() {
-    let mut refused = Vec::new();
-    for (platform, root) in [(SERVER, "magpie"), (BROWSER, "frontend")] {
-        let graph = Graph::load(platform);
-        let shipped = graph.shipped(root);
-        for package in graph.packages.iter().filter(|package| shipped.contains(package.name.as_str())) {
-            let licence = package.license.as_deref().unwrap_or("none");
-            if !permits(licence) {
-                refused.push(format!("{} {}: {licence}", package.name, package.version));
-            }
-        }
-    }
+    let mut packages = shipped("magpie", SERVER);
+    packages.append(&mut shipped("frontend", BROWSER));
+    let refused: Vec<_> = packages
+        .iter()
+        .filter(|package| !permits(&package.licence))
+        .filter(|package| !BY_NAME.contains(&(package.name.as_str(), package.licence.as_str())))
+        .map(|package| format!("{} {}: {}", package.name, package.version, package.licence))
+        .collect();
     assert!(refused.is_empty(), "not permissive, or not known to be:\n{}", refused.join("\n"));
 }
 
