@@ -131,7 +131,7 @@ fn is_quoted_content(inner: &str) -> bool {
     while let Some(c) = chars.next() {
         match c {
             '"' => return false,
-            '\\' if !chars.next().is_some_and(|c| !c.is_control()) => return false,
+            '\\' if chars.next().is_none_or(char::is_control) => return false,
             c if c.is_control() => return false,
             _ => {}
         }
