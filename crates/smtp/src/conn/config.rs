@@ -1,0 +1,53 @@
+//! What a listener offers, and its limits.
+
+/// The settings of one listener, shared by its connections.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What the server calls itself.
+    pub hostname: String,
+    /// Whether STARTTLS can be had (RFC 3207).
+    pub starttls: bool,
+    pub auth: Auth,
+    pub limits: Limits,
+}
+
+/// RFC 4954 on this listener. Where logging in is possible, it is necessary: such a listener is for submission
+/// (RFC 6409 §4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Nobody logs in here: mail from other servers.
+    Off,
+    OverTls,
+    /// Passwords may also come in clear text.
+    Always,
+}
+
+/// How much is accepted of what.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// RFC 1870: bytes of a mail.
+    pub message: u64,
+    /// Bytes of a command line. RFC 5321 §4.5.3.1.4 and its extensions need about 1,100.
+    pub command_line: usize,
+    /// RFC 4954 §4: 12,288.
+    pub auth_line: usize,
+    /// Bytes of a line of content. RFC 5321 §4.5.3.1.6 promises 998; much software writes longer ones.
+    pub text_line: usize,
+    /// RFC 5321 §4.5.3.1.8: at least 100.
+    pub recipients: usize,
+    /// Permanent errors since the last accepted mail; one more ends the connection.
+    pub errors: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 50 << 20,
+            command_line: 4_096,
+            auth_line: 12_288,
+            text_line: 8_192,
+            recipients: 1_000,
+            errors: 20,
+        }
+    }
+}
