@@ -8,8 +8,10 @@ pub mod private;
 pub mod reply;
 pub mod route;
 pub mod schedule;
+pub mod worker;
 
 pub use courier::{Courier, Envelope, SmtpConfig, SmtpCourier, Timeouts};
 pub use reply::{Class, Outcome, Reply};
 pub use route::{DnsRouter, Route, Router, Routing, Target};
 pub use schedule::{Next, Schedule};
+pub use worker::{Parts, Worker, WorkerConfig};

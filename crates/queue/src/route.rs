@@ -66,6 +66,11 @@ pub trait Router: Send + Sync {
     /// The hosts that take mail for the domain (or address literal). Hosts of the same preference come in an order that
     /// `random` decides.
     async fn route(&self, domain: &str, random: u64) -> Route;
+
+    /// Domains of the same destination can share a transaction; [`Router::route`] takes destinations as well.
+    fn destination(&self, domain: &str) -> String {
+        domain.to_owned()
+    }
 }
 
 /// The way by DNS.
@@ -210,6 +215,10 @@ impl Router for DnsRouter {
             Some(ip) => self.allowed(domain, vec![(domain.to_owned(), vec![ip])]),
             None => self.by_mx(domain, random).await,
         }
+    }
+
+    fn destination(&self, domain: &str) -> String {
+        self.routing.relay.clone().unwrap_or_else(|| domain.to_owned())
     }
 }
 

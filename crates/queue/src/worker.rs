@@ -1,0 +1,218 @@
+//! The worker: claims what is due, delivers it, and writes the outcome down.
+//!
+//! An entry is claimed by a lease, attempted by a task of its own, and settled by one unit of work that also updates the
+//! Sent copy and queues the notification of a failure. If the process dies in between, the lease ends by itself and the
+//! entry is attempted again: local deliveries have an id that makes the second one void, and a remote server may get again
+//! only what was in flight.
+
+mod attempt;
+mod limits;
+mod notify;
+mod settle;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use mail::Service;
+use storage::{Lease, Needs, QueueEntry, Transaction, Unit};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+use types::ShardId;
+
+use crate::{Courier, Router, Schedule};
+use limits::Limits;
+
+/// How a worker works; see the server's `config.default.toml`.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Who claims. No two running workers may have the same name.
+    pub name: String,
+    pub schedule: Schedule,
+    /// How long a claim lasts if the worker dies. An attempt takes at most nine tenths of it.
+    pub lease: Duration,
+    /// Entries claimed at once.
+    pub in_hand: usize,
+    /// Remote deliveries at once.
+    pub concurrency: usize,
+    /// Remote deliveries to one domain at once.
+    pub per_domain: usize,
+    /// Bytes of mails in memory at once; a larger mail goes alone.
+    pub memory_bytes: u64,
+    /// How often to look for work without having been woken: hints may be lost.
+    pub poll: Duration,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            schedule: Schedule::default(),
+            lease: Duration::from_secs(15 * 60),
+            in_hand: 1_000,
+            concurrency: 100,
+            per_domain: 20,
+            memory_bytes: 256 << 20,
+            poll: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a worker works with.
+pub struct Parts {
+    pub mail: Service,
+    pub router: Arc<dyn Router>,
+    pub courier: Arc<dyn Courier>,
+    pub config: WorkerConfig,
+    /// Ends the work: what is on its way is finished, the rest is given back.
+    pub shutdown: CancellationToken,
+}
+
+/// Delivers what is in the queues of all shards. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker(Arc<Inner>);
+
+struct Inner {
+    mail: Service,
+    router: Arc<dyn Router>,
+    courier: Arc<dyn Courier>,
+    config: WorkerConfig,
+    shutdown: CancellationToken,
+    in_hand: Arc<Semaphore>,
+    limits: Limits,
+    tasks: TaskTracker,
+}
+
+/// Entries claimed by one write.
+const BATCH: usize = 100;
+/// What was due and could not be claimed is looked at again after this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+
+impl Worker {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { mail, router, courier, config, shutdown } = parts;
+        let in_hand = Arc::new(Semaphore::new(config.in_hand));
+        let limits = Limits::new(&config);
+        let tasks = TaskTracker::new();
+        Self(Arc::new(Inner { mail, router, courier, config, shutdown, in_hand, limits, tasks }))
+    }
+
+    /// Works until the shutdown, and returns when everything claimed is settled.
+    pub async fn run(&self) {
+        for shard in self.0.mail.shards().all() {
+            self.0.tasks.spawn(self.clone().follow(shard));
+        }
+        self.0.shutdown.cancelled().await;
+        self.idle().await;
+    }
+
+    /// Claims what is due on the shard, as far as there is room, and starts to deliver it. Returns how many entries.
+    pub async fn start_due(&self, shard: ShardId) -> mail::Result<usize> {
+        let Some(slots) = self.slots().await else {
+            return Ok(0);
+        };
+        let now = self.0.mail.now();
+        let lease = Lease {
+            shard,
+            worker: self.0.config.name.clone(),
+            now,
+            until: now.plus(self.0.config.lease),
+            limit: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+        };
+        let entries = self.0.mail.write(shard, Claim(lease)).await?;
+        let count = entries.len();
+        for (entry, slot) in entries.into_iter().zip(slots) {
+            let span = tracing::info_span!("delivery", queue_id = %entry.id, account = %entry.account);
+            let worker = self.clone();
+            let task = async move {
+                worker.attempt(shard, entry).await;
+                drop(slot);
+            };
+            self.0.tasks.spawn(task.instrument(span));
+        }
+        Ok(count)
+    }
+
+    /// Returns when every delivery that was started is settled.
+    pub async fn idle(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.tasks.reopen();
+    }
+
+    async fn follow(self, shard: ShardId) {
+        let shutdown = self.0.shutdown.clone();
+        let mut wakeups = self.0.mail.bus().queue_wakeups();
+        while !shutdown.is_cancelled() {
+            let pause = match self.turn(shard).await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(%shard, error = ?error, "the queue cannot be worked on");
+                    PAUSE_AFTER_ERROR
+                }
+            };
+            let woken = async { while wakeups.next().await != shard {} };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = woken => {}
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Starts everything that is due; returns how long nothing else will be.
+    async fn turn(&self, shard: ShardId) -> mail::Result<Duration> {
+        loop {
+            let due = self.0.mail.shards().snapshot(shard).await?.next_due().await?;
+            let now = self.0.mail.now();
+            match due {
+                Some(due) if due <= now => {
+                    if self.start_due(shard).await? == 0 {
+                        return Ok(SHORTEST_PAUSE);
+                    }
+                }
+                Some(due) => return Ok(due.since(now).clamp(SHORTEST_PAUSE, self.0.config.poll)),
+                None => return Ok(self.0.config.poll),
+            }
+        }
+    }
+
+    /// Room for at least one entry; none if the work ends.
+    async fn slots(&self) -> Option<Vec<OwnedSemaphorePermit>> {
+        let room = || Arc::clone(&self.0.in_hand);
+        let first = self.0.shutdown.run_until_cancelled(room().acquire_owned()).await?.ok()?;
+        let mut slots = vec![first];
+        while slots.len() < BATCH
+            && let Ok(slot) = room().try_acquire_owned()
+        {
+            slots.push(slot);
+        }
+        Some(slots)
+    }
+
+    fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.mail.random().fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+}
+
+struct Claim(Lease);
+
+#[async_trait]
+impl Unit for Claim {
+    type Output = Vec<QueueEntry>;
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<Vec<QueueEntry>> {
+        tx.lease(&self.0).await
+    }
+}
