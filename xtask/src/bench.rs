@@ -11,5 +11,5 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
     let binary = server::build(workspace, Profile::Release)?;
     let mut load = cargo();
     load.current_dir(&workspace.root).args(["run", "--quiet", "--release", "--package", "loadgen", "--"]);
-    command::run(load.args(args).env("MAGPIE_BINARY", binary))
+    command::run(load.args(args).env("SERVER_BINARY", binary))
 }

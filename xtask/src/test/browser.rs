@@ -21,7 +21,7 @@ pub(super) fn run(
         .current_dir(&folder)
         .args(["node_modules/@playwright/test/cli.js", "test"])
         .args(&options.playwright)
-        .env("MAGPIE_BINARY", binary)
+        .env("SERVER_BINARY", binary)
         .env("CHROMIUM", chromium)
         .env("FORCE_COLOR", "0");
     if options.screenshots {

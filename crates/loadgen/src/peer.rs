@@ -1,0 +1,86 @@
+//! The same load on Postfix and Dovecot, by the scripts that start and drive them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::Options;
+
+pub(crate) fn measure(
+    options: &Options,
+    count: impl Fn(&Options, usize, usize) -> usize,
+) -> anyhow::Result<Vec<Value>> {
+    let folder = tempfile::tempdir()?;
+    let tools = copy(&options.tools, folder.path())?;
+    let peer = Peer::start(tools, folder.path().join("peer"))?;
+    let mut rows = Vec::new();
+    for &size in &options.sizes {
+        for &connections in &options.connections {
+            // It is some times slower; fewer mails tell as much.
+            let count = count(options, connections, size).div_ceil(4);
+            rows.push(peer.ingest(connections, count, size)?);
+            eprintln!("{}", rows.last().unwrap_or(&Value::Null));
+        }
+    }
+    Ok(rows)
+}
+
+struct Peer {
+    tools: PathBuf,
+    folder: PathBuf,
+    pids: String,
+}
+
+impl Peer {
+    fn start(tools: PathBuf, folder: PathBuf) -> anyhow::Result<Self> {
+        let said = output(Command::new("bash").arg(tools.join("peer_up.sh")).arg(&folder))?;
+        let pids = said.split("pids=").nth(1).context("peer_up.sh prints pids=")?.trim().to_owned();
+        Ok(Self { tools, folder, pids })
+    }
+
+    fn ingest(&self, connections: usize, count: usize, size: usize) -> anyhow::Result<Value> {
+        let mut ingest = Command::new("python3");
+        ingest.arg(self.tools.join("ingest.py")).args([
+            "--smtp",
+            "127.0.0.1:3525",
+            "--imap",
+            "127.0.0.1:3143",
+        ]);
+        ingest.args(["--pids", &self.pids, "--reps", "1", "--conc", &connections.to_string()]);
+        ingest.args(["--n", &count.to_string(), "--size", &size.to_string()]);
+        Ok(serde_json::from_str(&output(&mut ingest)?)?)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ =
+            Command::new("bash").arg(self.tools.join("peer_up.sh")).arg(&self.folder).arg("stop").status();
+    }
+}
+
+/// The scripts want their load generator compiled beside them.
+fn copy(tools: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let copy = folder.join("tools");
+    fs::create_dir(&copy)?;
+    for entry in fs::read_dir(tools).with_context(|| tools.display().to_string())? {
+        let path = entry?.path();
+        fs::copy(&path, copy.join(path.file_name().unwrap_or_default()))?;
+    }
+    let mut rustc = Command::new("rustc");
+    output(rustc.current_dir(&copy).args(["-O", "smtpload.rs", "-o", "smtpload"]))?;
+    Ok(copy)
+}
+
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(output.status.success(), "{command:?}: {said}{complained}");
+    Ok(said.into_owned())
+}
