@@ -37,3 +37,33 @@ pub(crate) fn decide(
         | Query::SmallerThan(_) => Some(holds(query)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use types::{Timestamp, query::Query};
+
+    #[test]
+    fn texts_and_other_conditions_make_one_answer() {
+        // A message that is unread, not flagged, and has `foo`, but not `bar`.
+        for (query, texts, expected) in [
+            ("", &[][..], true),
+            ("foo", &[true], true),
+            ("bar", &[false], false),
+            ("foo is:unread", &[true], true),
+            ("foo is:flagged", &[true], false),
+            ("bar OR is:unread", &[false], true),
+            ("bar OR is:flagged", &[false], false),
+            ("-(foo is:unread)", &[true], false),
+            ("-(bar is:unread)", &[false], true),
+            ("-(foo is:flagged)", &[true], true),
+            ("-(foo OR bar) OR foo", &[true, false, true], true),
+            ("foo -!!", &[true, true], true),
+            ("bar OR !!", &[false, true], false),
+            ("!!", &[true], true),
+        ] {
+            let parsed = Query::parse(query, Timestamp::default());
+            let held = crate::decide(&parsed, texts, &mut |one| matches!(one, Query::Unread));
+            assert_eq!(held, expected, "{query}");
+        }
+    }
+}

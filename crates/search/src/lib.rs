@@ -4,9 +4,15 @@
 //! never decides what exists: its hits are looked up in the shard before anybody sees them.
 
 mod decide;
+mod excluded;
+mod index;
+mod newest;
+mod relax;
+mod schema;
 mod snippet;
 mod words;
 
+pub use index::{Opened, TantivySearch};
 pub use snippet::snippet;
 
 use async_trait::async_trait;

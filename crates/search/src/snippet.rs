@@ -41,7 +41,9 @@ fn occurrences<'t>(tokens: &'t [Token], wanted: &'t [Wanted]) -> impl Iterator<I
             if !fits {
                 return None;
             }
-            end = token.range.end;
+            // A single character is found as the beginning of a pair, of which it alone is marked.
+            let whole = !want.prefix || want.word.chars().nth(1).is_some();
+            end = if whole { token.range.end } else { token.first_end };
         }
         Some(first.range.start..end)
     })
@@ -146,5 +148,71 @@ impl Html {
         self.0.push_str("<mark>");
         self.text(text);
         self.0.push_str("</mark>");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::Timestamp;
+
+    use super::*;
+
+    fn check(text: &str, query: &str, expected: Option<&str>) {
+        let query = Query::parse(query, Timestamp::default());
+        assert_eq!(snippet(text, &query).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn hits_are_marked_and_the_rest_is_escaped() {
+        check(
+            "See the <b>Meeting</b> notes & \"more\"",
+            "meet",
+            Some("See the &lt;b&gt;<mark>Meeting</mark>&lt;/b&gt; notes &amp; &quot;more&quot;"),
+        );
+        check("월간보고서를 보냅니다", "보고서", Some("월간<mark>보고서</mark>를 보냅니다"));
+        check("월간보고서를 보냅니다", "서", Some("월간보고<mark>서</mark>를 보냅니다"));
+        check("会議の資料です", "資料", Some("会議の<mark>資料</mark>です"));
+        check("ＡＢＣ　ｶﾞｲﾄﾞ", "ガイド", Some("ＡＢＣ <mark>ｶﾞｲﾄﾞ</mark>"));
+        check(
+            "the annual\r\n  report, an annual fee",
+            "\"annual report\"",
+            Some("the <mark>annual report</mark>, an annual fee"),
+        );
+        check("mail bob@demo.test now", "bob@demo.test", Some("mail <mark>bob@demo.test</mark> now"));
+        check("aaa bbb", "aaa OR bbb", Some("<mark>aaa</mark> <mark>bbb</mark>"));
+        check("aaa bbb", "aaa -bbb is:unread", Some("<mark>aaa</mark> bbb"));
+        check("aaa bbb", "ccc", None);
+        check("aaa bbb", "is:unread", None);
+        check("aaa bbb", "", None);
+        check("", "a", None);
+        check("가나다라", "가나 나다", Some("<mark>가나다</mark>라"));
+    }
+
+    #[test]
+    fn long_texts_are_cut_around_the_hits() {
+        let filler = "lorem ipsum dolor ".repeat(100);
+        let text = format!("{filler}alpha {filler}alpha and beta {filler}");
+        let query = Query::parse("alpha beta", Timestamp::default());
+        let shown = snippet(&text, &query).unwrap();
+        assert!(shown.contains("<mark>alpha</mark> and <mark>beta</mark>"), "{shown}");
+        assert!(shown.starts_with('…') && shown.ends_with('…'), "{shown}");
+        assert!(shown.chars().count() < 220, "{shown}");
+        let korean = "가".repeat(5_000) + "보고서" + &"나".repeat(5_000);
+        let shown = snippet(&korean, &Query::parse("보고서", Timestamp::default())).unwrap();
+        assert!(shown.contains("가<mark>보고서</mark>나"), "{shown}");
+        assert!(shown.chars().count() < 220, "{shown}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_text_tags_are_ours_only(text in "[a-c<>&\" 가-다]{0,400}", word in "[a-c가-다]{1,2}") {
+            let query = Query::Text(types::query::Field::Any, word);
+            if let Some(shown) = snippet(&text, &query) {
+                let rest = shown.replace("<mark>", "").replace("</mark>", "");
+                proptest::prop_assert!(!rest.contains(['<', '>', '"']));
+                proptest::prop_assert!(shown.contains("<mark>"));
+                proptest::prop_assert_eq!(shown.matches("<mark>").count(), shown.matches("</mark>").count());
+            }
+        }
     }
 }

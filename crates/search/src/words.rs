@@ -23,6 +23,8 @@ pub(crate) struct Token {
     pub(crate) position: usize,
     /// Where it stands in the text, in bytes.
     pub(crate) range: Range<usize>,
+    /// Where its first character ends; of a pair, the second is the beginning of the next.
+    pub(crate) first_end: usize,
 }
 
 /// A word that is searched for.
@@ -89,14 +91,16 @@ impl Run {
 
     fn tokens(self, first: usize) -> Box<dyn Iterator<Item = Token>> {
         match self {
-            Self::Word(word, range) => Box::new(iter::once(Token { word, position: first, range })),
+            Self::Word(word, range) => {
+                Box::new(iter::once(Token { word, position: first, first_end: range.end, range }))
+            }
             Self::Dense(chars) => Box::new((0..chars.len()).filter_map(move |index| {
                 let (one, range) = chars.get(index)?;
                 let (word, end) = match chars.get(index + 1) {
                     Some((other, after)) => (String::from_iter([*one, *other]), after.end),
                     None => (String::from(*one), range.end),
                 };
-                Some(Token { word, position: first + index, range: range.start..end })
+                Some(Token { word, position: first + index, range: range.start..end, first_end: range.end })
             })),
         }
     }
@@ -223,4 +227,103 @@ fn is_ignored(c: char) -> bool {
 fn cut(mut word: String) -> String {
     word.truncate(word.floor_char_boundary(MAX_BYTES));
     word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        tokens(text).map(|token| token.word).collect()
+    }
+
+    #[test]
+    fn text_falls_into_words() {
+        for (text, expected) in [
+            ("", ""),
+            ("  …!? -- ", ""),
+            ("Hello, WORLD!", "hello world"),
+            ("Alice@Demo.test", "alice demo test"),
+            ("https://x.example/a_b?c=1", "https x example a b c 1"),
+            ("INV-2024-001 1,234.56", "inv 2024 001 1 234 56"),
+            ("Ｆｕｌｌ Ｗｉｄｔｈ １２３ ﬁn", "full width 123 fin"),
+            (
+                "Café CRÈME naïve Straße Łódź Åse Ærø İstanbul",
+                "cafe creme naive strasse lodz ase aero istanbul",
+            ),
+            ("Cafe\u{301}", "cafe"),
+            ("Việt Nam Đà Nẵng", "viet nam da nang"),
+            ("ΟΔΟΣ οδός", "οδοσ οδοσ"),
+            ("Съешь йод", "съешь йод"),
+            ("مُحَمَّد العَرَبِيَّة إلى", "محمد العربية الى"),
+            ("שָׁלוֹם", "שלום"),
+            ("हिन्दी में", "हिन्दी में"),
+            ("보고서", "보고 고서 서"),
+            ("월간보고서를 보냅니다.", "월간 간보 보고 고서 서를 를 보냅 냅니 니다 다"),
+            ("2026년 예산안v2", "2026 년 예산 산안 안 v2"),
+            ("会議の資料", "会議 議の の資 資料 料"),
+            ("ｶﾞｲﾄﾞ", "ガイ イド ド"),
+            ("会议・纪要", "会议 议 纪要 要"),
+            ("สวัสดี", "สว วั ัส สด ดี ี"),
+            ("party 🎉 at 👍🏽👩‍💻", "party 🎉 at 👍 👩\u{200d}💻"),
+        ] {
+            let expected: Vec<_> = expected.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn decomposed_hangul_is_the_same() {
+        let decomposed: String = UnicodeNormalization::nfd("보고서").collect();
+        assert_ne!(decomposed, "보고서");
+        assert_eq!(words(&decomposed), words("보고서"));
+    }
+
+    #[test]
+    fn ranges_are_those_of_the_text() {
+        let text = "¡Straße, 보고서🎉";
+        let shown: Vec<_> = tokens(text).map(|token| &text[token.range]).collect();
+        assert_eq!(shown, ["Straße", "보고", "고서", "서", "🎉"]);
+        assert!(tokens(text).enumerate().all(|(index, token)| token.position == index));
+    }
+
+    #[test]
+    fn what_is_wanted() {
+        for (text, expected) in [
+            ("meet", "0meet*"),
+            ("alice@demo.te", "0alice 1demo 2te*"),
+            ("annual report", "0annual 1report"),
+            ("보고서", "0보고 1고서"),
+            ("서", "0서*"),
+            ("2026년 예산", "02026 1년* 2예산"),
+            ("년도 a", "0년도 2a"),
+            ("!", ""),
+        ] {
+            let shown = wanted(text)
+                .into_iter()
+                .map(|one| format!("{}{}{}", one.offset, one.word, if one.prefix { "*" } else { "" }))
+                .collect::<Vec<_>>();
+            assert_eq!(shown.join(" "), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        assert_eq!(words(&"x".repeat(1_000)), ["x".repeat(64)]);
+        assert_eq!(words(&"é".repeat(1_000)), ["e".repeat(64)]);
+        assert_eq!(words(&"ж".repeat(1_000)), ["ж".repeat(32)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_words_in_order(text in "\\PC{0,60}") {
+            let all: Vec<_> = tokens(&text).collect();
+            for (index, token) in all.iter().enumerate() {
+                proptest::prop_assert_eq!(token.position, index);
+                proptest::prop_assert!(text.get(token.range.clone()).is_some());
+                proptest::prop_assert!(token.word.len() <= MAX_BYTES + 8);
+            }
+            proptest::prop_assert_eq!(has_words(&text), !all.is_empty());
+        }
+    }
 }
