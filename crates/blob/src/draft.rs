@@ -52,10 +52,14 @@ impl Draft {
         (BlobId(self.hash.finalize().into()), self.size_bytes)
     }
 
-    /// Makes the bytes durable, and then gives the file its name; the caller makes the name durable.
-    pub(crate) fn publish(mut self, name: &Path, put_at: SystemTime) -> io::Result<()> {
+    /// Makes the bytes durable.
+    pub(crate) fn sync(&self, put_at: SystemTime) -> io::Result<()> {
         self.file.set_modified(put_at)?;
-        self.file.sync_all()?;
+        self.file.sync_all()
+    }
+
+    /// Gives the file its name; the caller makes the name durable.
+    pub(crate) fn publish(mut self, name: &Path) -> io::Result<()> {
         if let Some(path) = &self.path {
             fs::rename(path, name)?;
         }

@@ -2,8 +2,12 @@
 //!
 //! A blob is written to a draft, which is synced and renamed, and then the folder is synced: whoever is told that it
 //! is stored can rely on that after a power cut. Nothing is locked meanwhile, so puts wait for the disk together.
+//!
+//! Between the collector's look at a blob's time and its removal nobody may renew that time, in another process
+//! neither: removing holds the lock of a file, `<root>/lock`, alone; renewing and naming hold it together with others.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, Metadata},
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
@@ -153,7 +157,18 @@ impl Blobs for FileBlobs {
     }
 
     async fn delete(&self, shard: ShardId, id: BlobId, put_before: Timestamp) -> Result<bool> {
-        self.blocking(move |inner| inner.delete(shard, id, put_before)).await
+        self.blocking(move |inner| {
+            let path = inner.folders.file(shard, id);
+            let lock = inner.folders.lock()?;
+            lock.lock()?;
+            match found(fs::metadata(&path))? {
+                Some(metadata) if put_at(&metadata)? < put_before => {
+                    Ok(found(fs::remove_file(&path))?.is_some())
+                }
+                _ => Ok(false),
+            }
+        })
+        .await
     }
 
     async fn list(&self, shard: ShardId) -> Result<BoxStream<'static, Result<BlobInfo>>> {
@@ -168,17 +183,31 @@ impl Blobs for FileBlobs {
     }
 }
 
+/// How the names of blobs begin that are about to be removed.
+const ASIDE: &str = "removed-";
+
+/// The blob that a file beside the drafts was taken from.
+fn aside_name(name: &OsStr) -> Option<(ShardId, BlobId)> {
+    let (shard, id) = name.to_str()?.strip_prefix(ASIDE)?.split_once('-')?;
+    Some((shard.parse().ok()?, id.parse().ok()?))
+}
+
 impl Inner {
     fn prepare(&self, root: &Path) -> io::Result<()> {
         fs::create_dir_all(root)?;
         make(root)?;
+        self.folders.lock()?;
         let drafts = self.folders.drafts();
         make(&drafts)?;
         // Dropped at once: shows whether files can be made here.
         Draft::new(&drafts)?;
         let now = self.clock.now();
         for path in children(&drafts)? {
-            if let Some(metadata) = found(fs::metadata(&path))?
+            if let Some((shard, id)) = path.file_name().and_then(aside_name) {
+                // A crash came between taking the name away and deciding: it is decided anew.
+                self.folders.prepare(shard, id)?;
+                fs::rename(&path, self.folders.file(shard, id))?;
+            } else if let Some(metadata) = found(fs::metadata(&path))?
                 && now.since(put_at(&metadata)?) > DRAFT_LIFE
             {
                 found(fs::remove_file(&path))?;
@@ -189,40 +218,32 @@ impl Inner {
 
     /// If the blob is there already, makes it count as put now.
     fn renew(&self, shard: ShardId, id: BlobId, size_bytes: u64) -> io::Result<bool> {
-        let Some(file) = found(File::open(self.folders.file(shard, id)))? else {
-            return Ok(false);
-        };
-        if file.metadata()?.len() != size_bytes {
-            return Ok(false);
+        {
+            let lock = self.folders.lock()?;
+            lock.lock_shared()?;
+            let Some(file) = found(File::open(self.folders.file(shard, id)))? else {
+                return Ok(false);
+            };
+            if file.metadata()?.len() != size_bytes {
+                return Ok(false);
+            }
+            file.set_modified(self.now())?;
         }
-        file.set_modified(self.now())?;
         // Whoever put it may not have come as far as syncing its name.
         self.folders.prepare(shard, id)?;
         sync(&self.folders.of(shard, id))?;
-        // The collector may have taken it away before its time was renewed.
-        self.folders.file(shard, id).try_exists()
-    }
-
-    /// Takes the name away before looking at the time: a put that renews the blob meanwhile finds no name and stores
-    /// it anew, one that renewed it before is seen here.
-    fn delete(&self, shard: ShardId, id: BlobId, put_before: Timestamp) -> io::Result<bool> {
-        let name = self.folders.file(shard, id);
-        let aside = self.folders.drafts().join(format!("removed-{shard}-{id}"));
-        if found(fs::rename(&name, &aside))?.is_none() {
-            return Ok(false);
-        }
-        if put_at(&fs::metadata(&aside)?)? >= put_before {
-            fs::rename(&aside, &name)?;
-            return Ok(false);
-        }
-        fs::remove_file(&aside)?;
         Ok(true)
     }
 
     fn publish(&self, shard: ShardId, draft: Draft) -> io::Result<()> {
         let (id, _) = draft.id();
         self.folders.prepare(shard, id)?;
-        draft.publish(&self.folders.file(shard, id), self.now())?;
+        draft.sync(self.now())?;
+        {
+            let lock = self.folders.lock()?;
+            lock.lock_shared()?;
+            draft.publish(&self.folders.file(shard, id))?;
+        }
         sync(&self.folders.of(shard, id))
     }
 

@@ -32,6 +32,11 @@ impl Folders {
         self.root.join("tmp")
     }
 
+    /// The file whose lock keeps the collector apart from the others; closing it unlocks.
+    pub(crate) fn lock(&self) -> io::Result<File> {
+        File::options().create(true).truncate(false).write(true).open(self.root.join("lock"))
+    }
+
     pub(crate) fn shard(&self, shard: ShardId) -> PathBuf {
         self.root.join(shard.to_string())
     }

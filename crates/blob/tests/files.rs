@@ -38,6 +38,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<_> =
         entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect();
+    all.retain(|path| path.file_name().unwrap() != "lock");
     all.sort();
     all
 }
@@ -127,6 +128,29 @@ async fn many_puts_at_once() {
     assert_eq!(ids[..100], ids[100..200]);
     assert_eq!(files(&root.path().join("3")).len(), 100);
     assert_eq!(files(&root.path().join("tmp")).len(), 0);
+}
+
+/// Every put that succeeded while the collector removed what it took for old must be there afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_collector_takes_nothing_that_was_put_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (blobs, clock) = open(root.path());
+    let other = FileBlobs::open(root.path(), Arc::clone(&clock) as _).unwrap();
+    for round in 1..=100 {
+        let bytes = Bytes::from_static(b"content");
+        clock.0.store(round * 1_000, Ordering::Relaxed);
+        let id = blobs.put(SHARD, bytes.clone()).await.unwrap();
+        clock.0.store(round * 1_000 + 500, Ordering::Relaxed);
+        let before = Timestamp::from_seconds(round * 1_000 + 500);
+        let put = tokio::task::spawn_blocking({
+            let blobs = blobs.clone();
+            move || tokio::runtime::Handle::current().block_on(async { blobs.put(SHARD, bytes).await })
+        });
+        let (put, deleted) = tokio::join!(put, other.delete(SHARD, id, before));
+        put.unwrap().unwrap();
+        deleted.unwrap();
+        assert_eq!(blobs.size(SHARD, id).await.unwrap(), Some(7), "round {round}");
+    }
 }
 
 #[test]

@@ -49,18 +49,17 @@ impl Service {
         let old = old.try_filter(move |blob| std::future::ready(blob.put_at < before));
         let mut batches = Box::pin(old.try_chunks(BLOBS_AT_ONCE));
         while let Some(batch) = batches.try_next().await.map_err(|error| error.1)? {
-            removed += self.collect_batch(shard, &batch).await?;
+            removed += self.collect_batch(shard, &batch, before).await?;
         }
         Ok(removed)
     }
 
-    async fn collect_batch(&self, shard: ShardId, batch: &[BlobInfo]) -> Result<u64> {
+    async fn collect_batch(&self, shard: ShardId, batch: &[BlobInfo], before: Timestamp) -> Result<u64> {
         let ids: Vec<_> = batch.iter().map(|blob| blob.id).collect();
         let used = self.parts.shards.snapshot(shard).await?.blobs_in_use(&ids).await?;
         let mut removed = 0;
         for id in ids.into_iter().filter(|id| !used.contains(id)) {
-            self.parts.blobs.delete(shard, id).await?;
-            removed += 1;
+            removed += u64::from(self.parts.blobs.delete(shard, id, before).await?);
         }
         Ok(removed)
     }

@@ -38,8 +38,9 @@ pub trait Blobs: Send + Sync {
     /// Its size in bytes; `None` if there is no such blob.
     async fn size(&self, shard: ShardId, id: BlobId) -> Result<Option<u64>>;
 
-    /// Removes it; nothing happens if it is not there. Only the collector calls this.
-    async fn delete(&self, shard: ShardId, id: BlobId) -> Result<()>;
+    /// Removes it if it was last put before this; whether it did. Only the collector calls this. A put that runs at
+    /// the same time either keeps the blob or stores it anew, so whoever is told that it is stored finds it.
+    async fn delete(&self, shard: ShardId, id: BlobId, put_before: Timestamp) -> Result<bool>;
 
     /// Every blob of the shard, in no order.
     async fn list(&self, shard: ShardId) -> Result<BoxStream<'static, Result<BlobInfo>>>;

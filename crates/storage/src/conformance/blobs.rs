@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future, stream};
-use types::{BlobId, ShardId};
+use types::{BlobId, ShardId, Timestamp};
 
 use crate::{BlobInfo, Blobs, ByteStream, Error, Result};
 
@@ -81,13 +81,16 @@ async fn putting_again_is_harmless(blobs: &dyn Blobs) {
     assert_eq!(read(blobs, SHARD, id, 0..150_000).await, Some(bytes.to_vec()));
 }
 
+/// After everything.
+const LATER: Timestamp = Timestamp::from_seconds(i64::MAX);
+
 async fn shards_are_apart(blobs: &dyn Blobs) {
     let bytes = sample(5, 70_000);
     let id = blobs.put(SHARD, bytes.clone()).await.unwrap();
     assert_eq!(blobs.size(OTHER, id).await.unwrap(), None);
     assert!(info(blobs, OTHER, id).await.is_none());
     assert_eq!(blobs.put(OTHER, bytes.clone()).await.unwrap(), id);
-    blobs.delete(SHARD, id).await.unwrap();
+    assert!(blobs.delete(SHARD, id, LATER).await.unwrap());
     assert_eq!(blobs.size(SHARD, id).await.unwrap(), None);
     assert_eq!(read(blobs, OTHER, id, 0..70_000).await, Some(bytes.to_vec()));
 }
@@ -95,8 +98,11 @@ async fn shards_are_apart(blobs: &dyn Blobs) {
 async fn what_is_deleted_is_gone(blobs: &dyn Blobs) {
     let bytes = sample(6, 90_000);
     let id = blobs.put(SHARD, bytes.clone()).await.unwrap();
-    blobs.delete(SHARD, id).await.unwrap();
-    blobs.delete(SHARD, id).await.unwrap();
+    let put_at = info(blobs, SHARD, id).await.unwrap().put_at;
+    assert!(!blobs.delete(SHARD, id, put_at).await.unwrap(), "it was not put before it was put");
+    assert_eq!(read(blobs, SHARD, id, 0..90_000).await, Some(bytes.to_vec()));
+    assert!(blobs.delete(SHARD, id, LATER).await.unwrap());
+    assert!(!blobs.delete(SHARD, id, LATER).await.unwrap());
     assert!(blobs.open(SHARD, id, 0..1).await.unwrap().is_none());
     assert!(info(blobs, SHARD, id).await.is_none());
     assert_eq!(blobs.put(SHARD, bytes).await.unwrap(), id, "and can come again");
