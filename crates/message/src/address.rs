@@ -97,6 +97,8 @@ impl Scanner {
                 self.angle_open = true;
             }
             b'>' => self.angle_open = false,
+            // RFC 5322 §4.4: commas within a route divide no addresses.
+            b',' if self.angle_open && self.is_in_route() => self.take(byte, &[byte]),
             b',' => self.flush(),
             b':' if !self.angle_open && !self.in_group && !self.written.contains(&b'@') => {
                 let name = std::mem::take(&mut self.shown).trim_ascii().to_vec();
@@ -113,6 +115,10 @@ impl Scanner {
             }
             _ => self.take(byte, &[byte]),
         }
+    }
+
+    fn is_in_route(&self) -> bool {
+        self.angle.as_ref().is_some_and(|angle| angle.starts_with(b"@") && !angle.contains(&b':'))
     }
 
     /// A byte of content: where it belongs now, as shown and as written.
@@ -190,7 +196,9 @@ impl Entry {
         let Self::Mailbox { name, local, domain } = self else { return None };
         let part = |bytes: &[u8]| -> String {
             let text: String = charset::guess(bytes).nfc().collect();
-            text.chars().filter(|c| !c.is_control() && !c.is_whitespace() && !header::is_direction(*c)).collect()
+            let quoted = text.starts_with('"');
+            let kept = |c: &char| !c.is_control() && !header::is_direction(*c) && (quoted || !c.is_whitespace());
+            text.chars().filter(kept).collect()
         };
         let mut name = header::text(name, 300);
         if domain.is_empty() {
@@ -236,7 +244,7 @@ mod tests {
         check("<@r1,@r2:a@b.c>", &[("", "a@b.c")]);
         check("\"a@b.c\" <a@b.c>", &[("", "a@b.c")]);
         check("Nobody", &[("Nobody", "")]);
-        check("\"never ends <a@b.c>", &[("", "\"neverends<a@b.c>")]);
+        check("\"never ends <a@b.c>", &[("", "\"never ends <a@b.c>")]);
         check(",,,", &[]);
         check("<>", &[]);
         check("A \u{202E}B <a@b.c>", &[("A B", "a@b.c")]);

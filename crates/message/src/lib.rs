@@ -28,7 +28,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use compose::{Outgoing, compose};
+pub use compose::{Outgoing, OutgoingAttachment, compose};
 pub use decoder::{Decoder, Encoding, decode, decoded_len};
 pub use dsn::{Report, dsn};
 pub use html::{Images, Scheme, frame};

@@ -50,7 +50,7 @@ fn cut<'t>(lines: impl Iterator<Item = &'t str>) -> String {
         }
         for grapheme in word.graphemes(true) {
             // A letter with a hundred accents is not a word.
-            if count == LENGTH || grapheme.len() > 64 {
+            if count >= LENGTH || grapheme.len() > 64 {
                 return out.trim_end().to_owned();
             }
             out.push_str(grapheme);

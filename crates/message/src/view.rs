@@ -47,7 +47,7 @@ pub struct View {
 }
 
 /// The most bytes of one text that are read, as encoded.
-pub const MAX_TEXT: u64 = 4 << 20;
+pub(crate) const MAX_TEXT: u64 = 4 << 20;
 
 /// The most bytes of HTML that are shown.
 const MAX_HTML: usize = 2 << 20;
