@@ -10,29 +10,30 @@ use testkit::{
     sink::{FINAL_DOT, GREETING},
 };
 
-fn courier() -> SmtpCourier {
+fn courier() -> Result<SmtpCourier> {
     let short = Duration::from_millis(300);
     let timeouts = Timeouts { connect: short, command: short, data_block: short, data_done: short };
-    SmtpCourier::new(SmtpConfig { hello: "mx.magpie.test".to_owned(), timeouts }).unwrap()
+    Ok(SmtpCourier::new(SmtpConfig { hello: "mx.magpie.test".to_owned(), timeouts })?)
 }
 
-fn envelope(from: &str, to: &[&str], body: &[u8]) -> Envelope {
-    Envelope {
-        return_path: (!from.is_empty()).then(|| from.parse().unwrap()),
-        recipients: to.iter().map(|to| to.parse().unwrap()).collect(),
+fn envelope(from: &str, to: &[&str], body: &[u8]) -> Result<Envelope> {
+    Ok(Envelope {
+        return_path: if from.is_empty() { None } else { Some(from.parse()?) },
+        recipients: to.iter().map(|to| to.parse()).collect::<Result<_, _>>()?,
         body: Bytes::copy_from_slice(body),
-    }
+    })
 }
 
 fn target(sink: &Sink) -> Target {
     Target { host: "sink.test".to_owned(), address: sink.address() }
 }
 
-async fn deliver(sinks: &[&Sink], envelope: &Envelope) -> Vec<String> {
+async fn deliver(sinks: &[&Sink], envelope: &Envelope) -> Result<Vec<String>> {
     let targets = sinks.iter().map(|sink| target(sink)).collect::<Vec<_>>();
-    let mut outcomes = courier().deliver(&targets, envelope).await.into_iter().map(shown).collect::<Vec<_>>();
+    let outcomes = courier()?.deliver(&targets, envelope).await;
+    let mut outcomes = outcomes.into_iter().map(shown).collect::<Vec<_>>();
     outcomes.sort();
-    outcomes
+    Ok(outcomes)
 }
 
 fn shown((to, outcome): (types::EmailAddress, Outcome)) -> String {
@@ -47,7 +48,7 @@ fn shown((to, outcome): (types::EmailAddress, Outcome)) -> String {
 async fn check(script: Script, to: &[&str], expected: &[&str]) -> Result<Sink> {
     let sink = Sink::start(script).await?;
     let mail = fixtures::mail("alice@demo.test", "bob@there.test", "Hello", "text");
-    assert_eq!(deliver(&[&sink], &envelope("alice@demo.test", to, &mail)).await, expected);
+    assert_eq!(deliver(&[&sink], &envelope("alice@demo.test", to, &mail)?).await?, expected);
     Ok(sink)
 }
 
@@ -58,8 +59,8 @@ async fn a_mail_arrives_byte_for_byte() -> Result<()> {
     let sink = Sink::start(Script::default()).await?;
     let mut mail = fixtures::mail("a@demo.test", "b@there.test", "Dots", ".\n..\n.x\n\nend");
     mail.extend_from_slice(&fixtures::mail_with_attachment("a@x.y", "b@x.y", "x", &[7; 300_000]));
-    let sent = envelope("a@demo.test", BOB, &mail);
-    assert_eq!(deliver(&[&sink], &sent).await, ["bob delivered 250 2.0.0 Ok: kept"]);
+    let sent = envelope("a@demo.test", BOB, &mail)?;
+    assert_eq!(deliver(&[&sink], &sent).await?, ["bob delivered 250 2.0.0 Ok: kept"]);
     let received = sink.received().remove(0);
     assert_eq!(received.helo, "mx.magpie.test");
     assert_eq!(received.from, format!("<a@demo.test> SIZE={}", mail.len()));
@@ -136,7 +137,7 @@ async fn the_next_host_is_tried_only_while_nothing_was_handed_over() -> Result<(
     ] {
         let (first, second) = (Sink::start(script.clone()).await?, Sink::start(base()).await?);
         let targets = [refused.clone(), target(&first), target(&second)];
-        let outcomes = courier().deliver(&targets, &envelope("", BOB, b"Subject: x\r\n\r\n")).await;
+        let outcomes = courier()?.deliver(&targets, &envelope("", BOB, b"Subject: x\r\n\r\n")?).await;
         assert_eq!(outcomes.len(), 1);
         assert_eq!(second.received().len(), usize::from(taken_by_second), "{script:?}");
         assert_eq!(matches!(outcomes[0].1, Outcome::Delivered(_)), taken_by_second, "{script:?}");
@@ -178,7 +179,7 @@ async fn addresses_that_need_smtputf8_are_for_hosts_that_have_it() -> Result<()>
 
     let sink = Sink::start(able).await?;
     let mail = fixtures::mail("a@demo.test", "b@there.test", "Hello", "안녕하세요");
-    deliver(&[&sink], &envelope("a@demo.test", &["bob@한국.test"], &mail)).await;
+    deliver(&[&sink], &envelope("a@demo.test", &["bob@한국.test"], &mail)?).await?;
     assert_eq!(sink.received()[0].from, "<a@demo.test> BODY=8BITMIME");
     assert_eq!(sink.received()[0].recipients, ["<bob@xn--3e0b707e.test>"]);
     Ok(())
@@ -201,7 +202,7 @@ async fn many_recipients_go_in_several_transactions() -> Result<()> {
     let sink = Sink::start(Script::default()).await?;
     let to = (0..250).map(|n| format!("user{n}@there.test")).collect::<Vec<_>>();
     let to = to.iter().map(String::as_str).collect::<Vec<_>>();
-    let outcomes = deliver(&[&sink], &envelope("a@demo.test", &to, b"Subject: x\r\n\r\n")).await;
+    let outcomes = deliver(&[&sink], &envelope("a@demo.test", &to, b"Subject: x\r\n\r\n")?).await?;
     assert_eq!(outcomes.len(), 250);
     let counts = sink.received().iter().map(|mail| mail.recipients.len()).collect::<Vec<_>>();
     assert_eq!((counts, sink.connections()), (vec![100, 100, 50], 1));

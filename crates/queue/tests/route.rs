@@ -12,7 +12,7 @@ fn routing(zone: &Zone) -> Routing {
         port: 2525,
         allow_private_targets: true,
         own_names: vec!["mx.magpie.test".to_owned()],
-        own_addresses: vec!["127.0.0.99:2525".parse().unwrap()],
+        own_addresses: vec![SocketAddr::from(([127, 0, 0, 99], 2525))],
         ..Routing::default()
     }
 }

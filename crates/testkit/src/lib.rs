@@ -4,9 +4,11 @@
 
 pub mod clock;
 pub mod fixtures;
+pub mod postfix;
 pub mod sink;
 pub mod zone;
 
 pub use clock::TurnedClock;
+pub use postfix::SmtpSink;
 pub use sink::{Received, Script, Sink};
 pub use zone::Zone;

@@ -33,7 +33,8 @@ impl Worker {
         let is_due = |state, at| state == RecipientState::Pending && at <= now;
         let due = entry.recipients.iter().filter(|to| is_due(to.state, to.next_attempt_at));
         let due = due.map(|to| to.address.clone()).collect::<Vec<_>>();
-        let Some(_memory) = self.until_shutdown(self.0.limits.memory(entry.size_bytes)).await.flatten() else {
+        let Some(_memory) = self.until_shutdown(self.0.limits.memory(entry.size_bytes)).await.flatten()
+        else {
             return self.settle(shard, entry, None, untouched(due)).await;
         };
         let (mail, fates) = match self.0.mail.body_bytes(entry.account, entry.body).await {
@@ -174,4 +175,3 @@ impl Drop for Gauge {
         self.0.decrement(1.0);
     }
 }
-

@@ -25,9 +25,7 @@ impl Worker {
         let to = entry.return_path.clone().filter(|_| entry.origin != Origin::Notification)?;
         let mail = match mail {
             Some(mail) => mail,
-            None => {
-                self.0.mail.body_start(entry.account, entry.body, HEADER_BYTES).await.unwrap_or_default()
-            }
+            None => self.0.mail.body_start(entry.account, entry.body, HEADER_BYTES).await.unwrap_or_default(),
         };
         let host = &self.0.mail.config().hostname;
         let id = QueueId::at(now, self.random_bytes());
@@ -42,10 +40,7 @@ impl Worker {
         };
         let report = Report {
             reporting_mta: host.clone(),
-            from: Address {
-                name: "Mail Delivery System".to_owned(),
-                email: format!("mailer-daemon@{host}"),
-            },
+            from: Address { name: "Mail Delivery System".to_owned(), email: format!("mailer-daemon@{host}") },
             to: Address { name: String::new(), email: to.to_string() },
             date: now,
             message_id: format!("{id}@{host}"),

@@ -41,7 +41,8 @@ impl Worker {
         let mut failures = Vec::new();
         for (address, fate) in fates {
             let known = entry.recipients.iter().find(|recipient| recipient.address == address);
-            let Some((update, failure)) = known.and_then(|known| self.update(&entry, known, fate, now)) else {
+            let Some((update, failure)) = known.and_then(|known| self.update(&entry, known, fate, now))
+            else {
                 continue;
             };
             updates.push(update);
