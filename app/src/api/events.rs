@@ -1,0 +1,54 @@
+//! `GET /v1/events`: what changes, as it changes. Reconnects with backoff, and catches up from where it was.
+
+use futures::{SinkExt, StreamExt};
+use gloo_net::websocket::{Message, futures::WebSocket};
+use types::api::{ClientEvent, ModSeqNumber, ServerEvent};
+
+use crate::browser;
+
+/// What the listener hears.
+pub(crate) enum Heard {
+    /// The server said something.
+    Event(ServerEvent),
+    /// The connection is gone; it is being tried again.
+    Lost,
+}
+
+/// The first pause between two tries, and the longest, in milliseconds.
+const PAUSES: (f64, f64) = (500.0, 30_000.0);
+
+/// Listens for ever. Ends only with the page.
+pub(crate) async fn listen(hear: impl Fn(Heard)) {
+    let mut since = None;
+    let mut pause = PAUSES.0;
+    loop {
+        let before = since;
+        connection(&mut since, &hear).await;
+        hear(Heard::Lost);
+        if since != before {
+            pause = PAUSES.0;
+        }
+        browser::sleep(pause * (0.5 + js_sys::Math::random())).await;
+        browser::until_online().await;
+        pause = (pause * 2.0).min(PAUSES.1);
+    }
+}
+
+/// One connection, until it ends.
+async fn connection(since: &mut Option<ModSeqNumber>, hear: &impl Fn(Heard)) {
+    let Ok(mut socket) = WebSocket::open("/v1/events") else { return };
+    let Ok(hello) = serde_json::to_string(&ClientEvent::Hello { since: *since }) else { return };
+    if socket.send(Message::Text(hello)).await.is_err() {
+        return;
+    }
+    while let Some(Ok(message)) = socket.next().await {
+        let Message::Text(text) = message else { continue };
+        let Ok(event) = serde_json::from_str::<ServerEvent>(&text) else { continue };
+        let modseq = match &event {
+            ServerEvent::Changed(change) => change.modseq,
+            ServerEvent::Ready { modseq } | ServerEvent::Reset { modseq } => *modseq,
+        };
+        *since = Some(modseq);
+        hear(Heard::Event(event));
+    }
+}

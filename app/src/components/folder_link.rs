@@ -1,0 +1,127 @@
+//! A folder in the sidebar, with what is unread in it.
+
+use leptos::prelude::*;
+use types::{MailboxId, Role, api::Folder};
+
+use super::{
+    dialog::{Dialog, Question},
+    icon::{Draw, Icon},
+    menu::{Menu, MenuItem},
+};
+use crate::{
+    i18n::{Texts, texts},
+    state::{Place, Store},
+};
+
+/// What a folder is called: by its role in the reader's language, or as the reader named it.
+pub(crate) fn folder_name(folder: &Folder, t: &Texts) -> String {
+    folder.role.map_or_else(|| folder.name.clone(), |role| t.role(role).to_owned())
+}
+
+pub(crate) fn folder_icon(role: Option<Role>) -> Icon {
+    match role {
+        Some(Role::Inbox) => Icon::Inbox,
+        Some(Role::Drafts) => Icon::Draft,
+        Some(Role::Sent) => Icon::Send,
+        Some(Role::Archive) => Icon::Archive,
+        Some(Role::Junk) => Icon::Spam,
+        Some(Role::Trash) => Icon::Bin,
+        None => Icon::Folder,
+    }
+}
+
+/// The number beside a folder: what is unread; of drafts, all.
+fn count(folder: &Folder) -> u64 {
+    match folder.role {
+        Some(Role::Drafts) => folder.total,
+        Some(Role::Sent | Role::Trash) => 0,
+        Some(Role::Inbox | Role::Archive | Role::Junk) | None => folder.unread,
+    }
+}
+
+#[component]
+pub(crate) fn FolderLink(id: MailboxId) -> impl IntoView {
+    let t = texts();
+    let store = expect_context::<Store>();
+    let folder = Memo::new(move |_| {
+        store.folders.with(|folders| folders.iter().find(|folder| folder.id == id).cloned())
+    });
+    let with = move |read: fn(&Folder) -> String| {
+        folder.with(|folder| folder.as_ref().map(read).unwrap_or_default())
+    };
+    let name = move || {
+        folder.with(|folder| folder.as_ref().map(|folder| folder_name(folder, t)).unwrap_or_default())
+    };
+    let role = move || folder.with(|folder| folder.as_ref().and_then(|folder| folder.role));
+    let unread = Memo::new(move |_| folder.with(|folder| folder.as_ref().map(count).unwrap_or_default()));
+    let is_current = move || store.folder().is_some_and(|folder| folder.id == id);
+    view! {
+        <li class="folder" class:has-unread=move || unread.get() != 0>
+            <a
+                class="folder-link"
+                data-testid="folder-link"
+                data-role=move || role().map(|role| role.name().to_lowercase())
+                href=move || with(|folder| Place::of(folder).href())
+                aria-current=move || is_current().then_some("page")
+            >
+                <Draw icon=Signal::derive(move || folder_icon(role())) />
+                <span class="folder-name" dir="auto">
+                    {name}
+                </span>
+                {move || {
+                    let n = unread.get();
+                    (n > 0)
+                        .then(|| {
+                            view! {
+                                <span class="folder-count" data-testid="unread-count">
+                                    <span aria-hidden="true">{n.to_string()}</span>
+                                    <span class="sr-only">{t.unread_count(n)}</span>
+                                </span>
+                            }
+                        })
+                }}
+            </a>
+            {move || role().is_none().then(|| view! { <FolderMenu id folder /> })}
+        </li>
+    }
+}
+
+#[component]
+fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> impl IntoView {
+    let t = texts();
+    let store = expect_context::<Store>();
+    let question = RwSignal::new(None);
+    let name = move || folder.get_untracked().map(|folder| folder.name).unwrap_or_default();
+    let rename = move |()| {
+        question.set(Some(Question {
+            title: t.rename_folder.to_owned(),
+            note: "",
+            line: Some((t.folder_name, name())),
+            yes: t.rename,
+            danger: false,
+        }));
+    };
+    let delete = move |()| {
+        question.set(Some(Question {
+            title: t.confirm_delete_folder(&name()),
+            note: t.confirm_folder,
+            line: None,
+            yes: t.delete,
+            danger: true,
+        }));
+    };
+    let answer = move |said: String| {
+        if said.is_empty() {
+            store.delete_folder(id);
+        } else {
+            store.rename_folder(id, said);
+        }
+    };
+    view! {
+        <Menu label=t.folder_actions icon=Icon::More class="folder-menu">
+            <MenuItem label=t.rename_folder icon=Icon::Pen press=rename />
+            <MenuItem label=t.delete_folder icon=Icon::Bin press=delete danger=true />
+        </Menu>
+        <Dialog question answer />
+    }
+}

@@ -1,0 +1,96 @@
+//! On demand: every address, the times, the headers. And what became of a mail that was sent.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use types::{
+    Address,
+    api::{DeliveryState, Message, Summary},
+};
+
+use crate::{
+    components::{
+        icon::{Draw, Icon},
+        time::Time,
+    },
+    i18n::texts,
+};
+
+#[component]
+pub(crate) fn Details(message: Arc<Message>) -> impl IntoView {
+    let t = texts();
+    let summary = &message.summary;
+    let people = |label: &'static str, list: &[Address]| {
+        (!list.is_empty()).then(|| {
+            let list = list.iter().map(person).collect_view();
+            view! {
+                <dt>{label}</dt>
+                <dd>{list}</dd>
+            }
+        })
+    };
+    let headers: String = message.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    view! {
+        <dl class="details">
+            {people(t.from, std::slice::from_ref(&summary.from))}
+            {people(t.to, &summary.to)}
+            {people(t.cc, &message.cc)}
+            {people(t.bcc, &message.bcc)}
+            {people(t.reply_to, &message.reply_to)}
+            <dt>{t.received}</dt>
+            <dd>
+                <Time at=summary.received_at full=true />
+            </dd>
+        </dl>
+        <details class="headers">
+            <summary>{t.show_headers}</summary>
+            <pre tabindex="0">{headers}</pre>
+        </details>
+    }
+}
+
+fn person(address: &Address) -> impl IntoView + use<> {
+    let name = (!address.name.is_empty()).then(|| view! { <bdi>{address.name.clone()}</bdi> " " });
+    view! {
+        <span class="person">
+            {name}
+            <span class="quiet">
+                <bdi>{address.email.clone()}</bdi>
+            </span>
+        </span>
+    }
+}
+
+/// How each recipient of a sent mail fares. What went well needs no words.
+#[component]
+pub(crate) fn Delivery(summary: Memo<Summary>) -> impl IntoView {
+    let t = texts();
+    let line = move |delivery: types::api::Delivery| {
+        let (class, icon) = match delivery.state {
+            DeliveryState::Delivered => ("delivery good", Icon::Check),
+            DeliveryState::Queued | DeliveryState::Deferred => ("delivery", Icon::Clock),
+            DeliveryState::Failed => ("delivery bad", Icon::Alert),
+        };
+        let next =
+            delivery.next_attempt_at.map(|at| view! { <span>{t.next_try} ": " <Time at full=true /></span> });
+        view! {
+            <li class=class data-testid="delivery">
+                <Draw icon />
+                <span>{t.delivery_state(delivery.state)}</span>
+                <bdi>{delivery.recipient}</bdi>
+                {next}
+                {delivery.reply.map(|reply| view! { <span class="delivery-reply"><bdi>{reply}</bdi></span> })}
+            </li>
+        }
+    };
+    move || {
+        let deliveries = summary.with(|summary| summary.delivery.clone());
+        (!deliveries.is_empty()).then(|| {
+            view! {
+                <ul class="deliveries" aria-label=t.delivery>
+                    {deliveries.into_iter().map(line).collect_view()}
+                </ul>
+            }
+        })
+    }
+}

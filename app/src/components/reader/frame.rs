@@ -1,0 +1,88 @@
+//! HTML, in a frame without scripts that comes from a request of its own; as high as what it holds.
+
+use leptos::{html, prelude::*};
+use types::MessageId;
+use wasm_bindgen::{JsCast, closure::Closure};
+use web_sys::{HtmlIFrameElement, ResizeObserver};
+
+use crate::{
+    browser,
+    components::icon::{Draw, Icon},
+    i18n::texts,
+};
+
+#[component]
+pub(crate) fn Frame(id: MessageId, has_remote_images: bool) -> impl IntoView {
+    let t = texts();
+    let images = RwSignal::new(false);
+    let frame = NodeRef::<html::Iframe>::new();
+    let source = move || {
+        let images = if images.get() { "show" } else { "hold" };
+        format!("/v1/messages/{id}/html?images={images}")
+    };
+    // The frame may have come with the page, and be loaded already.
+    Effect::new(move |_| {
+        if let Some(frame) = frame.get() {
+            fit(&frame);
+        }
+    });
+    view! {
+        {move || {
+            (has_remote_images && !images.get())
+                .then(|| {
+                    view! {
+                        <div class="images-held" role="note">
+                            <Draw icon=Icon::Image />
+                            <p>{t.images_held}</p>
+                            <button
+                                type="button"
+                                class="button"
+                                data-testid="show-images"
+                                on:click=move |_| images.set(true)
+                            >
+                                {t.show_images}
+                            </button>
+                        </div>
+                    }
+                })
+        }}
+        <iframe
+            node_ref=frame
+            class="message-frame"
+            data-testid="message-frame"
+            title=t.message_body
+            sandbox="allow-same-origin allow-popups allow-popups-to-escape-sandbox"
+            src=source
+            on:load=move |_| {
+                if let Some(frame) = frame.get_untracked() {
+                    fit(&frame);
+                }
+            }
+        ></iframe>
+    }
+}
+
+/// Keeps the frame as high as its content, also while images come in.
+fn fit(frame: &HtmlIFrameElement) {
+    let Some(root) = frame.content_document().and_then(|document| document.document_element()) else {
+        return;
+    };
+    let Some(body) = frame.content_document().and_then(|document| document.body()) else { return };
+    let measured = frame.clone();
+    let resize = move || {
+        let height = body.scroll_height().max(body.offset_height());
+        let width = root.scroll_width();
+        browser::set_property(&measured, "height", &format!("{}px", height + 1));
+        let is_wide = width > measured.client_width() + 1;
+        let _ = measured.class_list().toggle_with_force("wide", is_wide);
+    };
+    resize();
+    let listener = Closure::<dyn Fn()>::new(resize);
+    if let Ok(observer) = ResizeObserver::new(listener.as_ref().unchecked_ref())
+        && let Some(body) = frame.content_document().and_then(|document| document.body())
+    {
+        observer.observe(&body);
+    }
+    // It goes with the document in the frame.
+    listener.forget();
+}

@@ -1,0 +1,86 @@
+//! Who wrote, to whom, when, and whether it is really them.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use types::{
+    Address,
+    api::{Auth, Message, Summary},
+};
+
+use super::details::{Delivery, Details};
+use crate::{
+    components::{
+        avatar::Avatar,
+        icon::{Draw, Icon},
+        time::Time,
+    },
+    i18n::{Texts, texts},
+    state::Store,
+};
+
+#[component]
+pub(crate) fn Sender(message: Arc<Message>, summary: Memo<Summary>) -> impl IntoView {
+    let t = texts();
+    let store = expect_context::<Store>();
+    let from = message.summary.from.clone();
+    let name = if from.display().is_empty() { t.no_sender.to_owned() } else { from.display().to_owned() };
+    let email = (from.display() != from.email).then(|| from.email.clone());
+    let people = recipients(&message, &store.account.get_untracked().email, t);
+    let at = message.sent_at.unwrap_or(message.summary.received_at);
+    view! {
+        <header class="sender">
+            <Avatar address=from />
+            <div class="sender-who">
+                <p class="sender-name">
+                    <b>
+                        <bdi>{name}</bdi>
+                    </b>
+                    {message.auth.as_ref().map(|auth| view! { <Proof auth=auth.clone() /> })}
+                    {email.map(|email| view! { <span class="sender-email"><bdi>{email}</bdi></span> })}
+                </p>
+                <details class="sender-details">
+                    <summary>
+                        <bdi>{people}</bdi>
+                        <Draw icon=Icon::ChevronDown />
+                        <span class="sr-only">{t.details}</span>
+                    </summary>
+                    <Details message=Arc::clone(&message) />
+                </details>
+            </div>
+            <Time at full=true />
+        </header>
+        <Delivery summary />
+    }
+}
+
+/// "to me and 3 more".
+fn recipients(message: &Message, me: &str, t: &Texts) -> String {
+    let all: Vec<&Address> = message.summary.to.iter().chain(&message.cc).chain(&message.bcc).collect();
+    let is_me = |address: &&Address| address.email.eq_ignore_ascii_case(me);
+    let shown = match all.iter().find(|address| is_me(address)) {
+        Some(_) => t.to_me.to_owned(),
+        None => match all.first() {
+            Some(first) => format!("{}: {}", t.to, first.display()),
+            None => return t.nobody.to_owned(),
+        },
+    };
+    if all.len() > 1 { format!("{shown} {}", t.more_people(all.len() - 1)) } else { shown }
+}
+
+/// The mark of RFC 8601's verdicts, for people.
+#[component]
+fn Proof(auth: Auth) -> impl IntoView {
+    let t = texts();
+    let (class, icon, label) = match (auth.dmarc.as_str(), auth.dkim.as_str(), auth.spf.as_str()) {
+        ("fail", ..) => ("proof bad", Icon::Alert, t.forged),
+        ("pass", ..) | (_, "pass", _) => ("proof good", Icon::Shield, t.verified),
+        _ => ("proof", Icon::Shield, t.unverified),
+    };
+    let title = format!("{label} (SPF {}, DKIM {}, DMARC {})", auth.spf, auth.dkim, auth.dmarc);
+    view! {
+        <span class=class role="img" aria-label=label title=title>
+            <Draw icon />
+        </span>
+    }
+}

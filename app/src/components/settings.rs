@@ -1,0 +1,73 @@
+//! Theme, density, language, and the way out.
+
+use leptos::prelude::*;
+
+use super::{
+    icon::Icon,
+    menu::{Menu, MenuChoice, MenuTitle, choose},
+};
+use crate::{
+    Density, Preferences, Theme, browser,
+    i18n::{Lang, texts},
+};
+
+#[component]
+pub(crate) fn Settings() -> impl IntoView {
+    let t = texts();
+    let preferences = expect_context::<Preferences>();
+    let theme = RwSignal::new(preferences.theme);
+    let density = RwSignal::new(preferences.density);
+    view! {
+        <Menu label=t.settings icon=Icon::Settings testid="settings">
+            <MenuTitle label=t.theme />
+            {Theme::ALL
+                .map(|one| {
+                    let label = match one {
+                        Theme::Auto => t.theme_auto,
+                        Theme::Light => t.theme_light,
+                        Theme::Dark => t.theme_dark,
+                    };
+                    let press = move |()| {
+                        theme.set(one);
+                        choose("theme", "data-theme", one.name());
+                    };
+                    view! { <MenuChoice label chosen=Signal::derive(move || theme.get() == one) press /> }
+                })
+                .into_iter()
+                .collect_view()}
+            <MenuTitle label=t.density />
+            {Density::ALL
+                .map(|one| {
+                    let label = match one {
+                        Density::Comfortable => t.comfortable,
+                        Density::Compact => t.compact,
+                    };
+                    let press = move |()| {
+                        density.set(one);
+                        choose("density", "data-density", one.name());
+                        browser::announce_resize();
+                    };
+                    view! { <MenuChoice label chosen=Signal::derive(move || density.get() == one) press /> }
+                })
+                .into_iter()
+                .collect_view()}
+            <MenuTitle label=t.language />
+            {Lang::ALL
+                .map(|one| {
+                    let press = move |()| {
+                        browser::set_cookie("lang", one.name());
+                        browser::reload();
+                    };
+                    view! { <MenuChoice label=one.label() chosen=Signal::derive(move || one == t.lang) press /> }
+                })
+                .into_iter()
+                .collect_view()}
+            <form method="post" action="/logout" class="menu-form">
+                <button type="submit" role="menuitem" class="menu-item" data-testid="logout">
+                    <super::icon::Draw icon=Icon::Back />
+                    <span>{t.log_out}</span>
+                </button>
+            </form>
+        </Menu>
+    }
+}

@@ -1,0 +1,198 @@
+//! What the reader does to messages: shown at once, said to the server, and taken back where it refuses.
+
+use leptos::{prelude::*, task::spawn_local};
+use types::{
+    MailboxId, MessageId, Role,
+    api::{Patch, PatchMany, Summary},
+};
+
+use super::{Place, Store, Undo};
+use crate::{browser, i18n::Texts};
+
+impl Store {
+    pub(crate) fn set_unread(self, ids: Vec<MessageId>, unread: bool) {
+        self.change(ids, Patch { unread: Some(unread), ..Patch::default() });
+    }
+
+    pub(crate) fn set_flagged(self, ids: Vec<MessageId>, flagged: bool) {
+        self.change(ids, Patch { flagged: Some(flagged), ..Patch::default() });
+    }
+
+    pub(crate) fn archive(self, ids: Vec<MessageId>, texts: &Texts) {
+        if let Some(folder) = self.folder_of(Role::Archive) {
+            let said = texts.archived(ids.len());
+            self.move_with_undo(ids, folder.id, said);
+        }
+    }
+
+    /// To Trash; what is there already, for good, if the reader means it.
+    pub(crate) fn delete(self, ids: Vec<MessageId>, texts: &Texts) {
+        let trash = self.folder_of(Role::Trash).map(|folder| folder.id);
+        let is_trashed =
+            |id: &MessageId| self.summary(*id).is_some_and(|message| Some(message.folder_id) == trash);
+        match trash {
+            Some(trash) if !ids.iter().all(is_trashed) => {
+                let said = texts.deleted(ids.len());
+                self.move_with_undo(ids, trash, said);
+            }
+            _ => self.delete_for_good(ids, texts),
+        }
+    }
+
+    pub(crate) fn move_to(self, ids: Vec<MessageId>, folder: MailboxId, texts: &Texts) {
+        let name = self.folders.with_untracked(|folders| {
+            let folder = folders.iter().find(|known| known.id == folder)?;
+            Some(folder.role.map_or_else(|| folder.name.clone(), |role| texts.role(role).to_owned()))
+        });
+        let said = texts.moved(ids.len(), &name.unwrap_or_default());
+        self.move_with_undo(ids, folder, said);
+    }
+
+    pub(crate) fn undo(self, undo: Undo) {
+        let Undo::Move(moved) = undo;
+        let mut by_folder: Vec<(MailboxId, Vec<MessageId>)> = Vec::new();
+        for (id, folder) in moved {
+            match by_folder.iter_mut().find(|(known, _)| *known == folder) {
+                Some((_, ids)) => ids.push(id),
+                None => by_folder.push((folder, vec![id])),
+            }
+        }
+        for (folder, ids) in by_folder {
+            self.change(ids, Patch { folder_id: Some(folder), ..Patch::default() });
+        }
+    }
+
+    fn move_with_undo(self, ids: Vec<MessageId>, folder: MailboxId, said: String) {
+        let before: Vec<_> = ids
+            .iter()
+            .filter_map(|id| self.summary(*id))
+            .filter(|message| message.folder_id != folder)
+            .map(|message| (message.id, message.folder_id))
+            .collect();
+        if before.is_empty() {
+            return;
+        }
+        self.step_aside(&ids);
+        self.change(ids, Patch { folder_id: Some(folder), ..Patch::default() });
+        self.say(said, Some(Undo::Move(before)));
+    }
+
+    fn delete_for_good(self, ids: Vec<MessageId>, texts: &Texts) {
+        if !window().confirm_with_message(texts.confirm_delete).unwrap_or(false) {
+            return;
+        }
+        self.step_aside(&ids);
+        let before: Vec<_> = ids.iter().filter_map(|id| self.summary(*id)).collect();
+        self.count(&before, -1);
+        self.forget(&ids);
+        let api = self.api();
+        spawn_local(async move {
+            for id in ids {
+                if let Err(problem) = api.delete(id).await {
+                    let lost: Vec<_> = before.iter().filter(|message| message.id == id).cloned().collect();
+                    self.count(&lost, 1);
+                    self.upsert(&lost);
+                    self.complain(&problem);
+                }
+            }
+        });
+    }
+
+    /// Where the opened message goes away: opens its neighbour, or the list where there is room for one thing only.
+    fn step_aside(self, leaving: &[MessageId]) {
+        self.selection.update(|selection| selection.retain(|id| !leaving.contains(id)));
+        let place = self.place.get_untracked();
+        let Some(open) = place.message().filter(|open| leaving.contains(open)) else { return };
+        let next = self.neighbour(open, false).filter(|next| !leaving.contains(next));
+        let next = next.or_else(|| self.neighbour(open, true).filter(|next| !leaving.contains(next)));
+        let next = next.filter(|_| !browser::is_phone());
+        self.go(&place.with_message(next));
+    }
+
+    /// Does it here, then there; and undoes it here if there it fails.
+    fn change(self, ids: Vec<MessageId>, patch: Patch) {
+        let before: Vec<_> = ids.iter().filter_map(|id| self.summary(*id)).collect();
+        let after: Vec<_> = before.iter().map(|message| patched(message, &patch)).collect();
+        if before == after {
+            return;
+        }
+        self.count(&before, -1);
+        self.count(&after, 1);
+        self.upsert(&after);
+        let api = self.api();
+        spawn_local(async move {
+            let outcome = match ids.as_slice() {
+                [id] => api.patch(*id, patch).await,
+                _ => {
+                    let Patch { unread, flagged, folder_id, add_labels, remove_labels } = patch;
+                    api.patch_many(PatchMany { ids, unread, flagged, folder_id, add_labels, remove_labels })
+                        .await
+                }
+            };
+            match outcome {
+                Ok(changed) => self.upsert(&changed.messages),
+                Err(problem) => {
+                    self.count(&after, -1);
+                    self.count(&before, 1);
+                    self.upsert(&before);
+                    self.complain(&problem);
+                }
+            }
+        });
+    }
+
+    /// Adds messages to the counts of their folders, or takes them off.
+    fn count(self, messages: &[Summary], by: i64) {
+        self.folders.update(|folders| {
+            for message in messages {
+                if let Some(folder) = folders.iter_mut().find(|folder| folder.id == message.folder_id) {
+                    folder.total = folder.total.saturating_add_signed(by);
+                    folder.unread = folder.unread.saturating_add_signed(by * i64::from(message.unread));
+                }
+            }
+        });
+    }
+
+    /// Selects a message, or no longer; with `through`, all from the nearest selected one above.
+    pub(crate) fn select(self, id: MessageId, through: bool) {
+        let between = self.with_list(|list| {
+            let at = list.position(id)?;
+            let first = self.selection.with_untracked(|selection| {
+                list.rows.iter().take(at).rposition(|row| selection.contains(&row.id))
+            })?;
+            Some(list.rows.iter().take(at + 1).skip(first).map(|row| row.id).collect::<Vec<_>>())
+        });
+        self.selection.update(|selection| match between.flatten() {
+            Some(between) if through => selection.extend(between),
+            _ => {
+                if !selection.remove(&id) {
+                    selection.insert(id);
+                }
+            }
+        });
+    }
+
+    /// What an action is about: what is selected, or else what is open.
+    pub(crate) fn targets(self) -> Vec<MessageId> {
+        let selected: Vec<_> = self.selection.with_untracked(|selection| selection.iter().copied().collect());
+        if selected.is_empty() {
+            self.place.with_untracked(Place::message).into_iter().collect()
+        } else {
+            selected
+        }
+    }
+}
+
+fn patched(message: &Summary, patch: &Patch) -> Summary {
+    let mut message = message.clone();
+    message.unread = patch.unread.unwrap_or(message.unread);
+    message.flagged = patch.flagged.unwrap_or(message.flagged);
+    message.folder_id = patch.folder_id.unwrap_or(message.folder_id);
+    message.labels.retain(|label| !patch.remove_labels.contains(label));
+    for label in &patch.add_labels {
+        if !message.labels.contains(label) {
+            message.labels.push(label.clone());
+        }
+    }
+    message
+}

@@ -1,0 +1,69 @@
+//! What a page needs to be shown whole, loaded at once: on the server while rendering, and so already in the page.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use types::{
+    MessageId, Problem,
+    api::{Account, Folder, Found, Message, Page, Summary},
+};
+
+use super::{Place, list::Source, place::find_folder};
+use crate::api::Api;
+
+/// Rows that the first page shows.
+const FIRST_ROWS: u32 = 50;
+
+/// All of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Boot {
+    pub(crate) account: Account,
+    pub(crate) folders: Vec<Folder>,
+    pub(crate) list: Option<(Source, Rows)>,
+    pub(crate) message: Option<(MessageId, Result<Message, Problem>)>,
+    pub(crate) thread: Vec<Summary>,
+}
+
+/// The beginning of the list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Rows {
+    Page(Page),
+    Found(Found),
+}
+
+/// Loads what a place shows.
+pub(crate) async fn load(api: Arc<dyn Api>, place: Place) -> Result<Boot, Problem> {
+    let account = api.session().await?.account;
+    let folders = api.folders().await?.folders;
+    let list = match &place {
+        Place::Folder { folder, filter, .. } => match find_folder(&folders, folder) {
+            Some(folder) => {
+                let page = api.page(folder.id, None, FIRST_ROWS, *filter).await?;
+                Some((Source::Folder { id: folder.id, filter: *filter }, Rows::Page(page)))
+            }
+            None => None,
+        },
+        Place::Search { query, .. } if !query.is_empty() => {
+            let found = api.search(query.clone(), None, FIRST_ROWS).await?;
+            Some((Source::Search { query: query.clone() }, Rows::Found(found)))
+        }
+        Place::Search { .. } | Place::Compose => None,
+    };
+    let mut thread = Vec::new();
+    let mut message = None;
+    if let Some(id) = place.message() {
+        let found = api.message(id).await.map(without_html);
+        if let Ok(found) = &found {
+            thread =
+                api.thread(found.summary.thread_id).await.map(|thread| thread.messages).unwrap_or_default();
+        }
+        message = Some((id, found));
+    }
+    Ok(Boot { account, folders, list, message, thread })
+}
+
+/// The HTML of a message has a request of its own: here it is enough to know that there is some.
+pub(crate) fn without_html(mut message: Message) -> Message {
+    message.html = message.html.map(|_| String::new());
+    message
+}

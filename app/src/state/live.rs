@@ -1,0 +1,124 @@
+//! Takes in what the server says has changed, wherever it is shown.
+
+use std::sync::Arc;
+
+use leptos::{prelude::*, task::spawn_local};
+use types::{
+    MessageId,
+    api::{Change, ServerEvent, Summary},
+};
+
+use super::{Opened, Store};
+use crate::api::events::{Heard, listen};
+
+impl Store {
+    /// Listens to the server for as long as the page is open.
+    pub(crate) fn listen(self) {
+        spawn_local(async move {
+            listen(move |heard| match heard {
+                Heard::Lost => self.online.set(false),
+                Heard::Event(event) => {
+                    self.online.set(true);
+                    match event {
+                        ServerEvent::Changed(change) => self.apply(&change),
+                        ServerEvent::Ready { .. } => {}
+                        ServerEvent::Reset { .. } => self.refresh(),
+                    }
+                }
+            })
+            .await;
+        });
+    }
+
+    /// Loads folders and the shown list anew.
+    pub(crate) fn refresh(self) {
+        let source = self.source();
+        self.lists.update(|lists| lists.retain(|key, _| Some(key) == source.as_ref()));
+        let api = self.api();
+        spawn_local(async move {
+            match api.folders().await {
+                Ok(folders) => self.folders.set(folders.folders),
+                Err(problem) => self.complain(&problem),
+            }
+            if let Some(source) = source {
+                self.lists.update(|lists| {
+                    lists.remove(&source);
+                });
+                self.load_more(source);
+            }
+        });
+    }
+
+    /// One change of the account.
+    pub(crate) fn apply(self, change: &Change) {
+        if !change.folders.is_empty() || !change.removed_folders.is_empty() {
+            self.folders.update(|folders| {
+                folders.retain(|folder| !change.removed_folders.contains(&folder.id));
+                for changed in &change.folders {
+                    match folders.iter_mut().find(|folder| folder.id == changed.id) {
+                        Some(folder) => *folder = changed.clone(),
+                        None => folders.push(changed.clone()),
+                    }
+                }
+            });
+        }
+        let known: Vec<_> = change.created.iter().chain(&change.updated).cloned().collect();
+        self.upsert(&known);
+        self.forget(&change.removed);
+    }
+
+    /// Takes in messages as they are now.
+    pub(crate) fn upsert(self, messages: &[Summary]) {
+        if messages.is_empty() {
+            return;
+        }
+        let shown = self.source();
+        let mut above = 0;
+        self.lists.update(|lists| {
+            for (source, list) in lists.iter_mut() {
+                for message in messages {
+                    let added = list.upsert(source, message);
+                    if added.is_some() && Some(source) == shown.as_ref() {
+                        above += 1;
+                    }
+                }
+            }
+        });
+        if above > 0 {
+            self.arrived_above.set(above);
+        }
+        self.messages.update(|opened| {
+            for message in messages {
+                if let Some(Opened::Ready(known)) = opened.get_mut(&message.id) {
+                    Arc::make_mut(known).summary = message.clone();
+                }
+            }
+        });
+        self.threads.update(|threads| {
+            for message in messages {
+                let Some(thread) = threads.get_mut(&message.thread_id) else { continue };
+                match thread.iter_mut().find(|known| known.id == message.id) {
+                    Some(known) => *known = message.clone(),
+                    None => {
+                        let at = thread.partition_point(|known| known.id < message.id);
+                        thread.insert(at, message.clone());
+                    }
+                }
+            }
+        });
+    }
+
+    /// Takes messages out of everything.
+    pub(crate) fn forget(self, ids: &[MessageId]) {
+        if ids.is_empty() {
+            return;
+        }
+        self.lists
+            .update(|lists| lists.values_mut().for_each(|list| ids.iter().for_each(|id| list.remove(*id))));
+        self.threads.update(|threads| {
+            threads.values_mut().for_each(|thread| thread.retain(|known| !ids.contains(&known.id)));
+        });
+        self.messages.update(|messages| messages.retain(|id, _| !ids.contains(id)));
+        self.selection.update(|selection| selection.retain(|id| !ids.contains(id)));
+    }
+}

@@ -1,0 +1,18 @@
+//! What the browser knows of the account, and how it changes: by the reader's actions and by the server's events.
+
+mod actions;
+mod boot;
+mod compose;
+mod folders;
+mod list;
+mod live;
+mod place;
+mod store;
+mod toast;
+
+pub(crate) use boot::{Boot, load};
+pub(crate) use compose::{Attached, AttachedState, Draft, Kind, Recipients, Saving};
+pub(crate) use list::{List, Source, Status};
+pub(crate) use place::Place;
+pub(crate) use store::{Opened, Store};
+pub(crate) use toast::{Toast, Undo};

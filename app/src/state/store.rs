@@ -1,0 +1,281 @@
+//! The one store of the page: signals for what is loaded, and how to load more.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use leptos::{prelude::*, task::spawn_local};
+use types::{
+    MailboxId, MessageId, Problem, ProblemKind, Role, ThreadId,
+    api::{Account, Folder, Message, Summary},
+};
+
+use super::{
+    Boot, Draft, List, Place, Source, Status, Toast, Undo,
+    boot::{Rows, without_html},
+    place::find_folder,
+};
+use crate::{
+    api::Api,
+    browser,
+    i18n::{Texts, texts},
+};
+
+/// Rows that one page brings while scrolling.
+const PAGE: u32 = 100;
+/// Opened messages that are kept.
+const KEPT_MESSAGES: usize = 40;
+/// How long a toast stays, in milliseconds.
+const TOAST: f64 = 6_000.0;
+
+/// A message on its way to the reading pane.
+#[derive(Debug, Clone)]
+pub(crate) enum Opened {
+    Loading,
+    Ready(Arc<Message>),
+    Failed(Problem),
+}
+
+/// Handles of everything; copied freely.
+#[derive(Clone, Copy)]
+pub(crate) struct Store {
+    api: StoredValue<Arc<dyn Api>>,
+    /// What lives as long as the page is made under this.
+    owner: StoredValue<Owner>,
+    pub(crate) texts: &'static Texts,
+    pub(crate) place: Memo<Place>,
+    pub(crate) account: RwSignal<Account>,
+    pub(crate) folders: RwSignal<Vec<Folder>>,
+    pub(crate) lists: RwSignal<HashMap<Source, List>>,
+    pub(crate) messages: RwSignal<HashMap<MessageId, Opened>>,
+    pub(crate) threads: RwSignal<HashMap<ThreadId, Vec<Summary>>>,
+    pub(crate) selection: RwSignal<BTreeSet<MessageId>>,
+    pub(crate) toasts: RwSignal<Vec<Toast>>,
+    pub(crate) draft: RwSignal<Option<Draft>>,
+    /// Whether events arrive.
+    pub(crate) online: RwSignal<bool>,
+    /// Whether the browser has taken over: from then on the page may differ from what the server rendered.
+    pub(crate) hydrated: RwSignal<bool>,
+    /// Where to go next.
+    pub(crate) going: RwSignal<Option<String>>,
+    pub(crate) sidebar_open: RwSignal<bool>,
+    /// Rows that arrived above what is being read: how far the list is to be moved, in rows.
+    pub(crate) arrived_above: RwSignal<usize>,
+}
+
+impl Store {
+    pub(crate) fn new(api: Arc<dyn Api>, place: Memo<Place>, boot: Boot) -> Self {
+        let mut lists = HashMap::new();
+        if let Some((source, rows)) = boot.list {
+            let list = match rows {
+                Rows::Page(page) => List::of_page(page),
+                Rows::Found(found) => List::of_found(found),
+            };
+            lists.insert(source, list);
+        }
+        let mut messages = HashMap::new();
+        let mut threads = HashMap::new();
+        if let Some((id, message)) = boot.message {
+            if let Ok(message) = &message {
+                threads.insert(message.summary.thread_id, boot.thread);
+            }
+            messages
+                .insert(id, message.map_or_else(Opened::Failed, |message| Opened::Ready(Arc::new(message))));
+        }
+        Self {
+            api: StoredValue::new(api),
+            owner: StoredValue::new(Owner::current().unwrap_or_default()),
+            texts: texts(),
+            place,
+            account: RwSignal::new(boot.account),
+            folders: RwSignal::new(boot.folders),
+            lists: RwSignal::new(lists),
+            messages: RwSignal::new(messages),
+            threads: RwSignal::new(threads),
+            selection: RwSignal::new(BTreeSet::new()),
+            toasts: RwSignal::new(Vec::new()),
+            draft: RwSignal::new(None),
+            online: RwSignal::new(true),
+            hydrated: RwSignal::new(false),
+            going: RwSignal::new(None),
+            sidebar_open: RwSignal::new(false),
+            arrived_above: RwSignal::new(0),
+        }
+    }
+
+    pub(crate) fn api(&self) -> Arc<dyn Api> {
+        self.api.get_value()
+    }
+
+    /// Makes signals that live as long as the page, whoever asks for them.
+    pub(super) fn owned<T>(self, make: impl FnOnce() -> T) -> T {
+        self.owner.with_value(|owner| owner.with(make))
+    }
+
+    pub(crate) fn go(&self, place: &Place) {
+        self.going.set(Some(place.href()));
+    }
+
+    /// The folder that the reader is in.
+    pub(crate) fn folder(&self) -> Option<Folder> {
+        let place = self.place.get();
+        let Place::Folder { folder, .. } = &place else { return None };
+        self.folders.with(|folders| find_folder(folders, folder).cloned())
+    }
+
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.folder().and_then(|folder| folder.role)
+    }
+
+    pub(crate) fn folder_of(&self, role: Role) -> Option<Folder> {
+        self.folders.with(|folders| folders.iter().find(|folder| folder.role == Some(role)).cloned())
+    }
+
+    pub(crate) fn role_of(&self, id: MailboxId) -> Option<Role> {
+        self.folders
+            .with(|folders| folders.iter().find(|folder| folder.id == id).and_then(|folder| folder.role))
+    }
+
+    /// What the list beside the reading pane is of.
+    pub(crate) fn source(&self) -> Option<Source> {
+        match self.place.get() {
+            Place::Folder { filter, .. } => {
+                self.folder().map(|folder| Source::Folder { id: folder.id, filter })
+            }
+            Place::Search { query, .. } if query.is_empty() => None,
+            Place::Search { query, .. } => Some(Source::Search { query }),
+            Place::Compose => None,
+        }
+    }
+
+    /// Reads the list beside the reading pane.
+    pub(crate) fn with_list<T>(&self, read: impl FnOnce(&List) -> T) -> Option<T> {
+        let source = self.source()?;
+        self.lists.with(|lists| lists.get(&source).map(read))
+    }
+
+    /// A message as the lists know it now.
+    pub(crate) fn summary(&self, id: MessageId) -> Option<Summary> {
+        let opened = self.messages.with(|messages| match messages.get(&id) {
+            Some(Opened::Ready(message)) => Some(message.summary.clone()),
+            _ => None,
+        });
+        opened
+            .or_else(|| self.lists.with(|lists| lists.values().find_map(|list| list.get(id).cloned())))
+            .or_else(|| {
+                self.threads
+                    .with(|threads| threads.values().flatten().find(|message| message.id == id).cloned())
+            })
+    }
+
+    /// The neighbour of a message in the list; `newer` looks up, otherwise down.
+    pub(crate) fn neighbour(&self, id: MessageId, newer: bool) -> Option<MessageId> {
+        self.with_list(|list| {
+            let at = list.position(id)?;
+            let at = if newer { at.checked_sub(1)? } else { at + 1 };
+            list.rows.get(at).map(|row| row.id)
+        })?
+    }
+
+    /// Loads the next page of a list, unless that is under way.
+    pub(crate) fn load_more(self, source: Source) {
+        let state = self.lists.with_untracked(|lists| {
+            let list = lists.get(&source);
+            (
+                list.is_none_or(|list| list.has_more() && list.status != Status::Loading),
+                list.and_then(List::next).cloned(),
+                list.is_some_and(|list| list.begun),
+            )
+        });
+        let (true, cursor, begun) = state else { return };
+        self.lists.update(|lists| lists.entry(source.clone()).or_default().status = Status::Loading);
+        let api = self.api();
+        spawn_local(async move {
+            let limit = if begun { PAGE } else { PAGE / 2 };
+            let outcome = match &source {
+                Source::Folder { id, filter } => api.page(*id, cursor, limit, *filter).await.map(Rows::Page),
+                Source::Search { query } => api.search(query.clone(), cursor, limit).await.map(Rows::Found),
+            };
+            self.lists.update(|lists| {
+                let list = lists.entry(source).or_default();
+                match outcome {
+                    Ok(Rows::Page(page)) => list.add_page(page),
+                    Ok(Rows::Found(found)) => list.add_found(found),
+                    Err(problem) => list.status = Status::Failed(problem),
+                }
+            });
+        });
+    }
+
+    /// Loads a message and its conversation, unless they are there.
+    pub(crate) fn open(self, id: MessageId) {
+        let known = self
+            .messages
+            .with_untracked(|messages| matches!(messages.get(&id), Some(Opened::Ready(_) | Opened::Loading)));
+        if known {
+            return;
+        }
+        self.messages.update(|messages| {
+            if messages.len() >= KEPT_MESSAGES {
+                messages.clear();
+            }
+            messages.insert(id, Opened::Loading);
+        });
+        let api = self.api();
+        spawn_local(async move {
+            let opened = api.message(id).await.map(without_html);
+            if let Ok(message) = &opened {
+                self.load_thread(message.summary.thread_id);
+            }
+            let opened = opened.map_or_else(Opened::Failed, |message| Opened::Ready(Arc::new(message)));
+            self.messages.update(|messages| {
+                messages.insert(id, opened);
+            });
+        });
+    }
+
+    fn load_thread(self, id: ThreadId) {
+        let api = self.api();
+        spawn_local(async move {
+            if let Ok(thread) = api.thread(id).await {
+                self.threads.update(|threads| {
+                    threads.insert(id, thread.messages);
+                });
+            }
+        });
+    }
+
+    pub(crate) fn say(self, text: impl Into<String>, undo: Option<Undo>) {
+        self.toast(text.into(), false, undo, None);
+    }
+
+    pub(crate) fn say_with_link(self, text: &str, href: String, label: &'static str) {
+        self.toast(text.to_owned(), false, None, Some((href, label)));
+    }
+
+    /// Tells what went wrong. Where the session has ended, there is only one way on.
+    pub(crate) fn complain(self, problem: &Problem) {
+        if problem.kind() == ProblemKind::Unauthenticated {
+            browser::leave_to("/login");
+        }
+        self.toast(self.texts.problem(problem), true, None, None);
+    }
+
+    fn toast(self, text: String, is_error: bool, undo: Option<Undo>, link: Option<(String, &'static str)>) {
+        let id = self.toasts.with_untracked(|toasts| toasts.last().map_or(1, |last| last.id + 1));
+        self.toasts.update(|toasts| {
+            // One after the other: the newest is what the reader wants to take back.
+            toasts.retain(|toast| toast.is_error && is_error && toast.text != text);
+            toasts.push(Toast { id, text, is_error, undo, link });
+        });
+        spawn_local(async move {
+            browser::sleep(TOAST).await;
+            self.dismiss(id);
+        });
+    }
+
+    pub(crate) fn dismiss(self, id: u64) {
+        self.toasts.update(|toasts| toasts.retain(|toast| toast.id != id));
+    }
+}
