@@ -197,7 +197,8 @@ impl Entry {
         let part = |bytes: &[u8]| -> String {
             let text: String = charset::guess(bytes).nfc().collect();
             let quoted = text.starts_with('"');
-            let kept = |c: &char| !c.is_control() && !header::is_direction(*c) && (quoted || !c.is_whitespace());
+            let kept =
+                |c: &char| !c.is_control() && !header::is_direction(*c) && (quoted || !c.is_whitespace());
             text.chars().filter(kept).collect()
         };
         let mut name = header::text(name, 300);

@@ -179,7 +179,8 @@ fn ids(out: &mut Vec<u8>, name: &str, ids: &[String]) {
 fn addresses(out: &mut Vec<u8>, name: &str, addresses: &[Address]) {
     let mut words = Vec::new();
     for address in addresses {
-        let email: String = address.email.chars().filter(|c| !c.is_control() && !"<>,;".contains(*c)).take(320).collect();
+        let email: String =
+            address.email.chars().filter(|c| !c.is_control() && !"<>,;".contains(*c)).take(320).collect();
         if email.is_empty() {
             continue;
         }
@@ -206,7 +207,8 @@ fn phrase(name: &str) -> Vec<String> {
     if !name.is_ascii() || name.contains("=?") {
         return encoded_words_whole(&name);
     }
-    let atoms = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" !#$%&'*+-/=?^_`{|}~".contains(&byte));
+    let atoms =
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" !#$%&'*+-/=?^_`{|}~".contains(&byte));
     if atoms {
         return name.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
     }
@@ -229,7 +231,10 @@ fn encoded_words_whole(text: &str) -> Vec<String> {
 
 fn seed(mail: &Outgoing) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    for text in [Some(&mail.message_id), mail.text.as_ref(), mail.html.as_ref(), Some(&mail.subject)].into_iter().flatten() {
+    for text in [Some(&mail.message_id), mail.text.as_ref(), mail.html.as_ref(), Some(&mail.subject)]
+        .into_iter()
+        .flatten()
+    {
         hasher.update(text.as_bytes()).update(&[0]);
     }
     hasher.update(&mail.date.millis().to_be_bytes());
@@ -368,10 +373,15 @@ fn clean_id(id: &str) -> String {
 fn media_type(text: &str) -> String {
     let bare = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let token = |text: &str| {
-        (1..=127).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        (1..=127).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
     };
     match bare.split_once('/') {
-        Some((kind, subtype)) if token(kind) && token(subtype) && !matches!(kind, "multipart" | "message") => bare,
+        Some((kind, subtype))
+            if token(kind) && token(subtype) && !matches!(kind, "multipart" | "message") =>
+        {
+            bare
+        }
         _ => "application/octet-stream".to_owned(),
     }
 }
@@ -439,7 +449,8 @@ fn quoted_printable(text: &str, out: &mut Vec<u8>) {
         for (at, &byte) in content.iter().enumerate() {
             let last = at + 1 == content.len();
             let starts_from = at == 0 && content.starts_with(b"From ");
-            let plain = matches!(byte, 33..=126) && byte != b'=' && !starts_from || matches!(byte, b' ' | b'\t') && !last;
+            let plain = matches!(byte, 33..=126) && byte != b'=' && !starts_from
+                || matches!(byte, b' ' | b'\t') && !last;
             let width = if plain { 1 } else { 3 };
             if column + width > 75 {
                 out.extend_from_slice(b"=\r\n");
@@ -460,8 +471,14 @@ fn quoted_printable(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The header of a delivery status notification.
-pub(crate) fn notification_fields(out: &mut Vec<u8>, report: &crate::Report, subject: &str, original_id: Option<&[u8]>) {
-    let original: Vec<String> = original_id.map(references::ids).unwrap_or_default().into_iter().take(1).collect();
+pub(crate) fn notification_fields(
+    out: &mut Vec<u8>,
+    report: &crate::Report,
+    subject: &str,
+    original_id: Option<&[u8]>,
+) {
+    let original: Vec<String> =
+        original_id.map(references::ids).unwrap_or_default().into_iter().take(1).collect();
     let mail = Outgoing {
         from: report.from.clone(),
         to: vec![report.to.clone()],

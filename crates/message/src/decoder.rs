@@ -19,7 +19,8 @@ impl Encoding {
     /// From the value of the header field.
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
-        let value = value.split(|byte| *byte == b';' || *byte == b'(').next().unwrap_or_default().trim_ascii();
+        let value =
+            value.split(|byte| *byte == b';' || *byte == b'(').next().unwrap_or_default().trim_ascii();
         let is = |name: &str| value.eq_ignore_ascii_case(name.as_bytes());
         match value {
             _ if value.is_empty() || is("7bit") || is("7-bit") => Self::SevenBit,
@@ -153,11 +154,8 @@ impl Decoder {
         match self.held.as_slice() {
             // A soft line break, perhaps with blanks before it.
             [b'=', .., b'\n'] => self.held.clear(),
-            [b'=', blanks @ ..] if blanks.iter().all(|b| matches!(b, b' ' | b'\t' | b'\r')) => {
-                if blanks.len() > 1_024 {
-                    out.append(&mut self.held);
-                }
-            }
+            [b'=', blanks @ ..]
+                if blanks.iter().all(|b| matches!(b, b' ' | b'\t' | b'\r')) && blanks.len() < 1_024 => {}
             [b'=', digit] if digit.is_ascii_hexdigit() => {}
             [b'=', digits @ ..] => {
                 match hex_pair(digits) {
@@ -216,6 +214,7 @@ fn low_byte(bits: u32) -> u8 {
 const SKIP: u8 = 255;
 const PAD: u8 = 254;
 
+#[expect(clippy::indexing_slicing, reason = "a constant: checked while compiling")]
 const BASE64: [u8; 256] = {
     let mut table = [SKIP; 256];
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

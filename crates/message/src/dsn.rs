@@ -99,9 +99,15 @@ fn words(report: &Report, subject: &str, failed: bool) -> String {
     let mut out = String::new();
     let about = if subject.is_empty() { String::new() } else { format!(" \"{subject}\"") };
     let _ = if failed {
-        writeln!(out, "Hello,\n\nyour mail{about} could not be delivered to everybody you sent it to.\nNothing more will be tried; what you can do is said below.\n")
+        writeln!(
+            out,
+            "Hello,\n\nyour mail{about} could not be delivered to everybody you sent it to.\nNothing more will be tried; what you can do is said below.\n"
+        )
     } else {
-        writeln!(out, "Hello,\n\nyour mail{about} has not been delivered to everybody yet. We keep trying; you need not do anything.\n")
+        writeln!(
+            out,
+            "Hello,\n\nyour mail{about} has not been delivered to everybody yet. We keep trying; you need not do anything.\n"
+        )
     };
     for recipient in &report.recipients {
         let _ = writeln!(out, "  {}\n    {}", line(&recipient.address), Reason::of(recipient).english());
@@ -109,9 +115,15 @@ fn words(report: &Report, subject: &str, failed: bool) -> String {
     }
     let about = if subject.is_empty() { String::new() } else { format!(" \"{subject}\"") };
     let _ = if failed {
-        writeln!(out, "\n----\n\n안녕하세요.\n\n보내신 메일{about}을(를) 일부 받는 사람에게 전달하지 못했습니다.\n더 이상 다시 시도하지 않습니다. 아래 안내를 확인해 주세요.\n")
+        writeln!(
+            out,
+            "\n----\n\n안녕하세요.\n\n보내신 메일{about}을(를) 일부 받는 사람에게 전달하지 못했습니다.\n더 이상 다시 시도하지 않습니다. 아래 안내를 확인해 주세요.\n"
+        )
     } else {
-        writeln!(out, "\n----\n\n안녕하세요.\n\n보내신 메일{about}이(가) 아직 전달되지 않았습니다. 계속 다시 시도하고 있으니 따로 하실 일은 없습니다.\n")
+        writeln!(
+            out,
+            "\n----\n\n안녕하세요.\n\n보내신 메일{about}이(가) 아직 전달되지 않았습니다. 계속 다시 시도하고 있으니 따로 하실 일은 없습니다.\n"
+        )
     };
     for recipient in &report.recipients {
         let _ = writeln!(out, "  {}\n    {}", line(&recipient.address), Reason::of(recipient).korean());
@@ -165,12 +177,22 @@ impl Reason {
     const fn english(self) -> &'static str {
         match self {
             Self::NoSuchUser => "This address does not exist. Please check its spelling.",
-            Self::NoSuchDomain => "The part behind the @ does not exist or takes no mail. Please check its spelling.",
-            Self::MailboxFull => "The mailbox is full. Please try again later, or reach the person in another way.",
-            Self::TooLarge => "The mail is too large for the recipient. Please send it with fewer or smaller attachments.",
+            Self::NoSuchDomain => {
+                "The part behind the @ does not exist or takes no mail. Please check its spelling."
+            }
+            Self::MailboxFull => {
+                "The mailbox is full. Please try again later, or reach the person in another way."
+            }
+            Self::TooLarge => {
+                "The mail is too large for the recipient. Please send it with fewer or smaller attachments."
+            }
             Self::Refused => "The recipient's mail server refused the mail under its rules.",
-            Self::Unreachable => "The recipient's mail server could not be reached for a long time, so we gave up.",
-            Self::Delayed => "The recipient's mail server does not take the mail at the moment. We try again.",
+            Self::Unreachable => {
+                "The recipient's mail server could not be reached for a long time, so we gave up."
+            }
+            Self::Delayed => {
+                "The recipient's mail server does not take the mail at the moment. We try again."
+            }
             Self::Unknown => "The recipient's mail server did not accept the mail.",
         }
     }
@@ -179,7 +201,9 @@ impl Reason {
         match self {
             Self::NoSuchUser => "없는 주소입니다. 철자를 확인해 주세요.",
             Self::NoSuchDomain => "@ 뒤의 도메인이 없거나 메일을 받지 않습니다. 철자를 확인해 주세요.",
-            Self::MailboxFull => "받는 사람의 메일함이 가득 찼습니다. 나중에 다시 보내거나 다른 방법으로 연락해 주세요.",
+            Self::MailboxFull => {
+                "받는 사람의 메일함이 가득 찼습니다. 나중에 다시 보내거나 다른 방법으로 연락해 주세요."
+            }
             Self::TooLarge => "메일이 너무 큽니다. 첨부 파일을 줄여서 다시 보내 주세요.",
             Self::Refused => "받는 쪽 메일 서버가 자체 규칙에 따라 메일을 거부했습니다.",
             Self::Unreachable => "받는 쪽 메일 서버에 오랫동안 연결되지 않아 전달을 중단했습니다.",
@@ -203,12 +227,20 @@ fn status_fields(report: &Report) -> String {
     for recipient in &report.recipients {
         let address = line(&recipient.address);
         // RFC 6533 §3: an address that is not ASCII has a type of its own, here in its encoded form.
-        let address = if address.is_ascii() { format!("rfc822; {address}") } else { format!("utf-8; {}", utf8_xtext(&address)) };
+        let address = if address.is_ascii() {
+            format!("rfc822; {address}")
+        } else {
+            format!("utf-8; {}", utf8_xtext(&address))
+        };
         let action = match recipient.action {
             Action::Failed => "failed",
             Action::Delayed => "delayed",
         };
-        let _ = write!(out, "\r\nFinal-Recipient: {address}\r\nAction: {action}\r\nStatus: {}\r\n", status(recipient));
+        let _ = write!(
+            out,
+            "\r\nFinal-Recipient: {address}\r\nAction: {action}\r\nStatus: {}\r\n",
+            status(recipient)
+        );
         let mut field = |name: &str, value: &str| {
             let _ = write!(out, "{name}: {value}\r\n");
         };
@@ -217,7 +249,10 @@ fn status_fields(report: &Report) -> String {
         }
         if let Some(diagnostic) = &recipient.diagnostic {
             let diagnostic = ascii(diagnostic);
-            field("Diagnostic-Code", &if diagnostic.contains(';') { diagnostic } else { format!("smtp; {diagnostic}") });
+            field(
+                "Diagnostic-Code",
+                &if diagnostic.contains(';') { diagnostic } else { format!("smtp; {diagnostic}") },
+            );
         }
         if let Some(at) = recipient.last_attempt {
             field("Last-Attempt-Date", &compose::date(at));
@@ -233,9 +268,9 @@ fn status_fields(report: &Report) -> String {
 fn status(recipient: &Recipient) -> String {
     let mut numbers = recipient.status.split('.');
     let valid = matches!(numbers.next(), Some("2" | "4" | "5"))
-        && [numbers.next(), numbers.next()]
-            .iter()
-            .all(|part| part.is_some_and(|part| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())))
+        && [numbers.next(), numbers.next()].iter().all(|part| {
+            part.is_some_and(|part| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()))
+        })
         && numbers.next().is_none();
     match recipient.action {
         _ if valid => recipient.status.clone(),

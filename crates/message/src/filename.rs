@@ -63,7 +63,9 @@ pub(crate) fn of(part: &Part, next: Option<&Part>) -> String {
     }
     let subject = next.filter(|next| part.is_message() && next.depth == part.depth + 1);
     let subject = subject.and_then(|message| crate::imap::subject_of(message.envelope.as_deref()?));
-    if let Some(name) = subject.and_then(|subject| sanitize(&format!("{}.eml", subject.replace(['/', '\\'], "_")))) {
+    if let Some(name) =
+        subject.and_then(|subject| sanitize(&format!("{}.eml", subject.replace(['/', '\\'], "_"))))
+    {
         return name;
     }
     let (stem, extension) = match (part.kind(), part.subtype()) {
@@ -77,7 +79,9 @@ pub(crate) fn of(part: &Part, next: Option<&Part>) -> String {
         ("image", "svg+xml") => ("image", "svg"),
         ("application", "pgp-signature") => ("signature", "asc"),
         ("application", "pkcs7-signature" | "x-pkcs7-signature") => ("smime", "p7s"),
-        (kind @ ("image" | "audio" | "video" | "text" | "font"), subtype) if is_plain(subtype) => (kind, subtype),
+        (kind @ ("image" | "audio" | "video" | "text" | "font"), subtype) if is_plain(subtype) => {
+            (kind, subtype)
+        }
         ("application", subtype @ ("pdf" | "zip" | "json" | "xml" | "rtf")) => ("attachment", subtype),
         _ => ("attachment", "bin"),
     };
@@ -91,7 +95,9 @@ fn is_plain(subtype: &str) -> bool {
 /// A content type that can stand in an HTTP header.
 pub(crate) fn content_type(part: &Part) -> String {
     let value = part.content_type.value.as_str();
-    let token = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+    let token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
     match value.split_once('/') {
         Some((kind, subtype)) if kind != "multipart" && token(kind) && token(subtype) => value.to_owned(),
         _ => "application/octet-stream".to_owned(),

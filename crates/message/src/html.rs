@@ -39,18 +39,106 @@ pub(crate) struct Clean {
 }
 
 const TAGS: [&str; 71] = [
-    "a", "abbr", "address", "article", "aside", "b", "bdi", "bdo", "big", "blockquote", "br", "caption", "center", "cite",
-    "code", "col", "colgroup", "dd", "del", "details", "dfn", "dir", "div", "dl", "dt", "em", "figcaption", "figure",
-    "font", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "i", "img", "ins", "kbd", "li", "main", "mark",
-    "nav", "ol", "p", "pre", "q", "s", "samp", "section", "small", "span", "strike", "strong", "sub", "summary", "sup",
-    "table", "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "u", "ul", "wbr",
+    "a",
+    "abbr",
+    "address",
+    "article",
+    "aside",
+    "b",
+    "bdi",
+    "bdo",
+    "big",
+    "blockquote",
+    "br",
+    "caption",
+    "center",
+    "cite",
+    "code",
+    "col",
+    "colgroup",
+    "dd",
+    "del",
+    "details",
+    "dfn",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "figcaption",
+    "figure",
+    "font",
+    "footer",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "i",
+    "img",
+    "ins",
+    "kbd",
+    "li",
+    "main",
+    "mark",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "q",
+    "s",
+    "samp",
+    "section",
+    "small",
+    "span",
+    "strike",
+    "strong",
+    "sub",
+    "summary",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "tt",
+    "u",
+    "ul",
+    "wbr",
 ];
 
 /// Elements that go with all they hold.
 const REMOVED: [&str; 25] = [
-    "applet", "audio", "canvas", "embed", "frame", "frameset", "head", "iframe", "math", "meta", "noembed", "noframes",
-    "noscript", "object", "option", "plaintext", "script", "select", "style", "svg", "template", "textarea", "title",
-    "video", "xmp",
+    "applet",
+    "audio",
+    "canvas",
+    "embed",
+    "frame",
+    "frameset",
+    "head",
+    "iframe",
+    "math",
+    "meta",
+    "noembed",
+    "noframes",
+    "noscript",
+    "object",
+    "option",
+    "plaintext",
+    "script",
+    "select",
+    "style",
+    "svg",
+    "template",
+    "textarea",
+    "title",
+    "video",
+    "xmp",
 ];
 
 const ATTRIBUTES: [&str; 11] =
@@ -92,14 +180,18 @@ pub(crate) fn clean(html: &str, images: Images, cids: &HashMap<String, String>) 
         .tags(TAGS.into_iter().collect())
         .clean_content_tags(REMOVED.into_iter().collect())
         .generic_attributes(ATTRIBUTES.into_iter().collect())
-        .tag_attributes(TAG_ATTRIBUTES.iter().map(|(tag, names)| (*tag, names.iter().copied().collect())).collect())
+        .tag_attributes(
+            TAG_ATTRIBUTES.iter().map(|(tag, names)| (*tag, names.iter().copied().collect())).collect(),
+        )
         .url_schemes(HashSet::from(["http", "https", "mailto", "tel", "cid", "data"]))
         .url_relative(UrlRelative::PassThrough)
         .link_rel(Some("noopener noreferrer nofollow"))
         .set_tag_attribute_value("a", "target", "_blank")
         .strip_comments(true)
         .attribute_filter(move |element, attribute, value| match (element, attribute) {
-            (_, "style") => Some(css::filter(value).into()).filter(|style: &std::borrow::Cow<'_, str>| !style.is_empty()),
+            (_, "style") => {
+                Some(css::filter(value).into()).filter(|style: &std::borrow::Cow<'_, str>| !style.is_empty())
+            }
             ("a", "href") => link(value).map(Into::into),
             ("img", "src") => image(value, images, &cids, &counter).map(Into::into),
             (_, "href" | "src") => None,
@@ -117,7 +209,10 @@ fn link(value: &str) -> Option<String> {
     if value.starts_with("//") {
         return Some(format!("https:{value}"));
     }
-    ["http://", "https://", "mailto:", "tel:"].iter().any(|scheme| lower.starts_with(scheme)).then(|| value.to_owned())
+    ["http://", "https://", "mailto:", "tel:"]
+        .iter()
+        .any(|scheme| lower.starts_with(scheme))
+        .then(|| value.to_owned())
 }
 
 /// Where an image may come from.
@@ -126,13 +221,18 @@ fn image(value: &str, images: Images, cids: &HashMap<String, String>, remote: &A
     let lower = value.get(..value.floor_char_boundary(24)).unwrap_or_default().to_ascii_lowercase();
     if lower.starts_with("cid:") {
         let cid = value.get(4..).unwrap_or_default();
-        return cids.get(&cid.to_lowercase()).or_else(|| cids.get(&percent_decoded(cid).to_lowercase())).cloned();
+        return cids
+            .get(&cid.to_lowercase())
+            .or_else(|| cids.get(&percent_decoded(cid).to_lowercase()))
+            .cloned();
     }
     // No svg: a picture that can hold scripts.
-    if ["image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp"]
-        .iter()
-        .any(|kind| lower.strip_prefix("data:").and_then(|rest| rest.strip_prefix(kind)).is_some_and(|r| r.starts_with([';', ','])))
-    {
+    if ["image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp"].iter().any(|kind| {
+        lower
+            .strip_prefix("data:")
+            .and_then(|rest| rest.strip_prefix(kind))
+            .is_some_and(|r| r.starts_with([';', ',']))
+    }) {
         return Some(value.to_owned());
     }
     let url = if value.starts_with("//") { format!("https:{value}") } else { value.to_owned() };
@@ -173,8 +273,8 @@ fn percent_decoded(text: &str) -> String {
 /// closes its own. Those that close by themselves (`<p>`, `<li>`, …) and empty ones are not counted.
 fn nesting(html: &str) -> usize {
     const FLAT: [&str; 21] = [
-        "p", "li", "td", "tr", "th", "dt", "dd", "option", "tbody", "thead", "tfoot", "br", "img", "hr", "meta", "link",
-        "input", "col", "area", "base", "wbr",
+        "p", "li", "td", "tr", "th", "dt", "dd", "option", "tbody", "thead", "tfoot", "br", "img", "hr",
+        "meta", "link", "input", "col", "area", "base", "wbr",
     ];
     let mut open: HashMap<String, usize> = HashMap::new();
     let (mut depth, mut deepest) = (0_usize, 0_usize);
@@ -184,7 +284,11 @@ fn nesting(html: &str) -> usize {
         if !rest.first().is_some_and(u8::is_ascii_alphabetic) {
             continue;
         }
-        let length = rest.iter().take(40).take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'>' | b'/')).count();
+        let length = rest
+            .iter()
+            .take(40)
+            .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'>' | b'/'))
+            .count();
         let name = String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).to_ascii_lowercase();
         if FLAT.contains(&name.as_str()) {
             continue;
@@ -235,5 +339,7 @@ const STYLE: &str = "html{background:var(--ground)}\
 
 /// Whether the markup sets colours of its own.
 fn has_colours(html: &str) -> bool {
-    ["bgcolor=\"", "background:", "background-color:", "color:", "color=\""].iter().any(|mark| html.contains(mark))
+    ["bgcolor=\"", "background:", "background-color:", "color:", "color=\""]
+        .iter()
+        .any(|mark| html.contains(mark))
 }

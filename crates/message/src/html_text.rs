@@ -36,11 +36,14 @@ pub(crate) fn charset(html: &[u8]) -> Option<String> {
 fn markup<'h>(rest: &'h str, writer: &mut Writer) -> &'h str {
     let Some(inner) = rest.strip_prefix('<') else { return rest };
     if let Some(comment) = inner.strip_prefix("!--") {
-        return memmem::find(comment.as_bytes(), b"-->").and_then(|end| comment.get(end + 3..)).unwrap_or_default();
+        return memmem::find(comment.as_bytes(), b"-->")
+            .and_then(|end| comment.get(end + 3..))
+            .unwrap_or_default();
     }
     let closing = inner.starts_with('/');
     let tag = inner.strip_prefix('/').unwrap_or(inner);
-    let length = tag.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-')).count();
+    let length =
+        tag.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-')).count();
     if !tag.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!' || c == '?') {
         writer.text("<");
         return inner;
@@ -64,7 +67,11 @@ fn behind_tag(mut rest: &str) -> &str {
             Some(&mark @ (b'"' | b'\'')) => match memchr(mark, behind.as_bytes()) {
                 Some(close) => rest = behind.get(close + 1..).unwrap_or_default(),
                 // A quote that never closes: the tag ends at its `>`.
-                None => return memchr(b'>', behind.as_bytes()).and_then(|n| behind.get(n + 1..)).unwrap_or_default(),
+                None => {
+                    return memchr(b'>', behind.as_bytes())
+                        .and_then(|n| behind.get(n + 1..))
+                        .unwrap_or_default();
+                }
             },
             _ => return behind,
         }
@@ -129,8 +136,8 @@ impl Writer {
                     self.word("- ");
                 }
             }
-            "div" | "tr" | "dt" | "dd" | "section" | "article" | "header" | "footer" | "main" | "center" | "body"
-            | "head" | "html" | "form" | "fieldset" | "address" | "option" => self.widen(Gap::Line),
+            "div" | "tr" | "dt" | "dd" | "section" | "article" | "header" | "footer" | "main" | "center"
+            | "body" | "head" | "html" | "form" | "fieldset" | "address" | "option" => self.widen(Gap::Line),
             "td" | "th" => self.widen(Gap::Blank),
             _ => {}
         }

@@ -142,9 +142,14 @@ fn words<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
 
 /// RFC 5322 §3.3 `date-time`, with its obsolete forms.
 pub(crate) fn date(value: &[u8]) -> Option<Timestamp> {
-    // The reader stops at a line break, and wants one.
-    let line = [header::unfold(value, 200).as_slice(), b"\n"].concat();
-    let HeaderValue::DateTime(date) = MessageStream::new(&line).parse_date() else { return None };
+    let line = header::unfold(value, 200);
+    // The reader stops at a line break, and wants one. Without a zone, the time is taken as UTC.
+    let date = [b"\n".as_slice(), b" +0000\n"].iter().find_map(|end| {
+        match MessageStream::new(&[line.as_slice(), end].concat()).parse_date() {
+            HeaderValue::DateTime(date) => Some(date),
+            _ => None,
+        }
+    })?;
     let plausible = (1..=12).contains(&date.month)
         && (1..=31).contains(&date.day)
         && (1..=9_999).contains(&date.year)
@@ -181,5 +186,25 @@ pub(crate) fn plain(part: &crate::Part, encoded: &[u8], max: usize) -> String {
         html_text::to_text(&text::decoded(part, encoded, max.saturating_mul(2)), max)
     } else {
         text::decoded(part, encoded, max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_as_they_occur() {
+        for (value, expected) in [
+            ("Sun, 22 Nov 2026 09:30:00 +0900", Some("2026-11-22T00:30:00Z")),
+            ("22 Nov 2026 09:30 GMT (comment)", Some("2026-11-22T09:30:00Z")),
+            ("Fri, 23 Aug 2002 19:27:52", Some("2002-08-23T19:27:52Z")),
+            ("Sun,\r\n 22 Nov 2026 09:30:00 +0000", Some("2026-11-22T09:30:00Z")),
+            ("yesterday", None),
+            ("", None),
+            ("99 Foo 99999 99:99:99 +9999", None),
+        ] {
+            assert_eq!(date(value.as_bytes()).map(|at| at.to_string()).as_deref(), expected, "{value}");
+        }
     }
 }

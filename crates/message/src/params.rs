@@ -185,8 +185,18 @@ mod tests {
         check("a/b; name=\"x \\\"y\\\".txt\"", "a/b", "name", Some("x \"y\".txt"));
         check("a/b; name=two words.txt; x=1", "a/b", "name", Some("two words.txt"));
         check("a/b; name=\"never ends", "a/b", "name", Some("never ends"));
-        check("attachment; filename*=utf-8'ko'%EB%B3%B4%EA%B3%A0.pdf", "attachment", "filename", Some("보고.pdf"));
-        check("a; filename*1*=%EC%84%9C.pdf; filename*0*=utf-8''%EB%B3%B4", "a", "filename", Some("보서.pdf"));
+        check(
+            "attachment; filename*=utf-8'ko'%EB%B3%B4%EA%B3%A0.pdf",
+            "attachment",
+            "filename",
+            Some("보고.pdf"),
+        );
+        check(
+            "a; filename*1*=%EC%84%9C.pdf; filename*0*=utf-8''%EB%B3%B4",
+            "a",
+            "filename",
+            Some("보서.pdf"),
+        );
         check("a; filename*0=\"long\"; filename*1=\"name.txt\"", "a", "filename", Some("longname.txt"));
         check("a; filename=\"=?utf-8?B?7JWI64WVLnR4dA==?=\"", "a", "filename", Some("안녕.txt"));
         check("a; filename=\"C:\\\\dir\\file.txt\"", "a", "filename", Some("C:\\dir\\file.txt"));

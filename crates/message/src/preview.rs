@@ -15,29 +15,62 @@ pub(crate) fn of(text: &str) -> String {
     if own.is_empty() { cut(window.lines()) } else { own }
 }
 
-/// The lines up to the first that says that another mail follows, without quotes and the signature.
+/// The lines up to the first that says that another mail follows, without quotes, what introduces them, and the
+/// signature.
 fn own_lines(text: &str) -> impl Iterator<Item = &str> {
-    (text.lines().map(str::trim))
-        .take_while(|line| *line != "--" && !begins_original(line))
-        .filter(|line| !line.starts_with('>') && !is_attribution(line))
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<&str> = lines.take_while(|line| *line != "--" && !begins_original(line)).collect();
+    let introduces =
+        |at: usize, line: &str| is_attribution(line) && lines.get(at + 1).is_none_or(|next| is_quoted(next));
+    let kept: Vec<&str> = (lines.iter().enumerate())
+        .filter(|(at, line)| {
+            // `On Monday, Alice` / `<a@b.c> wrote:` in two lines
+            let begins =
+                line.starts_with("On ") && lines.get(at + 1).is_some_and(|next| introduces(at + 1, next));
+            !is_quoted(line) && !introduces(*at, line) && !begins
+        })
+        .map(|(_, line)| *line)
+        .collect();
+    kept.into_iter()
+}
+
+/// `> words`, or with initials: `Tim> words`.
+fn is_quoted(line: &str) -> bool {
+    let initials = line.bytes().take(12).take_while(u8::is_ascii_alphabetic).count();
+    line.get(initials..).is_some_and(|rest| rest.starts_with('>'))
 }
 
 fn begins_original(line: &str) -> bool {
     let bare = line.trim_matches(['-', '_', '=', ' ']);
     line.len() > bare.len() + 3
-        && ["original message", "forwarded message", "원본 메시지", "원본 메세지", "전달된 메시지", "original appointment"]
-            .iter()
-            .any(|words| bare.to_lowercase().contains(words))
+        && [
+            "original message",
+            "forwarded message",
+            "원본 메시지",
+            "원본 메세지",
+            "전달된 메시지",
+            "original appointment",
+        ]
+        .iter()
+        .any(|words| bare.to_lowercase().contains(words))
 }
 
 /// `On Monday, Alice <a@b.c> wrote:` and its like.
 fn is_attribution(line: &str) -> bool {
-    line.len() < 300
-        && (line.ends_with("wrote:") && line.starts_with("On ")
-            || line.ends_with("작성:")
-            || line.ends_with("님이 작성:")
-            || line.ends_with("schrieb:")
-            || line.ends_with("a écrit :"))
+    let ends = [
+        "wrote:",
+        "writes:",
+        "write:",
+        "said:",
+        "작성:",
+        "썼습니다:",
+        "schrieb:",
+        "a écrit :",
+        "escribió:",
+        "写道：",
+        "写道:",
+    ];
+    line.len() < 300 && ends.iter().any(|end| line.ends_with(end))
 }
 
 fn cut<'t>(lines: impl Iterator<Item = &'t str>) -> String {
@@ -101,6 +134,10 @@ mod tests {
         check("Hello  Bob,\n\nsee you.\n-- \nAlice", "Hello Bob, see you.");
         check("> old\n> words\nNew words", "New words");
         check("Yes!\n\nOn Mon, 2 Nov 2026, Bob <b@c.d> wrote:\n> What?", "Yes!");
+        check("Don Newcomer wrote:\n\n> What?\n\nThis.", "This.");
+        check("On Mon, 2 Nov 2026, Bob\n<b@c.d> wrote:\n> What?\n\nThis.", "This.");
+        check("And then she wrote:\nA poem.", "And then she wrote: A poem.");
+        check("Tim> People\nNo.", "No.");
         check("네\n\n-----Original Message-----\nFrom: x", "네");
         check("See https://example.com/a?b=c for <https://x.y> more", "See for more");
         check("Sale!\u{200C}\u{A0}\u{200C} \u{34F}\u{34F} \u{2800}", "Sale!");

@@ -57,7 +57,9 @@ pub(crate) fn ids(value: &[u8]) -> Vec<String> {
         }
     }
     if found.is_empty() && !text.contains('<') {
-        found.extend(text.split_whitespace().filter(|word| word.contains('@')).take(MAX_IDS).filter_map(clean));
+        found.extend(
+            text.split_whitespace().filter(|word| word.contains('@')).take(MAX_IDS).filter_map(clean),
+        );
     }
     if found.len() > MAX_IDS {
         let surplus = found.len() - MAX_IDS;
@@ -74,9 +76,49 @@ fn clean(id: &str) -> Option<String> {
 /// Marks of replies and forwards in front of a colon, in lower case: English, Korean, Chinese, Japanese, German, Dutch,
 /// Scandinavian, Finnish, French, Spanish, Italian, Portuguese, Polish, Turkish.
 const PREFIXES: [&str; 43] = [
-    "re", "fw", "fwd", "답장", "회신", "전달", "답신", "재전송", "回复", "回覆", "答复", "转发", "轉寄", "转寄", "返信", "転送", "antw",
-    "antwort", "aw", "wg", "sv", "vs", "vl", "vb", "doorst", "ref", "réf", "rép", "tr", "rv", "enc", "res", "rif", "i", "r",
-    "odp", "pd", "ynt", "ilt", "bls", "trs", "vá", "továbbítás",
+    "re",
+    "fw",
+    "fwd",
+    "답장",
+    "회신",
+    "전달",
+    "답신",
+    "재전송",
+    "回复",
+    "回覆",
+    "答复",
+    "转发",
+    "轉寄",
+    "转寄",
+    "返信",
+    "転送",
+    "antw",
+    "antwort",
+    "aw",
+    "wg",
+    "sv",
+    "vs",
+    "vl",
+    "vb",
+    "doorst",
+    "ref",
+    "réf",
+    "rép",
+    "tr",
+    "rv",
+    "enc",
+    "res",
+    "rif",
+    "i",
+    "r",
+    "odp",
+    "pd",
+    "ynt",
+    "ilt",
+    "bls",
+    "trs",
+    "vá",
+    "továbbítás",
 ];
 
 /// RFC 5256 §2.1: the subject without what replying, forwarding and mailing lists put around it, white space made one.
@@ -123,8 +165,8 @@ fn without_prefix(text: &str) -> Option<&str> {
     let word = word.trim_end_matches(['[', '(', '^', ' ']).trim();
     let rest = text.get(at + colon.len_utf8()..)?.trim_start();
     let known = PREFIXES.contains(&word) || blob(word).is_some_and(|inner| PREFIXES.contains(&inner));
-    // One letter before a colon is a mark only with something that looks like one behind it: `R: ...` but not `I: ` alone.
-    (known && !rest.is_empty() || known && word.chars().count() > 1).then_some(rest)
+    // One letter and nothing behind it is a subject.
+    (known && (!rest.is_empty() || word.chars().count() > 1)).then_some(rest)
 }
 
 /// `subj-blob = "[" *BLOBCHAR "]" *WSP`

@@ -21,7 +21,9 @@ pub fn subject_for_forward(subject: &str) -> String {
 
 fn prefixed(prefix: &str, known: &[&str], subject: &str) -> String {
     let subject = crate::header::tidy(subject, MAX_SUBJECT * 4);
-    let has = subject.split_once([':', '：']).is_some_and(|(first, _)| known.contains(&first.trim().to_lowercase().as_str()));
+    let has = subject
+        .split_once([':', '：'])
+        .is_some_and(|(first, _)| known.contains(&first.trim().to_lowercase().as_str()));
     let subject = if has { subject } else { format!("{prefix}: {subject}") };
     subject.chars().take(MAX_SUBJECT).collect::<String>().trim_end().to_owned()
 }

@@ -232,7 +232,8 @@ impl Structure {
     /// The section number of the part that `cid:` links to.
     #[must_use]
     pub fn section_of_cid(&self, cid: &str) -> Option<&str> {
-        let part = self.parts.iter().find(|part| part.cid().is_some_and(|id| id.eq_ignore_ascii_case(cid)))?;
+        let part =
+            self.parts.iter().find(|part| part.cid().is_some_and(|id| id.eq_ignore_ascii_case(cid)))?;
         Some(&part.section)
     }
 

@@ -303,7 +303,10 @@ fn eight_bit_headers_and_bodies_without_a_label() {
     let (korean, ..) = encoding_rs::EUC_KR.encode("제목: 회의 안내\n\n내일 뵙겠습니다\n");
     let raw = [b"From: a@b.c\nSubject: ".as_slice(), &korean].concat();
     let parsed = sound(&raw);
-    assert_eq!((parsed.overview.subject.as_str(), parsed.overview.preview.as_str()), ("제목: 회의 안내", "내일 뵙겠습니다"));
+    assert_eq!(
+        (parsed.overview.subject.as_str(), parsed.overview.preview.as_str()),
+        ("제목: 회의 안내", "내일 뵙겠습니다")
+    );
     assert!(parsed.structure.envelope().starts_with(b"(NIL {"));
 }
 
@@ -314,7 +317,12 @@ mod random {
 
     fn mails() -> impl Strategy<Value = Vec<u8>> {
         let base = prop_oneof![Just(crlf(SIMPLE)), Just(crlf(NESTED)), Just(NESTED.as_bytes().to_vec())];
-        let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..6), 0..3_u8);
+        let edit = (
+            any::<prop::sample::Index>(),
+            any::<prop::sample::Index>(),
+            prop::collection::vec(any::<u8>(), 0..6),
+            0..3_u8,
+        );
         (base, prop::collection::vec(edit, 0..12)).prop_map(|(mut mail, edits)| {
             for (from, to, bytes, what) in edits {
                 let (a, b) = (from.index(mail.len() + 1), to.index(mail.len() + 1));
@@ -372,7 +380,15 @@ mod random {
     }
 }
 
-fn outgoing(name: &str, subject: &str, text: Option<String>, html: Option<String>, file: &str, bytes: Vec<u8>, evil: &str) -> Outgoing {
+fn outgoing(
+    name: &str,
+    subject: &str,
+    text: Option<String>,
+    html: Option<String>,
+    file: &str,
+    bytes: Vec<u8>,
+    evil: &str,
+) -> Outgoing {
     let address = |name: &str| types::Address { name: name.into(), email: "alice@demo.test".into() };
     Outgoing {
         from: address(name),
@@ -384,7 +400,12 @@ fn outgoing(name: &str, subject: &str, text: Option<String>, html: Option<String
         references: vec!["a@b".into(), format!("<{evil}c@d>")],
         text,
         html,
-        attachments: vec![OutgoingAttachment { filename: file.into(), content_type: format!("application/pdf{evil}"), bytes, content_id: None }],
+        attachments: vec![OutgoingAttachment {
+            filename: file.into(),
+            content_type: format!("application/pdf{evil}"),
+            bytes,
+            content_id: None,
+        }],
         headers: vec![(format!("X-{evil}"), evil.into())],
         ..Outgoing::default()
     }
@@ -394,7 +415,11 @@ fn check_composed(mail: &Outgoing, raw: &[u8]) {
     let parsed = sound(raw);
     for line in raw.split(|byte| *byte == b'\n') {
         assert!(line.len() <= 999, "a line of {}", line.len());
-        assert!(line.is_empty() || line.ends_with(b"\r"), "a bare LF behind {:?}", String::from_utf8_lossy(line));
+        assert!(
+            line.is_empty() || line.ends_with(b"\r"),
+            "a bare LF behind {:?}",
+            String::from_utf8_lossy(line)
+        );
         assert!(!line.strip_suffix(b"\r").unwrap_or(line).contains(&b'\r'), "a bare CR");
     }
     assert!(raw.ends_with(b"\r\n"));
@@ -430,7 +455,15 @@ fn composed_mails_of_all_shapes() {
         (Some(&*"x".repeat(5_000)), None),
     ] {
         for inline in [false, true] {
-            let mut mail = outgoing("김민수", "회의 안내: 다음 주 월요일 오전 10시 — please read", text.map(Into::into), html.map(Into::into), "한글 파일 이름.pdf", vec![1; 5_000], "");
+            let mut mail = outgoing(
+                "김민수",
+                "회의 안내: 다음 주 월요일 오전 10시 — please read",
+                text.map(Into::into),
+                html.map(Into::into),
+                "한글 파일 이름.pdf",
+                vec![1; 5_000],
+                "",
+            );
             if inline && html.is_some() {
                 mail.attachments.push(OutgoingAttachment {
                     filename: "x.png".into(),
@@ -464,7 +497,21 @@ fn headers_cannot_be_injected() {
     let raw = compose(&mail);
     let header = header::Header::scan(&raw, 0, |_| false);
     let names: Vec<&str> = header.fields.iter().map(|field| field.name).collect();
-    assert_eq!(names, ["Date", "From", "To", "Subject", "Message-ID", "In-Reply-To", "References", "X-B", "MIME-Version", "Content-Type"]);
+    assert_eq!(
+        names,
+        [
+            "Date",
+            "From",
+            "To",
+            "Subject",
+            "Message-ID",
+            "In-Reply-To",
+            "References",
+            "X-B",
+            "MIME-Version",
+            "Content-Type"
+        ]
+    );
 }
 
 #[test]
@@ -488,12 +535,19 @@ fn a_notification_of_failure_reads_well() {
     };
     let raw = dsn(&report);
     let parsed = sound(&raw);
-    let kinds: Vec<&str> = parsed.structure.parts().iter().map(|part| part.content_type.value.as_str()).collect();
+    let kinds: Vec<&str> =
+        parsed.structure.parts().iter().map(|part| part.content_type.value.as_str()).collect();
     assert_eq!(kinds, ["multipart/report", "text/plain", "message/delivery-status", "text/rfc822-headers"]);
     assert_eq!(parsed.overview.references, ["orig@demo.test"]);
     assert!(parsed.overview.automatic);
     let text = shown(&raw, &parsed.structure, Images::Held).text;
-    for words in ["\"안녕\" could not be delivered", "This address does not exist", "\"550 5.1.1 no such user\"", "없는 주소입니다", "mx.example.com"] {
+    for words in [
+        "\"안녕\" could not be delivered",
+        "This address does not exist",
+        "\"550 5.1.1 no such user\"",
+        "없는 주소입니다",
+        "mx.example.com",
+    ] {
         assert!(text.contains(words), "{words} in {text}");
     }
     let status = parsed.structure.part("2").unwrap();
@@ -501,13 +555,38 @@ fn a_notification_of_failure_reads_well() {
         String::from_utf8_lossy(tree::slice(&raw, &status.body)),
         "Reporting-MTA: dns; mx.demo.test\r\nArrival-Date: Sun, 22 Nov 2026 09:00:00 +0000\r\n\r\nFinal-Recipient: rfc822; nobody@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.example.com\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n"
     );
-    assert!(raw.split(|b| *b == b'\n').all(|line| line.len() <= 999 && (line.is_empty() || line.ends_with(b"\r"))));
+    assert!(
+        raw.split(|b| *b == b'\n')
+            .all(|line| line.len() <= 999 && (line.is_empty() || line.ends_with(b"\r")))
+    );
 }
 
 /// Parses the output again as a browser would and looks for anything that acts or loads.
 fn safe(html: &str) {
     let lower = html.to_lowercase();
-    for bad in ["<script", "<iframe", "<object", "<embed", "<svg", "<math", "<form", "<input", "<meta", "<base", "<link", "<style", "<body", "<html", "srcset=", "background=", "url(", "expression", " src=\"http", " srcdoc", "-moz-binding"] {
+    for bad in [
+        "<script",
+        "<iframe",
+        "<object",
+        "<embed",
+        "<svg",
+        "<math",
+        "<form",
+        "<input",
+        "<meta",
+        "<base",
+        "<link",
+        "<style",
+        "<body",
+        "<html",
+        "srcset=",
+        "background=",
+        "url(",
+        "expression",
+        " src=\"http",
+        " srcdoc",
+        "-moz-binding",
+    ] {
         assert!(!lower.contains(bad), "{bad} in {html}");
     }
     let mut rest = lower.as_str();
@@ -521,7 +600,10 @@ fn safe(html: &str) {
     }
     for (at, _) in lower.match_indices("href=\"") {
         let value = &lower[at + 6..];
-        assert!(["http:", "https:", "mailto:", "tel:"].iter().any(|scheme| value.starts_with(scheme)), "{value}");
+        assert!(
+            ["http:", "https:", "mailto:", "tel:"].iter().any(|scheme| value.starts_with(scheme)),
+            "{value}"
+        );
     }
 }
 
@@ -589,7 +671,9 @@ fn attacks_come_out_harmless() {
         let clean = html::clean(attack, Images::Held, &Default::default()).unwrap();
         safe(&clean.html);
         // What is clean stays as it is: nothing changes its meaning when it is parsed once more.
-        let again = html::clean(&clean.html.replace(" data-src=", " src="), Images::Held, &Default::default()).unwrap();
+        let again =
+            html::clean(&clean.html.replace(" data-src=", " src="), Images::Held, &Default::default())
+                .unwrap();
         safe(&again.html);
     }
 }
@@ -604,10 +688,20 @@ fn html_keeps_what_is_harmless() {
     check("<p style=\"color: red; position:fixed\">x</p>", Images::Held, "<p style=\"color:red\">x</p>", 0);
     check("<img src=\"cid:Logo@x\">", Images::Held, "<img src=\"/v1/messages/m/attachments/2\">", 0);
     check("<img src=\"cid:other\">", Images::Held, "<img>", 0);
-    check("<img src=\"https://x.y/a.png?a=1&amp;b=2\">", Images::Held, "<img data-src=\"https://x.y/a.png?a=1&amp;b=2\">", 1);
+    check(
+        "<img src=\"https://x.y/a.png?a=1&amp;b=2\">",
+        Images::Held,
+        "<img data-src=\"https://x.y/a.png?a=1&amp;b=2\">",
+        1,
+    );
     check("<img src=\"https://x.y/a.png\">", Images::Shown, "<img src=\"https://x.y/a.png\">", 1);
     check("<img src=\"//x.y/a.png\">", Images::Shown, "<img src=\"https://x.y/a.png\">", 1);
-    check("<img src=\"data:image/png;base64,AAAA\">", Images::Held, "<img src=\"data:image/png;base64,AAAA\">", 0);
+    check(
+        "<img src=\"data:image/png;base64,AAAA\">",
+        Images::Held,
+        "<img src=\"data:image/png;base64,AAAA\">",
+        0,
+    );
     check("text src=\"magpie-held:x", Images::Held, "text data-src=\"x", 0);
     let link = html::clean("<a href=\"https://x.y\">x</a>", Images::Held, &cids).unwrap().html;
     for part in ["href=\"https://x.y\"", "target=\"_blank\"", "rel=\"noopener noreferrer nofollow\""] {
@@ -618,7 +712,11 @@ fn html_keeps_what_is_harmless() {
 #[test]
 fn frames_are_documents_and_coloured_mail_stays_white() {
     let plain = frame("<p>x</p>", Scheme::Dark);
-    assert!(plain.starts_with("<!doctype html>") && plain.contains("color-scheme:dark") && plain.contains("<p>x</p></body>"));
+    assert!(
+        plain.starts_with("<!doctype html>")
+            && plain.contains("color-scheme:dark")
+            && plain.contains("<p>x</p></body>")
+    );
     let newsletter = frame("<table bgcolor=\"#fff\"></table>", Scheme::Dark);
     assert!(newsletter.contains("color-scheme:light;"));
     assert!(frame("x", Scheme::Auto).contains("prefers-color-scheme:dark"));
@@ -640,11 +738,7 @@ fn imap_strings_of_odd_mails() {
         r#"(NIL "" (("a\\b c \"d" NIL "x" "y.z")) (("a\\b c \"d" NIL "x" "y.z")) (("a\\b c \"d" NIL "x" "y.z")) NIL NIL NIL NIL NIL)"#,
         plain,
     );
-    check(
-        "Subject: 안녕\n\n",
-        "(NIL {6}\r\n안녕 NIL NIL NIL NIL NIL NIL NIL NIL)",
-        plain,
-    );
+    check("Subject: 안녕\n\n", "(NIL {6}\r\n안녕 NIL NIL NIL NIL NIL NIL NIL NIL)", plain);
     check(
         "Content-Type: multipart/mixed; boundary=x\n\nno parts\n",
         nothing,

@@ -65,7 +65,8 @@ impl Texts {
             let mut pieces = inner.pieces.into_iter();
             if let Some(first) = pieces.next() {
                 chosen.html = first.html.or(chosen.html);
-                chosen.plain = first.plain.filter(|plain| is_plain(structure, *plain)).or(chosen.plain).or(first.plain);
+                chosen.plain =
+                    first.plain.filter(|plain| is_plain(structure, *plain)).or(chosen.plain).or(first.plain);
             }
             more.extend(pieces);
         }
@@ -83,7 +84,10 @@ fn is_plain(structure: &Structure, index: usize) -> bool {
 /// Texts without a file name of their own that a reader can show; also a multipart in which no parts were found.
 fn is_readable(part: &Part) -> bool {
     let shown = match part.kind() {
-        "text" => !matches!(part.subtype(), "calendar" | "vcard" | "x-vcard" | "csv" | "rtf" | "css" | "xml" | "rfc822-headers"),
+        "text" => !matches!(
+            part.subtype(),
+            "calendar" | "vcard" | "x-vcard" | "csv" | "rtf" | "css" | "xml" | "rfc822-headers"
+        ),
         "multipart" => part.depth == 0,
         _ => false,
     };
@@ -101,8 +105,11 @@ fn is_inline(part: &Part, related: bool) -> bool {
 pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
     // Twice the room, as most of the letters of some languages take two or three letters of base64 or quoted-printable.
     let encoded = encoded.get(..encoded.len().min(max.saturating_mul(3))).unwrap_or_default();
-    let mut bytes: Cow<'_, [u8]> =
-        if part.encoding.is_identity() { encoded.into() } else { decoder::decode(part.encoding, encoded).into() };
+    let mut bytes: Cow<'_, [u8]> = if part.encoding.is_identity() {
+        encoded.into()
+    } else {
+        decoder::decode(part.encoding, encoded).into()
+    };
     if bytes.len() > max {
         bytes = bytes.get(..max).unwrap_or_default().to_vec().into();
     }
@@ -119,7 +126,8 @@ pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
 }
 
 fn is_flowed(part: &Part) -> bool {
-    part.subtype() == "plain" && part.content_type.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"))
+    part.subtype() == "plain"
+        && part.content_type.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"))
 }
 
 /// RFC 3676 §4: lines that end in a blank go on in the next.
@@ -156,7 +164,11 @@ mod tests {
     fn check(raw: &str, text: &str) {
         let part = &crate::parse(raw.as_bytes()).structure;
         let part = part.root().unwrap();
-        assert_eq!(super::decoded(part, crate::tree::slice(raw.as_bytes(), &part.body), 1_000), text, "{raw}");
+        assert_eq!(
+            super::decoded(part, crate::tree::slice(raw.as_bytes(), &part.body), 1_000),
+            text,
+            "{raw}"
+        );
     }
 
     #[test]

@@ -68,7 +68,8 @@ fn blanks(out: &mut String, blank: &str, at_start: bool) {
 
 /// A word, with the link in it if there is one.
 fn word(out: &mut String, word: &str) {
-    let start = ["https://", "http://", "www."].iter().filter_map(|mark| find_ignoring_case(word, mark)).min();
+    let start =
+        ["https://", "http://", "www."].iter().filter_map(|mark| find_ignoring_case(word, mark)).min();
     let Some((before, url)) = start.and_then(|start| word.split_at_checked(start)) else {
         return address(out, word);
     };
@@ -83,16 +84,22 @@ fn word(out: &mut String, word: &str) {
         return escape(out, word);
     }
     escape(out, before);
-    let scheme = if url.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("http")) { "" } else { "https://" };
+    let scheme =
+        if url.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("http")) { "" } else { "https://" };
     anchor(out, scheme, url);
     escape(out, after);
 }
 
 fn address(out: &mut String, word: &str) {
     let bare = word.trim_matches(|c: char| "<>()[]{},.;:!?'\"".contains(c));
-    let looks_right = bare.contains('@') && bare.len() < 255 && bare.is_ascii() && !bare.contains(['<', '>', ':', '"', '&', '?', '%']);
+    let looks_right = bare.contains('@')
+        && bare.len() < 255
+        && bare.is_ascii()
+        && !bare.contains(['<', '>', ':', '"', '&', '?', '%']);
     match word.find(bare) {
-        Some(start) if looks_right && bare.parse::<types::EmailAddress>().is_ok_and(|a| a.domain().contains('.')) => {
+        Some(start)
+            if looks_right && bare.parse::<types::EmailAddress>().is_ok_and(|a| a.domain().contains('.')) =>
+        {
             escape(out, word.get(..start).unwrap_or_default());
             anchor(out, "mailto:", bare);
             escape(out, word.get(start + bare.len()..).unwrap_or_default());
@@ -165,7 +172,10 @@ mod tests {
         check("https://x.y/z.", &format!("<a href=\"https://x.y/z{REL}https://x.y/z</a>."));
         check("(see www.x.y/a_(b))", &format!("(see <a href=\"https://www.x.y/a_(b){REL}www.x.y/a_(b)</a>)"));
         check("<https://x.y>", &format!("&lt;<a href=\"https://x.y{REL}https://x.y</a>&gt;"));
-        check("https://x.y/\"onload=\"1", &format!("<a href=\"https://x.y/{REL}https://x.y/</a>&quot;onload=&quot;1"));
+        check(
+            "https://x.y/\"onload=\"1",
+            &format!("<a href=\"https://x.y/{REL}https://x.y/</a>&quot;onload=&quot;1"),
+        );
         check("to a@b.example,", &format!("to <a href=\"mailto:a@b.example{REL}a@b.example</a>,"));
         check("javascript:alert(1)", "javascript:alert(1)");
         check("", "");

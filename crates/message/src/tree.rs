@@ -67,7 +67,8 @@ impl<'m> Scanner<'m> {
     fn entity(&mut self, start: usize, may_nest: bool) -> (Header<'m>, bool) {
         let delimiters: Vec<&[u8]> = self.open.iter().filter_map(|open| open.delimiter.as_deref()).collect();
         let header = Header::scan(self.raw, start, |line| {
-            line.starts_with(b"--") && delimiters.iter().any(|delimiter| matches_delimiter(line, delimiter).is_some())
+            line.starts_with(b"--")
+                && delimiters.iter().any(|delimiter| matches_delimiter(line, delimiter).is_some())
         });
         let digest = self.open.last().is_some_and(|open| open.digest);
         let top = self.open.last().is_none_or(|open| self.parts.get(open.part).is_some_and(Part::is_message));
@@ -174,7 +175,10 @@ fn describe(header: &Header<'_>, digest: bool) -> Part {
     Part {
         content_type,
         encoding: header.get("Content-Transfer-Encoding").map(Encoding::parse).unwrap_or_default(),
-        disposition: header.get("Content-Disposition").map(Parametrised::parse).filter(|d| !d.value.is_empty()),
+        disposition: header
+            .get("Content-Disposition")
+            .map(Parametrised::parse)
+            .filter(|d| !d.value.is_empty()),
         content_id: value("Content-ID"),
         description: value("Content-Description"),
         md5: value("Content-MD5"),

@@ -56,10 +56,15 @@ const MAX_HTML: usize = 2 << 20;
 const MAX_FIELD: usize = 16 * 1_024;
 
 /// Reads a mail for showing. `fetch` gives the mail's bytes in a range; what it cannot give is left out.
-pub fn view(structure: &Structure, show: &Show, fetch: &mut dyn FnMut(Range<u64>) -> Option<Vec<u8>>) -> View {
+pub fn view(
+    structure: &Structure,
+    show: &Show,
+    fetch: &mut dyn FnMut(Range<u64>) -> Option<Vec<u8>>,
+) -> View {
     let mut view = View { attachments: structure.attachments(), ..View::default() };
     if let Some(root) = structure.root() {
-        let raw = fetch(root.header.start..root.header.end.min(root.header.start + MAX_TEXT)).unwrap_or_default();
+        let raw =
+            fetch(root.header.start..root.header.end.min(root.header.start + MAX_TEXT)).unwrap_or_default();
         view.read_header(&Header::scan(&raw, 0, |_| false));
     }
     let mut reader = Reader { structure, show, fetch, cids: cids(structure, show), view: &mut view };
