@@ -12,6 +12,8 @@
 //! The mail store behind: mail from `bad@` is refused, recipients `unknown@` and `later@` too; content from `full@` is
 //! not wanted, and mail from `disk@` fails in the end. `alice` logs in with `secret`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::sync::Arc;
 

@@ -1,0 +1,131 @@
+//! Sockets, TLS and time limits, written once for every protocol.
+//!
+//! A [`Server`] has the limits and the way to stop; [`Server::listen`] gives it a socket and a [`Service`], which opens
+//! a [`Conversation`] for each connection. The driver reads and writes for the conversation and knows nothing of what
+//! is said.
+
+mod counts;
+mod driver;
+mod server;
+mod stream;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustls::ServerConfig;
+
+pub use server::Server;
+
+/// How many connections there may be, and how long things may take.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Connections to all listeners together.
+    pub connections: usize,
+    /// Connections from one address (IPv6: from one /64).
+    pub connections_per_client: usize,
+    pub deadlines: Deadlines,
+}
+
+/// Time limits; the defaults are those of RFC 5321 §4.5.3.2.
+#[derive(Debug, Clone)]
+pub struct Deadlines {
+    /// From a reply to the end of the next command, however slowly it trickles in.
+    pub command: Duration,
+    /// Between two pieces of content.
+    pub content: Duration,
+    /// For all content of a mail.
+    pub whole_content: Duration,
+    pub handshake: Duration,
+    /// For a reply to be taken.
+    pub write: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { connections: 10_000, connections_per_client: 1_000, deadlines: Deadlines::default() }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            command: Duration::from_secs(5 * 60),
+            content: Duration::from_secs(3 * 60),
+            whole_content: Duration::from_secs(60 * 60),
+            handshake: Duration::from_secs(30),
+            write: Duration::from_secs(60),
+        }
+    }
+}
+
+/// TLS on one listener.
+#[derive(Debug, Clone)]
+pub enum Tls {
+    Off,
+    /// When the conversation says so.
+    OnDemand(Arc<ServerConfig>),
+    /// From the first byte.
+    Implicit(Arc<ServerConfig>),
+}
+
+/// Who connected.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// TLS is on.
+    pub secure: bool,
+}
+
+/// What a listener offers.
+pub trait Service: Send + Sync + 'static {
+    type Conversation: Conversation;
+
+    /// The listener's name in metrics and logs.
+    fn name(&self) -> &'static str;
+
+    /// A connection came.
+    fn open(&self, peer: Peer) -> Self::Conversation;
+
+    /// What a client is told for whom there is no room.
+    fn busy(&self) -> Bytes;
+}
+
+/// What a conversation wants of its driver.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    Read,
+    Write(Bytes),
+    StartTls,
+    Close,
+}
+
+/// What a read waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expects {
+    Command,
+    Content,
+}
+
+/// One client, in some protocol.
+pub trait Conversation: Send + 'static {
+    /// Takes what was read.
+    fn receive(&mut self, bytes: &[u8]);
+
+    /// Does what can be done, until something is wanted of the driver.
+    fn next(&mut self) -> impl Future<Output = Step> + Send;
+
+    /// What the next read waits for.
+    fn expects(&self) -> Expects;
+
+    /// The handshake after [`Step::StartTls`] is done.
+    fn tls_started(&mut self);
+
+    /// The server stops: end what has begun, begin nothing more.
+    fn drain(&mut self);
+
+    /// The client took too long: say goodbye.
+    fn time_out(&mut self);
+}

@@ -1,0 +1,122 @@
+//! Reads and writes for one conversation, within its time limits.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::stream::Stream;
+use super::{Conversation, Deadlines, Expects, Step};
+
+/// Enough for commands; an idle connection keeps no more.
+const SMALL_BUFFER: usize = 2 * 1024;
+/// For content that comes fast.
+const LARGE_BUFFER: usize = 64 * 1024;
+
+/// One connection and what drives it.
+pub(super) struct Driver<'a, C> {
+    pub(super) stream: Stream,
+    pub(super) conversation: C,
+    /// For [`Step::StartTls`].
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) deadlines: &'a Deadlines,
+    pub(super) stop: &'a CancellationToken,
+}
+
+/// What became of a read.
+enum Event {
+    Bytes(usize),
+    Stop,
+    TimedOut,
+}
+
+impl<C: Conversation> Driver<'_, C> {
+    /// Goes on until one of both hangs up.
+    pub(super) async fn run(self) -> io::Result<()> {
+        let Self { mut stream, mut conversation, tls, deadlines, stop } = self;
+        let mut buffer = vec![0; SMALL_BUFFER];
+        let mut waiting: Option<(Expects, Instant)> = None;
+        let (mut draining, mut timed_out) = (false, false);
+        loop {
+            match conversation.next().await {
+                Step::Read if timed_out => return Ok(()),
+                Step::Read => {
+                    let expects = conversation.expects();
+                    let since = match waiting {
+                        Some((before, since)) if before == expects => since,
+                        Some(_) | None => Instant::now(),
+                    };
+                    waiting = Some((expects, since));
+                    fit(&mut buffer, expects);
+                    match read(&mut stream, &mut buffer, deadline(deadlines, expects, since), stop, draining)
+                        .await?
+                    {
+                        Event::Bytes(0) => return Ok(()),
+                        Event::Bytes(count) => {
+                            conversation.receive(buffer.get(..count).unwrap_or_default());
+                            if count == buffer.len() && count < LARGE_BUFFER {
+                                buffer.resize(count * 2, 0);
+                            }
+                        }
+                        Event::Stop => {
+                            draining = true;
+                            conversation.drain();
+                        }
+                        Event::TimedOut => {
+                            timed_out = true;
+                            conversation.time_out();
+                        }
+                    }
+                }
+                Step::Write(bytes) => {
+                    waiting = None;
+                    timeout(deadlines.write, stream.write(&bytes)).await??;
+                }
+                Step::StartTls => {
+                    let config = tls.as_ref().ok_or_else(|| io::Error::other("no certificate"))?;
+                    stream = timeout(deadlines.handshake, stream.secured(config)).await??;
+                    waiting = None;
+                    conversation.tls_started();
+                }
+                Step::Close => return timeout(deadlines.write, stream.close()).await?,
+            }
+        }
+    }
+}
+
+/// A command must be whole in time; content only has to go on, within a longer time.
+fn deadline(deadlines: &Deadlines, expects: Expects, since: Instant) -> Instant {
+    match expects {
+        Expects::Command => since + deadlines.command,
+        Expects::Content => (Instant::now() + deadlines.content).min(since + deadlines.whole_content),
+    }
+}
+
+fn fit(buffer: &mut Vec<u8>, expects: Expects) {
+    match expects {
+        Expects::Command if buffer.len() > SMALL_BUFFER => *buffer = vec![0; SMALL_BUFFER],
+        Expects::Command | Expects::Content => {}
+    }
+}
+
+async fn read(
+    stream: &mut Stream,
+    buffer: &mut [u8],
+    deadline: Instant,
+    stop: &CancellationToken,
+    draining: bool,
+) -> io::Result<Event> {
+    if !draining && stop.is_cancelled() {
+        return Ok(Event::Stop);
+    }
+    tokio::select! {
+        biased;
+        read = timeout_at(deadline, stream.read(buffer)) => match read {
+            Ok(count) => Ok(Event::Bytes(count?)),
+            Err(_) => Ok(Event::TimedOut),
+        },
+        () = stop.cancelled(), if !draining => Ok(Event::Stop),
+    }
+}

@@ -1,0 +1,127 @@
+//! SMTP: mail from other servers (MX) and from the people here (submission, RFC 6409).
+//!
+//! The engine says what a client wants, an [`Mta`] decides, and the [`Session`] stands between them: one transaction
+//! at a time, its content in memory within a [`Budget`], its trace headers in front.
+
+mod budget;
+mod mail;
+mod mta;
+mod session;
+mod trace;
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use rustls::ServerConfig;
+use smtp::{Auth, Config, Connection, Limits, Reply};
+use tokio::net::TcpListener;
+use types::{Clock, EmailAddress};
+
+pub use budget::Budget;
+pub use mta::{Incoming, Mta, Refusal, Submission};
+pub use session::Session;
+
+use crate::net::{Peer, Server, Service, Tls};
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Mail from other servers, for the accounts here; STARTTLS.
+    Mx,
+    /// Mail from people who log in; STARTTLS (RFC 6409).
+    Submission,
+    /// The same with TLS from the first byte (RFC 8314 §3.3).
+    Submissions,
+}
+
+/// What all SMTP listeners have in common.
+#[derive(Clone)]
+pub struct Settings {
+    /// What the server calls itself.
+    pub hostname: String,
+    pub limits: Limits,
+    /// Whether passwords may be sent without TLS.
+    pub allow_cleartext: bool,
+    /// Who reads the mail for `<Postmaster>` (RFC 5321 §4.5.1).
+    pub postmaster: Option<EmailAddress>,
+    /// For all content that is being received; share one.
+    pub budget: Arc<Budget>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Accepts SMTP connections on this socket. Without `tls`, [`Kind::Submissions`] has nothing to offer and is refused.
+pub fn listen<M: Mta>(
+    server: &Server,
+    socket: TcpListener,
+    kind: Kind,
+    tls: Option<Arc<ServerConfig>>,
+    mta: Arc<M>,
+    settings: &Settings,
+) -> Result<(), NoCertificate> {
+    let tls = match (kind, tls) {
+        (Kind::Submissions, None) => return Err(NoCertificate),
+        (Kind::Submissions, Some(config)) => Tls::Implicit(config),
+        (Kind::Mx | Kind::Submission, Some(config)) => Tls::OnDemand(config),
+        (Kind::Mx | Kind::Submission, None) => Tls::Off,
+    };
+    let auth = match kind {
+        Kind::Mx => Auth::Off,
+        Kind::Submission if settings.allow_cleartext => Auth::Always,
+        Kind::Submission | Kind::Submissions => Auth::OverTls,
+    };
+    let engine = Config {
+        hostname: settings.hostname.clone(),
+        starttls: matches!(tls, Tls::OnDemand(_)),
+        auth,
+        limits: settings.limits.clone(),
+    };
+    server.listen(
+        socket,
+        tls,
+        Listener { kind, engine: Arc::new(engine), mta, settings: Arc::new(settings.clone()) },
+    );
+    Ok(())
+}
+
+/// Implicit TLS needs a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a submissions listener needs a certificate")]
+pub struct NoCertificate;
+
+struct Listener<M> {
+    kind: Kind,
+    engine: Arc<Config>,
+    mta: Arc<M>,
+    settings: Arc<Settings>,
+}
+
+impl Kind {
+    /// As metrics and logs call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mx => "smtp",
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+        }
+    }
+}
+
+impl<M: Mta> Service for Listener<M> {
+    type Conversation = Session<M>;
+
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn open(&self, peer: Peer) -> Session<M> {
+        let engine = Connection::new(Arc::clone(&self.engine), peer.secure);
+        Session::new(engine, self.kind, peer.address.ip(), Arc::clone(&self.mta), Arc::clone(&self.settings))
+    }
+
+    fn busy(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        Reply::new(421, (7, 0), "Too many connections, please come back").encode(&mut out);
+        out.freeze()
+    }
+}

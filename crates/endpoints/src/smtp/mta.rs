@@ -1,0 +1,110 @@
+//! What stands behind a session: whoever has the mail.
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use smtp::Reply;
+use types::{EmailAddress, MessageId, Secret};
+
+/// Takes mail in. The service implements it; tests have one in memory.
+#[async_trait]
+pub trait Mta: Send + Sync + 'static {
+    /// What a local address leads to.
+    type Recipient: Send + Sync + 'static;
+    /// Somebody who logged in.
+    type Principal: Send + Sync + 'static;
+
+    /// A fresh id for a transaction; it goes into `Received:`.
+    fn new_id(&self) -> MessageId;
+
+    /// Is there such a recipient here?
+    async fn recipient(&self, address: &EmailAddress) -> Result<Self::Recipient, Refusal>;
+
+    /// Lets somebody in.
+    async fn authenticate(
+        &self,
+        user: &str,
+        password: &Secret,
+        client: IpAddr,
+    ) -> Result<Self::Principal, Refusal>;
+
+    /// May they send under this address?
+    async fn may_send_as(&self, principal: &Self::Principal, sender: &EmailAddress) -> Result<bool, Refusal>;
+
+    /// Takes mail from another server. When it returns, the mail is durable.
+    async fn receive(&self, mail: Incoming<Self::Recipient>) -> Result<MessageId, Refusal>;
+
+    /// Takes mail to be sent. When it returns, the mail is durable.
+    async fn submit(&self, principal: &Self::Principal, mail: Submission) -> Result<MessageId, Refusal>;
+}
+
+/// A mail for accounts here, with `Return-Path:` and `Received:` in front.
+#[derive(Debug)]
+pub struct Incoming<R> {
+    pub id: MessageId,
+    /// `None`: the null path, to which nothing is ever returned.
+    pub return_path: Option<EmailAddress>,
+    /// At least one.
+    pub recipients: Vec<(EmailAddress, R)>,
+    pub raw: Bytes,
+}
+
+/// A mail from somebody here, with `Received:` in front.
+#[derive(Debug)]
+pub struct Submission {
+    pub id: MessageId,
+    pub return_path: Option<EmailAddress>,
+    /// At least one.
+    pub recipients: Vec<EmailAddress>,
+    pub raw: Bytes,
+}
+
+/// Why not. What the client is told is [`Refusal::reply`]; causes are for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("no such mailbox")]
+    UnknownRecipient,
+    /// Of a domain that is not ours: mail for it is taken from those who log in only.
+    #[error("relaying denied")]
+    NotLocal,
+    #[error("the mailbox is full")]
+    MailboxFull,
+    #[error("wrong user or password")]
+    Credentials,
+    /// Of a client, to log in or to send.
+    #[error("too many attempts")]
+    TooMany,
+    #[error("not their address")]
+    ForeignSender,
+    #[error("too large")]
+    TooLarge,
+    /// Refused for what it is.
+    #[error("{0}")]
+    Rejected(String),
+    /// The disk is full.
+    #[error("no room")]
+    NoRoom,
+    /// The storage does not answer, or fails.
+    #[error("unavailable")]
+    Unavailable,
+}
+
+impl Refusal {
+    /// What the client is told.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        match self {
+            Self::UnknownRecipient => Reply::new(550, (1, 1), "No such mailbox here"),
+            Self::NotLocal => Reply::new(550, (7, 1), "Relaying denied"),
+            Self::MailboxFull => Reply::new(552, (2, 2), "The mailbox is full"),
+            Self::Credentials => Reply::new(535, (7, 8), "Wrong user or password"),
+            Self::TooMany => Reply::new(454, (7, 0), "Too many attempts, please try again later"),
+            Self::ForeignSender => Reply::new(553, (7, 1), "The sender is not an address of yours"),
+            Self::TooLarge => Reply::new(552, (3, 4), "The mail is too large"),
+            Self::Rejected(why) => Reply::new(554, (7, 1), "").with_text(why.clone()),
+            Self::NoRoom => Reply::new(452, (3, 1), "No room left, please try again later"),
+            Self::Unavailable => Reply::new(451, (3, 0), "Not possible now, please try again later"),
+        }
+    }
+}
