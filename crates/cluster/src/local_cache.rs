@@ -12,7 +12,7 @@ use crate::Cache;
 /// A cache within one process, which keeps what is used most.
 #[derive(Debug)]
 pub struct LocalCache {
-    entries: sync::Cache<Box<str>, Entry>,
+    entries: sync::Cache<String, Entry>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ impl LocalCache {
     pub fn new(max_bytes: u64) -> Self {
         let entries = sync::Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|key: &Box<str>, entry: &Entry| {
+            .weigher(|key: &String, entry: &Entry| {
                 u32::try_from(key.len() + entry.value.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
             })
             .expire_after(Ttl)
@@ -41,14 +41,14 @@ impl LocalCache {
 
 struct Ttl;
 
-impl Expiry<Box<str>, Entry> for Ttl {
-    fn expire_after_create(&self, _: &Box<str>, entry: &Entry, _: Instant) -> Option<Duration> {
+impl Expiry<String, Entry> for Ttl {
+    fn expire_after_create(&self, _: &String, entry: &Entry, _: Instant) -> Option<Duration> {
         Some(entry.ttl)
     }
 
     fn expire_after_update(
         &self,
-        _: &Box<str>,
+        _: &String,
         entry: &Entry,
         _: Instant,
         _: Option<Duration>,
@@ -69,7 +69,7 @@ impl Cache for LocalCache {
     }
 
     async fn add(&self, key: &str, value: Bytes, ttl: Duration) -> Result<bool> {
-        Ok(self.entries.entry(key.into()).or_insert(Entry { value, ttl }).is_fresh())
+        Ok(self.entries.entry_by_ref(key).or_insert(Entry { value, ttl }).is_fresh())
     }
 
     async fn delete(&self, key: &str) -> Result<()> {

@@ -220,10 +220,11 @@ impl Inner {
         let more = found.newest.len() > limit;
         found.newest.truncate(limit);
         let docs: Vec<DocAddress> = found.newest.iter().map(|(_, doc)| *doc).collect();
+        let certain = is_conjunction(query);
         let mut texts = vec![Vec::new(); docs.len()];
         each_text(query, &mut |field, text| {
             let words = wanted(text);
-            let held = if words.is_empty() {
+            let held = if certain || words.is_empty() {
                 vec![true; docs.len()]
             } else {
                 holds(&searcher, &*terms.text(field, &words), &docs)?
@@ -248,6 +249,16 @@ fn each_text(query: &Query, visit: &mut EachText<'_>) -> tantivy::Result<()> {
         Query::Not(one) => each_text(one, visit),
         Query::Text(field, text) => visit(*field, text),
         _ => Ok(()),
+    }
+}
+
+/// Whether every text of the query holds for each of its hits.
+fn is_conjunction(query: &Query) -> bool {
+    match query {
+        Query::And(all) => all.iter().all(is_conjunction),
+        Query::Or(_) => false,
+        Query::Not(one) => one.is_exact(),
+        _ => true,
     }
 }
 

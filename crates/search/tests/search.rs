@@ -1,6 +1,6 @@
 //! The index as its users see it.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use proptest::prelude::*;
 use search::{Document, Hits, Op, Search, TantivySearch, decide};
@@ -399,7 +399,7 @@ proptest! {
             index.put(BOB, &documents_of(0..documents.len())).await;
             index.put(ALICE, &documents_of(half..documents.len())).await;
             for query in &queries {
-                let unread = |number: u32| number % 2 == 0;
+                let unread = |number: u32| number.is_multiple_of(2);
                 let mut decided = Vec::new();
                 let mut before = None;
                 loop {
