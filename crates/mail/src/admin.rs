@@ -207,7 +207,7 @@ const QUEUE_PAGE: u32 = 500;
 fn exists(error: StorageError, detail: String) -> Error {
     match error {
         StorageError::Exists(_) => Error::Conflict(detail),
-        other => Error::Storage(other),
+        other => other.into(),
     }
 }
 

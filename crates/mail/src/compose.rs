@@ -34,7 +34,7 @@ impl Access {
             return Err(Error::TooLarge(detail));
         }
         let prepared = self.service.prepare(self.shard(), raw).await?;
-        let id = MessageId::at(now, self.service.random_bytes());
+        let id = self.service.new_id();
         let role = if compose.draft { Role::Drafts } else { Role::Sent };
         let mut message = prepared.message(self.id, id, Source::Role(role), now);
         message.flags = if compose.draft { Flags::SEEN | Flags::DRAFT } else { Flags::SEEN };

@@ -17,6 +17,8 @@ use crate::{Result, Service};
 /// A mail at the door, trace headers already on it.
 #[derive(Debug, Clone)]
 pub struct Incoming {
+    /// The first recipient's message will have it; see [`Service::new_id`].
+    pub id: MessageId,
     /// `None`: the null return path.
     pub return_path: Option<EmailAddress>,
     /// The accounts, with the address that each was named by; at least one.
@@ -24,33 +26,31 @@ pub struct Incoming {
     pub raw: Bytes,
 }
 
-/// Where a mail ended up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delivered {
-    /// The first recipient's message.
-    pub id: MessageId,
-}
-
 impl Service {
+    /// A fresh message id of now.
+    #[must_use]
+    pub fn new_id(&self) -> MessageId {
+        MessageId::at(self.now(), self.random_bytes())
+    }
+
     /// Accepts a mail for its local recipients. Durable when it returns.
-    pub async fn deliver(&self, incoming: Incoming) -> Result<Delivered> {
-        let Incoming { return_path, recipients, raw } = incoming;
+    pub async fn deliver(&self, incoming: Incoming) -> Result<()> {
+        let Incoming { id, return_path, recipients, raw } = incoming;
         let now = self.now();
         let Some((_, first)) = recipients.first().cloned() else {
             return Err(crate::Error::Internal("a delivery without recipients".into()));
         };
         let shard = self.shard_of(first);
         let prepared = self.prepare(shard, raw).await?;
-        let delivered = Delivered { id: MessageId::at(now, self.random_bytes()) };
         let mut here: Vec<NewMessage> = Vec::new();
         let mut elsewhere = Vec::new();
         for (address, account) in recipients {
             if self.shard_of(account) != shard {
                 elsewhere.push(address);
             } else if !here.iter().any(|message| message.account == account) {
-                let mut message = prepared.message(account, delivered.id, Source::Role(Role::Inbox), now);
+                let mut message = prepared.message(account, id, Source::Role(Role::Inbox), now);
                 if !here.is_empty() {
-                    message.id = MessageId::at(now, self.random_bytes());
+                    message.id = self.new_id();
                     message.thread = ThreadId(message.id.0);
                     message.body.id = BodyId::at(now, self.random_bytes());
                 }
@@ -73,7 +73,7 @@ impl Service {
         self.write(shard, Deliver { messages: here, relay }).await?;
         self.remember_text(&ids, &prepared);
         metrics::counter!("magpie_messages_delivered_total").increment(ids.len() as u64);
-        Ok(delivered)
+        Ok(())
     }
 
     /// Delivers a queued mail to one account. The same `key` delivers once, however often it is called.

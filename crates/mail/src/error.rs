@@ -31,11 +31,23 @@ pub enum Error {
     Quota,
     #[error("too many attempts; try again in {} s", retry_after.as_secs())]
     Limited { retry_after: Duration },
+    /// There is no room left for anything. The cause is for the log alone.
+    #[error("the storage is full")]
+    Full(#[source] storage::Error),
     /// Our fault, or the storage's. The cause is for the log alone.
     #[error("the storage failed")]
-    Storage(#[from] storage::Error),
+    Storage(#[source] storage::Error),
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<storage::Error> for Error {
+    fn from(error: storage::Error) -> Self {
+        match error {
+            storage::Error::Full(_) => Self::Full(error),
+            other => Self::Storage(other),
+        }
+    }
 }
 
 impl Error {
@@ -48,7 +60,7 @@ impl Error {
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Storage(error) => error.is_temporary(),
-            Self::Limited { .. } => true,
+            Self::Limited { .. } | Self::Full(_) => true,
             _ => false,
         }
     }
@@ -67,9 +79,7 @@ impl Error {
             Self::Cursor => ProblemKind::InvalidCursor,
             Self::Quota => ProblemKind::QuotaExceeded,
             Self::Limited { .. } => ProblemKind::RateLimited,
-            Self::Storage(storage::Error::Full(_) | storage::Error::Unavailable(_)) => {
-                ProblemKind::Unavailable
-            }
+            Self::Full(_) | Self::Storage(storage::Error::Unavailable(_)) => ProblemKind::Unavailable,
             Self::Storage(_) | Self::Internal(_) => ProblemKind::Internal,
         }
     }
@@ -79,9 +89,7 @@ impl Error {
     pub fn problem(&self) -> Problem {
         let detail = match self {
             Self::Storage(storage::Error::Exists(_)) => "Something of that name exists already.".to_owned(),
-            Self::Storage(storage::Error::Full(_)) => {
-                "The service has no room left. Nothing was stored.".to_owned()
-            }
+            Self::Full(_) => "The service has no room left. Nothing was stored.".to_owned(),
             Self::Storage(storage::Error::Unavailable(_)) => "Please try again in a moment.".to_owned(),
             Self::Storage(_) | Self::Internal(_) => "It has been logged. Please try again.".to_owned(),
             other => sentence(&other.to_string()),

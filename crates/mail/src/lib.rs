@@ -37,7 +37,7 @@ pub use access::Access;
 pub use admin::Admin;
 pub use body::{Content, Download};
 pub use config::Config;
-pub use deliver::{Delivered, Incoming};
+pub use deliver::Incoming;
 pub use error::{Error, Result};
 pub use events::Changes;
 pub use import::{Import, Imported};

@@ -14,6 +14,8 @@ use crate::{Access, Error, Result};
 /// A mail that a program sends over SMTP.
 #[derive(Debug, Clone)]
 pub struct Submission {
+    /// What the entry will be called.
+    pub id: QueueId,
     pub return_path: Option<EmailAddress>,
     pub recipients: Vec<EmailAddress>,
     pub raw: Bytes,
@@ -21,8 +23,8 @@ pub struct Submission {
 
 impl Access {
     /// Queues a mail for its recipients. Durable when it returns.
-    pub async fn submit(&self, submission: Submission) -> Result<QueueId> {
-        let Submission { return_path, recipients, raw } = submission;
+    pub async fn submit(&self, submission: Submission) -> Result<()> {
+        let Submission { id, return_path, recipients, raw } = submission;
         self.limit_sends(recipients.len()).await?;
         if let Some(sender) = &return_path
             && !self.may_send_as(sender).await?
@@ -30,10 +32,9 @@ impl Access {
             return Err(Error::Forbidden(format!("{} does not send as {sender}", self.email)));
         }
         let prepared = self.service.prepare(self.shard(), raw).await?;
-        let entry = self.queue_entry(QueueBody::Own(prepared.body), return_path, recipients);
-        let id = entry.id;
-        self.service.write(self.shard(), Enqueue(entry)).await?;
-        Ok(id)
+        let entry =
+            NewQueueEntry { id, ..self.queue_entry(QueueBody::Own(prepared.body), return_path, recipients) };
+        self.service.write(self.shard(), Enqueue(entry)).await
     }
 
     /// An entry that is due now.

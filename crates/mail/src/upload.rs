@@ -30,7 +30,7 @@ impl Access {
                 storage::Error::Backend(source) if source.is::<OverLimit>() => {
                     Error::TooLarge(format!("a file to attach has at most {limit} bytes"))
                 }
-                other => Error::Storage(other),
+                other => other.into(),
             })?;
         let now = self.service.now();
         let upload = Upload {

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use ::mail::{Access, Client, Error, Recipient, Service};
 use async_trait::async_trait;
-use mail::{Access, Client, Error, Recipient, Service};
 use types::{AccountId, EmailAddress, MessageId, QueueId, Secret};
 
 use super::{Incoming, Mta, Refusal, Submission};
@@ -37,13 +37,13 @@ impl Mta for Service {
 
     async fn receive(&self, mail: Incoming<AccountId>) -> Result<MessageId, Refusal> {
         let Incoming { id, return_path, recipients, raw } = mail;
-        self.deliver(mail::Incoming { id, return_path, recipients, raw }).await.map_err(refusal)?;
+        self.deliver(::mail::Incoming { id, return_path, recipients, raw }).await.map_err(refusal)?;
         Ok(id)
     }
 
     async fn submit(&self, principal: &Access, mail: Submission) -> Result<MessageId, Refusal> {
         let Submission { id, return_path, recipients, raw } = mail;
-        let submission = mail::Submission { id: QueueId(id.0), return_path, recipients, raw };
+        let submission = ::mail::Submission { id: QueueId(id.0), return_path, recipients, raw };
         principal.submit(submission).await.map_err(refusal)?;
         Ok(id)
     }
@@ -58,8 +58,8 @@ fn refusal(error: Error) -> Refusal {
         Error::TooLarge(_) => Refusal::TooLarge,
         Error::Quota => Refusal::MailboxFull,
         Error::Invalid { detail, .. } | Error::Conflict(detail) => Refusal::Rejected(detail),
-        Error::Storage(storage::Error::Full(cause)) => {
-            tracing::error!(%cause, "no room left");
+        Error::Full(_) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "mail not taken");
             Refusal::NoRoom
         }
         Error::Storage(_) | Error::Internal(_) | Error::NotFound(_) | Error::Cursor => {

@@ -1,0 +1,9 @@
+//! SMTP sessions over real sockets, against a mail store in memory.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod client;
+mod limits;
+mod mail;
+mod shutdown;
+mod store;
+mod submission;

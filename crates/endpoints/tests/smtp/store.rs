@@ -1,0 +1,173 @@
+//! A mail store in memory, and a server in front of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use endpoints::net::{self, Server};
+use endpoints::smtp::{Budget, Incoming, Kind, Mta, Refusal, Settings, Submission};
+use endpoints::tls;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use types::{Clock, EmailAddress, MessageId, Secret, Timestamp};
+
+/// `bob`, `carol` are here; `full` has no room. Mail from `disk@` finds a full disk, from `down@` no storage.
+pub struct Store {
+    pub mails: Mutex<Vec<Stored>>,
+    ids: AtomicU64,
+    /// Mail from `slow@` waits for one of these.
+    pub permits: Semaphore,
+}
+
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub id: MessageId,
+    pub from: String,
+    pub to: Vec<String>,
+    pub raw: bytes::Bytes,
+    pub by: Option<String>,
+}
+
+impl Store {
+    pub fn mails(&self) -> Vec<Stored> {
+        self.mails.lock().unwrap().clone()
+    }
+
+    async fn put(&self, mail: Stored) -> Result<MessageId, Refusal> {
+        if mail.from.starts_with("slow@") {
+            self.permits.acquire().await.unwrap().forget();
+        }
+        match mail.from.split('@').next() {
+            Some("disk") => return Err(Refusal::NoRoom),
+            Some("down") => return Err(Refusal::Unavailable),
+            Some("spam") => return Err(Refusal::Rejected("Looks like spam".into())),
+            _ => {}
+        }
+        let id = mail.id;
+        self.mails.lock().unwrap().push(mail);
+        Ok(id)
+    }
+}
+
+fn shown(return_path: Option<&EmailAddress>) -> String {
+    return_path.map(ToString::to_string).unwrap_or_default()
+}
+
+#[async_trait]
+impl Mta for Store {
+    type Recipient = String;
+    type Principal = EmailAddress;
+
+    fn new_id(&self) -> MessageId {
+        let count = self.ids.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut random = [0; 10];
+        random[2..].copy_from_slice(&count);
+        MessageId::at(NOW, random)
+    }
+
+    async fn recipient(&self, address: &EmailAddress) -> Result<String, Refusal> {
+        match (address.local(), address.domain()) {
+            ("bob" | "carol" | "postmaster", "demo.test") => Ok(address.local().to_owned()),
+            ("full", "demo.test") => Err(Refusal::MailboxFull),
+            (_, "demo.test") => Err(Refusal::UnknownRecipient),
+            _ => Err(Refusal::NotLocal),
+        }
+    }
+
+    async fn authenticate(&self, user: &str, password: &Secret, _: IpAddr) -> Result<EmailAddress, Refusal> {
+        if password.expose() == "magpie-demo" {
+            user.parse().map_err(|_| Refusal::Credentials)
+        } else {
+            Err(Refusal::Credentials)
+        }
+    }
+
+    async fn may_send_as(&self, principal: &EmailAddress, sender: &EmailAddress) -> Result<bool, Refusal> {
+        Ok(principal == sender)
+    }
+
+    async fn receive(&self, mail: Incoming<String>) -> Result<MessageId, Refusal> {
+        let Incoming { id, return_path, recipients, raw } = mail;
+        let to = recipients.into_iter().map(|(address, _)| address.to_string()).collect();
+        self.put(Stored { id, from: shown(return_path.as_ref()), to, raw, by: None }).await
+    }
+
+    async fn submit(&self, principal: &EmailAddress, mail: Submission) -> Result<MessageId, Refusal> {
+        let Submission { id, return_path, recipients, raw } = mail;
+        let to = recipients.iter().map(ToString::to_string).collect();
+        self.put(Stored { id, from: shown(return_path.as_ref()), to, raw, by: Some(principal.to_string()) })
+            .await
+    }
+}
+
+pub const NOW: Timestamp = Timestamp::from_seconds(1_795_350_000);
+
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+/// What a test may want to be different.
+pub struct Options {
+    pub net: net::Config,
+    pub budget: usize,
+    pub limits: smtp::Limits,
+    pub allow_cleartext: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            net: net::Config::default(),
+            budget: 64 << 20,
+            limits: smtp::Limits::default(),
+            allow_cleartext: false,
+        }
+    }
+}
+
+/// A running server with all three listeners.
+pub struct Site {
+    pub server: Server,
+    pub store: Arc<Store>,
+    pub mx: SocketAddr,
+    pub submission: SocketAddr,
+    pub submissions: SocketAddr,
+    pub root: CertificateDer<'static>,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    pub async fn start(options: Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tls: Arc<ServerConfig> = tls::self_signed(folder.path(), &["mx.test".into()]).unwrap();
+        let root = CertificateDer::from_pem_file(folder.path().join("cert.pem")).unwrap();
+        let store =
+            Arc::new(Store { mails: Mutex::default(), ids: AtomicU64::new(0), permits: Semaphore::new(0) });
+        let settings = Settings {
+            hostname: "mx.test".into(),
+            limits: options.limits,
+            allow_cleartext: options.allow_cleartext,
+            postmaster: Some("postmaster@demo.test".parse().unwrap()),
+            budget: Arc::new(Budget::new(options.budget)),
+            clock: Arc::new(Stopped),
+        };
+        let server = Server::new(options.net);
+        let mut addresses = Vec::new();
+        for kind in [Kind::Mx, Kind::Submission, Kind::Submissions] {
+            let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(socket.local_addr().unwrap());
+            let tls = Some(Arc::clone(&tls));
+            endpoints::smtp::listen(&server, socket, kind, tls, Arc::clone(&store), &settings).unwrap();
+        }
+        let [mx, submission, submissions] = addresses[..] else { panic!("three listeners") };
+        Self { server, store, mx, submission, submissions, root, _folder: folder }
+    }
+}

@@ -1,0 +1,53 @@
+//! Mail from the people here.
+
+use crate::client::Client;
+use crate::store::{Options, Site};
+
+/// `bob@demo.test` with the right password, and with a wrong one.
+const RIGHT: &str = "AUTH PLAIN AGJvYkBkZW1vLnRlc3QAbWFncGllLWRlbW8=";
+const WRONG: &str = "AUTH PLAIN AGJvYkBkZW1vLnRlc3QAd3Jvbmc=";
+
+#[tokio::test]
+async fn starttls_comes_before_the_password() {
+    let site = Site::start(Options::default()).await;
+    let mut client = Client::greeted(site.submission).await;
+    client.say(RIGHT, "538 5.7.11").await;
+    client.say("MAIL FROM:<bob@demo.test>", "530 5.7.0").await;
+    client.say("STARTTLS", "220").await;
+    let mut client = client.secured(&site.root).await;
+    client.say(RIGHT, "503").await;
+    client.say("EHLO laptop", "250").await;
+    client.say(WRONG, "535 5.7.8").await;
+    client.say(RIGHT, "235").await;
+    client.say("MAIL FROM:<carol@demo.test>", "553 5.7.1").await;
+    client.mail("bob@demo.test", &["a@far.test", "b@far.test"], b"Subject: x\r\n\r\n", "250 2.0.0").await;
+
+    let mail = site.store.mails().remove(0);
+    assert_eq!(mail.by.as_deref(), Some("bob@demo.test"));
+    let raw = String::from_utf8_lossy(&mail.raw).into_owned();
+    assert!(raw.starts_with("Received: from laptop ([127.0.0.1])\r\n\tby mx.test with ESMTPSA id "), "{raw}");
+}
+
+#[tokio::test]
+async fn implicit_tls() {
+    let site = Site::start(Options::default()).await;
+    let mut client = Client::open(site.submissions).await.secured(&site.root).await;
+    client.expect("220").await;
+    client.say("EHLO [127.0.0.1]", "250").await;
+    client.say("STARTTLS", "502").await;
+    client.say("AUTH LOGIN", "334 VXNlcm5hbWU6").await;
+    client.say("Ym9iQGRlbW8udGVzdA==", "334 UGFzc3dvcmQ6").await;
+    client.say("bWFncGllLWRlbW8=", "235").await;
+    let large = "x".repeat(76) + "\r\n";
+    client.mail("bob@demo.test", &["a@far.test"], large.repeat(20_000).as_bytes(), "250").await;
+    client.say("QUIT", "221").await;
+    assert_eq!(site.store.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn passwords_in_clear_text_only_where_allowed() {
+    let site = Site::start(Options { allow_cleartext: true, ..Options::default() }).await;
+    let mut client = Client::greeted(site.submission).await;
+    client.say(RIGHT, "235").await;
+    client.mail("bob@demo.test", &["a@far.test"], b"x\r\n", "250").await;
+}
