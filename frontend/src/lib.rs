@@ -1,4 +1,8 @@
 //! The browser's entry: hydrates the page that the server rendered.
+//!
+//! The type of a page is as deep as the page; hence the limit.
+
+#![recursion_limit = "1024"]
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
