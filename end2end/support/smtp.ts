@@ -24,13 +24,16 @@ export async function send(server: Address, from: string, to: string, mail: stri
     socket.write(`${line}\r\n`);
     await expectCode(code);
   };
-  await expectCode('220');
-  await say('EHLO client.example.org', '250');
-  await say(`MAIL FROM:<${from}>`, '250');
-  await say(`RCPT TO:<${to}>`, '250');
-  await say('DATA', '354');
-  await say(`${mail.replace(/^\./gm, '..')}\r\n.`, '250');
-  socket.end('QUIT\r\n');
+  try {
+    await expectCode('220');
+    await say('EHLO client.example.org', '250');
+    await say(`MAIL FROM:<${from}>`, '250');
+    await say(`RCPT TO:<${to}>`, '250');
+    await say('DATA', '354');
+    await say(`${mail.replace(/^\./gm, '..')}\r\n.`, '250');
+  } finally {
+    socket.end('QUIT\r\n');
+  }
 }
 
 /** A port that is free on every loopback address that the tests use. */
@@ -92,15 +95,23 @@ async function answers(at: Address): Promise<void> {
 
 /** A server that refuses every recipient, in words of its own. */
 export class Refuser {
-  private constructor(private readonly server: NetServer) {}
+  private constructor(
+    private readonly server: NetServer,
+    private readonly sockets: Set<Socket>,
+  ) {}
 
   static async listen(at: Address, refusal: string): Promise<Refuser> {
-    const server = createServer((socket) => converse(socket, refusal));
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      converse(socket, refusal);
+    });
     await new Promise<void>((resolve) => server.listen(at.port, at.host, resolve));
-    return new Refuser(server);
+    return new Refuser(server, sockets);
   }
 
   async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
     await new Promise((resolve) => this.server.close(resolve));
   }
 }
