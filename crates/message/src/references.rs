@@ -216,6 +216,6 @@ mod tests {
         assert_eq!(ids("<a@b>".repeat(50_000).as_bytes()).len(), MAX_IDS);
         assert_eq!(RefHash::of("<a@b>"), RefHash::of("a@b"));
         // Stored: must never change.
-        assert_eq!(RefHash::of("a@b").0, RefHash::of(" <a@b> ").0);
+        assert_eq!(RefHash::of(" <a@b> ").0, -2_816_464_347_982_557_142);
     }
 }

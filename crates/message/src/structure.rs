@@ -140,7 +140,12 @@ impl Structure {
                     && parts.iter().zip(parts.iter().skip(1)).all(|(before, part)| {
                         (1..=before.depth + 1).contains(&part.depth) && part.depth <= MAX_DEPTH
                     });
-                tree.then(|| Self::new(parts)).ok_or(DecodeError::Damaged)
+                let ranges = parts.iter().all(|part| {
+                    part.header.start <= part.header.end
+                        && part.header.end <= part.body.start
+                        && part.body.start <= part.body.end
+                });
+                (tree && ranges).then(|| Self::new(parts)).ok_or(DecodeError::Damaged)
             }
             Some((version, _)) => Err(DecodeError::Version(*version)),
             None => Err(DecodeError::Damaged),

@@ -760,3 +760,45 @@ fn imap_strings_of_odd_mails() {
         "((\"MESSAGE\" \"RFC822\" NIL NIL NIL \"7BIT\" 14 (NIL \"one\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 0 0 NIL NIL NIL NIL) 1 NIL NIL NIL NIL) \"DIGEST\" (\"BOUNDARY\" \"x\") NIL NIL NIL)",
     );
 }
+
+#[test]
+fn a_mail_is_viewed_through_ranges() {
+    let raw = crlf(concat!(
+        "From: a@b.c\nTo: b@c.d\nCc: c@d.e\nReply-To: r@b.c\nDate: Sun, 22 Nov 2026 09:30:00 +0000\nMessage-ID: <m@x>\n",
+        "In-Reply-To: <p@x>\nSubject: =?utf-8?Q?caf=C3=A9?=\nContent-Type: multipart/related; boundary=r\n\n",
+        "--r\nContent-Type: text/html; charset=utf-8\n\n",
+        "<p>Hi</p><img src=\"cid:logo@x\"><img src=\"https://t.example/pixel.gif\">\n",
+        "--r\nContent-Type: image/png\nContent-ID: <logo@x>\nContent-Transfer-Encoding: base64\n\nAAAA\n",
+        "--r\nContent-Type: image/png\nContent-ID: <unused@x>\nContent-Transfer-Encoding: base64\n\nAAAA\n--r--\n"
+    ));
+    let parsed = sound(&raw);
+    assert!(!parsed.overview.has_attachments);
+    let mut fetched = Vec::new();
+    let show = Show { images: Images::Held, attachments: "/v1/messages/m/attachments/".into() };
+    let view = view(&parsed.structure, &show, &mut |range| {
+        fetched.push(range.clone());
+        Some(tree::slice(&raw, &range).to_vec())
+    });
+    assert_eq!(
+        fetched,
+        [parsed.structure.parts()[0].header.clone(), parsed.structure.parts()[1].body.clone()]
+    );
+    assert_eq!(view.text, "Hi");
+    assert_eq!(
+        view.html.as_deref().map(str::trim_end),
+        Some(
+            "<p>Hi</p><img src=\"/v1/messages/m/attachments/2\"><img data-src=\"https://t.example/pixel.gif\">"
+        )
+    );
+    assert!(view.has_remote_images);
+    assert_eq!(view.attachments.iter().map(|file| file.inline).collect::<Vec<_>>(), [true, false]);
+    assert_eq!((view.cc[0].email.as_str(), view.reply_to[0].email.as_str()), ("c@d.e", "r@b.c"));
+    assert_eq!(
+        (view.message_id.as_deref(), view.references.as_slice()),
+        (Some("m@x"), ["p@x".to_owned()].as_slice())
+    );
+    assert!(view.headers.contains(&("Subject".into(), "café".into())));
+    assert_eq!(view.headers.len(), 9);
+    let nothing = super::view(&parsed.structure, &show, &mut |_| None);
+    assert_eq!((nothing.text.as_str(), nothing.html), ("", None));
+}

@@ -69,10 +69,19 @@ pub fn view(
     }
     let mut reader = Reader { structure, show, fetch, cids: cids(structure, show), view: &mut view };
     reader.read_texts();
+    view.reveal_unreferenced(show);
     view
 }
 
 impl View {
+    /// What is marked as inline but shown nowhere in the text is an attachment like any other: nothing is lost.
+    fn reveal_unreferenced(&mut self, show: &Show) {
+        let html = self.html.as_deref().unwrap_or_default();
+        for attachment in self.attachments.iter_mut().filter(|attachment| attachment.inline) {
+            attachment.inline = html.contains(&format!("\"{}{}\"", show.attachments, attachment.id));
+        }
+    }
+
     fn read_header(&mut self, header: &Header<'_>) {
         self.cc = addresses(header, "Cc").0;
         self.bcc = addresses(header, "Bcc").0;
@@ -140,7 +149,8 @@ impl Reader<'_> {
             texts.push(text);
         }
         self.view.text = texts.join("\n\n").trim_end().to_owned();
-        self.view.html = (with_html && (all_clean || pages.len() > 1)).then(|| pages.join("<hr>"));
+        let shown = pages.iter().any(|page| !page.trim().is_empty()) && (all_clean || pages.len() > 1);
+        self.view.html = shown.then(|| pages.join("<hr>"));
         self.view.has_remote_images = self.view.remote_images > 0;
     }
 
