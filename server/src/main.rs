@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `magpie`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::main()
+}

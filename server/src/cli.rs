@@ -1,0 +1,109 @@
+//! The command line.
+
+mod account;
+mod alias;
+mod check_config;
+mod domain;
+mod import;
+mod migrate;
+mod password;
+mod queue;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use mail::Admin;
+
+use crate::{
+    config::{self, Config, Loaded},
+    data, parts, telemetry,
+};
+
+/// A mail service: SMTP, REST, WebSocket and webmail in one program.
+#[derive(Debug, Parser)]
+#[command(name = "magpie", version, max_term_width = 100)]
+struct Cli {
+    /// The configuration file; ./magpie.toml if it is there
+    #[arg(long, global = true, value_name = "FILE", env = "MAGPIE_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(serve::Serve),
+    /// Print the effective configuration, or what is wrong with it
+    CheckConfig,
+    /// Bring the databases up to this version
+    Migrate,
+    /// Domains that mail is received for
+    #[command(subcommand)]
+    Domain(domain::Domain),
+    /// People's accounts
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Further addresses of accounts
+    #[command(subcommand)]
+    Alias(alias::Alias),
+    /// Bring in mail that is somewhere else; doing it again adds nothing twice
+    Import(import::Import),
+    /// Mail on its way out
+    #[command(subcommand)]
+    Queue(queue::Queue),
+}
+
+/// Reads the arguments, does what they say, and reports what went wrong in one line.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("magpie: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
+    let environment: Vec<_> = std::env::vars().collect();
+    let loaded = config::load(config.as_deref(), &environment)?;
+    if let Command::CheckConfig = command {
+        return check_config::run(&loaded);
+    }
+    let Loaded { config, .. } = loaded;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run(config).await,
+            Command::CheckConfig => Ok(()),
+            Command::Migrate => migrate::run(&config).await,
+            Command::Domain(domain) => domain.run(&config).await,
+            Command::Account(account) => account.run(&config).await,
+            Command::Alias(alias) => alias.run(&config).await,
+            Command::Import(import) => import.run(&config).await,
+            Command::Queue(queue) => queue.run(&config).await,
+        }
+    })
+}
+
+/// The operator's use-cases on the configured data, whether or not a server runs on it.
+async fn admin(config: &Config) -> anyhow::Result<Admin> {
+    telemetry::log(&quiet(config))?;
+    data::prepare(&config.data_dir)?;
+    Ok(parts::open(config, parts::Indexing::Elsewhere).await?.mail.admin())
+}
+
+/// Commands speak for themselves; the log is for what goes wrong.
+fn quiet(config: &Config) -> config::Log {
+    let level = if config.log.level == "info" { "warn".into() } else { config.log.level.clone() };
+    config::Log { level, format: config.log.format }
+}

@@ -1,0 +1,96 @@
+//! `magpie account`.
+
+use clap::Subcommand;
+use types::EmailAddress;
+
+use super::password;
+use crate::{config::Config, data, parts};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Account {
+    /// Add an account; its domain must be there
+    Add {
+        address: EmailAddress,
+        /// The person's name, as recipients see it
+        #[arg(long, default_value = "")]
+        name: String,
+        /// Read the password from standard input instead of making one up
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the accounts
+    List,
+    /// Set a new password and end all sessions
+    Passwd {
+        address: EmailAddress,
+        /// Read the password from standard input instead of making one up
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Let nobody log in any more; mail is still received
+    Disable { address: EmailAddress },
+    /// Let the account log in again
+    Enable { address: EmailAddress },
+    /// Remove an account and all its mail, for good
+    Delete { address: EmailAddress },
+}
+
+impl Account {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        if let Self::Delete { address } = self {
+            return delete(config, &address).await;
+        }
+        let admin = super::admin(config).await?;
+        match self {
+            Self::Add { address, name, password_stdin } => {
+                let password = password::read_or_make(password_stdin)?;
+                let account =
+                    admin.add_account(&address, &name, password, config.limits.quota_bytes()).await?;
+                println!("Added {} (account {}).", account.email, account.id);
+            }
+            Self::List => list(&admin).await?,
+            Self::Passwd { address, password_stdin } => {
+                admin.account(&address).await?;
+                admin.set_password(&address, password::read_or_make(password_stdin)?).await?;
+                println!("{address} has a new password; all sessions are over.");
+            }
+            Self::Disable { address } => {
+                admin.set_enabled(&address, false).await?;
+                println!("{address} cannot log in any more.");
+            }
+            Self::Enable { address } => {
+                admin.set_enabled(&address, true).await?;
+                println!("{address} can log in.");
+            }
+            Self::Delete { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+const AT_ONCE: u32 = 500;
+
+async fn list(admin: &mail::Admin) -> anyhow::Result<()> {
+    let mut after = None;
+    loop {
+        let accounts = admin.accounts(after, AT_ONCE).await?;
+        let Some(last) = accounts.last() else { return Ok(()) };
+        after = Some(last.id);
+        for account in accounts {
+            let disabled = if account.enabled { "" } else { "  (disabled)" };
+            println!("{}\t{}\t{}{disabled}", account.id, account.email, account.name);
+        }
+    }
+}
+
+/// Also from the search index, if no server has it open; a running one never shows what is left there, since ids of
+/// accounts are not given again.
+async fn delete(config: &Config, address: &EmailAddress) -> anyhow::Result<()> {
+    crate::telemetry::log(&super::quiet(config))?;
+    data::prepare(&config.data_dir)?;
+    let held = data::hold(&config.data_dir).ok();
+    let indexing = if held.is_some() { parts::Indexing::Here } else { parts::Indexing::Elsewhere };
+    parts::open(config, indexing).await?.mail.admin().remove_account(address).await?;
+    println!("{address} and all its mail are gone.");
+    Ok(())
+}

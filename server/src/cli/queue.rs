@@ -1,0 +1,90 @@
+//! `magpie queue`.
+
+use clap::Subcommand;
+use mail::admin::QueueAction;
+use storage::{QueueEntry, RecipientState};
+use types::QueueId;
+
+use crate::config::Config;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Queue {
+    /// List mails on their way
+    List {
+        /// At most this many of each shard
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+    },
+    /// Show a mail's recipients and how they fare
+    Show { id: QueueId },
+    /// Try all pending recipients now
+    Retry { id: QueueId },
+    /// Do not try until released
+    Hold { id: QueueId },
+    /// Let a held mail go
+    Release { id: QueueId },
+    /// Remove a mail from the queue; nobody is told
+    Drop { id: QueueId },
+}
+
+impl Queue {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let admin = super::admin(config).await?;
+        let (id, action, done) = match self {
+            Self::List { limit } => {
+                for entry in admin.queue(limit).await? {
+                    println!("{}", line(&entry));
+                }
+                return Ok(());
+            }
+            Self::Show { id } => {
+                show(&admin.queue_entry(id).await?);
+                return Ok(());
+            }
+            Self::Retry { id } => (id, QueueAction::Retry, "is tried now"),
+            Self::Hold { id } => (id, QueueAction::Hold, "is held"),
+            Self::Release { id } => (id, QueueAction::Release, "is released"),
+            Self::Drop { id } => (id, QueueAction::Drop, "is dropped"),
+        };
+        admin.queue_action(id, action).await?;
+        println!("{id} {done}.");
+        Ok(())
+    }
+}
+
+fn line(entry: &QueueEntry) -> String {
+    let pending: Vec<_> = entry
+        .recipients
+        .iter()
+        .filter(|recipient| recipient.state == RecipientState::Pending)
+        .map(|recipient| recipient.address.to_string())
+        .collect();
+    let state = if entry.held { "held".to_owned() } else { format!("next {}", entry.next_attempt_at) };
+    format!("{}\t{}\t{} bytes\t{state}\t{}", entry.id, sender(entry), entry.size_bytes, pending.join(", "))
+}
+
+fn sender(entry: &QueueEntry) -> String {
+    entry.return_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string)
+}
+
+fn show(entry: &QueueEntry) {
+    println!("id:       {}", entry.id);
+    println!("from:     {}", sender(entry));
+    println!("size:     {} bytes", entry.size_bytes);
+    println!("created:  {}", entry.created_at);
+    println!("gives up: {}", entry.expires_at);
+    if entry.held {
+        println!("held:     yes");
+    }
+    for recipient in &entry.recipients {
+        let state = match recipient.state {
+            RecipientState::Pending => format!("pending, next attempt {}", recipient.next_attempt_at),
+            RecipientState::Delivered => "delivered".to_owned(),
+            RecipientState::Failed => "failed".to_owned(),
+        };
+        println!("to:       {} {state} ({} attempts)", recipient.address, recipient.attempts);
+        if let Some(reply) = &recipient.reply {
+            println!("          {reply}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `magpie serve`.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    config::Config,
+    demo,
+    node::{Node, Options},
+    roles::Roles,
+    telemetry,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Run only these parts: web, realtime, smtp, imap, pop3, worker
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<Roles>,
+
+    /// Have accounts to try, with mail in them, in the domain demo.test
+    #[arg(long)]
+    demo: bool,
+}
+
+/// How long running requests and deliveries may take to finish.
+const GRACE: Duration = Duration::from_secs(30);
+
+impl Serve {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
+        telemetry::log(&config.log)?;
+        // Before anything runs, so that no signal finds the default, which kills.
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+        let options = Options { roles: self.roles.unwrap_or_default(), demo: self.demo };
+        let node = tokio::select! {
+            node = Node::start(config, options) => node?,
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        };
+        announce(&node, self.demo);
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        println!("Stopping: finishing what runs. Once more, and it stops at once.");
+        tokio::select! {
+            () = node.stop(GRACE) => Ok(()),
+            _ = interrupt.recv() => std::process::exit(130),
+            _ = terminate.recv() => std::process::exit(143),
+        }
+    }
+}
+
+/// Where the service is to be found, in lines that people and tools read.
+fn announce(node: &Node, demo: bool) {
+    let addresses = &node.addresses;
+    if let Some(web) = addresses.web {
+        println!("web: http://{web}");
+    }
+    for (name, address) in [
+        ("smtp", addresses.smtp),
+        ("submission", addresses.submission),
+        ("submissions", addresses.submissions),
+    ] {
+        if let Some(address) = address {
+            println!("{name}: {address}");
+        }
+    }
+    if demo {
+        for address in demo::ADDRESSES {
+            println!("demo account: {address} password: {}", demo::PASSWORD);
+        }
+    }
+    println!("ready");
+}

@@ -1,0 +1,121 @@
+//! The configuration: compiled-in defaults, a file, the environment; read once, checked whole, then only read.
+
+mod human;
+mod load;
+mod sections;
+mod url;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use human::{Listen, Size, Span};
+pub use load::{Error, Loaded, load};
+pub use sections::{
+    Audience, Auth, Blobs, Bus, Cache, Directory, Dns, Format, Http, Limits, Listener, Log, Queue, Resolver,
+    Search, Shards, Smtp, Tls,
+};
+pub use url::{BlobStore, Database, SearchIndex, Shared};
+
+/// Everything that can be configured; see `config.default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub http: Http,
+    pub smtp: Smtp,
+    pub submission: Listener,
+    pub submissions: Listener,
+    pub tls: Tls,
+    pub auth: Auth,
+    pub directory: Directory,
+    pub shards: Shards,
+    pub blobs: Blobs,
+    pub cache: Cache,
+    pub bus: Bus,
+    pub search: Search,
+    pub dns: Dns,
+    pub queue: Queue,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+/// A key whose value is wrong by itself or does not fit another's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    pub key: &'static str,
+    pub reason: String,
+}
+
+impl Config {
+    /// The path, within the data folder if it is relative.
+    #[must_use]
+    pub fn in_data(&self, path: &Path) -> PathBuf {
+        self.data_dir.join(path)
+    }
+
+    /// What the types of the values cannot say.
+    ///
+    /// # Errors
+    /// The first key that does not fit.
+    pub fn validate(&self) -> Result<(), Unfit> {
+        let unfit = |key, reason: &str| Err(Unfit { key, reason: reason.to_owned() });
+        if let Some(url) = &self.http.public_url
+            && !is_origin(url)
+        {
+            return unfit("http.public_url", "it must be like \"https://mail.example.com\", without a path");
+        }
+        if self.http.ping_every.0.is_zero() {
+            return unfit("http.ping_every", "it must be longer than nothing");
+        }
+        if self.shards.urls.is_empty() {
+            return unfit("shards.urls", "there must be at least one shard");
+        }
+        if self
+            .shards
+            .urls
+            .iter()
+            .enumerate()
+            .any(|(i, url)| self.shards.urls.iter().skip(i + 1).any(|u| u == url))
+        {
+            return unfit("shards.urls", "two shards are the same database");
+        }
+        if self.shards.urls.contains(&self.directory.url) {
+            return unfit("directory.url", "the directory cannot share a database with a shard");
+        }
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return unfit("tls.certificate", "certificate and key go together");
+        }
+        if self.queue.workers == 0 {
+            return unfit("queue.workers", "there must be at least one");
+        }
+        if self.queue.retry.is_empty() || self.queue.retry.iter().any(|wait| wait.0.is_zero()) {
+            return unfit("queue.retry", "it needs at least one wait, and none may be zero");
+        }
+        if self.limits.message_size.0 < 64 << 10 {
+            return unfit("limits.message_size", "RFC 5321 §4.5.3.1.7 wants at least 64KB");
+        }
+        if self.limits.upload_size.0 > self.limits.message_size.0 {
+            return unfit(
+                "limits.upload_size",
+                "it is larger than limits.message_size, so could never be sent",
+            );
+        }
+        if self.limits.recipients < 100 {
+            return unfit("limits.recipients", "RFC 5321 §4.5.3.1.8 wants at least 100");
+        }
+        if let Some(relay) = &self.smtp.relay
+            && relay
+                .rsplit_once(':')
+                .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        {
+            return unfit("smtp.relay", "it must be like \"relay.example.com:25\"");
+        }
+        Ok(())
+    }
+}
+
+/// `scheme://authority` with http or https, and nothing after it.
+fn is_origin(url: &str) -> bool {
+    let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    authority.is_some_and(|a| !a.is_empty() && !a.contains(['/', '?', '#', '@', ' ']))
+}

@@ -1,0 +1,164 @@
+//! Values as people write them: durations, sizes, addresses to listen on.
+
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A duration like `5m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a duration like \"30s\", \"5m\", \"2h\" or \"5d\"");
+        let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
+        let millis: u64 = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(millis).map(|ms| Self(Duration::from_millis(ms))).ok_or_else(wrong)
+    }
+}
+
+/// A number of bytes like `50MB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a size like \"64KB\", \"50MB\" or \"2GB\"");
+        let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
+        let factor: u64 = match unit.to_ascii_uppercase().as_str() {
+            "" | "B" => 1,
+            "K" | "KB" | "KIB" => 1 << 10,
+            "M" | "MB" | "MIB" => 1 << 20,
+            "G" | "GB" | "GIB" => 1 << 30,
+            "T" | "TB" | "TIB" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(factor).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl Size {
+    /// As a length in memory.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// Where to listen; nowhere if empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let address = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        address.as_deref().unwrap_or(text).parse().map(|address| Self(Some(address))).map_err(|_| {
+            format!("`{text}` is not an address to listen on like \"127.0.0.1:8080\" or \"[::]:25\"")
+        })
+    }
+}
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    Some((number.parse().ok()?, unit.trim()))
+}
+
+/// Texts and whole numbers alike, since the environment has no quotes.
+struct Parse<T>(std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err = String>> de::Visitor<'_> for Parse<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+macro_rules! parsed {
+    ($($name:ident),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Parse(std::marker::PhantomData))
+            }
+        }
+    )*};
+}
+pub(super) use parsed;
+parsed!(Span, Size, Listen);
+
+/// For `#[serde(with)]`-less newtypes elsewhere: reads whatever [`FromStr`] reads.
+pub(super) fn parse<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    deserializer.deserialize_any(Parse(std::marker::PhantomData))
+}
+
+/// A text, or nothing where it is empty.
+pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = deserializer.deserialize_any(Parse::<Text>(std::marker::PhantomData))?.0;
+    Ok((!text.is_empty()).then_some(text))
+}
+
+struct Text(String);
+
+impl FromStr for Text {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_write_durations_and_sizes() {
+        assert_eq!("5m".parse(), Ok(Span(Duration::from_secs(300))));
+        assert_eq!("500ms".parse(), Ok(Span(Duration::from_millis(500))));
+        assert_eq!("4d".parse(), Ok(Span(Duration::from_secs(345_600))));
+        assert_eq!("50MB".parse(), Ok(Size(50 << 20)));
+        assert_eq!("64 kb".parse(), Ok(Size(64 << 10)));
+        assert_eq!("0".parse(), Ok(Size(0)));
+        assert_eq!("".parse(), Ok(Listen(None)));
+        for text in ["", "5", "m", "5x", "-5m", "99999999999999999999d", "18446744073709551615d"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+        for text in ["", "MB", "5 XB", "18446744073709551615G"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        assert!("8080".parse::<Listen>().is_err());
+    }
+}

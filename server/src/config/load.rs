@@ -1,0 +1,361 @@
+//! Reads the layers and says exactly where something is wrong: which key, which line, which variable.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    providers::{Format, Toml},
+    util::nest,
+    value::{Dict, Map, Value},
+};
+
+use super::{Config, Unfit};
+
+/// Every key with its default and its comment.
+const DEFAULTS: &str = include_str!("../../config.default.toml");
+
+/// The file that is read if it is there and none was named.
+const FILE: &str = "magpie.toml";
+
+/// The beginning of variables that are keys.
+const PREFIX: &str = "MAGPIE_";
+
+/// Variables of this beginning that are not keys: what `--config` and the build read.
+const NOT_KEYS: [&str; 2] = ["MAGPIE_CONFIG", "MAGPIE_SITE"];
+
+/// A configuration and where each value came from.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    values: Vec<(String, String, String)>,
+}
+
+impl fmt::Display for Loaded {
+    /// The effective configuration as TOML, each value with its origin where that is not the default.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut section = "";
+        for (key, value, origin) in &self.values {
+            let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+            if table != section {
+                writeln!(f, "\n[{table}]")?;
+                section = table;
+            }
+            let comment = if origin.is_empty() { String::new() } else { format!("  # {origin}") };
+            writeln!(f, "{name} = {value}{comment}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no configuration. One line, with the place.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct Error {
+    pub place: String,
+    pub reason: String,
+}
+
+/// Reads defaults, then the file (`magpie.toml` if it is there and none is named), then the environment.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn load(file: Option<&Path>, environment: &[(String, String)]) -> Result<Loaded, Error> {
+    let file = file.map(Path::to_owned).or_else(|| Some(PathBuf::from(FILE)).filter(|path| path.exists()));
+    let defaults = dict(DEFAULTS).map_err(|error| failed("the defaults", &error))?;
+    let mut known = BTreeMap::new();
+    flatten("", &defaults, &mut known);
+    let mut figment = Figment::from(Layer { name: String::new(), dict: defaults });
+
+    let mut text = String::new();
+    if let Some(path) = &file {
+        let name = path.display().to_string();
+        text = fs::read_to_string(path)
+            .map_err(|error| Error { place: name.clone(), reason: error.to_string() })?;
+        let layer = dict(&text).map_err(|error| failed(&name, &error))?;
+        refuse_unknown(&layer, &known, |key| at_line(&name, &text, key))?;
+        figment = figment.merge(Layer { name, dict: layer });
+    }
+    for (variable, value) in environment {
+        let Some(key) = key_of(variable) else { continue };
+        let value = value.parse().unwrap_or_else(|_| Value::from(value.as_str()));
+        let layer = nest(&key, value).into_dict().unwrap_or_default();
+        refuse_unknown(&layer, &known, |_| variable.clone())?;
+        figment = figment.merge(Layer { name: variable.clone(), dict: layer });
+    }
+
+    let origin = |key: &str| figment.find_metadata(key).map_or_else(String::new, |m| m.name.to_string());
+    let place = |key: &str| match origin(key) {
+        name if file.as_ref().is_some_and(|path| path.display().to_string() == name) => {
+            at_line(&name, &text, key)
+        }
+        name if name.is_empty() => key.to_owned(),
+        name => name,
+    };
+    let config: Config = figment.extract().map_err(|error| {
+        let key =
+            error.path.iter().filter(|part| part.parse::<usize>().is_err()).cloned().collect::<Vec<_>>();
+        let key = key.join(".");
+        Error { place: place(&key), reason: format!("{key}: {}", error.kind) }
+    })?;
+    config
+        .validate()
+        .map_err(|Unfit { key, reason }| Error { place: place(key), reason: format!("{key}: {reason}") })?;
+    let values = keys_in_order(&known)
+        .map(|key| {
+            let value = figment.find_value(key).map_or_else(|_| String::new(), |value| shown(key, &value));
+            (key.to_owned(), value, origin(key))
+        })
+        .collect();
+    Ok(Loaded { config, file, values })
+}
+
+/// One source of values.
+struct Layer {
+    name: String,
+    dict: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        Ok(Map::from([(Profile::Default, self.dict.clone())]))
+    }
+}
+
+fn dict(text: &str) -> figment::Result<Dict> {
+    Ok(Toml::string(text).data()?.remove(&Profile::Default).unwrap_or_default())
+}
+
+fn failed(place: &str, error: &figment::Error) -> Error {
+    Error { place: place.to_owned(), reason: error.kind.to_string().trim().replace('\n', " ") }
+}
+
+/// `MAGPIE_HTTP__LISTEN` is `http.listen`.
+fn key_of(variable: &str) -> Option<String> {
+    let rest = variable.strip_prefix(PREFIX)?;
+    (!NOT_KEYS.contains(&variable)).then(|| rest.to_lowercase().replace("__", "."))
+}
+
+/// Every leaf under its dotted key.
+fn flatten(prefix: &str, dict: &Dict, into: &mut BTreeMap<String, Value>) {
+    for (name, value) in dict {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Dict(_, inner) if !inner.is_empty() => flatten(&key, inner, into),
+            other => {
+                into.insert(key, other.clone());
+            }
+        }
+    }
+}
+
+fn refuse_unknown(
+    layer: &Dict,
+    known: &BTreeMap<String, Value>,
+    place: impl Fn(&str) -> String,
+) -> Result<(), Error> {
+    let mut given = BTreeMap::new();
+    flatten("", layer, &mut given);
+    for (key, value) in &given {
+        let is_section =
+            known.keys().any(|k| k.strip_prefix(key.as_str()).is_some_and(|r| r.starts_with('.')));
+        let empty_section = is_section && matches!(value, Value::Dict(..));
+        if known.contains_key(key) || empty_section {
+            continue;
+        }
+        let reason = if is_section {
+            format!("`{key}` is a section, not a key")
+        } else {
+            let nearest = known.keys().min_by_key(|k| distance(k, key));
+            format!("there is no key `{key}`; did you mean `{}`?", nearest.map_or("", String::as_str))
+        };
+        return Err(Error { place: place(key), reason });
+    }
+    Ok(())
+}
+
+/// The number of letters to insert, remove or change (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
+            let best = (*cell + 1).min(left + 1).min(diagonal + usize::from(x != y));
+            diagonal = *cell;
+            *cell = best;
+            left = best;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// `FILE:LINE` of a key; just the file if the key cannot be found in its text.
+fn at_line(name: &str, text: &str, key: &str) -> String {
+    let mut table = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(header) = line.strip_prefix('[') {
+            table = header.split(']').next().unwrap_or_default().trim().to_owned();
+            if table == key {
+                return format!("{name}:{}", number + 1);
+            }
+        } else if let Some((left, _)) = line.split_once('=') {
+            let left = left.trim().trim_matches('"');
+            let full = if table.is_empty() { left.to_owned() } else { format!("{table}.{left}") };
+            if full == key || key.strip_prefix(&full).is_some_and(|rest| rest.starts_with('.')) {
+                return format!("{name}:{}", number + 1);
+            }
+        }
+    }
+    name.to_owned()
+}
+
+/// Keys outside sections first, as TOML wants it.
+fn keys_in_order(known: &BTreeMap<String, Value>) -> impl Iterator<Item = &str> {
+    let plain = known.keys().filter(|key| !key.contains('.'));
+    plain.chain(known.keys().filter(|key| key.contains('.'))).map(String::as_str)
+}
+
+/// A value as TOML, passwords in URLs hidden.
+fn shown(key: &str, value: &Value) -> String {
+    match value {
+        Value::String(_, text) if key.ends_with(".url") => quoted(&without_secrets(text)),
+        Value::String(_, text) => quoted(text),
+        Value::Num(_, number) => number
+            .to_i128()
+            .map(|n| n.to_string())
+            .or_else(|| number.to_f64().map(|n| n.to_string()))
+            .or_else(|| number.to_u128().map(|n| n.to_string()))
+            .unwrap_or_default(),
+        Value::Bool(_, yes) => yes.to_string(),
+        Value::Char(_, c) => quoted(&c.to_string()),
+        Value::Array(_, items) => {
+            let key = key.strip_suffix("urls").map_or_else(|| key.to_owned(), |stem| format!("{stem}url"));
+            let items: Vec<_> = items.iter().map(|item| shown(&key, item)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Dict(..) | Value::Empty(..) => "{}".into(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}
+
+/// A URL without its password and without a `key=`.
+fn without_secrets(url: &str) -> String {
+    let url = match url.split_once("://").and_then(|(kind, rest)| Some((kind, rest.rsplit_once('@')?))) {
+        Some((kind, (user, host))) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{kind}://{user}:***@{host}")
+        }
+        None => url.to_owned(),
+    };
+    match url.split_once("key=") {
+        Some((before, after)) => {
+            let rest = after.split_once('&').map_or(String::new(), |(_, rest)| format!("&{rest}"));
+            format!("{before}key=***{rest}")
+        }
+        None => url,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(file: &str, environment: &[(&str, &str)], wanted: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.toml");
+        fs::write(&path, file).unwrap();
+        let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        let said = match load(Some(&path), &environment) {
+            Ok(_) => "fine".to_owned(),
+            Err(error) => error.to_string().replace(&path.display().to_string(), "m.toml"),
+        };
+        assert!(said.contains(wanted), "{file:?} {environment:?}\n  says: {said}\n  not:  {wanted}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        check("", &[], "fine");
+        check("[http]\nlisten = \"127.0.0.1:0\"\n", &[("MAGPIE_DATA_DIR", "/x")], "fine");
+        check(
+            "[smtp]\n\n[htp]\nlisten = \"x\"\n",
+            &[],
+            "m.toml:4: there is no key `htp.listen`; did you mean `http.listen`?",
+        );
+        check("[http]\nlisen = 5\n", &[], "did you mean `http.listen`?");
+        check("http = 5\n", &[], "m.toml:1: `http` is a section, not a key");
+        check(
+            "[limits]\n# note\nmessage_size = \"big\"\n",
+            &[],
+            "m.toml:3: limits.message_size: `big` is not a size",
+        );
+        check("[auth]\nallow_cleartext = \"maybe\"\n", &[], "m.toml:2: auth.allow_cleartext: invalid type");
+        check(
+            "[queue]\nretry = [\"1m\", \"soon\"]\n",
+            &[],
+            "m.toml:2: queue.retry: `soon` is not a duration",
+        );
+        check("[directory]\nurl = \"postgres://u:pw@h/d\"\n", &[], "`postgres:` is not part of this version");
+        check("[http\n", &[], "m.toml: ");
+        check(
+            "",
+            &[("MAGPIE_HTTP__LISEN", "x")],
+            "MAGPIE_HTTP__LISEN: there is no key `http.lisen`; did you mean `http.listen`?",
+        );
+        check(
+            "",
+            &[("MAGPIE_HTTP__LISTEN", "nowhere")],
+            "MAGPIE_HTTP__LISTEN: http.listen: `nowhere` is not an address",
+        );
+        check(
+            "",
+            &[("MAGPIE_SHARDS__URLS", "[]")],
+            "MAGPIE_SHARDS__URLS: shards.urls: there must be at least one shard",
+        );
+        check("", &[("MAGPIE_CONFIG", "x"), ("OTHER", "y")], "fine");
+        check("[tls]\nkey = \"k.pem\"\n", &[], "certificate and key go together");
+        check("[http]\npublic_url = \"mail.example.com\"\n", &[], "m.toml:2: http.public_url");
+        check("[limits]\nupload_size = \"60MB\"\n", &[], "limits.upload_size");
+        check("[smtp]\nrelay = \"host\"\n", &[], "smtp.relay");
+        check("[dns]\nresolver = \"dns.example.com\"\n", &[], "dns.resolver");
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again_and_hides_secrets() {
+        let loaded = load(None, &[("MAGPIE_LIMITS__RECIPIENTS".into(), "500".into())]).unwrap();
+        let text = loaded.to_string();
+        assert!(text.contains("recipients = 500  # MAGPIE_LIMITS__RECIPIENTS"), "{text}");
+        check(&text, &[], "fine");
+        assert_eq!(without_secrets("redis://u:pw@h:1/0"), "redis://u:***@h:1/0");
+        assert_eq!(without_secrets("meilisearch://h:1?key=abc&x=y"), "meilisearch://h:1?key=***&x=y");
+    }
+
+    #[test]
+    fn every_key_is_commented() {
+        let mut commented = true;
+        for line in DEFAULTS.lines() {
+            match line.trim() {
+                "" => commented = false,
+                line if line.starts_with('#') => commented = true,
+                line if line.starts_with('[') => commented = false,
+                line => assert!(commented, "{line}"),
+            }
+        }
+    }
+}

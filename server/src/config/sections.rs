@@ -1,0 +1,159 @@
+//! One struct for each section of the file. What each key is good for stands in `config.default.toml`.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::{
+    human::{Listen, Size, Span, optional, parse},
+    url::{BlobStore, Database, SearchIndex, Shared},
+};
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Http {
+    pub listen: Listen,
+    #[serde(deserialize_with = "optional")]
+    pub public_url: Option<String>,
+    pub trusted_proxies: Vec<IpAddr>,
+    pub metrics: Audience,
+    pub ping_every: Span,
+    pub timeout: Span,
+}
+
+/// Who may read the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    Loopback,
+    Everyone,
+    Nobody,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Smtp {
+    pub listen: Listen,
+    #[serde(deserialize_with = "optional")]
+    pub hostname: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub relay: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Listener {
+    pub listen: Listen,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Tls {
+    #[serde(deserialize_with = "optional")]
+    pub certificate: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub key: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Auth {
+    pub allow_cleartext: bool,
+    pub session_lifetime: Span,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Directory {
+    pub url: Database,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Shards {
+    pub urls: Vec<Database>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Blobs {
+    pub url: BlobStore,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Cache {
+    pub url: Shared,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Bus {
+    pub url: Shared,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Search {
+    pub url: SearchIndex,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Dns {
+    #[serde(deserialize_with = "parse")]
+    pub resolver: Resolver,
+}
+
+/// The resolver to ask: the system's, or one at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolver(pub Option<std::net::SocketAddr>);
+
+impl std::str::FromStr for Resolver {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let address = text.parse::<IpAddr>().map(|ip| (ip, 53).into()).or_else(|_| text.parse());
+        address.map(|address| Self(Some(address))).map_err(|_| {
+            format!("`{text}` is not the address of a resolver like \"127.0.0.1\" or \"127.0.0.1:5353\"")
+        })
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Queue {
+    pub workers: u32,
+    pub retry: Vec<Span>,
+    pub give_up_after: Span,
+    pub port: u16,
+    pub allow_private_targets: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Limits {
+    pub message_size: Size,
+    pub upload_size: Size,
+    pub request_size: Size,
+    pub recipients: u32,
+    pub connections: u32,
+    pub connections_per_address: u32,
+    pub sockets_per_account: u32,
+    pub logins_per_minute: u32,
+    pub requests_per_minute: u32,
+    pub uploads_per_minute: u32,
+    pub sends_per_hour: u32,
+    pub quota: Size,
+}
+
+impl Limits {
+    /// Bytes that an account's mail may take; none: no limit.
+    #[must_use]
+    pub fn quota_bytes(&self) -> Option<u64> {
+        (self.quota.0 > 0).then_some(self.quota.0)
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Log {
+    pub level: String,
+    pub format: Format,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Text,
+    Json,
+}

@@ -1,0 +1,99 @@
+//! The data folder: there, writable, and one server's at a time.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Seek as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+/// The file in the data folder that a running server holds locked.
+const LOCK: &str = "magpie.lock";
+
+/// The data folder, held by this server until dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _lock: File,
+}
+
+/// Makes the folder if it is not there, readable by its owner only.
+pub(crate) fn prepare(folder: &Path) -> anyhow::Result<()> {
+    let fails = || format!("data_dir {}: it cannot be used as the data folder", folder.display());
+    if !folder.exists() {
+        fs::create_dir_all(folder).with_context(fails)?;
+        owner_only(folder).with_context(fails)?;
+    }
+    let probe = probe(folder);
+    fs::write(&probe, b"").with_context(|| format!("data_dir {}: it is not writable", folder.display()))?;
+    fs::remove_file(&probe).with_context(fails)
+}
+
+fn probe(folder: &Path) -> PathBuf {
+    folder.join(format!(".probe-{}", std::process::id()))
+}
+
+/// Takes the folder for a server.
+pub(crate) fn hold(folder: &Path) -> anyhow::Result<Held> {
+    let path = folder.join(LOCK);
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("{}: it cannot be opened", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let process = fs::read_to_string(&path).unwrap_or_default();
+            let process = process.trim();
+            let who = if process.is_empty() { String::new() } else { format!(" (process {process})") };
+            bail!("data_dir {}: another server uses it already{who}", folder.display());
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("{}: it cannot be locked", path.display()));
+        }
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(Held { _lock: file })
+}
+
+#[cfg(unix)]
+fn owner_only(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn owner_only(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_held_by_one_server_at_a_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("a/b");
+        prepare(&folder).unwrap();
+        let held = hold(&folder).unwrap();
+        let error = hold(&folder).unwrap_err().to_string();
+        assert!(error.contains("another server uses it already (process "), "{error}");
+        drop(held);
+        hold(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(prepare(&file.join("x")).is_err());
+        assert!(prepare(&file).is_err());
+    }
+}

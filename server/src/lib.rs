@@ -1,0 +1,24 @@
+//! Magpie's server: configuration, wiring, REST, WebSocket, pages, command line.
+//!
+//! **Invariant:** the only crate that chooses adapters, reads the clock and draws random numbers. Nothing depends on it
+//! but tests.
+
+mod cli;
+mod clock;
+pub mod config;
+mod data;
+mod demo;
+pub mod node;
+mod parts;
+pub mod roles;
+mod site;
+mod telemetry;
+mod web;
+
+use std::process::ExitCode;
+
+/// What the binary does.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main()
+}

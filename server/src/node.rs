@@ -1,0 +1,259 @@
+//! One running server: its parts wired together, started in order and stopped without losing anything.
+
+use std::{future::IntoFuture as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use endpoints::{
+    net::{self, Server},
+    smtp::{Budget, Kind, Settings, listen},
+    tls,
+};
+use queue::{DnsRouter, Routing, Schedule, SmtpConfig, SmtpCourier, Timeouts, Worker, WorkerConfig};
+use rustls::ServerConfig;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::{Config, Listen},
+    data::{self, Held},
+    demo,
+    parts::{self, Indexing, Parts},
+    roles::{Role, Roles},
+    telemetry,
+    web::{self, Web},
+};
+
+/// What to run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub roles: Roles,
+    /// Accounts to try, with mail in them.
+    pub demo: bool,
+}
+
+/// Where a node listens; the ports are the real ones also where 0 was configured.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Addresses {
+    pub web: Option<SocketAddr>,
+    pub smtp: Option<SocketAddr>,
+    pub submission: Option<SocketAddr>,
+    pub submissions: Option<SocketAddr>,
+}
+
+/// A running server.
+pub struct Node {
+    pub addresses: Addresses,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    smtp: Server,
+    _held: Held,
+}
+
+/// Sockets that are bound before anything is opened, so that a taken port costs nothing.
+struct Sockets {
+    web: Option<TcpListener>,
+    smtp: Vec<(Kind, TcpListener)>,
+    addresses: Addresses,
+}
+
+/// How often the metrics' histograms are tidied up.
+const UPKEEP: Duration = Duration::from_secs(30);
+/// Memory for mails that are being received, all connections together.
+const RECEIVING_BYTES: usize = 512 << 20;
+
+impl Node {
+    /// Starts everything; when it returns, the node takes requests.
+    ///
+    /// # Errors
+    /// What cannot be opened or bound, and by which key it was configured.
+    pub async fn start(mut config: Config, options: Options) -> anyhow::Result<Self> {
+        let Options { roles, demo } = options;
+        data::prepare(&config.data_dir)?;
+        let held = data::hold(&config.data_dir)?;
+        if demo {
+            config.auth.allow_cleartext = true;
+        }
+        let metrics = telemetry::metrics();
+        let sockets = Sockets::bind(&config, &roles).await?;
+        let parts = parts::open(&config, Indexing::Here).await?;
+        parts.accept_index().await?;
+        if demo {
+            demo::fill(&parts.mail, &config.data_dir).await.context("the demo's mail")?;
+        }
+
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let upkeep = metrics.clone();
+        tasks.spawn(until(stop.clone(), async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                upkeep.run_upkeep();
+            }
+        }));
+        let Sockets { web, smtp, addresses } = sockets;
+        let config = Arc::new(config);
+        if roles.has(Role::Worker) {
+            work(&config, &parts, &addresses, &stop, &tasks)?;
+        }
+        let smtp = receive(&config, &parts, smtp)?;
+        if let Some(listener) = web {
+            let state = Web {
+                mail: parts.mail.clone(),
+                config,
+                metrics,
+                sockets: Default::default(),
+                stop: stop.clone(),
+                tasks: tasks.clone(),
+            };
+            let app = web::router(state, &roles).into_make_service_with_connect_info::<SocketAddr>();
+            let serve = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+            tasks.spawn(async move {
+                if let Err(error) = serve.into_future().await {
+                    tracing::error!(%error, "the web server ended");
+                }
+            });
+        }
+        tracing::info!(?addresses, "started");
+        Ok(Self { addresses, stop, tasks, smtp, _held: held })
+    }
+
+    /// Takes nothing new, finishes what runs, and gives up on what is not finished after `grace`.
+    pub async fn stop(self, grace: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        let everything = async { tokio::join!(self.smtp.shutdown(grace), self.tasks.wait()) };
+        if timeout(grace + Duration::from_secs(1), everything).await.is_err() {
+            tracing::warn!("stopped before everything was finished");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    stop.run_until_cancelled(work).await;
+}
+
+impl Sockets {
+    async fn bind(config: &Config, roles: &Roles) -> anyhow::Result<Self> {
+        let mut sockets = Self { web: None, smtp: Vec::new(), addresses: Addresses::default() };
+        if roles.has(Role::Web) || roles.has(Role::Realtime) {
+            sockets.web = bind("http.listen", config.http.listen).await?;
+            sockets.addresses.web = address(sockets.web.as_ref())?;
+        }
+        if roles.has(Role::Smtp) {
+            for (kind, key, listen) in [
+                (Kind::Mx, "smtp.listen", config.smtp.listen),
+                (Kind::Submission, "submission.listen", config.submission.listen),
+                (Kind::Submissions, "submissions.listen", config.submissions.listen),
+            ] {
+                let Some(listener) = bind(key, listen).await? else { continue };
+                let bound = Some(listener.local_addr()?);
+                match kind {
+                    Kind::Mx => sockets.addresses.smtp = bound,
+                    Kind::Submission => sockets.addresses.submission = bound,
+                    Kind::Submissions => sockets.addresses.submissions = bound,
+                }
+                sockets.smtp.push((kind, listener));
+            }
+        }
+        Ok(sockets)
+    }
+}
+
+async fn bind(key: &str, Listen(address): Listen) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            anyhow::bail!("{key}: {address} is in use by another program")
+        }
+        Err(error) => Err(error).with_context(|| format!("{key}: {address} cannot be listened on")),
+    }
+}
+
+fn address(listener: Option<&TcpListener>) -> anyhow::Result<Option<SocketAddr>> {
+    Ok(listener.map(TcpListener::local_addr).transpose()?)
+}
+
+/// Deliveries, indexing, cleaning up.
+fn work(
+    config: &Config,
+    parts: &Parts,
+    addresses: &Addresses,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> anyhow::Result<()> {
+    let hostname = parts::hostname(config);
+    let router = DnsRouter::new(Routing {
+        resolver: config.dns.resolver.0,
+        port: config.queue.port,
+        relay: config.smtp.relay.clone(),
+        allow_private_targets: config.queue.allow_private_targets,
+        own_names: vec![hostname.clone()],
+        own_addresses: addresses.smtp.into_iter().collect(),
+    })
+    .context("dns.resolver")?;
+    let courier = SmtpCourier::new(SmtpConfig { hello: hostname.clone(), timeouts: Timeouts::default() })?;
+    let worker = Worker::new(queue::worker::Parts {
+        mail: parts.mail.clone(),
+        router: Arc::new(router),
+        courier: Arc::new(courier),
+        config: WorkerConfig {
+            name: format!("{hostname}/{}", std::process::id()),
+            schedule: Schedule { delays: config.queue.retry.iter().map(|wait| wait.0).collect() },
+            concurrency: usize::try_from(config.queue.workers).unwrap_or(usize::MAX),
+            ..WorkerConfig::default()
+        },
+        shutdown: stop.clone(),
+    });
+    tasks.spawn(async move { worker.run().await });
+    let (indexer, house) = (parts.mail.clone(), parts.mail.clone());
+    let (until_indexed, until_clean) = (stop.clone(), stop.clone());
+    tasks.spawn(async move { indexer.run_indexer(until_indexed).await });
+    tasks.spawn(async move { house.run_housekeeping(until_clean).await });
+    Ok(())
+}
+
+/// The SMTP listeners.
+fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) -> anyhow::Result<Server> {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let server = Server::new(net::Config {
+        connections: count(config.limits.connections),
+        connections_per_client: count(config.limits.connections_per_address),
+        ..net::Config::default()
+    });
+    if sockets.is_empty() {
+        return Ok(server);
+    }
+    let hostname = parts::hostname(config);
+    let certificate = certificate(config, &hostname)?;
+    let settings = Settings {
+        limits: smtp::Limits {
+            message: config.limits.message_size.0,
+            recipients: count(config.limits.recipients),
+            ..smtp::Limits::default()
+        },
+        hostname,
+        allow_cleartext: config.auth.allow_cleartext,
+        postmaster: None,
+        budget: Arc::new(Budget::new(RECEIVING_BYTES)),
+        clock: Arc::clone(&parts.clock),
+    };
+    let mta = Arc::new(parts.mail.clone());
+    for (kind, socket) in sockets {
+        listen(&server, socket, kind, Some(Arc::clone(&certificate)), Arc::clone(&mta), &settings)?;
+    }
+    Ok(server)
+}
+
+/// The configured certificate, or one that nobody signed.
+fn certificate(config: &Config, hostname: &str) -> anyhow::Result<Arc<ServerConfig>> {
+    match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => {
+            Ok(tls::load(Path::new(certificate), Path::new(key)).context("tls")?)
+        }
+        _ => {
+            let names = vec![hostname.to_owned(), "localhost".to_owned()];
+            Ok(tls::self_signed(&config.in_data(Path::new("tls")), &names).context("tls")?)
+        }
+    }
+}

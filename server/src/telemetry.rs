@@ -1,0 +1,40 @@
+//! Logs to standard error, metrics for Prometheus.
+
+use std::sync::OnceLock;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+
+use crate::config::{Format, Log};
+
+/// Begins to log. Only the first call of a process does anything.
+pub(crate) fn log(config: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.level)
+        .with_context(|| format!("log.level: `{}` is not a level like \"info\"", config.level))?;
+    let layer = fmt::layer().with_writer(std::io::stderr).with_target(true);
+    let registry = tracing_subscriber::registry().with(filter);
+    let begun = match config.format {
+        Format::Text => registry.with(layer.with_ansi(false)).try_init(),
+        Format::Json => registry.with(layer.json()).try_init(),
+    };
+    // A second server in the same process, as tests have it, logs where the first one does.
+    let _ = begun;
+    Ok(())
+}
+
+/// The metrics of this process, which all its servers share.
+pub(crate) fn metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    let install = || {
+        let builder = PrometheusBuilder::new().set_buckets(&SECONDS).unwrap_or_default();
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        let _ = metrics::set_global_recorder(recorder);
+        handle
+    };
+    HANDLE.get_or_init(install).clone()
+}
+
+/// The bounds of histograms, all of which measure durations in seconds.
+const SECONDS: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

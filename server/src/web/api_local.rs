@@ -1,0 +1,103 @@
+//! The pages' [`app::Api`] while they are rendered here: the same use-cases that the REST API calls, without HTTP.
+
+use app::api::{Answer, Filter};
+use async_trait::async_trait;
+use mail::{Access, PageQuery};
+use types::{
+    MailboxId, MessageId, Problem, ProblemKind, ThreadId,
+    api::{
+        Changed, Compose, Composed, Folder, Folders, Found, Message, NewFolder, Page, Patch, PatchMany,
+        Session, Thread,
+    },
+};
+
+use super::failure::Failure;
+
+/// The API as the account that asks for the page sees it; nobody's on the login page.
+pub(crate) struct Local(pub(crate) Option<Access>);
+
+impl Local {
+    fn access(&self) -> Answer<&Access> {
+        let nobody = || Problem::new(ProblemKind::Unauthenticated, "This needs a session.");
+        self.0.as_ref().ok_or_else(nobody)
+    }
+}
+
+fn problem(error: mail::Error) -> Problem {
+    Failure::from(error).0
+}
+
+#[async_trait]
+impl app::Api for Local {
+    async fn session(&self) -> Answer<Session> {
+        Ok(Session { token: None, account: self.access()?.account().await.map_err(problem)? })
+    }
+
+    async fn logout(&self) -> Answer<()> {
+        // Ending a session takes its cookie away, which a page that is being rendered cannot do any more.
+        Err(Problem::new(ProblemKind::Conflict, "Log out with POST /logout."))
+    }
+
+    async fn folders(&self) -> Answer<Folders> {
+        self.access()?.folders().await.map_err(problem)
+    }
+
+    async fn create_folder(&self, folder: NewFolder) -> Answer<Folder> {
+        self.access()?.create_folder(&folder).await.map_err(problem)
+    }
+
+    async fn rename_folder(&self, id: MailboxId, name: String) -> Answer<Folder> {
+        self.access()?.rename_folder(id, &name).await.map_err(problem)
+    }
+
+    async fn delete_folder(&self, id: MailboxId) -> Answer<()> {
+        self.access()?.delete_folder(id).await.map_err(problem)
+    }
+
+    async fn page(
+        &self,
+        folder: MailboxId,
+        cursor: Option<String>,
+        limit: u32,
+        filter: Filter,
+    ) -> Answer<Page> {
+        let only = |wanted: bool| wanted.then_some(true);
+        let filter = storage::Filter {
+            unread: only(filter.unread),
+            flagged: only(filter.flagged),
+            attachments: only(filter.attachments),
+        };
+        let query = PageQuery { filter, cursor, limit: Some(limit) };
+        self.access()?.page(folder, &query).await.map_err(problem)
+    }
+
+    async fn search(&self, query: String, cursor: Option<String>, limit: u32) -> Answer<Found> {
+        self.access()?.search(&query, cursor.as_deref(), Some(limit)).await.map_err(problem)
+    }
+
+    async fn message(&self, id: MessageId) -> Answer<Message> {
+        self.access()?.message(id).await.map_err(problem)
+    }
+
+    async fn thread(&self, id: ThreadId) -> Answer<Thread> {
+        self.access()?.thread(id).await.map_err(problem)
+    }
+
+    async fn patch(&self, id: MessageId, patch: Patch) -> Answer<Changed> {
+        let changed = self.access()?.patch_one(id, &patch).await.map_err(problem)?;
+        Ok(Changed { messages: vec![changed] })
+    }
+
+    async fn patch_many(&self, patch: PatchMany) -> Answer<Changed> {
+        let (ids, patch) = patch.split();
+        Ok(Changed { messages: self.access()?.patch(&ids, &patch).await.map_err(problem)? })
+    }
+
+    async fn delete(&self, id: MessageId) -> Answer<()> {
+        self.access()?.delete(&[id]).await.map_err(problem)
+    }
+
+    async fn compose(&self, message: Compose) -> Answer<Composed> {
+        self.access()?.compose(message).await.map_err(problem)
+    }
+}

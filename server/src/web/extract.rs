@@ -1,0 +1,104 @@
+//! Axum's extractors, with problems instead of plain text where a request is not of the documented form.
+
+use axum::{
+    extract::{
+        FromRequest, FromRequestParts, Request,
+        rejection::{JsonRejection, PathRejection, QueryRejection},
+    },
+    http::{StatusCode, request::Parts},
+};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use types::ProblemKind;
+
+use super::failure::Failure;
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(json_failure(&rejection)),
+        }
+    }
+}
+
+fn json_failure(rejection: &JsonRejection) -> Failure {
+    let status = rejection.status();
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return Failure::new(ProblemKind::TooLarge, "The body is larger than this service takes.");
+    }
+    let detail = match rejection {
+        JsonRejection::MissingJsonContentType(_) => {
+            "The body must be JSON, with Content-Type: application/json.".into()
+        }
+        other => without_types(&other.body_text()),
+    };
+    let failure = Failure::new(ProblemKind::InvalidRequest, detail);
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => failure.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        _ => failure,
+    }
+}
+
+/// The library's words without its talk of types.
+fn without_types(text: &str) -> String {
+    let reason = text
+        .strip_prefix("Failed to deserialize the JSON body into the target type: ")
+        .or_else(|| text.strip_prefix("Failed to parse the request body as JSON: "))
+        .or_else(|| text.strip_prefix("Failed to deserialize query string: "));
+    reason.unwrap_or(text).to_owned()
+}
+
+/// Ids in the path. One that cannot be an id names nothing: 404.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(PathRejection::FailedToDeserializePathParams(_)) => {
+                Err(Failure::new(ProblemKind::NotFound, "The id in the address is not one of ours."))
+            }
+            Err(other) => Err(Failure::new(ProblemKind::Internal, "It has been logged. Please try again."))
+                .inspect_err(|_| tracing::error!(%other, "a route without its parameters")),
+        }
+    }
+}
+
+/// The query string.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(query_failure(&rejection)),
+        }
+    }
+}
+
+fn query_failure(rejection: &QueryRejection) -> Failure {
+    Failure::new(ProblemKind::InvalidRequest, without_types(&rejection.body_text()))
+}
+
+/// For members of a query: `?cursor=` is as good as none.
+pub(crate) fn blank_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}

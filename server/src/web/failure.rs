@@ -1,0 +1,80 @@
+//! What goes wrong, as an answer: `application/problem+json` (RFC 9457).
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use types::{Problem, ProblemKind};
+
+/// A problem on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) Problem);
+
+/// The result of every handler.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self(Problem::new(kind, detail))
+    }
+
+    /// The same problem under a more exact status than that of its kind.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status.as_u16();
+        self
+    }
+
+    /// No such address in the API.
+    pub(crate) fn no_route() -> Self {
+        Self::new(ProblemKind::NotFound, "There is no such address. /openapi.json lists what there is.")
+    }
+
+    /// The address is there, but not with this method.
+    pub(crate) fn no_method() -> Self {
+        Self::new(
+            ProblemKind::InvalidRequest,
+            "This address does not take this method; see the Allow header.",
+        )
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+    }
+}
+
+impl From<mail::Error> for Failure {
+    fn from(error: mail::Error) -> Self {
+        let problem = error.problem();
+        if problem.status >= 500 {
+            log(&error);
+        }
+        Self(problem)
+    }
+}
+
+/// A fault of ours, with all its causes.
+fn log(error: &dyn std::error::Error) {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    tracing::error!(%error, causes = causes.join(": "), "a request failed");
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self(problem) = self;
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = problem.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"magpie\""));
+        }
+        response
+    }
+}

@@ -1,0 +1,53 @@
+//! The REST API, one file for each resource.
+
+mod attachments;
+mod folders;
+mod messages;
+mod search;
+mod session;
+mod threads;
+
+use std::time::Duration;
+
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use types::ProblemKind;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Web, failure::Failure};
+
+/// Every route with its description.
+pub(crate) fn router(web: &Web) -> OpenApiRouter<Web> {
+    let timeout = web.config.http.timeout.0;
+    OpenApiRouter::new()
+        .routes(routes!(session::begin, session::show, session::end))
+        .routes(routes!(folders::list, folders::create))
+        .routes(routes!(folders::rename, folders::remove))
+        .routes(routes!(folders::messages))
+        .routes(routes!(messages::compose::compose, messages::patch_many))
+        .routes(routes!(messages::show, messages::patch, messages::remove))
+        .routes(routes!(messages::bytes::html))
+        .routes(routes!(messages::bytes::raw))
+        .routes(routes!(messages::bytes::attachment))
+        .routes(routes!(threads::show))
+        .routes(routes!(search::search))
+        .layer(middleware::from_fn_with_state(timeout, in_time))
+        // Uploads take as long as they take; each piece of one must come in time.
+        .merge(
+            OpenApiRouter::new().routes(routes!(attachments::upload)).routes(routes!(attachments::discard)),
+        )
+}
+
+/// Gives a request up that takes too long to arrive or to be answered. The answer's body may take its time.
+async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Failure::new(ProblemKind::Unavailable, "The request took too long.")
+            .with_status(StatusCode::REQUEST_TIMEOUT)
+            .into_response(),
+    }
+}
