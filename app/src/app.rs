@@ -14,7 +14,7 @@ use crate::{
 
 /// The webmail. Wants [`Preferences`] and, on the server, an `Arc<dyn Api>` in the context.
 #[component]
-pub fn App() -> impl IntoView {
+pub fn App() -> AnyView {
     let preferences = use_context::<Preferences>().unwrap_or_else(|| {
         if cfg!(feature = "hydrate") { Preferences::from_document() } else { Preferences::default() }
     });
@@ -34,4 +34,5 @@ pub fn App() -> impl IntoView {
             </Routes>
         </Router>
     }
+    .into_any()
 }

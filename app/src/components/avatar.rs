@@ -6,10 +6,11 @@ use types::Address;
 use crate::text::{hue, initials};
 
 #[component]
-pub(crate) fn Avatar(#[prop(into)] address: Signal<Address>) -> impl IntoView {
+pub(crate) fn Avatar(#[prop(into)] address: Signal<Address>) -> AnyView {
     view! {
         <span class="avatar" aria-hidden="true" data-hue=move || address.with(|who| hue(&who.email).to_string())>
             {move || address.with(|who| initials(who.display()))}
         </span>
     }
+    .into_any()
 }

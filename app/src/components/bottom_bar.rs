@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn BottomBar() -> impl IntoView {
+pub(crate) fn BottomBar() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let here = move |is: fn(&Place) -> bool| store.place.with(is).then_some("page");
@@ -29,4 +29,5 @@ pub(crate) fn BottomBar() -> impl IntoView {
             </a>
         </nav>
     }
+    .into_any()
 }

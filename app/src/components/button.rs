@@ -15,7 +15,7 @@ pub(crate) fn IconButton(
     /// The key that does the same.
     #[prop(optional)]
     key: Option<&'static str>,
-) -> impl IntoView {
+) -> AnyView {
     view! {
         <button
             type="button"
@@ -30,4 +30,5 @@ pub(crate) fn IconButton(
             <Draw icon />
         </button>
     }
+    .into_any()
 }

@@ -19,16 +19,17 @@ pub(crate) struct Question {
 pub(crate) fn Dialog(
     question: RwSignal<Option<Question>>,
     #[prop(into)] answer: Callback<String>,
-) -> impl IntoView {
+) -> AnyView {
     view! {
         {move || {
             question.get().map(|asked| view! { <Asking asked question answer /> })
         }}
     }
+    .into_any()
 }
 
 #[component]
-fn Asking(asked: Question, question: RwSignal<Option<Question>>, answer: Callback<String>) -> impl IntoView {
+fn Asking(asked: Question, question: RwSignal<Option<Question>>, answer: Callback<String>) -> AnyView {
     let t = texts();
     let dialog = NodeRef::<html::Dialog>::new();
     let line = NodeRef::<html::Input>::new();
@@ -74,4 +75,5 @@ fn Asking(asked: Question, question: RwSignal<Option<Question>>, answer: Callbac
             </form>
         </dialog>
     }
+    .into_any()
 }

@@ -11,7 +11,7 @@ pub(crate) fn Empty(
     /// Where the action leads, and what it is called.
     #[prop(optional_no_strip)]
     action: Option<(String, &'static str)>,
-) -> impl IntoView {
+) -> AnyView {
     view! {
         <div class="empty">
             <span class="empty-icon">
@@ -21,4 +21,5 @@ pub(crate) fn Empty(
             {action.map(|(href, label)| view! { <a class="button" href=href>{label}</a> })}
         </div>
     }
+    .into_any()
 }

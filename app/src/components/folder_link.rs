@@ -40,7 +40,7 @@ fn count(folder: &Folder) -> u64 {
 }
 
 #[component]
-pub(crate) fn FolderLink(id: MailboxId) -> impl IntoView {
+pub(crate) fn FolderLink(id: MailboxId) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let folder = Memo::new(move |_| {
@@ -84,10 +84,11 @@ pub(crate) fn FolderLink(id: MailboxId) -> impl IntoView {
             {move || role().is_none().then(|| view! { <FolderMenu id folder /> })}
         </li>
     }
+    .into_any()
 }
 
 #[component]
-fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> impl IntoView {
+fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let question = RwSignal::new(None);
@@ -124,4 +125,5 @@ fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> impl IntoView {
         </Menu>
         <Dialog question answer />
     }
+    .into_any()
 }

@@ -94,10 +94,11 @@ impl Icon {
 
 /// Draws one. It says nothing by itself: what it stands for is the label of its button, or a text beside it.
 #[component]
-pub(crate) fn Draw(#[prop(into)] icon: Signal<Icon>) -> impl IntoView {
+pub(crate) fn Draw(#[prop(into)] icon: Signal<Icon>) -> AnyView {
     view! {
         <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
             <path d=move || icon.get().path() />
         </svg>
     }
+    .into_any()
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 #[component]
-pub(crate) fn Logo() -> impl IntoView {
+pub(crate) fn Logo() -> AnyView {
     view! {
         <svg class="logo" viewBox="0 0 64 64" aria-hidden="true">
             <path class="logo-tail" d="M27 41 8 61h9l20-15z" />
@@ -13,4 +13,5 @@ pub(crate) fn Logo() -> impl IntoView {
             <circle class="logo-eye" cx="45" cy="19" r="2.2" />
         </svg>
     }
+    .into_any()
 }

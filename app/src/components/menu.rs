@@ -21,7 +21,7 @@ pub(crate) fn Menu(
     #[prop(optional)]
     caption: Option<&'static str>,
     children: ChildrenFn,
-) -> impl IntoView {
+) -> AnyView {
     let open = RwSignal::new(false);
     provide_context(Open(open));
     let button = NodeRef::<leptos::html::Button>::new();
@@ -75,6 +75,7 @@ pub(crate) fn Menu(
             </Show>
         </div>
     }
+    .into_any()
 }
 
 /// Moves the keyboard to the next choice, or the one before.
@@ -96,7 +97,7 @@ pub(crate) fn MenuItem(
     #[prop(into)] press: Callback<()>,
     #[prop(optional)] danger: bool,
     #[prop(optional)] testid: &'static str,
-) -> impl IntoView {
+) -> AnyView {
     let Open(open) = expect_context();
     view! {
         <button
@@ -114,11 +115,12 @@ pub(crate) fn MenuItem(
             <span>{label}</span>
         </button>
     }
+    .into_any()
 }
 
 /// A choice that leads to another page, in a tab of its own.
 #[component]
-pub(crate) fn MenuLink(#[prop(into)] label: String, icon: Icon, #[prop(into)] href: String) -> impl IntoView {
+pub(crate) fn MenuLink(#[prop(into)] label: String, icon: Icon, #[prop(into)] href: String) -> AnyView {
     let Open(open) = expect_context();
     view! {
         <a
@@ -133,6 +135,7 @@ pub(crate) fn MenuLink(#[prop(into)] label: String, icon: Icon, #[prop(into)] hr
             <span>{label}</span>
         </a>
     }
+    .into_any()
 }
 
 /// One of several choices of which one holds.
@@ -141,7 +144,7 @@ pub(crate) fn MenuChoice(
     #[prop(into)] label: String,
     #[prop(into)] chosen: Signal<bool>,
     #[prop(into)] press: Callback<()>,
-) -> impl IntoView {
+) -> AnyView {
     view! {
         <button
             type="button"
@@ -156,16 +159,18 @@ pub(crate) fn MenuChoice(
             <span>{label}</span>
         </button>
     }
+    .into_any()
 }
 
 /// Text above a group of choices.
 #[component]
-pub(crate) fn MenuTitle(label: &'static str) -> impl IntoView {
+pub(crate) fn MenuTitle(label: &'static str) -> AnyView {
     view! {
         <p class="menu-title" role="presentation">
             {label}
         </p>
     }
+    .into_any()
 }
 
 /// Keeps a choice where the server finds it, and shows it at once.

@@ -11,7 +11,7 @@ use super::{
 use crate::{i18n::texts, state::Store};
 
 #[component]
-pub(crate) fn MoveMenu(#[prop(into)] targets: Signal<Vec<MessageId>>) -> impl IntoView {
+pub(crate) fn MoveMenu(#[prop(into)] targets: Signal<Vec<MessageId>>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let choices = move || {
@@ -37,4 +37,5 @@ pub(crate) fn MoveMenu(#[prop(into)] targets: Signal<Vec<MessageId>>) -> impl In
             {choices}
         </Menu>
     }
+    .into_any()
 }

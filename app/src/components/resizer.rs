@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Resizer() -> impl IntoView {
+pub(crate) fn Resizer() -> AnyView {
     let width = RwSignal::new(expect_context::<Preferences>().list_width);
     let (narrowest, widest, step) = LIST_WIDTHS;
     let set = move |wanted: u16| {
@@ -59,4 +59,5 @@ pub(crate) fn Resizer() -> impl IntoView {
             on:keydown=on_key
         ></div>
     }
+    .into_any()
 }

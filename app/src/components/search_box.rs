@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn SearchBox() -> impl IntoView {
+pub(crate) fn SearchBox() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let input = NodeRef::<html::Input>::new();
@@ -55,4 +55,5 @@ pub(crate) fn SearchBox() -> impl IntoView {
             }}
         </form>
     }
+    .into_any()
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Settings() -> impl IntoView {
+pub(crate) fn Settings() -> AnyView {
     let t = texts();
     let preferences = expect_context::<Preferences>();
     let theme = RwSignal::new(preferences.theme);
@@ -70,4 +70,5 @@ pub(crate) fn Settings() -> impl IntoView {
             </form>
         </Menu>
     }
+    .into_any()
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{browser, i18n::texts, state::Store, text::size};
 
 #[component]
-pub(crate) fn Sidebar() -> impl IntoView {
+pub(crate) fn Sidebar() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     view! {
@@ -30,10 +30,11 @@ pub(crate) fn Sidebar() -> impl IntoView {
             <Account />
         </aside>
     }
+    .into_any()
 }
 
 #[component]
-fn ComposeButton() -> impl IntoView {
+fn ComposeButton() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     view! {
@@ -53,6 +54,7 @@ fn ComposeButton() -> impl IntoView {
             <span>{t.compose}</span>
         </a>
     }
+    .into_any()
 }
 
 /// Those with a role first, in the order of [`Role::ALL`]; then the reader's own, by name.
@@ -65,7 +67,7 @@ fn in_order(mut folders: Vec<Folder>) -> (Vec<Folder>, Vec<Folder>) {
 }
 
 #[component]
-fn FolderList() -> impl IntoView {
+fn FolderList() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let question = RwSignal::new(None);
@@ -98,10 +100,11 @@ fn FolderList() -> impl IntoView {
         </ul>
         <Dialog question answer=move |name| store.create_folder(name) />
     }
+    .into_any()
 }
 
 #[component]
-fn Account() -> impl IntoView {
+fn Account() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let storage = move || {
@@ -131,4 +134,5 @@ fn Account() -> impl IntoView {
             </div>
         </div>
     }
+    .into_any()
 }

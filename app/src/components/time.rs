@@ -16,7 +16,7 @@ pub(crate) fn Time(
     /// In full, rather than as short as a list wants it.
     #[prop(optional)]
     full: bool,
-) -> impl IntoView {
+) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let local = move |at: Timestamp| {
@@ -41,4 +41,5 @@ pub(crate) fn Time(
             {text}
         </time>
     }
+    .into_any()
 }

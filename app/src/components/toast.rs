@@ -9,17 +9,18 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Toasts() -> impl IntoView {
+pub(crate) fn Toasts() -> AnyView {
     let store = expect_context::<Store>();
     view! {
         <div class="toasts" role="status" aria-live="polite">
             <For each=move || store.toasts.get() key=|toast| toast.id children=move |toast| view! { <One toast /> } />
         </div>
     }
+    .into_any()
 }
 
 #[component]
-fn One(toast: Toast) -> impl IntoView {
+fn One(toast: Toast) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let id = toast.id;
@@ -53,4 +54,5 @@ fn One(toast: Toast) -> impl IntoView {
             <IconButton label=t.dismiss icon=Icon::Close press=move |_| store.dismiss(id) />
         </div>
     }
+    .into_any()
 }

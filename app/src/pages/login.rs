@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Login() -> impl IntoView {
+pub(crate) fn Login() -> AnyView {
     let t = texts();
     let query = use_query_map();
     let error = move || query.read().get_str("error").map(|error| message(error, t));
@@ -53,6 +53,7 @@ pub(crate) fn Login() -> impl IntoView {
             <Languages />
         </main>
     }
+    .into_any()
 }
 
 /// The other languages, one click away.

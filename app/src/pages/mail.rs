@@ -21,7 +21,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Mail() -> impl IntoView {
+pub(crate) fn Mail() -> AnyView {
     let api = use_context::<Arc<dyn Api>>().unwrap_or_else(|| Arc::new(Http));
     let location = use_location();
     let place = Memo::new(move |_| Place::parse(&location.pathname.get(), &location.query.read()));
@@ -40,6 +40,7 @@ pub(crate) fn Mail() -> impl IntoView {
             }}
         </Suspense>
     }
+    .into_any()
 }
 
 /// Where there is nothing to show: no session, or no service.
@@ -62,7 +63,7 @@ fn Closed(problem: Problem) -> impl IntoView {
 }
 
 #[component]
-fn Webmail(api: Arc<dyn Api>, place: Memo<Place>, boot: Boot) -> impl IntoView {
+fn Webmail(api: Arc<dyn Api>, place: Memo<Place>, boot: Boot) -> AnyView {
     let store = Store::new(api, place, boot);
     provide_context(store);
     come_alive(store);
@@ -89,6 +90,7 @@ fn Webmail(api: Arc<dyn Api>, place: Memo<Place>, boot: Boot) -> impl IntoView {
             <Toasts />
         </div>
     }
+    .into_any()
 }
 
 /// From here on the browser answers.

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use crate::{components::Logo, i18n::texts};
 
 #[component]
-pub(crate) fn NotFound() -> impl IntoView {
+pub(crate) fn NotFound() -> AnyView {
     let t = texts();
     view! {
         <main class="lone">
@@ -16,4 +16,5 @@ pub(crate) fn NotFound() -> impl IntoView {
             </a>
         </main>
     }
+    .into_any()
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn AttachedList(draft: Draft) -> impl IntoView {
+pub(crate) fn AttachedList(draft: Draft) -> AnyView {
     let t = texts();
     let keys =
         Memo::new(move |_| draft.attachments.with(|all| all.iter().map(|one| one.key).collect::<Vec<_>>()));
@@ -19,10 +19,11 @@ pub(crate) fn AttachedList(draft: Draft) -> impl IntoView {
             <For each=move || keys.get() key=|key| *key children=move |key| view! { <One draft key /> } />
         </ul>
     }
+    .into_any()
 }
 
 #[component]
-fn One(draft: Draft, key: u64) -> impl IntoView {
+fn One(draft: Draft, key: u64) -> AnyView {
     let t = texts();
     let attached =
         Memo::new(move |_| draft.attachments.with(|all| all.iter().find(|one| one.key == key).cloned()));
@@ -64,4 +65,5 @@ fn One(draft: Draft, key: u64) -> impl IntoView {
             </button>
         </li>
     }
+    .into_any()
 }

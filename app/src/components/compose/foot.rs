@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Foot(draft: Draft) -> impl IntoView {
+pub(crate) fn Foot(draft: Draft) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let picker = NodeRef::<html::Input>::new();
@@ -64,11 +64,12 @@ pub(crate) fn Foot(draft: Draft) -> impl IntoView {
             </div>
         </footer>
     }
+    .into_any()
 }
 
 /// Whether what was typed is safe.
 #[component]
-fn Saved(draft: Draft) -> impl IntoView {
+fn Saved(draft: Draft) -> AnyView {
     let t = texts();
     let text = move || match draft.saving.get() {
         Saving::Untouched => "",
@@ -82,4 +83,5 @@ fn Saved(draft: Draft) -> impl IntoView {
             {text}
         </span>
     }
+    .into_any()
 }

@@ -27,7 +27,7 @@ pub(crate) fn ComposeWindow() -> impl IntoView {
 }
 
 #[component]
-fn Window(draft: Draft) -> impl IntoView {
+fn Window(draft: Draft) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     Effect::new(move |before: Option<Compose>| draft.watch(before, store));
@@ -80,10 +80,11 @@ fn Window(draft: Draft) -> impl IntoView {
             </p>
         </div>
     }
+    .into_any()
 }
 
 #[component]
-fn Head(draft: Draft) -> impl IntoView {
+fn Head(draft: Draft) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let title = move || {
@@ -119,10 +120,11 @@ fn Head(draft: Draft) -> impl IntoView {
             />
         </header>
     }
+    .into_any()
 }
 
 #[component]
-fn Addresses(draft: Draft) -> impl IntoView {
+fn Addresses(draft: Draft) -> AnyView {
     let t = texts();
     let has_more = move || {
         draft.cc.chips.with_untracked(|chips| !chips.is_empty())
@@ -160,10 +162,11 @@ fn Addresses(draft: Draft) -> impl IntoView {
                 })
         }}
     }
+    .into_any()
 }
 
 #[component]
-fn Subject(draft: Draft) -> impl IntoView {
+fn Subject(draft: Draft) -> AnyView {
     let t = texts();
     view! {
         <label class="compose-line">
@@ -178,10 +181,11 @@ fn Subject(draft: Draft) -> impl IntoView {
             />
         </label>
     }
+    .into_any()
 }
 
 #[component]
-fn Text(draft: Draft) -> impl IntoView {
+fn Text(draft: Draft) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let text = NodeRef::<html::Textarea>::new();
@@ -221,4 +225,5 @@ fn Text(draft: Draft) -> impl IntoView {
             on:paste=move |event| paste(event.into())
         ></textarea>
     }
+    .into_any()
 }

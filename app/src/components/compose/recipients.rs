@@ -19,7 +19,7 @@ pub(crate) fn RecipientLine(
     line: Recipients,
     testid: &'static str,
     #[prop(optional)] focus: bool,
-) -> impl IntoView {
+) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let input = NodeRef::<html::Input>::new();
@@ -87,6 +87,7 @@ pub(crate) fn RecipientLine(
             </p>
         </div>
     }
+    .into_any()
 }
 
 fn keys(
@@ -146,7 +147,7 @@ fn Chips(line: Recipients) -> impl IntoView {
 }
 
 #[component]
-fn Offer(address: Address, selected: Signal<bool>, take: Callback<Address>) -> impl IntoView {
+fn Offer(address: Address, selected: Signal<bool>, take: Callback<Address>) -> AnyView {
     let (name, email) = (address.name.clone(), address.email.clone());
     view! {
         <li
@@ -164,4 +165,5 @@ fn Offer(address: Address, selected: Signal<bool>, take: Callback<Address>) -> i
             </span>
         </li>
     }
+    .into_any()
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn ListHead() -> impl IntoView {
+pub(crate) fn ListHead() -> AnyView {
     let store = expect_context::<Store>();
     let selecting = Memo::new(move |_| store.selection.with(|selection| !selection.is_empty()));
     view! {
@@ -23,10 +23,11 @@ pub(crate) fn ListHead() -> impl IntoView {
             {move || if selecting.get() { view! { <Bulk /> }.into_any() } else { view! { <Title /> }.into_any() }}
         </header>
     }
+    .into_any()
 }
 
 #[component]
-fn Title() -> impl IntoView {
+fn Title() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let title = move || match store.place.get() {
@@ -55,10 +56,11 @@ fn Title() -> impl IntoView {
         </div>
         {move || is_folder().then(|| view! { <Filters /> })}
     }
+    .into_any()
 }
 
 #[component]
-fn Filters() -> impl IntoView {
+fn Filters() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let here = Memo::new(move |_| store.place.with(Place::filter));
@@ -83,10 +85,11 @@ fn Filters() -> impl IntoView {
             {link(t.attachments, "filter-attachments", Filter { attachments: true, ..none })}
         </nav>
     }
+    .into_any()
 }
 
 #[component]
-fn Bulk() -> impl IntoView {
+fn Bulk() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let ids = move || store.selection.get().into_iter().collect::<Vec<_>>();
@@ -124,14 +127,16 @@ fn Bulk() -> impl IntoView {
             <MoveMenu targets=Signal::derive(ids) />
         </div>
     }
+    .into_any()
 }
 
 /// A star or a paper clip at the end of a row.
 #[component]
-pub(super) fn Mark(icon: Icon, label: &'static str, #[prop(optional)] class: &'static str) -> impl IntoView {
+pub(super) fn Mark(icon: Icon, label: &'static str, #[prop(optional)] class: &'static str) -> AnyView {
     view! {
         <span class=format!("mark {class}") role="img" aria-label=label title=label>
             <Draw icon />
         </span>
     }
+    .into_any()
 }

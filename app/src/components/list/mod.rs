@@ -13,7 +13,7 @@ use super::search_box::SearchBox;
 use crate::{i18n::texts, state::Store};
 
 #[component]
-pub(crate) fn ListPane() -> impl IntoView {
+pub(crate) fn ListPane() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     view! {
@@ -32,4 +32,5 @@ pub(crate) fn ListPane() -> impl IntoView {
             <Rows />
         </section>
     }
+    .into_any()
 }

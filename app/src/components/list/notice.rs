@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Notice() -> impl IntoView {
+pub(crate) fn Notice() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let failed = Memo::new(move |_| {
@@ -57,6 +57,7 @@ pub(crate) fn Notice() -> impl IntoView {
             }
         }}
     }
+    .into_any()
 }
 
 #[component]

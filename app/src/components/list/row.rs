@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Row(id: MessageId, height: Memo<usize>) -> impl IntoView {
+pub(crate) fn Row(id: MessageId, height: Memo<usize>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let last = StoredValue::new(None::<Summary>);
@@ -73,11 +73,12 @@ pub(crate) fn Row(id: MessageId, height: Memo<usize>) -> impl IntoView {
             <Actions id message />
         </li>
     }
+    .into_any()
 }
 
 /// What the line says.
 #[component]
-fn Face(message: Memo<Option<Summary>>) -> impl IntoView {
+fn Face(message: Memo<Option<Summary>>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let read =
@@ -134,6 +135,7 @@ fn Face(message: Memo<Option<Summary>>) -> impl IntoView {
         </span>
         <Marks message />
     }
+    .into_any()
 }
 
 #[component]
@@ -164,7 +166,7 @@ fn Marks(message: Memo<Option<Summary>>) -> impl IntoView {
 }
 
 #[component]
-fn Check(id: MessageId, checked: Memo<bool>, message: Memo<Option<Summary>>) -> impl IntoView {
+fn Check(id: MessageId, checked: Memo<bool>, message: Memo<Option<Summary>>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let label = move || {
@@ -187,11 +189,12 @@ fn Check(id: MessageId, checked: Memo<bool>, message: Memo<Option<Summary>>) -> 
             </span>
         </label>
     }
+    .into_any()
 }
 
 /// What can be done to a row without opening it; shown while the pointer is on it.
 #[component]
-fn Actions(id: MessageId, message: Memo<Option<Summary>>) -> impl IntoView {
+fn Actions(id: MessageId, message: Memo<Option<Summary>>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let unread =
@@ -228,6 +231,7 @@ fn Actions(id: MessageId, message: Memo<Option<Summary>>) -> impl IntoView {
                 })
         }}
     }
+    .into_any()
 }
 
 /// Whether a row shows to whom it goes, rather than from whom it comes.

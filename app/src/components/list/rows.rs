@@ -26,7 +26,7 @@ struct Span {
 }
 
 #[component]
-pub(crate) fn Rows() -> impl IntoView {
+pub(crate) fn Rows() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let scroller = NodeRef::<html::Div>::new();
@@ -82,11 +82,12 @@ pub(crate) fn Rows() -> impl IntoView {
             <div node_ref=below></div>
         </div>
     }
+    .into_any()
 }
 
 /// A row on its way.
 #[component]
-fn Skeleton() -> impl IntoView {
+fn Skeleton() -> AnyView {
     view! {
         <li class="row skeleton" aria-hidden="true">
             <span class="avatar"></span>
@@ -94,6 +95,7 @@ fn Skeleton() -> impl IntoView {
             <span class="bar"></span>
         </li>
     }
+    .into_any()
 }
 
 /// Follows scrolling and the size of the window.

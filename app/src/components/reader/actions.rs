@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Toolbar(summary: Memo<Summary>) -> impl IntoView {
+pub(crate) fn Toolbar(summary: Memo<Summary>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let id = summary.with_untracked(|summary| summary.id);
@@ -80,11 +80,12 @@ pub(crate) fn Toolbar(summary: Memo<Summary>) -> impl IntoView {
             <More id role />
         </div>
     }
+    .into_any()
 }
 
 /// To the next message of the list, and the one before.
 #[component]
-fn Neighbours(id: MessageId) -> impl IntoView {
+fn Neighbours(id: MessageId) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let link = move |newer: bool, label: &'static str, icon: Icon| {
@@ -106,10 +107,11 @@ fn Neighbours(id: MessageId) -> impl IntoView {
         {link(true, t.newer, Icon::ChevronUp)}
         {link(false, t.older, Icon::ChevronDown)}
     }
+    .into_any()
 }
 
 #[component]
-fn More(id: MessageId, role: Memo<Option<Role>>) -> impl IntoView {
+fn More(id: MessageId, role: Memo<Option<Role>>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let spam = move || {
@@ -131,11 +133,12 @@ fn More(id: MessageId, role: Memo<Option<Role>>) -> impl IntoView {
             <MenuLink label=t.show_source icon=Icon::File href=format!("/v1/messages/{id}/raw") />
         </Menu>
     }
+    .into_any()
 }
 
 /// The quiet row below the message.
 #[component]
-pub(crate) fn Answers(message: Arc<Message>) -> impl IntoView {
+pub(crate) fn Answers(message: Arc<Message>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let id = message.summary.id;
@@ -162,4 +165,5 @@ pub(crate) fn Answers(message: Arc<Message>) -> impl IntoView {
             {answer(Kind::Forward, t.forward, Icon::Forward, "forward", "f")}
         </div>
     }
+    .into_any()
 }

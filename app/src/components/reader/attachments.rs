@@ -38,7 +38,7 @@ pub(crate) fn Attachments(message: Arc<Message>) -> impl IntoView {
 }
 
 #[component]
-fn Card(attachment: Attachment, href: String) -> impl IntoView {
+fn Card(attachment: Attachment, href: String) -> AnyView {
     let t = texts();
     let Attachment { filename, content_type, size: bytes, .. } = attachment;
     let is_image = content_type.starts_with("image/");
@@ -65,4 +65,5 @@ fn Card(attachment: Attachment, href: String) -> impl IntoView {
             </a>
         </li>
     }
+    .into_any()
 }

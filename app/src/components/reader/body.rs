@@ -21,7 +21,7 @@ pub(crate) fn Body(message: Arc<Message>) -> impl IntoView {
 }
 
 #[component]
-fn Text(text: String) -> impl IntoView {
+fn Text(text: String) -> AnyView {
     let t = texts();
     let parts = sections(&text);
     let last = parts.len().saturating_sub(1);
@@ -54,6 +54,7 @@ fn Text(text: String) -> impl IntoView {
             {parts}
         </div>
     }
+    .into_any()
 }
 
 fn linked(text: &str) -> impl IntoView + use<> {

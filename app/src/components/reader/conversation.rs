@@ -43,7 +43,7 @@ pub(crate) fn Others(thread: ThreadId, id: MessageId, side: Side) -> impl IntoVi
 }
 
 #[component]
-fn Other(message: Summary) -> impl IntoView {
+fn Other(message: Summary) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let id = message.id;
@@ -74,4 +74,5 @@ fn Other(message: Summary) -> impl IntoView {
             </a>
         </li>
     }
+    .into_any()
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Details(message: Arc<Message>) -> impl IntoView {
+pub(crate) fn Details(message: Arc<Message>) -> AnyView {
     let t = texts();
     let summary = &message.summary;
     let people = |label: &'static str, list: &[Address]| {
@@ -47,6 +47,7 @@ pub(crate) fn Details(message: Arc<Message>) -> impl IntoView {
             <pre tabindex="0">{headers}</pre>
         </details>
     }
+    .into_any()
 }
 
 fn person(address: &Address) -> impl IntoView + use<> {

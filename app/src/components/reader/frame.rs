@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Frame(id: MessageId, has_remote_images: bool) -> impl IntoView {
+pub(crate) fn Frame(id: MessageId, has_remote_images: bool) -> AnyView {
     let t = texts();
     let images = RwSignal::new(false);
     let frame = NodeRef::<html::Iframe>::new();
@@ -60,6 +60,7 @@ pub(crate) fn Frame(id: MessageId, has_remote_images: bool) -> impl IntoView {
             }
         ></iframe>
     }
+    .into_any()
 }
 
 /// Keeps the frame as high as its content, also while images come in.

@@ -30,7 +30,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Reader() -> impl IntoView {
+pub(crate) fn Reader() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     // Which message, and how far it is: not what it says, so that a star does not draw it anew.
@@ -63,6 +63,7 @@ pub(crate) fn Reader() -> impl IntoView {
             }}
         </section>
     }
+    .into_any()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +74,7 @@ enum Stage {
 }
 
 #[component]
-fn Shown(message: Arc<Message>) -> impl IntoView {
+fn Shown(message: Arc<Message>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let first = message.summary.clone();
@@ -101,6 +102,7 @@ fn Shown(message: Arc<Message>) -> impl IntoView {
             </article>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -115,7 +117,7 @@ fn Labels(summary: Memo<Summary>) -> impl IntoView {
 
 /// What is known already, and bars for the rest.
 #[component]
-fn Loading(id: MessageId) -> impl IntoView {
+fn Loading(id: MessageId) -> AnyView {
     let store = expect_context::<Store>();
     let subject = store.summary(id).map(|message| message.subject).unwrap_or_default();
     view! {
@@ -134,10 +136,11 @@ fn Loading(id: MessageId) -> impl IntoView {
             </div>
         </div>
     }
+    .into_any()
 }
 
 #[component]
-fn Failed(id: MessageId, text: String) -> impl IntoView {
+fn Failed(id: MessageId, text: String) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let list = move || store.place.with(|place| place.with_message(None).href());
@@ -152,4 +155,5 @@ fn Failed(id: MessageId, text: String) -> impl IntoView {
             </a>
         </div>
     }
+    .into_any()
 }

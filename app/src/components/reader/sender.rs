@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Sender(message: Arc<Message>, summary: Memo<Summary>) -> impl IntoView {
+pub(crate) fn Sender(message: Arc<Message>, summary: Memo<Summary>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let from = message.summary.from.clone();
@@ -52,6 +52,7 @@ pub(crate) fn Sender(message: Arc<Message>, summary: Memo<Summary>) -> impl Into
         </header>
         <Delivery summary />
     }
+    .into_any()
 }
 
 /// "to me and 3 more".
@@ -70,7 +71,7 @@ fn recipients(message: &Message, me: &str, t: &Texts) -> String {
 
 /// The mark of RFC 8601's verdicts, for people.
 #[component]
-fn Proof(auth: Auth) -> impl IntoView {
+fn Proof(auth: Auth) -> AnyView {
     let t = texts();
     let (class, icon, label) = match (auth.dmarc.as_str(), auth.dkim.as_str(), auth.spf.as_str()) {
         ("fail", ..) => ("proof bad", Icon::Alert, t.forged),
@@ -83,4 +84,5 @@ fn Proof(auth: Auth) -> impl IntoView {
             <Draw icon />
         </span>
     }
+    .into_any()
 }
