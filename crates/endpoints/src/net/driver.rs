@@ -120,3 +120,25 @@ async fn read(
         () = stop.cancelled(), if !draining => Ok(Event::Stop),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn content_has_a_short_and_a_long_limit() {
+        let deadlines = Deadlines::default();
+        let now = Instant::now();
+        let check = |expects, waited, left| {
+            let since = now.checked_sub(Duration::from_secs(waited)).unwrap();
+            assert_eq!(deadline(&deadlines, expects, since).duration_since(now), Duration::from_secs(left));
+        };
+        check(Expects::Command, 0, 300);
+        check(Expects::Command, 200, 100);
+        check(Expects::Content, 0, 180);
+        check(Expects::Content, 200, 180);
+        check(Expects::Content, 3_500, 100);
+    }
+}

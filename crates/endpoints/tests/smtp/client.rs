@@ -10,25 +10,25 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub struct Client<S = TcpStream> {
+pub(crate) struct Client<S = TcpStream> {
     stream: BufReader<S>,
 }
 
 impl Client {
     /// Connects; the greeting has not been read.
-    pub async fn open(address: SocketAddr) -> Self {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
         Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
     }
 
     /// Connects and greets.
-    pub async fn greeted(address: SocketAddr) -> Self {
+    pub(crate) async fn greeted(address: SocketAddr) -> Self {
         let mut client = Self::open(address).await;
         client.expect("220 mx.test ESMTP Magpie").await;
         client.say("EHLO client.test", "250 ").await;
         client
     }
 
-    pub async fn secured(self, root: &CertificateDer<'static>) -> Client<TlsStream<TcpStream>> {
+    pub(crate) async fn secured(self, root: &CertificateDer<'static>) -> Client<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -44,13 +44,13 @@ impl Client {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
         self.stream.flush().await.unwrap();
     }
 
     /// The last line of the next reply; empty at the end.
-    pub async fn reply(&mut self) -> String {
+    pub(crate) async fn reply(&mut self) -> String {
         loop {
             let mut line = String::new();
             self.stream.read_line(&mut line).await.unwrap();
@@ -60,14 +60,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    pub async fn expect(&mut self, beginning: &str) -> String {
+    pub(crate) async fn expect(&mut self, beginning: &str) -> String {
         let reply = self.reply().await;
         assert!(reply.starts_with(beginning), "{reply:?} instead of {beginning:?}");
         reply
     }
 
     /// Says a line and checks how the last line of the reply begins.
-    pub async fn say(&mut self, line: &str, beginning: &str) -> String {
+    pub(crate) async fn say(&mut self, line: &str, beginning: &str) -> String {
         self.send(format!("{line}\r\n").as_bytes()).await;
         let reply = self.reply().await;
         assert!(reply.starts_with(beginning), "{line}: {reply:?} instead of {beginning:?}");
@@ -75,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Says envelope and content at once, checks the last reply.
-    pub async fn mail(&mut self, from: &str, to: &[&str], content: &[u8], beginning: &str) -> String {
+    pub(crate) async fn mail(&mut self, from: &str, to: &[&str], content: &[u8], beginning: &str) -> String {
         self.say(&format!("MAIL FROM:<{from}>"), "250").await;
         for to in to {
             self.say(&format!("RCPT TO:<{to}>"), "250").await;
@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.expect(beginning).await
     }
 
-    pub async fn expect_end(&mut self) {
+    pub(crate) async fn expect_end(&mut self) {
         assert_eq!(self.reply().await, "");
     }
 }

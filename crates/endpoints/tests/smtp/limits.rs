@@ -47,7 +47,7 @@ async fn too_large_is_said_at_the_end() {
     client.mail("a@far.test", &["bob@demo.test"], "xx\r\n".repeat(250).as_bytes(), "250").await;
 }
 
-/// Sends a byte each minute and reads until the end; gives what came and how long it took.
+/// Says this, adds a byte each minute, and reads until the end; gives what came and how long it took.
 async fn trickle(site: &Site, first: &[u8]) -> (String, Duration) {
     let mut stream = TcpStream::connect(site.mx).await.unwrap();
     stream.write_all(first).await.unwrap();
@@ -56,9 +56,8 @@ async fn trickle(site: &Site, first: &[u8]) -> (String, Duration) {
     let drip = async {
         loop {
             sleep(Duration::from_secs(60)).await;
-            if write.write_all(b"x").await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            // It fails once the server has hung up.
+            let _ = write.write_all(b"x").await;
         }
     };
     tokio::select! {
@@ -69,7 +68,7 @@ async fn trickle(site: &Site, first: &[u8]) -> (String, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_must_end_in_time() {
+async fn a_command_must_end_in_time_however_slowly_it_goes_on() {
     let site = Site::start(Options::default()).await;
     let (received, took) = trickle(&site, b"EHLO ").await;
     assert!(received.ends_with("421 4.4.2 Timeout, closing the connection\r\n"), "{received}");
@@ -77,12 +76,17 @@ async fn a_command_must_end_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_must_end_in_time_too() {
+async fn content_must_go_on() {
     let site = Site::start(Options::default()).await;
-    let begun = b"HELO x\r\nMAIL FROM:<a@far.test>\r\nRCPT TO:<bob@demo.test>\r\nDATA\r\n";
-    let (received, took) = trickle(&site, begun).await;
-    assert!(received.ends_with("421 4.4.2 Timeout, closing the connection\r\n"), "{received}");
-    assert!((3_500..=3_700).contains(&took.as_secs()), "{took:?}");
+    let mut client = Client::greeted(site.mx).await;
+    client.say("MAIL FROM:<a@far.test>", "250").await;
+    client.say("RCPT TO:<bob@demo.test>", "250").await;
+    client.say("DATA", "354").await;
+    client.send(b"Subject: x\r\n").await;
+    let start = Instant::now();
+    client.expect("421 4.4.2").await;
+    client.expect_end().await;
+    assert!((179..=181).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     assert!(site.store.mails().is_empty());
 }
 

@@ -16,24 +16,24 @@ use tokio::sync::Semaphore;
 use types::{Clock, EmailAddress, MessageId, Secret, Timestamp};
 
 /// `bob`, `carol` are here; `full` has no room. Mail from `disk@` finds a full disk, from `down@` no storage.
-pub struct Store {
-    pub mails: Mutex<Vec<Stored>>,
+pub(crate) struct Store {
+    pub(crate) mails: Mutex<Vec<Stored>>,
     ids: AtomicU64,
     /// Mail from `slow@` waits for one of these.
-    pub permits: Semaphore,
+    pub(crate) permits: Semaphore,
 }
 
 #[derive(Debug, Clone)]
-pub struct Stored {
-    pub id: MessageId,
-    pub from: String,
-    pub to: Vec<String>,
-    pub raw: bytes::Bytes,
-    pub by: Option<String>,
+pub(crate) struct Stored {
+    pub(crate) id: MessageId,
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) raw: bytes::Bytes,
+    pub(crate) by: Option<String>,
 }
 
 impl Store {
-    pub fn mails(&self) -> Vec<Stored> {
+    pub(crate) fn mails(&self) -> Vec<Stored> {
         self.mails.lock().unwrap().clone()
     }
 
@@ -104,7 +104,7 @@ impl Mta for Store {
     }
 }
 
-pub const NOW: Timestamp = Timestamp::from_seconds(1_795_350_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_795_350_000);
 
 struct Stopped;
 
@@ -115,11 +115,11 @@ impl Clock for Stopped {
 }
 
 /// What a test may want to be different.
-pub struct Options {
-    pub net: net::Config,
-    pub budget: usize,
-    pub limits: smtp::Limits,
-    pub allow_cleartext: bool,
+pub(crate) struct Options {
+    pub(crate) net: net::Config,
+    pub(crate) budget: usize,
+    pub(crate) limits: smtp::Limits,
+    pub(crate) allow_cleartext: bool,
 }
 
 impl Default for Options {
@@ -134,18 +134,18 @@ impl Default for Options {
 }
 
 /// A running server with all three listeners.
-pub struct Site {
-    pub server: Server,
-    pub store: Arc<Store>,
-    pub mx: SocketAddr,
-    pub submission: SocketAddr,
-    pub submissions: SocketAddr,
-    pub root: CertificateDer<'static>,
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    pub(crate) store: Arc<Store>,
+    pub(crate) mx: SocketAddr,
+    pub(crate) submission: SocketAddr,
+    pub(crate) submissions: SocketAddr,
+    pub(crate) root: CertificateDer<'static>,
     _folder: tempfile::TempDir,
 }
 
 impl Site {
-    pub async fn start(options: Options) -> Self {
+    pub(crate) async fn start(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tls: Arc<ServerConfig> = tls::self_signed(folder.path(), &["mx.test".into()]).unwrap();
         let root = CertificateDer::from_pem_file(folder.path().join("cert.pem")).unwrap();

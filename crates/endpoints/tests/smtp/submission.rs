@@ -34,7 +34,7 @@ async fn implicit_tls() {
     let mut client = Client::open(site.submissions).await.secured(&site.root).await;
     client.expect("220").await;
     client.say("EHLO [127.0.0.1]", "250").await;
-    client.say("STARTTLS", "502").await;
+    client.say("STARTTLS", "503").await;
     client.say("AUTH LOGIN", "334 VXNlcm5hbWU6").await;
     client.say("Ym9iQGRlbW8udGVzdA==", "334 UGFzc3dvcmQ6").await;
     client.say("bWFncGllLWRlbW8=", "235").await;
