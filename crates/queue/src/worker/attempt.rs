@@ -84,7 +84,10 @@ impl Worker {
     async fn deliver_here(&self, entry: &QueueEntry, account: AccountId, sent: &Bytes) -> Outcome {
         let key = format!("{}/{account}", entry.id);
         let mail = with_return_path(entry, sent);
-        match self.0.mail.deliver_once(account, key.as_bytes(), entry.created_at, mail).await {
+        // When it became due, which is later than its making for mail that was scheduled; the same at every attempt.
+        let lifetime = self.0.mail.config().queue_lifetime;
+        let at = entry.expires_at.minus(lifetime).max(entry.created_at).min(self.0.mail.now());
+        match self.0.mail.deliver_once(account, key.as_bytes(), at, mail).await {
             Ok(_) => Reply::ours("2.1.5", "Delivered").into_outcome(),
             Err(error) => {
                 tracing::error!(%account, error = ?error, "the mail cannot be delivered here");

@@ -29,14 +29,18 @@ impl Worker {
         };
         let host = &self.0.mail.config().hostname;
         let id = QueueId::at(now, self.random_bytes());
-        let recipient = |failure: &Failure| Recipient {
-            address: failure.address.clone(),
-            action: Action::Failed,
-            status: failure.status.clone(),
-            diagnostic: failure.reply.as_ref().map(|reply| format!("smtp; {}", one_line(&reply.to_string()))),
-            remote_mta: failure.reply.as_ref().and_then(|reply| reply.host.clone()),
-            last_attempt: Some(now),
-            will_retry_until: None,
+        let recipient = |failure: &Failure| {
+            // What we say ourselves is not another server's diagnosis: there the status speaks for itself.
+            let theirs = failure.reply.as_ref().filter(|reply| reply.host.is_some());
+            Recipient {
+                address: failure.address.clone(),
+                action: Action::Failed,
+                status: failure.status.clone(),
+                diagnostic: theirs.map(|reply| format!("smtp; {}", one_line(&reply.to_string()))),
+                remote_mta: theirs.and_then(|reply| reply.host.clone()),
+                last_attempt: Some(now),
+                will_retry_until: None,
+            }
         };
         let report = Report {
             reporting_mta: host.clone(),
