@@ -6,7 +6,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use mail::Recipient;
 use storage::{Origin, QueueEntry, RecipientState};
-use tokio::time::timeout;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
 use types::{AccountId, EmailAddress, ShardId};
 
 use super::{Worker, limits::Crowded};
@@ -25,69 +28,89 @@ pub(super) enum Fate {
 pub(super) type Fates = Vec<(EmailAddress, Fate)>;
 
 /// Destinations of one mail that are delivered to at once.
-const DESTINATIONS_AT_ONCE: usize = 16;
+const DESTINATIONS_AT_ONCE: usize = 50;
+
+/// When an attempt must be where, so that it is settled within its lease.
+#[derive(Clone, Copy)]
+struct Deadlines {
+    /// Deliveries that have not begun by then begin another time.
+    begin: Instant,
+    end: Instant,
+}
+
+/// A mail in memory, and the room that it takes there.
+struct Loaded {
+    mail: Bytes,
+    _memory: OwnedSemaphorePermit,
+}
 
 impl Worker {
     pub(super) async fn attempt(&self, shard: ShardId, entry: QueueEntry) {
         let now = self.0.mail.now();
+        let (started, lease) = (Instant::now(), self.0.config.lease);
+        let deadlines = Deadlines { begin: started + lease * 4 / 10, end: started + lease * 9 / 10 };
         let is_due = |state, at| state == RecipientState::Pending && at <= now;
         let due = entry.recipients.iter().filter(|to| is_due(to.state, to.next_attempt_at));
         let due = due.map(|to| to.address.clone()).collect::<Vec<_>>();
-        let Some(_memory) = self.until_shutdown(self.0.limits.memory(entry.size_bytes)).await.flatten()
-        else {
-            return self.settle(shard, entry, None, untouched(due)).await;
-        };
-        let (mail, fates) = match self.0.mail.body_bytes(entry.account, entry.body).await {
-            Ok(mail) => {
-                let fates = self.deliver(&entry, &mail, due).await;
-                (Some(mail), fates)
-            }
-            Err(error) => {
-                tracing::error!(error = ?error, "the mail cannot be read");
-                (None, tried(due, &our_fault()))
-            }
-        };
-        self.settle(shard, entry, mail, fates).await;
+        let fates = self.deliver(&entry, due, deadlines).await;
+        self.settle(shard, entry, fates).await;
     }
 
-    async fn deliver(&self, entry: &QueueEntry, mail: &Bytes, due: Vec<EmailAddress>) -> Fates {
+    async fn deliver(&self, entry: &QueueEntry, due: Vec<EmailAddress>, deadlines: Deadlines) -> Fates {
         let mut fates = Vec::with_capacity(due.len());
+        let mut local = Vec::new();
         let mut remote = BTreeMap::<String, Vec<EmailAddress>>::new();
-        let sent = if entry.origin == Origin::Submission { without_bcc(mail.clone()) } else { mail.clone() };
         for to in due {
-            let outcome = match self.0.mail.recipient(&to).await {
+            let reply = match self.0.mail.recipient(&to).await {
                 Ok(Recipient::Elsewhere) => {
                     remote.entry(self.0.router.destination(&to.domain_key())).or_default().push(to);
                     continue;
                 }
-                Ok(Recipient::Local(account)) => self.deliver_here(entry, account, &sent).await,
-                Ok(Recipient::Unknown) => Reply::ours("5.1.1", "There is no such user here").into_outcome(),
-                Ok(Recipient::Full) => Reply::ours("4.2.2", "The mailbox is full").into_outcome(),
+                Ok(Recipient::Local(account)) => {
+                    local.push((to, account));
+                    continue;
+                }
+                Ok(Recipient::Unknown) => Reply::ours("5.1.1", "There is no such user here"),
+                Ok(Recipient::Full) => Reply::ours("4.2.2", "The mailbox is full"),
                 Err(error) => {
                     tracing::error!(%to, error = ?error, "the recipient cannot be looked up");
-                    our_fault().into_outcome()
+                    our_fault()
                 }
             };
-            fates.push((to, Fate::Tried(outcome)));
+            fates.push((to, Fate::Tried(reply.into_outcome())));
+        }
+        if !local.is_empty() {
+            fates.extend(self.deliver_here(entry, local).await);
         }
         let groups = remote.into_iter().map(|(destination, recipients)| {
-            let envelope =
-                Envelope { return_path: entry.return_path.clone(), recipients, body: sent.clone() };
-            self.deliver_elsewhere(destination, envelope)
+            self.deliver_elsewhere(entry, destination, recipients, deadlines)
         });
         let delivered = stream::iter(groups).buffer_unordered(DESTINATIONS_AT_ONCE).collect::<Vec<_>>().await;
         fates.extend(delivered.into_iter().flatten());
         fates
     }
 
+    async fn deliver_here(&self, entry: &QueueEntry, local: Vec<(EmailAddress, AccountId)>) -> Fates {
+        let sent = match self.load(entry).await {
+            Ok(loaded) => loaded,
+            Err(fate) => return local.into_iter().map(|(to, _)| (to, fate.clone())).collect(),
+        };
+        let mail = with_return_path(entry, &sent.mail);
+        let mut fates = Vec::with_capacity(local.len());
+        for (to, account) in local {
+            let outcome = self.deliver_to(entry, account, &mail).await;
+            fates.push((to, Fate::Tried(outcome)));
+        }
+        fates
+    }
+
     /// The same delivery has the same id, so that the second one changes nothing.
-    async fn deliver_here(&self, entry: &QueueEntry, account: AccountId, sent: &Bytes) -> Outcome {
+    async fn deliver_to(&self, entry: &QueueEntry, account: AccountId, mail: &Bytes) -> Outcome {
         let key = format!("{}/{account}", entry.id);
-        let mail = with_return_path(entry, sent);
         // When it became due, which is later than its making for mail that was scheduled; the same at every attempt.
         let lifetime = self.0.mail.config().queue_lifetime;
         let at = entry.expires_at.minus(lifetime).max(entry.created_at).min(self.0.mail.now());
-        match self.0.mail.deliver_once(account, key.as_bytes(), at, mail).await {
+        match self.0.mail.deliver_once(account, key.as_bytes(), at, mail.clone()).await {
             Ok(_) => Reply::ours("2.1.5", "Delivered").into_outcome(),
             Err(error) => {
                 tracing::error!(%account, error = ?error, "the mail cannot be delivered here");
@@ -96,39 +119,63 @@ impl Worker {
         }
     }
 
-    async fn deliver_elsewhere(&self, destination: String, envelope: Envelope) -> Fates {
-        // Waiting and delivering together stay within the lease.
-        let part = |tenths| self.0.config.lease * tenths / 10;
-        let entering = self.until_shutdown(timeout(part(3), self.0.limits.enter(&destination))).await;
-        let _place = match entering {
+    async fn deliver_elsewhere(
+        &self,
+        entry: &QueueEntry,
+        destination: String,
+        recipients: Vec<EmailAddress>,
+        deadlines: Deadlines,
+    ) -> Fates {
+        let entering = timeout_at(deadlines.begin, self.0.limits.enter(&destination));
+        let _place = match self.until_shutdown(entering).await {
             Some(Ok(Ok(place))) => place,
-            Some(Ok(Err(Crowded)) | Err(_)) => {
-                return envelope.recipients.into_iter().map(|to| (to, Fate::Crowded)).collect();
-            }
-            None => return untouched(envelope.recipients),
+            Some(Ok(Err(Crowded)) | Err(_)) => return all(recipients, &Fate::Crowded),
+            None => return all(recipients, &Fate::Untouched),
         };
-        let delivering = self.deliver_routed(&destination, &envelope);
-        match timeout(part(6), delivering).await {
+        // Only now: what waits for a slow destination must not fill the memory.
+        let sent = match self.load(entry).await {
+            Ok(sent) => sent,
+            Err(fate) => return all(recipients, &fate),
+        };
+        let envelope =
+            Envelope { return_path: entry.return_path.clone(), recipients, body: sent.mail.clone() };
+        match timeout_at(deadlines.end, self.deliver_routed(&destination, &envelope)).await {
             Ok(fates) => fates,
             Err(_) => {
                 let text = format!("The mail server of {destination} is too slow");
-                tried(envelope.recipients, &Reply::ours("4.4.2", &text))
+                all(envelope.recipients, &tried(&Reply::ours("4.4.2", &text)))
             }
         }
     }
 
     async fn deliver_routed(&self, destination: &str, envelope: &Envelope) -> Fates {
         let _running = Gauge::of("magpie_queue_deliveries_running");
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let fates = match self.0.router.route(destination, self.random()).await {
             Ok(targets) => {
                 let outcomes = self.0.courier.deliver(&targets, envelope).await;
                 outcomes.into_iter().map(|(to, outcome)| (to, Fate::Tried(outcome))).collect()
             }
-            Err(reply) => tried(envelope.recipients.clone(), &reply),
+            Err(reply) => all(envelope.recipients.clone(), &tried(&reply)),
         };
         metrics::histogram!("magpie_queue_delivery_seconds").record(started.elapsed().as_secs_f64());
         fates
+    }
+
+    /// The bytes to send, as soon as there is memory for them.
+    async fn load(&self, entry: &QueueEntry) -> Result<Loaded, Fate> {
+        let memory = self.until_shutdown(self.0.limits.memory(entry.size_bytes)).await.flatten();
+        let memory = memory.ok_or(Fate::Untouched)?;
+        match self.0.mail.body_bytes(entry.account, entry.body).await {
+            Ok(mail) => {
+                let mail = if entry.origin == Origin::Submission { without_bcc(mail) } else { mail };
+                Ok(Loaded { mail, _memory: memory })
+            }
+            Err(error) => {
+                tracing::error!(error = ?error, "the mail cannot be read");
+                Err(tried(&our_fault()))
+            }
+        }
     }
 
     async fn until_shutdown<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
@@ -153,13 +200,12 @@ fn our_fault() -> Reply {
     Reply::ours("4.3.0", "Our own storage did not answer; it is tried again")
 }
 
-fn tried(recipients: Vec<EmailAddress>, reply: &Reply) -> Fates {
-    let outcome = reply.clone().into_outcome();
-    recipients.into_iter().map(|to| (to, Fate::Tried(outcome.clone()))).collect()
+fn tried(reply: &Reply) -> Fate {
+    Fate::Tried(reply.clone().into_outcome())
 }
 
-fn untouched(recipients: Vec<EmailAddress>) -> Fates {
-    recipients.into_iter().map(|to| (to, Fate::Untouched)).collect()
+fn all(recipients: Vec<EmailAddress>, fate: &Fate) -> Fates {
+    recipients.into_iter().map(|to| (to, fate.clone())).collect()
 }
 
 /// Counts itself in a gauge while it lives.

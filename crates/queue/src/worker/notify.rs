@@ -10,7 +10,7 @@ use types::{Address, BodyId, QueueId, Timestamp};
 
 use super::{Worker, settle::Failure};
 
-/// How much of a mail is read for its header where the mail is not at hand.
+/// How much of a mail is read for its header.
 const HEADER_BYTES: u64 = 64 << 10;
 
 impl Worker {
@@ -18,15 +18,15 @@ impl Worker {
     pub(super) async fn notification(
         &self,
         entry: &QueueEntry,
-        mail: Option<Bytes>,
         failures: &[Failure],
         now: Timestamp,
     ) -> Option<NewQueueEntry> {
         let to = entry.return_path.clone().filter(|_| entry.origin != Origin::Notification)?;
-        let mail = match mail {
-            Some(mail) => mail,
-            None => self.0.mail.body_start(entry.account, entry.body, HEADER_BYTES).await.unwrap_or_default(),
-        };
+        let mail = self.0.mail.body_start(entry.account, entry.body, HEADER_BYTES).await;
+        let mail = mail.unwrap_or_else(|error| {
+            tracing::error!(error = ?error, "the header of a mail that failed cannot be read");
+            Bytes::new()
+        });
         let host = &self.0.mail.config().hostname;
         let id = QueueId::at(now, self.random_bytes());
         let recipient = |failure: &Failure| {

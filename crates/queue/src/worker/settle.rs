@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use storage::{
     Needs, NewQueueEntry, QueueEntry, QueueRecipient, RecipientState, RecipientUpdate, Transaction, Unit,
 };
@@ -34,8 +33,8 @@ pub(super) struct Failure {
 const PAUSES_S: [u64; 6] = [1, 2, 4, 8, 15, 30];
 
 impl Worker {
-    /// Ends the lease with what the attempt brought about. `mail`: the bytes, for the notification.
-    pub(super) async fn settle(&self, shard: ShardId, entry: QueueEntry, mail: Option<Bytes>, fates: Fates) {
+    /// Ends the lease with what the attempt brought about.
+    pub(super) async fn settle(&self, shard: ShardId, entry: QueueEntry, fates: Fates) {
         let now = self.0.mail.now();
         let mut updates = Vec::with_capacity(fates.len());
         let mut failures = Vec::new();
@@ -49,7 +48,7 @@ impl Worker {
             failures.extend(failure);
         }
         let notification =
-            if failures.is_empty() { None } else { self.notification(&entry, mail, &failures, now).await };
+            if failures.is_empty() { None } else { self.notification(&entry, &failures, now).await };
         let notifies = notification.is_some();
         let settle = Settle {
             account: entry.account,
