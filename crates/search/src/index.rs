@@ -1,7 +1,8 @@
 //! The Tantivy adapter: one index in a folder, for all accounts of the node.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -10,7 +11,6 @@ use async_trait::async_trait;
 use storage::{Error, Result};
 use tantivy::{
     DocAddress, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, TantivyError,
-    directory::error::LockError,
     indexer::IndexWriterOptions,
     query::Scorer,
     query::{EnableScoring, Query as IndexQuery},
@@ -39,6 +39,8 @@ struct Inner {
     reader: IndexReader,
     /// `None` after a failure, until the next use.
     writer: Mutex<Option<IndexWriter>>,
+    /// Locked as long as the index is open.
+    _lock: File,
 }
 
 /// An index that was opened.
@@ -50,8 +52,8 @@ pub struct Opened {
     pub fresh: bool,
 }
 
-/// Enough for a batch of some thousand mails; taken as needed and given back by the commit.
-const WRITER_BYTES: usize = 50 << 20;
+/// Enough for a batch of a thousand mails; taken as needed and given back by the commit.
+const WRITER_BYTES: usize = 30 << 20;
 /// Names the version; there once the index was accepted.
 const VERSION_FILE: &str = "magpie-version";
 
@@ -59,11 +61,12 @@ impl TantivySearch {
     /// Opens the index in this folder, or makes it. One that cannot be used is moved to `<folder>.old`, in place of
     /// what was there. Fails if another process has the index open.
     pub fn open(folder: &Path) -> Result<Opened> {
-        if let Some(search) = Self::open_existing(folder)? {
-            return Ok(Opened { search, fresh: false });
+        let lock = lock(folder)?;
+        if let Some(index) = open_existing(folder)? {
+            return Ok(Opened { search: Self::new(folder, index, lock), fresh: false });
         }
         if folder.exists() {
-            let aside = folder.with_extension("old");
+            let aside = beside(folder, "old");
             tracing::warn!(folder = %folder.display(), aside = %aside.display(), "search index moved aside");
             if aside.exists() {
                 fs::remove_dir_all(&aside).map_err(Error::from_io)?;
@@ -77,8 +80,8 @@ impl TantivySearch {
             .schema(Fields::new().schema)
             .settings(settings)
             .create_in_dir(folder)
-            .and_then(|index| Self::new(folder, index));
-        Ok(Opened { search: index.map_err(into_error)?, fresh: true })
+            .and_then(parts);
+        Ok(Opened { search: Self::new(folder, index.map_err(into_error)?, lock), fresh: true })
     }
 
     /// Says that the marks for a [fresh](Opened::fresh) index were reset. Until then it is fresh each time it is
@@ -86,46 +89,18 @@ impl TantivySearch {
     pub fn accept(&self) -> Result<()> {
         let write = || {
             let path = self.inner.folder.join(VERSION_FILE);
-            let draft = path.with_extension("new");
+            let draft = beside(&path, "new");
             fs::write(&draft, VERSION)?;
-            fs::File::open(&draft)?.sync_all()?;
+            File::open(&draft)?.sync_all()?;
             fs::rename(&draft, &path)?;
-            fs::File::open(&self.inner.folder)?.sync_all()
+            File::open(&self.inner.folder)?.sync_all()
         };
         write().map_err(Error::from_io)
     }
 
-    fn open_existing(folder: &Path) -> Result<Option<Self>> {
-        match fs::read_to_string(folder.join(VERSION_FILE)) {
-            Ok(version) if version == VERSION => {}
-            Ok(_) => return Ok(None),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(Error::from_io(error)),
-        }
-        let opened = Index::open_in_dir(folder).and_then(|index| Self::new(folder, index));
-        match opened {
-            Ok(search) => Ok(Some(search)),
-            Err(error) if is_damage(&error) => {
-                tracing::warn!(%error, folder = %folder.display(), "search index cannot be used");
-                Ok(None)
-            }
-            Err(error) => Err(into_error(error)),
-        }
-    }
-
-    fn new(folder: &Path, index: Index) -> tantivy::Result<Self> {
-        let fields = Fields::new();
-        if index.schema() != fields.schema {
-            return Err(TantivyError::SchemaError("not the fields of this version".into()));
-        }
-        let writer = writer(&index)?;
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        let folder = folder.to_owned();
-        Ok(Self {
-            inner: Arc::new(Inner { folder, fields, index, reader, writer: Mutex::new(Some(writer)) }),
-        })
+    fn new(folder: &Path, (index, reader, writer): IndexParts, lock: File) -> Self {
+        let (folder, fields, writer) = (folder.to_owned(), Fields::new(), Mutex::new(Some(writer)));
+        Self { inner: Arc::new(Inner { folder, fields, index, reader, writer, _lock: lock }) }
     }
 
     /// Runs it where it may block.
@@ -281,6 +256,60 @@ fn holds(searcher: &Searcher, query: &dyn IndexQuery, docs: &[DocAddress]) -> ta
     Ok(held)
 }
 
+type IndexParts = (Index, IndexReader, IndexWriter);
+
+/// The accepted index of this version; `None` if there is none that can be used.
+fn open_existing(folder: &Path) -> Result<Option<IndexParts>> {
+    match fs::read_to_string(folder.join(VERSION_FILE)) {
+        Ok(version) if version == VERSION => {}
+        Ok(_) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::from_io(error)),
+    }
+    match Index::open_in_dir(folder).and_then(parts) {
+        Ok(parts) => Ok(Some(parts)),
+        Err(error) if is_damage(&error) => {
+            tracing::warn!(%error, folder = %folder.display(), "search index cannot be used");
+            Ok(None)
+        }
+        Err(error) => Err(into_error(error)),
+    }
+}
+
+fn parts(index: Index) -> tantivy::Result<IndexParts> {
+    if index.schema() != Fields::new().schema {
+        return Err(TantivyError::SchemaError("not the fields of this version".into()));
+    }
+    let writer = writer(&index)?;
+    let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+    Ok((index, reader, writer))
+}
+
+/// Keeps other processes away, from the moment before the folder may be moved.
+fn lock(folder: &Path) -> Result<File> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent).map_err(Error::from_io)?;
+    }
+    let path = beside(folder, "lock");
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(Error::from_io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::Unavailable(format!("another process has the index {} open", folder.display()).into()))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::from_io(error)),
+    }
+}
+
+fn beside(folder: &Path, suffix: &str) -> PathBuf {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".");
+    path.push(suffix);
+    path.into()
+}
+
 fn writer(index: &Index) -> tantivy::Result<IndexWriter> {
     let options =
         IndexWriterOptions::builder().memory_budget_per_thread(WRITER_BYTES).num_merge_threads(1).build();
@@ -308,7 +337,7 @@ fn is_damage(error: &TantivyError) -> bool {
 
 fn into_error(error: TantivyError) -> Error {
     match error {
-        TantivyError::LockFailure(LockError::LockBusy, _) => Error::Unavailable(error.into()),
+        TantivyError::LockFailure(..) => Error::Unavailable(error.into()),
         TantivyError::DataCorruption(damage) => Error::Corrupt(format!("search index: {damage:?}")),
         TantivyError::IoError(error) => match Error::from_io(error.kind().into()) {
             Error::Full(_) => Error::Full(error.into()),

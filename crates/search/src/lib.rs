@@ -25,6 +25,9 @@ use types::{AccountId, MessageId, query::Query};
 /// [`Search::find`] answers the query as far as texts alone can rule a message out, so its hits are a superset, and
 /// the caller decides each hit by [`decide`] with the message's row.
 ///
+/// - A text is found where its words follow each other within one field. The last one may be the beginning of a word,
+///   unless the text has white space (it was quoted then). In scripts without spaces, and in Korean, any part of a
+///   run of characters is found.
 /// - A condition that is not a text holds for every message, and so does its negation: `foo is:unread` finds
 ///   what has `foo`; `foo OR is:unread` and `-(foo is:unread)` rule nothing out.
 /// - A text without anything to search for (`"!?"`) is treated the same way, and [`decide`] takes it for true.

@@ -31,12 +31,15 @@ pub fn snippet(text: &str, query: &Query) -> Option<String> {
     Some(render(text, &window, marks.into_iter().map(|(range, _)| range)))
 }
 
-/// Where the words follow each other as wanted. The tokens' positions are 0, 1, 2 and so on.
+/// Where the words follow each other as wanted.
 fn occurrences<'t>(tokens: &'t [Token], wanted: &'t [Wanted]) -> impl Iterator<Item = Range<usize>> + 't {
     tokens.iter().enumerate().filter_map(move |(index, first)| {
+        let rest = tokens.get(index..)?;
         let mut end = first.range.end;
         for want in wanted {
-            let token = tokens.get(index + want.offset)?;
+            let at =
+                rest.binary_search_by_key(&(first.position + want.offset), |token| token.position).ok()?;
+            let token = rest.get(at)?;
             let fits = if want.prefix { token.word.starts_with(&want.word) } else { token.word == want.word };
             if !fits {
                 return None;
@@ -185,6 +188,7 @@ mod tests {
         check("aaa bbb", "is:unread", None);
         check("aaa bbb", "", None);
         check("", "a", None);
+        check("가나 가 나", "\"가 나\"", Some("가나 <mark>가 나</mark>"));
         check("가나다라", "가나 나다", Some("<mark>가나다</mark>라"));
     }
 

@@ -57,14 +57,19 @@ pub(crate) fn wanted(text: &str) -> Vec<Wanted> {
     let mut next = 0;
     let mut all = Vec::new();
     for (index, run) in runs.into_iter().enumerate() {
-        let first = next;
+        let (first, kind) = (next, run.kind());
         next += run.positions();
-        let alone = matches!(&run, Run::Dense(chars) if chars.len() == 1);
-        let prefix = alone || (matches!(run, Run::Word(..)) && open && index == last);
-        // The last character alone is in the index only where a run ends there.
-        let pairs = run.positions().saturating_sub(1).max(1);
-        let tokens = run.tokens(first).take(pairs);
-        all.extend(tokens.map(|token| Wanted { word: token.word, offset: token.position, prefix }));
+        let tokens: Vec<Token> = run.tokens(first).collect();
+        // The last character alone is where a run ends: the runs before the last have to, the last may go on.
+        let (count, prefix) = match kind {
+            Kind::Dense if index == last => (tokens.len().saturating_sub(1).max(1), tokens.len() == 1),
+            _ => (tokens.len(), index == last && kind == Kind::Letter && open),
+        };
+        all.extend(tokens.into_iter().take(count).map(|token| Wanted {
+            word: token.word,
+            offset: token.position,
+            prefix,
+        }));
     }
     all
 }
@@ -82,10 +87,19 @@ enum Run {
 }
 
 impl Run {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Word(..) => Kind::Letter,
+            Self::Dense(_) => Kind::Dense,
+        }
+    }
+
+    /// How many positions it takes; one more than it has characters, so that the next run does not look like its
+    /// continuation.
     fn positions(&self) -> usize {
         match self {
             Self::Word(..) => 1,
-            Self::Dense(chars) => chars.len(),
+            Self::Dense(chars) => chars.len() + 1,
         }
     }
 
@@ -284,7 +298,8 @@ mod tests {
         let text = "¡Straße, 보고서🎉";
         let shown: Vec<_> = tokens(text).map(|token| &text[token.range]).collect();
         assert_eq!(shown, ["Straße", "보고", "고서", "서", "🎉"]);
-        assert!(tokens(text).enumerate().all(|(index, token)| token.position == index));
+        let positions: Vec<_> = tokens(text).map(|token| token.position).collect();
+        assert_eq!(positions, [0, 1, 2, 3, 5]);
     }
 
     #[test]
@@ -295,8 +310,9 @@ mod tests {
             ("annual report", "0annual 1report"),
             ("보고서", "0보고 1고서"),
             ("서", "0서*"),
-            ("2026년 예산", "02026 1년* 2예산"),
-            ("년도 a", "0년도 2a"),
+            ("2026년 예산", "02026 1년 3예산"),
+            ("년도 a", "0년도 1도 3a"),
+            ("가 나", "0가 2나*"),
             ("!", ""),
         ] {
             let shown = wanted(text)
@@ -318,8 +334,8 @@ mod tests {
         #[test]
         fn any_text_has_words_in_order(text in "\\PC{0,60}") {
             let all: Vec<_> = tokens(&text).collect();
-            for (index, token) in all.iter().enumerate() {
-                proptest::prop_assert_eq!(token.position, index);
+            proptest::prop_assert!(all.is_sorted_by(|one, next| one.position < next.position));
+            for token in &all {
                 proptest::prop_assert!(text.get(token.range.clone()).is_some());
                 proptest::prop_assert!(token.word.len() <= MAX_BYTES + 8);
             }
