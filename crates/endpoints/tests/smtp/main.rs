@@ -1,5 +1,5 @@
 //! SMTP sessions over real sockets, against a mail store in memory.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod client;
 mod limits;
