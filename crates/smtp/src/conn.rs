@@ -313,7 +313,7 @@ impl Connection {
 
     /// Takes the next line to whoever reads it.
     fn line(&mut self, limit: usize, read: fn(&mut Self, &[u8]) -> Option<Action>) -> Option<Action> {
-        if self.hello.is_none() && self.input.starts_with(&TLS_HANDSHAKE) {
+        if self.hello.is_none() && !self.lines.is_swallowing() && self.input.starts_with(&TLS_HANDSHAKE) {
             self.close_quietly();
             return None;
         }

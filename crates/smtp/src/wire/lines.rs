@@ -52,6 +52,12 @@ impl Lines {
         if memchr::memchr2(b'\r', 0, &line).is_some() { Line::Malformed } else { Line::Text(line) }
     }
 
+    /// Whether the input begins in the middle of a line that was too long.
+    #[must_use]
+    pub const fn is_swallowing(&self) -> bool {
+        self.swallowing
+    }
+
     /// Forgets the line that had begun.
     pub fn reset(&mut self) {
         *self = Self::default();
