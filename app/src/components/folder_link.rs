@@ -11,6 +11,7 @@ use super::{
 use crate::{
     i18n::{Texts, texts},
     state::{Place, Store},
+    text::grouped,
 };
 
 /// What a folder is called: by its role in the reader's language, or as the reader named it.
@@ -74,7 +75,7 @@ pub(crate) fn FolderLink(id: MailboxId) -> AnyView {
                         .then(|| {
                             view! {
                                 <span class="folder-count" data-testid="unread-count">
-                                    <span aria-hidden="true">{n.to_string()}</span>
+                                    <span aria-hidden="true">{grouped(n)}</span>
                                     <span class="sr-only">{t.unread_count(n)}</span>
                                 </span>
                             }

@@ -3,6 +3,7 @@
 use types::{Problem, ProblemKind, Role, api::DeliveryState};
 
 use super::Lang;
+use crate::text::grouped;
 
 macro_rules! texts {
     ($($name:ident: $en:literal, $ko:literal;)*) => {
@@ -181,8 +182,9 @@ impl Texts {
     }
 
     /// "1 conversation", as English wants its plurals; Korean has none.
-    fn count(&self, n: usize, one: &str, many: &str, ko: &str) -> String {
-        self.pick(format!("{n} {}", if n == 1 { one } else { many }), format!("{ko} {n}개"))
+    fn count(&self, n: u64, one: &str, many: &str, ko: &str) -> String {
+        let shown = grouped(n);
+        self.pick(format!("{shown} {}", if n == 1 { one } else { many }), format!("{ko} {shown}개"))
     }
 
     pub(crate) fn role(&self, role: Role) -> &'static str {
@@ -217,15 +219,16 @@ impl Texts {
         self.pick(format!("{n} selected"), format!("{n}개 선택됨"))
     }
 
-    pub(crate) fn message_count(&self, n: usize) -> String {
+    pub(crate) fn message_count(&self, n: u64) -> String {
         self.count(n, "message", "messages", "메일")
     }
 
     pub(crate) fn found(&self, n: u64, estimate: bool) -> String {
+        let shown = grouped(n);
         let about = if estimate { ("about ", "약 ") } else { ("", "") };
         self.pick(
-            format!("{}{n} {}", about.0, if n == 1 { "result" } else { "results" }),
-            format!("검색 결과 {}{n}개", about.1),
+            format!("{}{shown} {}", about.0, if n == 1 { "result" } else { "results" }),
+            format!("검색 결과 {}{shown}개", about.1),
         )
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos_router::{
-    components::Redirect,
+    components::{Outlet, Redirect},
     hooks::{use_location, use_navigate},
 };
 use types::{Problem, ProblemKind};
@@ -39,6 +39,8 @@ pub(crate) fn Mail() -> AnyView {
                 })
             }}
         </Suspense>
+        // What the routes below would show is shown by the panes; but a way ends only where its outlet is.
+        <Outlet />
     }
     .into_any()
 }

@@ -10,7 +10,7 @@ mod time;
 pub(crate) use address::addresses;
 pub(crate) use avatar::{hue, initials};
 pub(crate) use body::{Piece, linkify, prefixed, quote, sections};
-pub(crate) use size::size;
+pub(crate) use size::{grouped, size};
 pub(crate) use snippet::snippet;
 pub(crate) use time::{Civil, date_and_time, day_or_time};
 

@@ -1,4 +1,17 @@
-//! Sizes in bytes, as people read them.
+//! Numbers and sizes, as people read them.
+
+/// "12,345".
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
 
 /// "312 B", "4.2 KB", "18 MB": two figures where they say something.
 pub(crate) fn size(bytes: u64) -> String {
@@ -24,6 +37,15 @@ pub(crate) fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        for (number, shown) in
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (99_999, "99,999"), (1_234_567, "1,234,567")]
+        {
+            assert_eq!(grouped(number), shown);
+        }
+    }
 
     #[test]
     fn sizes_are_short() {

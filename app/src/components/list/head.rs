@@ -42,10 +42,9 @@ fn Title() -> AnyView {
             .flatten()
             .map(|(n, about)| t.found(n, about))
             .unwrap_or_default(),
-        Place::Folder { .. } | Place::Compose => store
-            .folder()
-            .map(|folder| t.message_count(usize::try_from(folder.total).unwrap_or(usize::MAX)))
-            .unwrap_or_default(),
+        Place::Folder { .. } | Place::Compose => {
+            store.folder().map(|folder| t.message_count(folder.total)).unwrap_or_default()
+        }
     };
     let is_folder = move || matches!(store.place.get(), Place::Folder { .. });
     view! {
