@@ -1,0 +1,357 @@
+//! The directory: read through a cache that lives for two seconds, since a command in another process may change it.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use moka::sync::Cache;
+use sea_orm::{
+    ActiveValue::{NotSet, Set, Unchanged},
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use storage::{Account, BucketMap, Directory, Domain, Error, NewAccount, Result, Session};
+use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
+
+use crate::{
+    Schema,
+    connect::{Database, Options},
+    entity::directory::{account, address, bucket_run, domain, session},
+    error::failed,
+    rows,
+};
+
+/// The directory in an SQL database.
+pub struct SqlDirectory {
+    readers: DatabaseConnection,
+    writer: DatabaseConnection,
+    domains: Cache<String, Option<Domain>>,
+    accounts: Cache<AccountId, Option<Account>>,
+    addresses: Cache<String, Option<AccountId>>,
+}
+
+impl SqlDirectory {
+    /// Opens the SQLite file, making it if it is missing and bringing it up to this version.
+    pub async fn open(path: &Path, options: &Options) -> Result<Self> {
+        let database = Database::open(path, Schema::Directory, options).await?;
+        Ok(Self {
+            readers: database.readers(),
+            writer: database.writer().await?,
+            domains: cache(),
+            accounts: cache(),
+            addresses: cache(),
+        })
+    }
+
+    async fn begin(&self) -> Result<DatabaseTransaction> {
+        let immediate = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.writer.begin_with_options(immediate).await.map_err(failed)
+    }
+
+    async fn commit(&self, tx: DatabaseTransaction) -> Result<()> {
+        tx.commit().await.map_err(failed)?;
+        self.domains.invalidate_all();
+        self.accounts.invalidate_all();
+        self.addresses.invalidate_all();
+        Ok(())
+    }
+
+    async fn update_account(&self, change: account::ActiveModel) -> Result<bool> {
+        let tx = self.begin().await?;
+        let id = change.id.clone().take().unwrap_or_default();
+        let changed = account::Entity::update_many()
+            .set(change)
+            .filter(account::Column::Id.eq(id))
+            .exec(&tx)
+            .await
+            .map_err(failed)?;
+        self.commit(tx).await?;
+        Ok(changed.rows_affected > 0)
+    }
+}
+
+#[async_trait]
+impl Directory for SqlDirectory {
+    async fn add_domain(&self, name: &str, now: Timestamp) -> Result<Domain> {
+        let new =
+            domain::ActiveModel { id: NotSet, name: Set(fold(name)), created_at: Set(now.millis()) };
+        let tx = self.begin().await?;
+        let row = domain::Entity::insert(new).exec_with_returning(&tx).await;
+        let row = row.map_err(|error| taken(error, "the domain"))?;
+        self.commit(tx).await?;
+        Ok(view_domain(row))
+    }
+
+    async fn domain(&self, name: &str) -> Result<Option<Domain>> {
+        let name = fold(name);
+        if let Some(cached) = self.domains.get(&name) {
+            return Ok(cached);
+        }
+        let found = find_domain(&self.readers, &name).await?;
+        self.domains.insert(name, found.clone());
+        Ok(found)
+    }
+
+    async fn domains(&self) -> Result<Vec<Domain>> {
+        let all = domain::Entity::find().order_by_asc(domain::Column::Name).all(&self.readers).await;
+        Ok(all.map_err(failed)?.into_iter().map(view_domain).collect())
+    }
+
+    async fn add_account(&self, new: NewAccount) -> Result<Option<Account>> {
+        let tx = self.begin().await?;
+        if find_domain(&tx, &new.email.domain_key()).await?.is_none() {
+            return Ok(None);
+        }
+        let row = account::ActiveModel {
+            id: NotSet,
+            email: Set(new.email.to_string()),
+            name: Set(new.name),
+            password_hash: Set(new.password_hash.expose().clone()),
+            enabled: Set(true),
+            quota_bytes: Set(new.quota_bytes.map(rows::stored)),
+            created_at: Set(new.created_at.millis()),
+        };
+        let row = account::Entity::insert(row).exec_with_returning(&tx).await.map_err(failed)?;
+        add_address(&tx, row.id, &new.email, true).await?;
+        self.commit(tx).await?;
+        view_account(row).map(Some)
+    }
+
+    async fn account(&self, id: AccountId) -> Result<Option<Account>> {
+        if let Some(cached) = self.accounts.get(&id) {
+            return Ok(cached);
+        }
+        let row = account::Entity::find_by_id(id.0).one(&self.readers).await.map_err(failed)?;
+        let found = row.map(view_account).transpose()?;
+        self.accounts.insert(id, found.clone());
+        Ok(found)
+    }
+
+    async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Result<Vec<Account>> {
+        let found = account::Entity::find()
+            .filter(account::Column::Id.gt(after.map_or(i64::MIN, |id| id.0)))
+            .order_by_asc(account::Column::Id)
+            .limit(u64::from(limit));
+        found.all(&self.readers).await.map_err(failed)?.into_iter().map(view_account).collect()
+    }
+
+    async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool> {
+        let password_hash = Set(password_hash.expose().clone());
+        self.update_account(account::ActiveModel { id: Unchanged(id.0), password_hash, ..Default::default() })
+            .await
+    }
+
+    async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<bool> {
+        let enabled = Set(enabled);
+        self.update_account(account::ActiveModel { id: Unchanged(id.0), enabled, ..Default::default() }).await
+    }
+
+    async fn remove_account(&self, id: AccountId) -> Result<bool> {
+        let tx = self.begin().await?;
+        let gone = account::Entity::delete_by_id(id.0).exec(&tx).await.map_err(failed)?;
+        let addresses = address::Entity::delete_many().filter(address::Column::AccountId.eq(id.0));
+        addresses.exec(&tx).await.map_err(failed)?;
+        let sessions = session::Entity::delete_many().filter(session::Column::AccountId.eq(id.0));
+        sessions.exec(&tx).await.map_err(failed)?;
+        self.commit(tx).await?;
+        Ok(gone.rows_affected > 0)
+    }
+
+    async fn add_alias(&self, account: AccountId, alias: &EmailAddress) -> Result<bool> {
+        let tx = self.begin().await?;
+        let owner = account::Entity::find_by_id(account.0).one(&tx).await.map_err(failed)?;
+        if owner.is_none() || find_domain(&tx, &alias.domain_key()).await?.is_none() {
+            return Ok(false);
+        }
+        add_address(&tx, account.0, alias, false).await?;
+        self.commit(tx).await?;
+        Ok(true)
+    }
+
+    async fn remove_alias(&self, alias: &EmailAddress) -> Result<bool> {
+        let tx = self.begin().await?;
+        let gone = address::Entity::delete_many()
+            .filter(address::Column::AddressKey.eq(alias.key()))
+            .filter(address::Column::Main.eq(false));
+        let gone = gone.exec(&tx).await.map_err(failed)?;
+        self.commit(tx).await?;
+        Ok(gone.rows_affected > 0)
+    }
+
+    async fn addresses(&self, account: AccountId) -> Result<Vec<EmailAddress>> {
+        let found = address::Entity::find()
+            .filter(address::Column::AccountId.eq(account.0))
+            .order_by_desc(address::Column::Main)
+            .order_by_asc(address::Column::AddressKey);
+        found.all(&self.readers).await.map_err(failed)?.iter().map(|row| parse(&row.address)).collect()
+    }
+
+    async fn resolve(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
+        let key = address.key();
+        if let Some(cached) = self.addresses.get(&key) {
+            return Ok(cached);
+        }
+        let row = address::Entity::find_by_id(key.clone()).one(&self.readers).await.map_err(failed)?;
+        let found = row.map(|row| AccountId(row.account_id));
+        self.addresses.insert(key, found);
+        Ok(found)
+    }
+
+    async fn add_session(&self, new: Session) -> Result<()> {
+        let row = session::ActiveModel {
+            token_hash: Set(new.token_hash.to_vec()),
+            account_id: Set(new.account.0),
+            created_at: Set(new.created_at.millis()),
+            expires_at: Set(new.expires_at.millis()),
+            client: Set(new.client.chars().take(200).collect()),
+        };
+        let added = session::Entity::insert(row).exec_without_returning(&self.writer).await;
+        added.map_err(|error| taken(error, "the session"))?;
+        Ok(())
+    }
+
+    async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<Session>> {
+        let row = session::Entity::find_by_id(token_hash.to_vec())
+            .filter(session::Column::ExpiresAt.gt(now.millis()))
+            .one(&self.readers)
+            .await
+            .map_err(failed)?;
+        Ok(row.map(|row| Session {
+            token_hash: *token_hash,
+            account: AccountId(row.account_id),
+            created_at: Timestamp::from_millis(row.created_at),
+            expires_at: Timestamp::from_millis(row.expires_at),
+            client: row.client,
+        }))
+    }
+
+    async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()> {
+        session::Entity::delete_by_id(token_hash.to_vec()).exec(&self.writer).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn end_sessions(&self, account: AccountId) -> Result<()> {
+        let all = session::Entity::delete_many().filter(session::Column::AccountId.eq(account.0));
+        all.exec(&self.writer).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn expire_sessions(&self, now: Timestamp) -> Result<u64> {
+        let old = session::Entity::delete_many().filter(session::Column::ExpiresAt.lte(now.millis()));
+        Ok(old.exec(&self.writer).await.map_err(failed)?.rows_affected)
+    }
+
+    async fn bucket_map(&self, shards: &[ShardId]) -> Result<Arc<BucketMap>> {
+        let tx = self.begin().await?;
+        let runs = bucket_run::Entity::find().order_by_asc(bucket_run::Column::FirstBucket).all(&tx).await;
+        let runs = runs.map_err(failed)?;
+        if !runs.is_empty() {
+            return from_runs(&runs).map(Arc::new);
+        }
+        let map = BucketMap::even(shards);
+        let rows = to_runs(&map).into_iter().map(sea_orm::IntoActiveModel::into_active_model);
+        bucket_run::Entity::insert_many(rows).exec_without_returning(&tx).await.map_err(failed)?;
+        self.commit(tx).await?;
+        Ok(Arc::new(map))
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.readers.execute_unprepared("SELECT 1 FROM domain LIMIT 1").await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+fn cache<K, V>() -> Cache<K, V>
+where
+    K: std::hash::Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(2)).build()
+}
+
+async fn find_domain<C: ConnectionTrait>(conn: &C, name: &str) -> Result<Option<Domain>> {
+    let row = domain::Entity::find().filter(domain::Column::Name.eq(name)).one(conn).await;
+    Ok(row.map_err(failed)?.map(view_domain))
+}
+
+async fn add_address(tx: &DatabaseTransaction, account: i64, new: &EmailAddress, main: bool) -> Result<()> {
+    let row = address::ActiveModel {
+        address_key: Set(new.key()),
+        address: Set(new.to_string()),
+        account_id: Set(account),
+        main: Set(main),
+    };
+    let added = address::Entity::insert(row).exec_without_returning(tx).await;
+    added.map_err(|error| taken(error, "the address"))?;
+    Ok(())
+}
+
+/// A broken uniqueness rule means that somebody has it already.
+fn taken(error: DbErr, what: &'static str) -> Error {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => Error::Exists(what),
+        _ => failed(error),
+    }
+}
+
+fn view_domain(row: domain::Model) -> Domain {
+    Domain { id: DomainId(row.id), name: row.name, created_at: Timestamp::from_millis(row.created_at) }
+}
+
+fn view_account(row: account::Model) -> Result<Account> {
+    Ok(Account {
+        id: AccountId(row.id),
+        email: parse(&row.email)?,
+        name: row.name,
+        password_hash: Secret::new(row.password_hash),
+        enabled: row.enabled,
+        quota_bytes: row.quota_bytes.map(rows::count),
+        created_at: Timestamp::from_millis(row.created_at),
+    })
+}
+
+fn parse(stored: &str) -> Result<EmailAddress> {
+    stored.parse().map_err(|error| Error::Corrupt(format!("{error}")))
+}
+
+fn to_runs(map: &BucketMap) -> Vec<bucket_run::Model> {
+    let mut runs: Vec<bucket_run::Model> = Vec::new();
+    for (first_bucket, shard) in (0..).zip(&map.shards) {
+        let shard_id = i32::from(shard.0);
+        if runs.last().is_none_or(|run| run.shard_id != shard_id) {
+            runs.push(bucket_run::Model { first_bucket, shard_id });
+        }
+    }
+    runs
+}
+
+fn from_runs(runs: &[bucket_run::Model]) -> Result<BucketMap> {
+    let damaged = || Error::Corrupt("the bucket map".to_owned());
+    let mut shards = Vec::with_capacity(usize::from(Bucket::COUNT));
+    let mut current = None;
+    let mut runs = runs.iter().peekable();
+    for bucket in 0..i32::from(Bucket::COUNT) {
+        if let Some(run) = runs.next_if(|run| run.first_bucket == bucket) {
+            current = Some(ShardId(u16::try_from(run.shard_id).map_err(|_| damaged())?));
+        }
+        shards.push(current.ok_or_else(damaged)?);
+    }
+    Ok(BucketMap { shards })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_maps_are_kept_as_runs() {
+        let mut map = BucketMap::even(&[ShardId(0), ShardId(1), ShardId(2)]);
+        assert_eq!(to_runs(&map).len(), 3);
+        map.shards[100] = ShardId(2);
+        assert_eq!(to_runs(&map).len(), 5);
+        assert_eq!(from_runs(&to_runs(&map)).unwrap(), map);
+        assert!(from_runs(&to_runs(&map)[1..]).is_err());
+    }
+}

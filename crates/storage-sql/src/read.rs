@@ -1,0 +1,253 @@
+//! Reading: a fixed number of queries for each method, all of them by index.
+
+mod changes;
+pub(crate) mod queue;
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid, sea_query::Expr,
+};
+use storage::{
+    AccountState, Changes, Content, Error, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter,
+    Result, Snapshot, Upload,
+};
+use types::{
+    AccountId, BlobId, BodyId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId,
+};
+
+use crate::{
+    entity::shard::{account, body, body_blob, mailbox, message, upload},
+    error::failed,
+    open::Open,
+    rows,
+    statement::lists,
+};
+
+#[async_trait]
+impl Snapshot for Open {
+    async fn account(&mut self, account: AccountId) -> Result<Option<AccountState>> {
+        if let Some(loaded) = self.accounts.get(&account.0) {
+            return Ok(loaded.row.as_ref().map(rows::account_state));
+        }
+        let row = account::Entity::find_by_id(account.0).one(&self.conn).await.map_err(failed)?;
+        Ok(row.as_ref().map(rows::account_state))
+    }
+
+    async fn mailboxes(&mut self, account: AccountId) -> Result<Vec<Mailbox>> {
+        if let Some(loaded) = self.accounts.get(&account.0) {
+            return Ok(rows::mailboxes(loaded.mailboxes.values()));
+        }
+        let found = mailbox::Entity::find()
+            .filter(mailbox::Column::AccountId.eq(account.0))
+            .filter(mailbox::Column::Deleted.eq(false));
+        Ok(rows::mailboxes(found.all(&self.conn).await.map_err(failed)?.iter()))
+    }
+
+    async fn mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<Option<Mailbox>> {
+        if self.accounts.contains_key(&account.0) {
+            return Ok(Open::mailbox(self, account.0, id.0).map(rows::mailbox));
+        }
+        let found = mailbox::Entity::find_by_id((account.0, id.0)).filter(mailbox::Column::Deleted.eq(false));
+        Ok(found.one(&self.conn).await.map_err(failed)?.as_ref().map(rows::mailbox))
+    }
+
+    async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {
+        self.flush().await?;
+        let found = page(account, request).all(&self.conn).await.map_err(failed)?;
+        found.into_iter().map(rows::message).collect()
+    }
+
+    async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>> {
+        self.flush().await?;
+        self.message_rows(account, ids).await?.into_iter().map(rows::message).collect()
+    }
+
+    async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>> {
+        self.flush().await?;
+        let found = message::Entity::find_by_id((account.0, id.0))
+            .select_only()
+            .column(message::Column::BodyId)
+            .into_tuple::<Uuid>();
+        let Some(body) = found.one(&self.conn).await.map_err(failed)? else { return Ok(None) };
+        let found = body::Entity::find_by_id((account.0, body))
+            .select_only()
+            .column(body::Column::Structure)
+            .into_tuple::<Vec<u8>>();
+        let found = found.one(&self.conn).await.map_err(failed)?;
+        found.map(Some).ok_or_else(|| missing_body(id.0))
+    }
+
+    async fn contents(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Content>> {
+        self.flush().await?;
+        let messages: Vec<_> = self.message_rows(account, ids).await?;
+        let bodies: Vec<_> = messages.iter().map(|row| row.body_id).collect();
+        let mut blobs: HashMap<Uuid, Vec<BlobId>> = HashMap::new();
+        let mut found = HashMap::new();
+        for list in lists(&bodies) {
+            let names = body_blob::Entity::find()
+                .filter(body_blob::Column::AccountId.eq(account.0))
+                .filter(body_blob::Column::BodyId.is_in(list.clone()));
+            for row in names.all(&self.conn).await.map_err(failed)? {
+                blobs.entry(row.body_id).or_default().push(rows::blob_id(&row.blob_id)?);
+            }
+            let rows = body::Entity::find()
+                .filter(body::Column::AccountId.eq(account.0))
+                .filter(body::Column::Id.is_in(list));
+            found.extend(rows.all(&self.conn).await.map_err(failed)?.into_iter().map(|row| (row.id, row)));
+        }
+        let content = |row: message::Model| {
+            let mut body = found.get(&row.body_id).cloned().ok_or_else(|| missing_body(row.id))?;
+            let structure = std::mem::take(&mut body.structure);
+            let blobs = blobs.get(&row.body_id).cloned().unwrap_or_default();
+            Ok(Content {
+                id: MessageId(row.id),
+                received_at: Timestamp::from_millis(row.received_at),
+                structure,
+                body: rows::packed(body, blobs),
+            })
+        };
+        messages.into_iter().map(content).collect()
+    }
+
+    async fn thread(&mut self, account: AccountId, thread: ThreadId, limit: u32) -> Result<Vec<Message>> {
+        self.flush().await?;
+        let found = message::Entity::find()
+            .filter(message::Column::AccountId.eq(account.0))
+            .filter(message::Column::ThreadId.eq(thread.0))
+            .order_by_desc(message::Column::Id)
+            .limit(u64::from(limit));
+        let found = found.all(&self.conn).await.map_err(failed)?;
+        found.into_iter().rev().map(rows::message).collect()
+    }
+
+    async fn body(&mut self, account: AccountId, id: BodyId) -> Result<Option<Packed>> {
+        self.flush().await?;
+        let found = body::Entity::find_by_id((account.0, id.0)).one(&self.conn).await.map_err(failed)?;
+        let Some(row) = found else { return Ok(None) };
+        let blobs = body_blob::Entity::find()
+            .filter(body_blob::Column::AccountId.eq(account.0))
+            .filter(body_blob::Column::BodyId.eq(id.0));
+        let blobs = blobs.all(&self.conn).await.map_err(failed)?;
+        let blobs = blobs.iter().map(|row| rows::blob_id(&row.blob_id)).collect::<Result<_>>()?;
+        Ok(Some(rows::packed(row, blobs)))
+    }
+
+    async fn changes(&mut self, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
+        self.flush().await?;
+        changes::changes(self, account, since, limit).await
+    }
+
+    async fn upload(&mut self, account: AccountId, id: UploadId) -> Result<Option<Upload>> {
+        let row = upload::Entity::find_by_id((account.0, id.0)).one(&self.conn).await.map_err(failed)?;
+        row.map(rows::upload).transpose()
+    }
+
+    async fn queue_entry(&mut self, account: AccountId, id: QueueId) -> Result<Option<QueueEntry>> {
+        self.flush().await?;
+        let Some(found) = queue::entry(&self.conn, account, id).await? else { return Ok(None) };
+        found.view().map(Some)
+    }
+
+    async fn queue(&mut self, filter: &QueueFilter) -> Result<Vec<QueueEntry>> {
+        self.flush().await?;
+        queue::list(&self.conn, filter).await
+    }
+
+    async fn next_due(&mut self) -> Result<Option<Timestamp>> {
+        self.flush().await?;
+        queue::next_due(&self.conn).await
+    }
+
+    async fn unindexed(&mut self, limit: u32) -> Result<Vec<AccountId>> {
+        self.flush().await?;
+        let found = account::Entity::find()
+            .select_only()
+            .column(account::Column::AccountId)
+            .filter(Expr::cust("indexed_modseq < modseq"))
+            .order_by_asc(account::Column::AccountId)
+            .limit(u64::from(limit))
+            .into_tuple::<i64>();
+        Ok(found.all(&self.conn).await.map_err(failed)?.into_iter().map(AccountId).collect())
+    }
+
+    async fn blobs_in_use(&mut self, blobs: &[BlobId]) -> Result<Vec<BlobId>> {
+        self.flush().await?;
+        let keys: Vec<_> = blobs.iter().map(|blob| blob.0.to_vec()).collect();
+        let mut used = Vec::new();
+        for list in lists(&keys) {
+            let bodies = body_blob::Entity::find()
+                .select_only()
+                .column(body_blob::Column::BlobId)
+                .filter(body_blob::Column::BlobId.is_in(list.clone()))
+                .into_tuple::<Vec<u8>>();
+            used.extend(bodies.all(&self.conn).await.map_err(failed)?);
+            let uploads = upload::Entity::find()
+                .select_only()
+                .column(upload::Column::BlobId)
+                .filter(upload::Column::BlobId.is_in(list))
+                .into_tuple::<Vec<u8>>();
+            used.extend(uploads.all(&self.conn).await.map_err(failed)?);
+        }
+        used.sort_unstable();
+        used.dedup();
+        used.iter().map(|blob| rows::blob_id(blob)).collect()
+    }
+
+    async fn accounts(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountState>> {
+        self.flush().await?;
+        let found = account::Entity::find()
+            .filter(account::Column::AccountId.gt(after.map_or(i64::MIN, |account| account.0)))
+            .order_by_asc(account::Column::AccountId)
+            .limit(u64::from(limit));
+        Ok(found.all(&self.conn).await.map_err(failed)?.iter().map(rows::account_state).collect())
+    }
+}
+
+impl Open {
+    /// Rows of messages that exist and were written.
+    pub(crate) async fn message_rows(
+        &self,
+        account: AccountId,
+        ids: &[MessageId],
+    ) -> Result<Vec<message::Model>> {
+        let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+        let mut found = Vec::new();
+        for list in lists(&ids) {
+            let rows = message::Entity::find()
+                .filter(message::Column::AccountId.eq(account.0))
+                .filter(message::Column::Id.is_in(list));
+            found.extend(rows.all(&self.conn).await.map_err(failed)?);
+        }
+        found.sort_unstable_by_key(|row| row.id);
+        found.dedup_by_key(|row| row.id);
+        Ok(found)
+    }
+}
+
+/// The query of a page. What is filtered for is written as in the partial indexes, or they would not be used.
+fn page(account: AccountId, request: &PageRequest) -> sea_orm::Select<message::Entity> {
+    let mut query = message::Entity::find().filter(message::Column::AccountId.eq(account.0));
+    if let Some(mailbox) = request.mailbox {
+        query = query.filter(message::Column::MailboxId.eq(mailbox.0));
+    }
+    if let Some(before) = request.before {
+        query = query.filter(message::Column::Id.lt(before.0));
+    }
+    let conditions = [
+        request.filter.unread.map(|yes| if yes { "(flags & 1) = 0" } else { "(flags & 1) = 1" }),
+        request.filter.flagged.map(|yes| if yes { "(flags & 4) = 4" } else { "(flags & 4) = 0" }),
+        request.filter.attachments.map(|yes| {
+            if yes { "has_attachments = TRUE" } else { "has_attachments = FALSE" }
+        }),
+    ];
+    for condition in conditions.into_iter().flatten() {
+        query = query.filter(Expr::cust(condition));
+    }
+    query.order_by_desc(message::Column::Id).limit(u64::from(request.limit))
+}
+
+fn missing_body(message: Uuid) -> Error {
+    Error::Corrupt(format!("the body of message {message} is missing"))
+}

@@ -1,0 +1,93 @@
+//! Reading the queue.
+
+use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use storage::{QueueEntry, QueueFilter, Result};
+use types::{AccountId, QueueId, Timestamp};
+
+use crate::{
+    entity::shard::{queue_entry, queue_recipient},
+    error::failed,
+    open::pairs,
+    rows,
+    statement::lists,
+};
+
+/// The rows of an entry.
+pub(crate) struct Found {
+    pub(crate) row: queue_entry::Model,
+    /// In order.
+    pub(crate) recipients: Vec<queue_recipient::Model>,
+}
+
+impl Found {
+    pub(crate) fn view(&self) -> Result<QueueEntry> {
+        rows::queue_entry(&self.row, &self.recipients)
+    }
+}
+
+pub(crate) async fn entry(conn: &DatabaseTransaction, account: AccountId, id: QueueId) -> Result<Option<Found>> {
+    let row = queue_entry::Entity::find_by_id((account.0, id.0)).one(conn).await.map_err(failed)?;
+    Ok(with_recipients(conn, row.into_iter().collect()).await?.pop())
+}
+
+pub(crate) async fn list(conn: &DatabaseTransaction, filter: &QueueFilter) -> Result<Vec<QueueEntry>> {
+    let mut query = queue_entry::Entity::find();
+    if let Some(account) = filter.account {
+        query = query.filter(queue_entry::Column::AccountId.eq(account.0));
+    }
+    if let Some((account, id)) = filter.after {
+        let same = Condition::all()
+            .add(queue_entry::Column::AccountId.eq(account.0))
+            .add(queue_entry::Column::Id.gt(id.0));
+        query = query.filter(Condition::any().add(queue_entry::Column::AccountId.gt(account.0)).add(same));
+    }
+    let found = query
+        .order_by_asc(queue_entry::Column::AccountId)
+        .order_by_asc(queue_entry::Column::Id)
+        .limit(u64::from(filter.limit))
+        .all(conn)
+        .await
+        .map_err(failed)?;
+    with_recipients(conn, found).await?.iter().map(Found::view).collect()
+}
+
+/// Due entries, oldest due first.
+pub(crate) async fn due(conn: &DatabaseTransaction, now: Timestamp, limit: u32) -> Result<Vec<Found>> {
+    let found = queue_entry::Entity::find()
+        .filter(sea_orm::sea_query::Expr::cust("held = FALSE"))
+        .filter(queue_entry::Column::DueAt.lte(now.millis()))
+        .order_by_asc(queue_entry::Column::DueAt)
+        .limit(u64::from(limit))
+        .all(conn)
+        .await
+        .map_err(failed)?;
+    with_recipients(conn, found).await
+}
+
+pub(crate) async fn next_due(conn: &DatabaseTransaction) -> Result<Option<Timestamp>> {
+    let found = queue_entry::Entity::find()
+        .select_only()
+        .column(queue_entry::Column::DueAt)
+        .filter(sea_orm::sea_query::Expr::cust("held = FALSE"))
+        .order_by_asc(queue_entry::Column::DueAt)
+        .limit(1)
+        .into_tuple::<i64>();
+    Ok(found.one(conn).await.map_err(failed)?.map(Timestamp::from_millis))
+}
+
+async fn with_recipients(conn: &DatabaseTransaction, entries: Vec<queue_entry::Model>) -> Result<Vec<Found>> {
+    let keys: Vec<_> = entries.iter().map(|row| (row.account_id, row.id)).collect();
+    let mut recipients = Vec::new();
+    for list in lists(&keys) {
+        let found = queue_recipient::Entity::find().filter(pairs("(account_id, queue_id)", &list));
+        recipients.extend(found.all(conn).await.map_err(failed)?);
+    }
+    recipients.sort_unstable_by_key(|row| (row.account_id, row.queue_id, row.position));
+    let of = |row: &queue_entry::Model| {
+        let key = (row.account_id, row.id);
+        let start = recipients.partition_point(|other| (other.account_id, other.queue_id) < key);
+        let rest = recipients.get(start..).unwrap_or_default();
+        rest.iter().take_while(|other| (other.account_id, other.queue_id) == key).cloned().collect()
+    };
+    Ok(entries.into_iter().map(|row| Found { recipients: of(&row), row }).collect())
+}

@@ -1,0 +1,139 @@
+//! Writing: what units of work do, by topic.
+
+mod mailboxes;
+mod messages;
+mod queue;
+
+use async_trait::async_trait;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use storage::{
+    Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
+    RecipientUpdate, RefHash, Result, Transaction, Upload,
+};
+use types::{AccountId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
+
+use crate::{entity::shard::upload, error::failed, open::Open, rows, statement::insert};
+
+#[async_trait]
+impl Transaction for Open {
+    async fn provision(&mut self, account: AccountId, now: Timestamp) -> Result<()> {
+        mailboxes::provision(self, account, now).await
+    }
+
+    async fn purge(&mut self, account: AccountId) -> Result<()> {
+        mailboxes::purge(self, account).await
+    }
+
+    async fn threads(&mut self, account: AccountId, refs: &[RefHash]) -> Result<Vec<(RefHash, ThreadId)>> {
+        let keys: Vec<_> = refs.iter().map(|hash| (account, *hash)).collect();
+        self.load_threads(&keys).await?;
+        let thread = |hash: &RefHash| {
+            self.threads.get(&(account.0, *hash)).copied().flatten().map(|thread| (*hash, ThreadId(thread)))
+        };
+        Ok(refs.iter().filter_map(thread).collect())
+    }
+
+    async fn append(&mut self, message: NewMessage) -> Result<Appended> {
+        messages::append(self, message).await
+    }
+
+    async fn change_flags(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+        change: &FlagChange,
+    ) -> Result<Vec<Message>> {
+        messages::change_flags(self, account, ids, change).await
+    }
+
+    async fn move_messages(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+        to: MailboxId,
+    ) -> Result<Vec<Message>> {
+        messages::move_to(self, account, ids, to).await
+    }
+
+    async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64> {
+        messages::expunge(self, account, ids).await
+    }
+
+    async fn create_mailbox(&mut self, mailbox: NewMailbox) -> Result<Mailbox> {
+        mailboxes::create(self, mailbox).await
+    }
+
+    async fn rename_mailbox(
+        &mut self,
+        account: AccountId,
+        id: MailboxId,
+        name: &str,
+    ) -> Result<Option<Mailbox>> {
+        mailboxes::rename(self, account, id, name).await
+    }
+
+    async fn delete_mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<bool> {
+        mailboxes::delete(self, account, id).await
+    }
+
+    async fn set_delivery(&mut self, account: AccountId, id: MessageId, delivery: &[Delivery]) -> Result<()> {
+        messages::set_delivery(self, account, id, delivery).await
+    }
+
+    async fn enqueue(&mut self, entry: NewQueueEntry) -> Result<()> {
+        queue::enqueue(self, entry).await
+    }
+
+    async fn lease(&mut self, lease: &Lease) -> Result<Vec<QueueEntry>> {
+        queue::lease(self, lease).await
+    }
+
+    async fn settle(
+        &mut self,
+        account: AccountId,
+        id: QueueId,
+        worker: &str,
+        updates: &[RecipientUpdate],
+    ) -> Result<Option<QueueEntry>> {
+        queue::settle(self, account, id, worker, updates).await
+    }
+
+    async fn hold(&mut self, account: AccountId, id: QueueId, held: bool) -> Result<bool> {
+        queue::hold(self, account, id, held).await
+    }
+
+    async fn retry_now(&mut self, account: AccountId, id: QueueId, now: Timestamp) -> Result<bool> {
+        queue::retry_now(self, account, id, now).await
+    }
+
+    async fn drop_entry(&mut self, account: AccountId, id: QueueId) -> Result<bool> {
+        queue::remove(self, account, id).await
+    }
+
+    async fn add_upload(&mut self, upload: Upload) -> Result<()> {
+        self.wrote();
+        insert::<upload::Entity>(&self.conn, vec![rows::stored_upload(upload)], None).await
+    }
+
+    async fn remove_upload(&mut self, account: AccountId, id: UploadId) -> Result<()> {
+        self.wrote();
+        upload::Entity::delete_by_id((account.0, id.0)).exec(&self.conn).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn expire_uploads(&mut self, before: Timestamp) -> Result<u64> {
+        self.wrote();
+        let old = upload::Entity::delete_many().filter(upload::Column::CreatedAt.lt(before.millis()));
+        Ok(old.exec(&self.conn).await.map_err(failed)?.rows_affected)
+    }
+
+    async fn set_indexed(&mut self, account: AccountId, modseq: ModSeq) -> Result<()> {
+        self.load(vec![account.0]).await?;
+        let Ok(row) = self.account(account.0) else { return Ok(()) };
+        if row.indexed_modseq != modseq.0 {
+            row.indexed_modseq = modseq.0;
+            self.bookkept(account.0);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! Accounts and mailboxes: kept in memory until the batch is written.
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use storage::{Error, Mailbox, NewMailbox, Result};
+use types::{AccountId, MailboxId, Role, Timestamp, address::fold};
+
+use crate::{
+    entity::shard::{
+        account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone, upload,
+    },
+    error::failed,
+    open::{Open, not_provisioned},
+    rows,
+};
+
+pub(super) async fn provision(open: &mut Open, account: AccountId, now: Timestamp) -> Result<()> {
+    open.load(vec![account.0]).await?;
+    let loaded = open.accounts.entry(account.0).or_default();
+    if loaded.row.is_some() {
+        return Ok(());
+    }
+    loaded.row = Some(account::Model {
+        account_id: account.0,
+        modseq: 0,
+        indexed_modseq: 0,
+        forgotten_modseq: 0,
+        messages: 0,
+        used_bytes: 0,
+        next_mailbox_id: 1,
+        last_uid_validity: 0,
+    });
+    for role in Role::ALL {
+        let name = role.name().to_owned();
+        create(open, NewMailbox { account, name, parent: None, role: Some(role), now }).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn create(open: &mut Open, new: NewMailbox) -> Result<Mailbox> {
+    let account = new.account.0;
+    open.load(vec![account]).await?;
+    let parent_id = new.parent.map(|parent| parent.0);
+    if parent_id.is_some_and(|parent| open.mailbox(account, parent).is_none()) {
+        return Err(Error::Backend("the parent of the new mailbox is not there".into()));
+    }
+    let name_key = fold(&new.name);
+    let role = new.role.map(rows::stored_role);
+    let others = open.accounts.get(&account).ok_or_else(|| not_provisioned(account))?;
+    let taken = |row: &mailbox::Model| {
+        !row.deleted
+            && (is_named(row, parent_id, &name_key) || (role.is_some() && row.role == role))
+    };
+    if others.mailboxes.values().any(taken) {
+        return Err(Error::Exists("the mailbox"));
+    }
+    let modseq = open.advance(account)?;
+    let owner = open.account(account)?;
+    let id = owner.next_mailbox_id;
+    owner.next_mailbox_id += 1;
+    // A name may come back within the second: its UIDVALIDITY must differ nonetheless.
+    owner.last_uid_validity = new.now.seconds().max(owner.last_uid_validity + 1);
+    let row = mailbox::Model {
+        account_id: account,
+        id,
+        parent_id,
+        name: new.name,
+        name_key,
+        role,
+        uid_validity: owner.last_uid_validity,
+        uid_next: 1,
+        modseq,
+        total: 0,
+        unread: 0,
+        size_bytes: 0,
+        deleted: false,
+    };
+    let view = rows::mailbox(&row);
+    open.add_mailbox(row);
+    Ok(view)
+}
+
+pub(super) async fn rename(
+    open: &mut Open,
+    account: AccountId,
+    id: MailboxId,
+    name: &str,
+) -> Result<Option<Mailbox>> {
+    open.load(vec![account.0]).await?;
+    let Some(row) = open.mailbox(account.0, id.0).cloned() else { return Ok(None) };
+    if row.name == name {
+        return Ok(Some(rows::mailbox(&row)));
+    }
+    let name_key = fold(name);
+    let others = open.accounts.get(&account.0).ok_or_else(|| not_provisioned(account.0))?;
+    let taken = |other: &mailbox::Model| {
+        other.id != id.0 && !other.deleted && is_named(other, row.parent_id, &name_key)
+    };
+    if others.mailboxes.values().any(taken) {
+        return Err(Error::Exists("the mailbox"));
+    }
+    let modseq = open.advance(account.0)?;
+    let row = open.change_mailbox(account.0, id.0, modseq)?;
+    name.clone_into(&mut row.name);
+    row.name_key = name_key;
+    Ok(Some(rows::mailbox(row)))
+}
+
+pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -> Result<bool> {
+    open.load(vec![account.0]).await?;
+    if open.mailbox(account.0, id.0).is_none_or(|row| row.total > 0) {
+        return Ok(false);
+    }
+    let others = open.accounts.get(&account.0).ok_or_else(|| not_provisioned(account.0))?;
+    if others.mailboxes.values().any(|other| !other.deleted && other.parent_id == Some(id.0)) {
+        return Ok(false);
+    }
+    let modseq = open.advance(account.0)?;
+    open.change_mailbox(account.0, id.0, modseq)?.deleted = true;
+    Ok(true)
+}
+
+pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
+    open.flush().await?;
+    let account = account.0;
+    macro_rules! remove {
+        ($($table:ident),*) => {$(
+            let rows = $table::Entity::delete_many().filter($table::Column::AccountId.eq(account));
+            rows.exec(&open.conn).await.map_err(failed)?;
+        )*};
+    }
+    remove!(
+        message, tombstone, thread_ref, body, body_blob, upload, queue_entry, queue_recipient, mailbox, account
+    );
+    open.forget(account);
+    Ok(())
+}
+
+fn is_named(row: &mailbox::Model, parent_id: Option<i64>, name_key: &str) -> bool {
+    row.parent_id == parent_id && row.name_key == name_key
+}

@@ -1,0 +1,296 @@
+//! Messages: new ones wait in memory and are inserted together; changes rewrite the rows they concern.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter,
+    prelude::Uuid,
+    sea_query::{Expr, ExprTrait as _, OnConflict},
+};
+use storage::{Appended, Error, FlagChange, Message, NewMessage, Result, Source};
+use types::{AccountId, MailboxId, MessageId, ModSeq, Role, Uid, api::Delivery};
+
+use crate::{
+    entity::shard::{body, body_blob, message, thread_ref, tombstone},
+    error::failed,
+    open::Open,
+    rows,
+    statement::{insert, lists},
+};
+
+pub(super) async fn append(open: &mut Open, new: NewMessage) -> Result<Appended> {
+    let (account, key) = (new.account.0, (new.account.0, new.id.0));
+    open.load(vec![account]).await?;
+    open.load_known(&[(new.account, new.id)]).await?;
+    if open.known.get(&key).copied().unwrap_or_default() {
+        return Ok(Appended::Duplicate);
+    }
+    let mailbox_id = place(open, account, new.mailbox)?;
+    let modseq = open.advance(account)?;
+    let size = rows::stored(new.body.size_bytes);
+    let row = open.change_mailbox(account, mailbox_id, modseq)?;
+    let uid = row.uid_next;
+    row.uid_next += 1;
+    row.total += 1;
+    row.unread += i64::from(new.flags.is_unread());
+    row.size_bytes += size;
+    let owner = open.account(account)?;
+    owner.messages += 1;
+    owner.used_bytes += size;
+    open.known.insert(key, true);
+    for hash in &new.refs {
+        match open.threads.get_mut(&(account, *hash)) {
+            Some(Some(_)) => continue,
+            Some(none) => *none = Some(new.thread.0),
+            // Not looked up: the database may know another thread for it, which then stays.
+            None => {}
+        }
+        open.waiting.refs.push(thread_ref::Model {
+            account_id: account,
+            ref_hash: *hash,
+            thread_id: new.thread.0,
+        });
+    }
+    add_blobs(open, account, &new.body);
+    let (row, body) = rows::new_message(new, &rows::Place { mailbox: mailbox_id, uid, modseq })?;
+    add_body(open, body);
+    open.waiting.messages.push(row);
+    open.flush_if_many().await?;
+    let uid = Uid(u32::try_from(uid).map_err(|_| Error::Corrupt("the mailbox has no UIDs left".to_owned()))?);
+    Ok(Appended::New { mailbox: MailboxId(mailbox_id), uid, modseq: ModSeq(modseq) })
+}
+
+/// The mailbox that is meant.
+fn place(open: &Open, account: i64, source: Source) -> Result<i64> {
+    let role = |role: Role| {
+        let stored = Some(rows::stored_role(role));
+        let mut all = open.accounts.get(&account)?.mailboxes.values();
+        all.find(|row| !row.deleted && row.role == stored).map(|row| row.id)
+    };
+    match source {
+        Source::Mailbox(id) => open.mailbox(account, id.0).map(|row| row.id),
+        Source::Role(wanted) => role(wanted).or_else(|| role(Role::Inbox)),
+    }
+    .ok_or_else(|| Error::Backend(format!("account {account} has no such mailbox").into()))
+}
+
+/// Adds a body to what waits, or one more user of it.
+pub(super) fn add_body(open: &mut Open, body: body::Model) {
+    let waiting = &mut open.waiting.bodies;
+    waiting.entry((body.account_id, body.id)).and_modify(|there| there.refs += 1).or_insert(body);
+}
+
+pub(super) fn add_blobs(open: &mut Open, account: i64, body: &storage::Packed) {
+    let blobs = body.blobs.iter().map(|blob| body_blob::Model {
+        account_id: account,
+        body_id: body.id.0,
+        blob_id: blob.0.to_vec(),
+    });
+    open.waiting.blobs.extend(blobs);
+}
+
+/// One more user of a body that was written.
+pub(super) async fn share_body(open: &mut Open, account: i64, id: Uuid) -> Result<i64> {
+    if let Some(body) = open.waiting.bodies.get_mut(&(account, id)) {
+        body.refs += 1;
+        return Ok(body.size_bytes);
+    }
+    let row = sea_orm::QuerySelect::select_only(body::Entity::find_by_id((account, id)));
+    let row = sea_orm::QuerySelect::column(row, body::Column::SizeBytes).into_tuple::<i64>();
+    let size = row.one(&open.conn).await.map_err(failed)?;
+    body::Entity::update_many()
+        .col_expr(body::Column::Refs, Expr::col(body::Column::Refs).add(1))
+        .filter(body::Column::AccountId.eq(account))
+        .filter(body::Column::Id.eq(id))
+        .exec(&open.conn)
+        .await
+        .map_err(failed)?;
+    size.ok_or_else(|| Error::Backend(format!("account {account} has no body {id} to share").into()))
+}
+
+pub(super) async fn change_flags(
+    open: &mut Open,
+    account: AccountId,
+    ids: &[MessageId],
+    change: &FlagChange,
+) -> Result<Vec<Message>> {
+    open.load(vec![account.0]).await?;
+    open.flush().await?;
+    let mut found = open.message_rows(account, ids).await?;
+    let mut changed = Vec::new();
+    let mut modseq = None;
+    for row in &mut found {
+        let before = rows::flags(row.flags);
+        let flags = before.changed(change.add, change.remove);
+        let mut keywords = rows::keywords(&row.keywords);
+        keywords.extend(change.add_keywords.iter().cloned());
+        keywords.retain(|keyword| !change.remove_keywords.contains(keyword));
+        let keywords = rows::stored_keywords(keywords);
+        if flags == before && keywords == row.keywords {
+            continue;
+        }
+        let now = match modseq {
+            Some(now) => now,
+            None => *modseq.insert(open.advance(account.0)?),
+        };
+        let mailbox = open.change_mailbox(account.0, row.mailbox_id, now)?;
+        mailbox.unread += i64::from(flags.is_unread()) - i64::from(before.is_unread());
+        row.flags = rows::stored_flags(flags);
+        row.keywords = keywords;
+        row.modseq = now;
+        changed.push(row.clone());
+    }
+    use message::Column::{Flags, Keywords, Modseq};
+    rewrite(open, changed, [Flags, Keywords, Modseq]).await?;
+    found.into_iter().map(rows::message).collect()
+}
+
+pub(super) async fn move_to(
+    open: &mut Open,
+    account: AccountId,
+    ids: &[MessageId],
+    to: MailboxId,
+) -> Result<Vec<Message>> {
+    open.load(vec![account.0]).await?;
+    open.flush().await?;
+    place(open, account.0, Source::Mailbox(to))?;
+    let mut found = open.message_rows(account, ids).await?;
+    let mut changed = Vec::new();
+    let mut modseq = None;
+    for row in found.iter_mut().filter(|row| row.mailbox_id != to.0) {
+        let now = match modseq {
+            Some(now) => now,
+            None => *modseq.insert(open.advance(account.0)?),
+        };
+        leave(open, row, now, false)?;
+        let target = open.change_mailbox(account.0, to.0, now)?;
+        row.mailbox_id = to.0;
+        row.uid = target.uid_next;
+        row.modseq = now;
+        target.uid_next += 1;
+        target.total += 1;
+        target.unread += i64::from(rows::flags(row.flags).is_unread());
+        target.size_bytes += row.size_bytes;
+        changed.push(row.clone());
+    }
+    use message::Column::{MailboxId, Modseq, Uid};
+    rewrite(open, changed, [MailboxId, Uid, Modseq]).await?;
+    found.into_iter().map(rows::message).collect()
+}
+
+pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageId]) -> Result<u64> {
+    open.load(vec![account.0]).await?;
+    open.flush().await?;
+    let found = open.message_rows(account, ids).await?;
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let modseq = open.advance(account.0)?;
+    for row in &found {
+        leave(open, row, modseq, true)?;
+        let owner = open.account(account.0)?;
+        owner.messages -= 1;
+        owner.used_bytes -= row.size_bytes;
+        open.known.insert((account.0, row.id), true);
+    }
+    let ids: Vec<_> = found.iter().map(|row| row.id).collect();
+    for list in lists(&ids) {
+        message::Entity::delete_many()
+            .filter(message::Column::AccountId.eq(account.0))
+            .filter(message::Column::Id.is_in(list))
+            .exec(&open.conn)
+            .await
+            .map_err(failed)?;
+    }
+    release_bodies(open, account.0, found.iter().map(|row| row.body_id)).await?;
+    Ok(rows::count(i64::try_from(found.len()).unwrap_or(i64::MAX)))
+}
+
+pub(super) async fn set_delivery(
+    open: &mut Open,
+    account: AccountId,
+    id: MessageId,
+    delivery: &[Delivery],
+) -> Result<()> {
+    open.load(vec![account.0]).await?;
+    open.flush().await?;
+    let delivery = rows::stored_delivery(delivery)?;
+    let Some(mut row) = open.message_rows(account, &[id]).await?.pop() else { return Ok(()) };
+    if row.delivery == delivery {
+        return Ok(());
+    }
+    row.delivery = delivery;
+    row.modseq = open.advance(account.0)?;
+    open.change_mailbox(account.0, row.mailbox_id, row.modseq)?;
+    use message::Column::{Delivery, Modseq};
+    rewrite(open, vec![row], [Delivery, Modseq]).await
+}
+
+/// Takes a message out of its mailbox's counts and leaves a tombstone.
+fn leave(open: &mut Open, row: &message::Model, modseq: i64, expunged: bool) -> Result<()> {
+    let mailbox = open.change_mailbox(row.account_id, row.mailbox_id, modseq)?;
+    mailbox.total -= 1;
+    mailbox.unread -= i64::from(rows::flags(row.flags).is_unread());
+    mailbox.size_bytes -= row.size_bytes;
+    open.waiting.tombstones.push(tombstone::Model {
+        account_id: row.account_id,
+        mailbox_id: row.mailbox_id,
+        uid: row.uid,
+        message_id: row.id,
+        modseq,
+        expunged,
+    });
+    Ok(())
+}
+
+/// Writes these columns of rows that are there. Many different values are one statement this way.
+async fn rewrite<const N: usize>(
+    open: &Open,
+    changed: Vec<message::Model>,
+    columns: [message::Column; N],
+) -> Result<()> {
+    let there =
+        OnConflict::columns([message::Column::AccountId, message::Column::Id]).update_columns(columns).to_owned();
+    insert::<message::Entity>(&open.conn, changed, Some(there)).await
+}
+
+/// Takes a user from each of these bodies (which were written); those without any go.
+pub(super) async fn release_bodies(
+    open: &Open,
+    account: i64,
+    bodies: impl Iterator<Item = Uuid>,
+) -> Result<()> {
+    let mut users: BTreeMap<Uuid, i64> = BTreeMap::new();
+    bodies.for_each(|body| *users.entry(body).or_default() += 1);
+    let mut by_count: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
+    users.into_iter().for_each(|(body, count)| by_count.entry(count).or_default().push(body));
+    for (count, bodies) in by_count {
+        for list in lists(&bodies) {
+            body::Entity::update_many()
+                .col_expr(body::Column::Refs, Expr::col(body::Column::Refs).sub(count))
+                .filter(body::Column::AccountId.eq(account))
+                .filter(body::Column::Id.is_in(list.clone()))
+                .exec(&open.conn)
+                .await
+                .map_err(failed)?;
+            body_blob::Entity::delete_many()
+                .filter(body_blob::Column::AccountId.eq(account))
+                .filter(body_blob::Column::BodyId.is_in(list.clone()))
+                .filter(Expr::cust(
+                    "EXISTS (SELECT 1 FROM body WHERE body.account_id = body_blob.account_id \
+                     AND body.id = body_blob.body_id AND body.refs <= 0)",
+                ))
+                .exec(&open.conn)
+                .await
+                .map_err(failed)?;
+            body::Entity::delete_many()
+                .filter(body::Column::AccountId.eq(account))
+                .filter(body::Column::Id.is_in(list))
+                .filter(body::Column::Refs.lte(0))
+                .exec(&open.conn)
+                .await
+                .map_err(failed)?;
+        }
+    }
+    Ok(())
+}

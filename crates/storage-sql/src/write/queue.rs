@@ -1,0 +1,162 @@
+//! The queue: leases, outcomes, and what operators do.
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::OnConflict};
+use storage::{Lease, NewQueueEntry, QueueBody, QueueEntry, RecipientUpdate, Result};
+use types::{AccountId, QueueId, Timestamp};
+
+use super::messages::{add_blobs, add_body, release_bodies, share_body};
+use crate::{
+    entity::shard::{queue_entry, queue_recipient},
+    error::failed,
+    open::Open,
+    read::queue::{self, Found},
+    rows,
+    statement::insert,
+};
+
+pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<()> {
+    open.queued();
+    let account = new.account.0;
+    let own = QueueBody::Shared(match &new.body {
+        QueueBody::Shared(id) => *id,
+        QueueBody::Own(packed) => packed.id,
+    });
+    let (body, size) = match std::mem::replace(&mut new.body, own) {
+        QueueBody::Shared(id) => (id.0, share_body(open, account, id.0).await?),
+        QueueBody::Own(packed) => {
+            let (id, size) = (packed.id.0, rows::stored(packed.size_bytes));
+            add_blobs(open, account, &packed);
+            add_body(open, rows::stored_body(new.account, packed, Vec::new()));
+            (id, size)
+        }
+    };
+    let (entry, recipients) = rows::new_entry(new, body, size);
+    open.waiting.entries.push(entry);
+    open.waiting.recipients.extend(recipients);
+    Ok(())
+}
+
+pub(super) async fn lease(open: &mut Open, lease: &Lease) -> Result<Vec<QueueEntry>> {
+    open.flush().await?;
+    let mut found = queue::due(&open.conn, lease.now, lease.limit).await?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    open.wrote();
+    for entry in &mut found {
+        entry.row.leased_by = Some(lease.worker.clone());
+        entry.row.leased_until = Some(lease.until.millis());
+        entry.row.due_at = lease.until.millis();
+    }
+    rewrite(open, found.iter().map(|entry| entry.row.clone()).collect()).await?;
+    found.iter().map(Found::view).collect()
+}
+
+pub(super) async fn settle(
+    open: &mut Open,
+    account: AccountId,
+    id: QueueId,
+    worker: &str,
+    updates: &[RecipientUpdate],
+) -> Result<Option<QueueEntry>> {
+    open.flush().await?;
+    let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(None) };
+    if found.row.leased_by.as_deref() != Some(worker) {
+        return Ok(None);
+    }
+    for update in updates {
+        let address = update.address.to_string();
+        for recipient in found.recipients.iter_mut().filter(|recipient| recipient.address == address) {
+            recipient.state = rows::stored_state(update.state);
+            recipient.attempts = recipient.attempts.saturating_add(1);
+            recipient.next_attempt_at = update.next_attempt_at.millis();
+            recipient.reply.clone_from(&update.reply);
+        }
+    }
+    found.row.leased_by = None;
+    found.row.leased_until = None;
+    open.wrote();
+    match next_attempt(&found) {
+        None => take_out(open, &found).await?,
+        Some(at) => {
+            found.row.next_attempt_at = at;
+            found.row.due_at = at;
+            rewrite(open, vec![found.row.clone()]).await?;
+            rewrite_recipients(open, found.recipients.clone()).await?;
+        }
+    }
+    found.view().map(Some)
+}
+
+pub(super) async fn hold(open: &mut Open, account: AccountId, id: QueueId, held: bool) -> Result<bool> {
+    open.flush().await?;
+    let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(false) };
+    if found.row.held != held {
+        open.queued();
+        found.row.held = held;
+        rewrite(open, vec![found.row]).await?;
+    }
+    Ok(true)
+}
+
+pub(super) async fn retry_now(
+    open: &mut Open,
+    account: AccountId,
+    id: QueueId,
+    now: Timestamp,
+) -> Result<bool> {
+    open.flush().await?;
+    let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(false) };
+    open.queued();
+    for recipient in found.recipients.iter_mut().filter(|recipient| recipient.state == rows::PENDING) {
+        recipient.next_attempt_at = now.millis();
+    }
+    found.row.next_attempt_at = now.millis();
+    // Whoever has it now may finish; a lease that has run out is no obstacle.
+    found.row.due_at = found.row.leased_until.unwrap_or(i64::MIN).max(now.millis());
+    rewrite(open, vec![found.row]).await?;
+    rewrite_recipients(open, found.recipients).await?;
+    Ok(true)
+}
+
+pub(super) async fn remove(open: &mut Open, account: AccountId, id: QueueId) -> Result<bool> {
+    open.flush().await?;
+    let Some(found) = queue::entry(&open.conn, account, id).await? else { return Ok(false) };
+    open.wrote();
+    take_out(open, &found).await?;
+    Ok(true)
+}
+
+/// When the first pending recipient is to be tried; `None` if none is pending.
+fn next_attempt(found: &Found) -> Option<i64> {
+    let pending = found.recipients.iter().filter(|recipient| recipient.state == rows::PENDING);
+    pending.map(|recipient| recipient.next_attempt_at).min()
+}
+
+async fn take_out(open: &Open, found: &Found) -> Result<()> {
+    let row = &found.row;
+    queue_entry::Entity::delete_by_id((row.account_id, row.id)).exec(&open.conn).await.map_err(failed)?;
+    queue_recipient::Entity::delete_many()
+        .filter(queue_recipient::Column::AccountId.eq(row.account_id))
+        .filter(queue_recipient::Column::QueueId.eq(row.id))
+        .exec(&open.conn)
+        .await
+        .map_err(failed)?;
+    release_bodies(open, row.account_id, std::iter::once(row.body_id)).await
+}
+
+async fn rewrite(open: &Open, changed: Vec<queue_entry::Model>) -> Result<()> {
+    use queue_entry::Column::{AccountId, DueAt, Held, Id, LeasedBy, LeasedUntil, NextAttemptAt};
+    let there = OnConflict::columns([AccountId, Id])
+        .update_columns([NextAttemptAt, DueAt, Held, LeasedBy, LeasedUntil])
+        .to_owned();
+    insert::<queue_entry::Entity>(&open.conn, changed, Some(there)).await
+}
+
+async fn rewrite_recipients(open: &Open, changed: Vec<queue_recipient::Model>) -> Result<()> {
+    use queue_recipient::Column::{AccountId, Attempts, NextAttemptAt, Position, QueueId, Reply, State};
+    let there = OnConflict::columns([AccountId, QueueId, Position])
+        .update_columns([State, Attempts, NextAttemptAt, Reply])
+        .to_owned();
+    insert::<queue_recipient::Entity>(&open.conn, changed, Some(there)).await
+}

@@ -1,0 +1,3 @@
+//! Steps of the directory.
+
+pub(crate) mod m20261122_000001_accounts;

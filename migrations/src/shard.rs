@@ -1,0 +1,3 @@
+//! Steps of a shard.
+
+pub(crate) mod m20261122_000001_mail;
