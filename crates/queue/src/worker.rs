@@ -51,7 +51,7 @@ impl Default for WorkerConfig {
         Self {
             name: String::new(),
             schedule: Schedule::default(),
-            lease: Duration::from_secs(15 * 60),
+            lease: Duration::from_secs(5 * 60),
             in_hand: 1_000,
             concurrency: 100,
             per_domain: 20,

@@ -1,0 +1,6 @@
+//! The worker over real storage: a mail's whole way through the queue, with a clock to turn.
+
+mod desk;
+mod fates;
+mod life;
+mod running;

@@ -1,0 +1,94 @@
+//! The mail service on embedded parts in a folder of its own, with a few accounts and a clock to turn.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use anyhow::{Context, Result};
+use mail::{Access, Config, PageQuery, Parts, Random, Service};
+use tempfile::TempDir;
+use types::{Clock, EmailAddress, MessageId, Role, Secret, api};
+
+use crate::TurnedClock;
+
+/// A service with the domain `demo.test` and the accounts of `alice`, `bob` and `admin`.
+pub struct House {
+    pub mail: Service,
+    pub clock: Arc<TurnedClock>,
+    _folder: TempDir,
+}
+
+/// Everybody's.
+pub const PASSWORD: &str = "magpie-demo";
+
+impl House {
+    pub async fn open() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let clock = Arc::new(TurnedClock::default());
+        let shared: Arc<dyn Clock> = Arc::<TurnedClock>::clone(&clock);
+        let shards = [folder.path().join("shard0.sqlite"), folder.path().join("shard1.sqlite")];
+        let databases = storage_sql::open(&folder.path().join("directory.sqlite"), &shards).await?;
+        let opened = search::TantivySearch::open(&folder.path().join("search"))?;
+        let mail = Service::new(Parts {
+            directory: databases.directory,
+            shards: databases.shards,
+            blobs: Arc::new(blob::FileBlobs::open(&folder.path().join("blobs"), Arc::clone(&shared))?),
+            bus: Arc::new(cluster::LocalBus::new()),
+            cache: Arc::new(cluster::LocalCache::new(1 << 20)),
+            limits: Arc::new(cluster::LocalLimits::new(Arc::clone(&shared), 1_000)),
+            search: Arc::new(opened.search),
+            clock: shared,
+            random: Arc::new(Counting::default()),
+            config: Config { hostname: "mx.demo.test".to_owned(), ..Config::default() },
+        });
+        let admin = mail.admin();
+        admin.add_domain("demo.test").await?;
+        for name in ["alice", "bob", "admin"] {
+            let email = format!("{name}@demo.test").parse()?;
+            admin.add_account(&email, name, Secret::new(PASSWORD.to_owned()), None).await?;
+        }
+        Ok(Self { mail, clock, _folder: folder })
+    }
+
+    /// The access of whoever has this address.
+    pub async fn access(&self, email: &str) -> Result<Access> {
+        Ok(self.mail.admin().open(&email.parse::<EmailAddress>()?).await?)
+    }
+
+    /// What is in that folder of the account, newest first.
+    pub async fn list(&self, email: &str, role: Role) -> Result<Vec<api::Summary>> {
+        let access = self.access(email).await?;
+        let folders = access.folders().await?.folders;
+        let folder = folders.iter().find(|folder| folder.role == Some(role)).context("no such folder")?;
+        Ok(access.page(folder.id, &PageQuery::default()).await?.messages)
+    }
+
+    /// The stored bytes of a message.
+    pub async fn raw(&self, email: &str, id: MessageId) -> Result<String> {
+        use futures::TryStreamExt;
+        let download = self.access(email).await?.raw(id).await?;
+        let mut pieces = download.content.bytes(0..u64::MAX);
+        let mut all = Vec::new();
+        while let Some(piece) = pieces.try_next().await? {
+            all.extend_from_slice(&piece);
+        }
+        Ok(String::from_utf8(all)?)
+    }
+}
+
+/// Bytes that never repeat and are the same in every run.
+#[derive(Default)]
+pub struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn fill(&self, bytes: &mut [u8]) {
+        for piece in bytes.chunks_mut(8) {
+            let mut x = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst);
+            x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            x ^= x >> 31;
+            piece.iter_mut().zip(x.to_le_bytes()).for_each(|(byte, random)| *byte = random);
+        }
+    }
+}
