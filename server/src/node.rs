@@ -43,6 +43,8 @@ pub struct Addresses {
 /// A running server.
 pub struct Node {
     pub addresses: Addresses,
+    /// The use-cases, for whoever runs the node in-process.
+    pub mail: mail::Service,
     stop: CancellationToken,
     tasks: TaskTracker,
     smtp: Server,
@@ -113,7 +115,7 @@ impl Node {
             });
         }
         tracing::info!(?addresses, "started");
-        Ok(Self { addresses, stop, tasks, smtp, _held: held })
+        Ok(Self { addresses, mail: parts.mail, stop, tasks, smtp, _held: held })
     }
 
     /// Takes nothing new, finishes what runs, and gives up on what is not finished after `grace`.

@@ -108,15 +108,16 @@ macro_rules! parsed {
     ($($name:ident),*) => {$(
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(Parse(std::marker::PhantomData))
+                $crate::config::human::parse(deserializer)
             }
         }
     )*};
 }
 pub(super) use parsed;
+
 parsed!(Span, Size, Listen);
 
-/// For `#[serde(with)]`-less newtypes elsewhere: reads whatever [`FromStr`] reads.
+/// Reads whatever [`FromStr`] reads, from a text or a whole number.
 pub(super) fn parse<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

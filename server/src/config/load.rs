@@ -67,7 +67,7 @@ pub struct Error {
 /// What is wrong, and where.
 pub fn load(file: Option<&Path>, environment: &[(String, String)]) -> Result<Loaded, Error> {
     let file = file.map(Path::to_owned).or_else(|| Some(PathBuf::from(FILE)).filter(|path| path.exists()));
-    let defaults = dict(DEFAULTS).map_err(|error| failed("the defaults", &error))?;
+    let defaults = dict(DEFAULTS).map_err(|reason| Error { place: "the defaults".into(), reason })?;
     let mut known = BTreeMap::new();
     flatten("", &defaults, &mut known);
     let mut figment = Figment::from(Layer { name: String::new(), dict: defaults });
@@ -77,7 +77,7 @@ pub fn load(file: Option<&Path>, environment: &[(String, String)]) -> Result<Loa
         let name = path.display().to_string();
         text = fs::read_to_string(path)
             .map_err(|error| Error { place: name.clone(), reason: error.to_string() })?;
-        let layer = dict(&text).map_err(|error| failed(&name, &error))?;
+        let layer = dict(&text).map_err(|reason| Error { place: name.clone(), reason })?;
         refuse_unknown(&layer, &known, |key| at_line(&name, &text, key))?;
         figment = figment.merge(Layer { name, dict: layer });
     }
@@ -131,12 +131,12 @@ impl Provider for Layer {
     }
 }
 
-fn dict(text: &str) -> figment::Result<Dict> {
-    Ok(Toml::string(text).data()?.remove(&Profile::Default).unwrap_or_default())
-}
-
-fn failed(place: &str, error: &figment::Error) -> Error {
-    Error { place: place.to_owned(), reason: error.kind.to_string().trim().replace('\n', " ") }
+/// A text's tables; if it is no TOML, why.
+fn dict(text: &str) -> Result<Dict, String> {
+    match Toml::string(text).data() {
+        Ok(mut data) => Ok(data.remove(&Profile::Default).unwrap_or_default()),
+        Err(error) => Err(error.kind.to_string().trim().replace('\n', " ")),
+    }
 }
 
 /// `MAGPIE_HTTP__LISTEN` is `http.listen`.

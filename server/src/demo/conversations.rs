@@ -42,7 +42,7 @@ struct Conversation<'t> {
 impl<'t> Conversation<'t> {
     fn read(text: &'t str, owner: &str, now: Timestamp) -> anyhow::Result<Self> {
         let (head, rest) = text.split_once('\n').context("only a head")?;
-        let mut parts = head.splitn(4, " | ").map(str::trim);
+        let mut parts = head.splitn(4, '|').map(str::trim);
         let (Some(days), Some(folder), Some(labels), Some(subject)) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {

@@ -102,7 +102,7 @@ fn builds(now: Timestamp) -> Vec<Item> {
         let folder = if nth < 18 { "Inbox" } else { "Archive" };
         item(folder, ago(now, 1 + nth * 2, nth * 3), flags, mail)
     };
-    (0..56).map(make).collect()
+    (0..72).map(make).collect()
 }
 
 const NOTICES: [(&str, &str, &str); 8] = [
@@ -156,7 +156,7 @@ fn notices(now: Timestamp) -> Vec<Item> {
         let folder = if nth % 3 == 0 { "Inbox" } else { "Archive" };
         item(folder, ago(now, 5 + nth * 3, nth * 5), Flags::SEEN, mail)
     };
-    (0..).zip(NOTICES.iter().cycle().take(40)).map(make).collect()
+    (0..).zip(NOTICES.iter().cycle().take(56)).map(make).collect()
 }
 
 const DRAFTS: [(&str, &str, &str); 4] = [

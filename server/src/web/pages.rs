@@ -5,7 +5,7 @@ use std::sync::Arc;
 use app::{Api, Assets, Preferences};
 use axum::{
     extract::{Request, State},
-    http::{Method, header},
+    http::{HeaderMap, Method, header},
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -23,7 +23,8 @@ use crate::site;
 
 /// Every address that is nothing else: the app's router knows them.
 pub(crate) async fn page(State(web): State<Web>, request: Request) -> Result<Response> {
-    let path = request.uri().path();
+    let path = request.uri().path().to_owned();
+    let path = path.as_str();
     if path == "/v1" || path.starts_with("/v1/") || is_file(path) {
         return Err(Failure::no_route());
     }
@@ -65,9 +66,13 @@ async fn visitor(web: &Web, credentials: Option<Credentials>) -> Result<Option<m
     }
 }
 
+fn preferences(headers: &HeaderMap) -> Preferences {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    Preferences::from_headers(text(header::COOKIE), text(header::ACCEPT_LANGUAGE))
+}
+
 async fn render(web: &Web, access: Option<mail::Access>, request: Request) -> Response {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let preferences = Preferences::from_headers(text(header::COOKIE), text(header::ACCEPT_LANGUAGE));
+    let preferences = preferences(request.headers());
     let assets = site::Assets::embedded().map(|site| Assets { css: site.css, js: site.js, wasm: site.wasm });
     let mut random = [0; 16];
     web.mail.random().fill(&mut random);

@@ -1,5 +1,7 @@
 //! `/v1/attachments`: files that wait to be attached.
 
+#![expect(unused_qualifications, reason = "the macro that describes parameters writes whole paths")]
+
 use std::time::Duration;
 
 use axum::{

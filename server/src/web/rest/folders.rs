@@ -1,5 +1,7 @@
 //! `/v1/folders`: folders and what is in them.
 
+#![expect(unused_qualifications, reason = "the macro that describes parameters writes whole paths")]
+
 use axum::{Json as Answer, http::StatusCode};
 use mail::PageQuery;
 use serde::Deserialize;

@@ -1,5 +1,7 @@
 //! `/v1/search`.
 
+#![expect(unused_qualifications, reason = "the macro that describes parameters writes whole paths")]
+
 use axum::Json as Answer;
 use serde::Deserialize;
 use types::api::Found;

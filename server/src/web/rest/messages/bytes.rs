@@ -1,5 +1,7 @@
 //! What of a message is not JSON: its HTML for a frame, its bytes, its attachments.
 
+#![expect(unused_qualifications, reason = "the macro that describes parameters writes whole paths")]
+
 use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},

@@ -1,0 +1,212 @@
+//! What people do over REST, from logging in to logging out.
+
+#![cfg(test)]
+
+mod support;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use support::{Server, eventually, header, json_of, mail};
+
+#[tokio::test]
+async fn a_mail_is_read_starred_moved_and_deleted() {
+    let server = Server::start().await;
+    let alice = server.login("alice").await;
+    let id = server.deliver("alice", &mail("Quarterly report")).await;
+
+    let summary = alice.messages("inbox").await.remove(0);
+    assert_eq!(summary["id"], id);
+    assert_eq!(summary["subject"], "Quarterly report");
+    assert_eq!(summary["from"], json!({ "name": "Carol", "email": "carol@elsewhere.example" }));
+    assert_eq!(summary["unread"], true);
+
+    let message = alice.read(&format!("/v1/messages/{id}")).await;
+    assert_eq!(message["text"].as_str().unwrap().trim(), "Hello, this is Quarterly report.");
+    assert_eq!(message["sent_at"], "2026-11-22T10:00:00Z");
+
+    let patch = json!({ "unread": false, "flagged": true, "add_labels": ["work"] });
+    let answer = alice.patch(&format!("/v1/messages/{id}"), &patch).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let changed = json_of(answer).await["messages"][0].clone();
+    assert_eq!(
+        (&changed["unread"], &changed["flagged"], &changed["labels"]),
+        (&json!(false), &json!(true), &json!(["work"]))
+    );
+
+    let archive = alice.folder("archive").await;
+    let many = json!({ "ids": [id], "folder_id": archive });
+    assert_eq!(alice.patch("/v1/messages", &many).await.status(), StatusCode::OK);
+    assert_eq!(alice.messages("archive").await.len(), 1);
+
+    let thread = summary["thread_id"].as_str().unwrap();
+    assert_eq!(alice.read(&format!("/v1/threads/{thread}")).await["messages"].as_array().unwrap().len(), 1);
+
+    let path = format!("/v1/messages/{id}");
+    assert_eq!(alice.delete(&path).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(alice.messages("trash").await.len(), 1);
+    assert_eq!(alice.delete(&path).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(alice.get(&path).await.status(), StatusCode::NOT_FOUND);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_with_an_attachment_reaches_the_other_account() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.login("alice").await, server.login("bob").await);
+    let bytes: Vec<u8> = (0..300_000_u32).map(|i| (i * 7 % 251) as u8).collect();
+    let upload = alice
+        .request(Method::POST, "/v1/attachments?filename=%EA%B2%AC%EC%A0%81.bin")
+        .header("content-type", "application/x-quote")
+        .body(bytes.clone());
+    let answer = upload.send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let uploaded = json_of(answer).await;
+    assert_eq!((&uploaded["filename"], &uploaded["size"]), (&json!("견적.bin"), &json!(300_000)));
+
+    let mail = json!({
+        "to": [{ "name": "Bob", "email": "bob@demo.test" }],
+        "subject": "견적서",
+        "text": "Please see the file.",
+        "attachments": [uploaded["id"]],
+    });
+    let answer = alice.post("/v1/messages", &mail).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let sent = json_of(answer).await["id"].as_str().unwrap().to_owned();
+    assert_eq!(alice.messages("sent").await[0]["id"], sent);
+
+    let received = eventually("the mail in bob's inbox", async || bob.messages("inbox").await.pop()).await;
+    assert_eq!(received["has_attachments"], true);
+    let id = received["id"].as_str().unwrap();
+    let message = bob.read(&format!("/v1/messages/{id}")).await;
+    let attachment = &message["attachments"][0];
+    assert_eq!((&attachment["filename"], &attachment["size"]), (&json!("견적.bin"), &json!(300_000)));
+
+    let path = format!("/v1/messages/{id}/attachments/{}", attachment["id"].as_str().unwrap());
+    let answer = bob.get(&path).await;
+    assert_eq!(
+        header(&answer, "content-disposition"),
+        "attachment; filename=\"__.bin\"; filename*=UTF-8''%EA%B2%AC%EC%A0%81.bin"
+    );
+    assert_eq!(header(&answer, "x-content-type-options"), "nosniff");
+    assert!(header(&answer, "content-security-policy").contains("sandbox"));
+    assert_eq!(answer.bytes().await.unwrap(), bytes);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn parts_of_a_mail_can_be_asked_for() {
+    let server = Server::start().await;
+    let alice = server.login("alice").await;
+    let id = server.deliver("alice", &mail("Ranges")).await;
+    let path = format!("/v1/messages/{id}/raw");
+    let whole = alice.get(&path).await;
+    assert_eq!(whole.status(), StatusCode::OK);
+    let tag = header(&whole, "etag").to_owned();
+    let whole = whole.bytes().await.unwrap();
+    assert!(whole.starts_with(b"From: Carol"));
+    for (range, if_range, status, content_range, bytes) in [
+        ("bytes=0-4", None, 206, format!("bytes 0-4/{}", whole.len()), &whole[..5]),
+        (
+            "bytes=-3",
+            None,
+            206,
+            format!("bytes {}-{}/{}", whole.len() - 3, whole.len() - 1, whole.len()),
+            &whole[whole.len() - 3..],
+        ),
+        ("bytes=999999-", None, 416, format!("bytes */{}", whole.len()), &[][..]),
+        ("bytes=0-4", Some("\"other\""), 200, String::new(), &whole[..]),
+        ("bytes=0-4", Some(tag.as_str()), 206, format!("bytes 0-4/{}", whole.len()), &whole[..5]),
+    ] {
+        let mut request = alice.request(Method::GET, &path).header("range", range);
+        if let Some(tag) = if_range {
+            request = request.header("if-range", tag);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{range}");
+        assert_eq!(header(&answer, "content-range"), content_range, "{range}");
+        assert_eq!(answer.bytes().await.unwrap(), bytes, "{range}");
+    }
+    let again = alice.request(Method::GET, &path).header("if-none-match", &tag).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn folders_are_made_renamed_and_deleted() {
+    let server = Server::start().await;
+    let alice = server.login("alice").await;
+    let answer = alice.post("/v1/folders", &json!({ "name": "Projects" })).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let id = json_of(answer).await["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        alice.post("/v1/folders", &json!({ "name": "projects" })).await.status(),
+        StatusCode::CONFLICT
+    );
+    let path = format!("/v1/folders/{id}");
+    let renamed = json_of(alice.patch(&path, &json!({ "name": "프로젝트" })).await).await;
+    assert_eq!(renamed["name"], "프로젝트");
+    assert_eq!(alice.delete(&path).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(alice.delete(&path).await.status(), StatusCode::NOT_FOUND);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_and_filters_filter() {
+    let server = Server::start().await;
+    let alice = server.login("alice").await;
+    for number in 0..7 {
+        server.deliver("alice", &mail(&format!("Mail {number}"))).await;
+    }
+    let folder = alice.folder("inbox").await;
+    let mut path =
+        format!("/v1/folders/{folder}/messages?limit=3&cursor=&unread=&flagged=&attachments=false");
+    let mut seen = Vec::new();
+    loop {
+        let page = alice.read(&path).await;
+        seen.extend(
+            page["messages"].as_array().unwrap().iter().map(|m| m["subject"].as_str().unwrap().to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/folders/{folder}/messages?limit=3&cursor={next}"),
+            None => break,
+        }
+    }
+    let wanted: Vec<_> = (0..7).rev().map(|number| format!("Mail {number}")).collect();
+    assert_eq!(seen, wanted);
+    let none = alice.read(&format!("/v1/folders/{folder}/messages?unread=false")).await;
+    assert_eq!(none["messages"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_came_in_is_found() {
+    let server = Server::start().await;
+    let alice = server.login("alice").await;
+    server.deliver("alice", &mail("분기 보고서")).await;
+    let found = eventually("the mail in the index", async || {
+        let found = alice.read("/v1/search?q=%EB%B3%B4%EA%B3%A0%EC%84%9C").await;
+        found["messages"].as_array().unwrap().first().cloned()
+    })
+    .await;
+    assert_eq!(found["subject"], "분기 보고서");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn html_is_shown_apart_and_under_its_own_policy() {
+    let server = Server::start().await;
+    let alice = server.login("alice").await;
+    let raw = "From: x@y.example\nTo: alice@demo.test\nSubject: h\nContent-Type: text/html\n\n\
+               <p onclick=\"alert(1)\">Hi<script>alert(2)</script><img src=\"https://x.example/a.png\"></p>\n";
+    let id = server.deliver("alice", raw).await;
+    for (query, remote) in [("", false), ("?images=hold", false), ("?images=show", true)] {
+        let answer = alice.get(&format!("/v1/messages/{id}/html{query}")).await;
+        let policy = header(&answer, "content-security-policy").to_owned();
+        assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{policy}");
+        assert_eq!(policy.contains("https:"), remote, "{policy}");
+        let html = answer.text().await.unwrap();
+        assert!(html.contains("Hi") && !html.contains("alert"), "{html}");
+        assert_eq!(html.contains(" src=\"https://x.example/a.png\""), remote, "{html}");
+    }
+    server.stop().await;
+}
