@@ -32,8 +32,10 @@ pub struct WorkerConfig {
     /// Who claims. No two running workers may have the same name.
     pub name: String,
     pub schedule: Schedule,
-    /// How long a claim lasts if the worker dies. An attempt takes at most nine tenths of it.
+    /// How long a claim lasts if the worker dies. While it lives, it renews its claims.
     pub lease: Duration,
+    /// How long an attempt may take.
+    pub attempt: Duration,
     /// Entries claimed at once.
     pub in_hand: usize,
     /// Remote deliveries at once.
@@ -51,7 +53,8 @@ impl Default for WorkerConfig {
         Self {
             name: String::new(),
             schedule: Schedule::default(),
-            lease: Duration::from_secs(5 * 60),
+            lease: Duration::from_secs(60),
+            attempt: Duration::from_secs(15 * 60),
             in_hand: 1_000,
             concurrency: 100,
             per_domain: 20,

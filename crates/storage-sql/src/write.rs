@@ -88,6 +88,16 @@ impl Transaction for Open {
         queue::lease(self, lease).await
     }
 
+    async fn renew(
+        &mut self,
+        account: AccountId,
+        id: QueueId,
+        worker: &str,
+        until: Timestamp,
+    ) -> Result<bool> {
+        queue::renew(self, account, id, worker, until).await
+    }
+
     async fn settle(
         &mut self,
         account: AccountId,

@@ -67,6 +67,15 @@ pub trait Transaction: Snapshot {
     /// Claims due entries that nobody else holds, oldest due first.
     async fn lease(&mut self, lease: &Lease) -> Result<Vec<QueueEntry>>;
 
+    /// Lengthens the worker's lease. False if the entry is gone or the lease is lost.
+    async fn renew(
+        &mut self,
+        account: AccountId,
+        id: QueueId,
+        worker: &str,
+        until: Timestamp,
+    ) -> Result<bool>;
+
     /// Writes outcomes down, counts the attempt and ends the lease. An entry without pending recipients is removed.
     /// Returns the entry as it is then (removed or not); `None` if it is gone or the worker's lease is lost.
     async fn settle(

@@ -12,7 +12,7 @@ use tokio::{
 };
 use types::{AccountId, EmailAddress, ShardId};
 
-use super::{Worker, limits::Crowded};
+use super::{Worker, limits::Crowded, settle::lease_lost};
 use crate::{Envelope, Outcome, Reply, body::without_bcc};
 
 /// What an attempt did for a recipient.
@@ -30,7 +30,7 @@ pub(super) type Fates = Vec<(EmailAddress, Fate)>;
 /// Destinations of one mail that are delivered to at once.
 const DESTINATIONS_AT_ONCE: usize = 50;
 
-/// When an attempt must be where, so that it is settled within its lease.
+/// When an attempt must be where.
 #[derive(Clone, Copy)]
 struct Deadlines {
     /// Deliveries that have not begun by then begin another time.
@@ -47,13 +47,16 @@ struct Loaded {
 impl Worker {
     pub(super) async fn attempt(&self, shard: ShardId, entry: QueueEntry) {
         let now = self.0.mail.now();
-        let (started, lease) = (Instant::now(), self.0.config.lease);
-        let deadlines = Deadlines { begin: started + lease * 4 / 10, end: started + lease * 9 / 10 };
+        let started = Instant::now();
+        let deadlines =
+            Deadlines { begin: started + self.0.config.attempt / 3, end: started + self.0.config.attempt };
         let is_due = |state, at| state == RecipientState::Pending && at <= now;
         let due = entry.recipients.iter().filter(|to| is_due(to.state, to.next_attempt_at));
         let due = due.map(|to| to.address.clone()).collect::<Vec<_>>();
-        let fates = self.deliver(&entry, due, deadlines).await;
-        self.settle(shard, entry, fates).await;
+        tokio::select! {
+            fates = self.deliver(&entry, due, deadlines) => self.settle(shard, entry, fates).await,
+            () = self.keep(shard, &entry) => lease_lost(),
+        }
     }
 
     async fn deliver(&self, entry: &QueueEntry, due: Vec<EmailAddress>, deadlines: Deadlines) -> Fates {

@@ -63,6 +63,24 @@ impl Worker {
         }
     }
 
+    /// Renews the lease again and again; returns when it is lost.
+    pub(super) async fn keep(&self, shard: ShardId, entry: &QueueEntry) {
+        loop {
+            sleep(self.0.config.lease / 3).await;
+            let renew = Renew {
+                account: entry.account,
+                id: entry.id,
+                worker: self.0.config.name.clone(),
+                until: self.0.mail.now().plus(self.0.config.lease),
+            };
+            match self.0.mail.write(shard, renew).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(error = ?error, "the lease is not renewed this time"),
+            }
+        }
+    }
+
     /// Whether it is written down, as opposed to: somebody else has the entry, or it is gone.
     async fn settled(&self, shard: ShardId, settle: Settle) -> bool {
         let mut pauses = PAUSES_S.iter();
@@ -70,8 +88,7 @@ impl Worker {
             match self.0.mail.write(shard, settle.clone()).await {
                 Ok(true) => return true,
                 Ok(false) => {
-                    tracing::warn!("the lease was lost, or the entry was dropped by the operator");
-                    metrics::counter!("magpie_queue_leases_lost_total").increment(1);
+                    lease_lost();
                     return false;
                 }
                 Err(error) => {
@@ -127,6 +144,11 @@ impl Worker {
     }
 }
 
+pub(super) fn lease_lost() {
+    tracing::warn!("the lease was lost, or the operator dropped the entry");
+    metrics::counter!("magpie_queue_leases_lost_total").increment(1);
+}
+
 /// Ends the lease, all or nothing. False if the lease is lost.
 #[derive(Clone)]
 struct Settle {
@@ -161,6 +183,26 @@ impl Unit for Settle {
             tx.enqueue(notification.clone()).await?;
         }
         Ok(true)
+    }
+}
+
+struct Renew {
+    account: AccountId,
+    id: QueueId,
+    worker: String,
+    until: Timestamp,
+}
+
+#[async_trait]
+impl Unit for Renew {
+    type Output = bool;
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {
+        tx.renew(self.account, self.id, &self.worker, self.until).await
     }
 }
 

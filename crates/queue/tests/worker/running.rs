@@ -118,3 +118,27 @@ async fn a_mail_finds_its_way_through_dns_once_its_host_is_up() -> Result<()> {
     assert!(received[0].from.starts_with("<alice@demo.test>"));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_delivery_that_takes_long_keeps_its_lease_and_loses_it_to_the_operator() -> Result<()> {
+    let desk = Desk::open().await?;
+    let gate = desk.courier.stalls("slow.test");
+    let lease = Duration::from_millis(60);
+    let worker = desk.another(WorkerConfig { name: "w".to_owned(), lease, ..WorkerConfig::default() });
+    desk.send(&["carol@slow.test"], &[]).await?;
+    for shard in desk.house.mail.shards().all() {
+        worker.start_due(shard).await?;
+    }
+    until("it is on its way", || async { Ok(desk.courier.sent().len() == 1) }).await?;
+    for _ in 0..3 {
+        let before = desk.next_due().await?;
+        desk.house.clock.advance(lease / 2);
+        until("the lease is renewed", || async { Ok(desk.next_due().await? > before) }).await?;
+    }
+    let entry = desk.house.mail.admin().queue(1).await?.remove(0).id;
+    desk.house.mail.admin().queue_action(entry, mail::admin::QueueAction::Drop).await?;
+    timeout(LONG, worker.idle()).await?;
+    drop(gate);
+    assert_eq!(desk.queued().await?, 0);
+    Ok(())
+}

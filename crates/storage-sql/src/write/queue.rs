@@ -52,6 +52,25 @@ pub(super) async fn lease(open: &mut Open, lease: &Lease) -> Result<Vec<QueueEnt
     found.iter().map(Found::view).collect()
 }
 
+pub(super) async fn renew(
+    open: &mut Open,
+    account: AccountId,
+    id: QueueId,
+    worker: &str,
+    until: Timestamp,
+) -> Result<bool> {
+    open.flush().await?;
+    let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(false) };
+    if found.row.leased_by.as_deref() != Some(worker) {
+        return Ok(false);
+    }
+    open.wrote();
+    found.row.leased_until = Some(until.millis());
+    found.row.due_at = until.millis();
+    rewrite(open, vec![found.row]).await?;
+    Ok(true)
+}
+
 pub(super) async fn settle(
     open: &mut Open,
     account: AccountId,
