@@ -68,6 +68,7 @@ pub(crate) fn router(web: Web, roles: &Roles) -> Router {
     let (api, document) = api.split_for_parts();
     let mut router = api.merge(operate::router());
     if roles.has(Role::Web) {
+        pages::prepare();
         router = router.merge(docs::router(document)).merge(login::router()).merge(site::router());
         router = router.fallback(pages::page);
     } else {

@@ -21,6 +21,12 @@ use super::{
 };
 use crate::site;
 
+/// Has Leptos run what pages wait for on tokio; before the first page, and harmless when repeated.
+pub(crate) fn prepare() {
+    // An error says only that it was done before.
+    let _ = any_spawner::Executor::init_tokio();
+}
+
 /// Every address that is nothing else: the app's router knows them.
 pub(crate) async fn page(State(web): State<Web>, request: Request) -> Result<Response> {
     let path = request.uri().path().to_owned();
