@@ -10,7 +10,7 @@ use crate::config::{Format, Log};
 
 /// Begins to log. Only the first call of a process does anything.
 pub(crate) fn log(config: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.level)
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.level))
         .with_context(|| format!("log.level: `{}` is not a level like \"info\"", config.level))?;
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(true);
     let registry = tracing_subscriber::registry().with(filter);
@@ -38,3 +38,6 @@ pub(crate) fn metrics() -> PrometheusHandle {
 
 /// The bounds of histograms, all of which measure durations in seconds.
 const SECONDS: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Libraries that tell every step at `info`. What the configuration says of one of them counts more.
+const QUIET: &str = "sea_orm_migration=warn,sqlx=warn,tantivy=warn";

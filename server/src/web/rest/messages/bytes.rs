@@ -35,6 +35,7 @@ pub(crate) enum RemoteImages {
 pub(crate) struct Look {
     /// `show` loads remote pictures; they are held back by default.
     #[serde(default)]
+    #[param(inline)]
     images: RemoteImages,
 }
 
