@@ -8,7 +8,7 @@ use types::{
     api::{Account, Folder, Found, Message, Page, Summary},
 };
 
-use super::{Place, list::Source, place::find_folder};
+use super::{List, Place, Source, place::find_folder};
 use crate::api::Api;
 
 /// Rows that the first page shows.
@@ -29,6 +29,15 @@ pub(crate) struct Boot {
 pub(crate) enum Rows {
     Page(Page),
     Found(Found),
+}
+
+impl From<Rows> for List {
+    fn from(rows: Rows) -> Self {
+        match rows {
+            Rows::Page(page) => Self::of_page(page),
+            Rows::Found(found) => Self::of_found(found),
+        }
+    }
 }
 
 /// Loads what a place shows.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Where a tab keeps what is being written until the server has it.
-const KEPT: &str = "draft";
+const IN_TAB: &str = "draft";
 
 /// How a mail is begun from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(crate) enum AttachedState {
 
 /// How safe what was typed is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Saving {
+pub(crate) enum Kept {
     Untouched,
     Changed,
     Saving,
@@ -105,7 +105,7 @@ pub(crate) struct Draft {
     forward_of: Option<MessageId>,
     /// The copy that the server keeps.
     pub(crate) stored: RwSignal<Option<MessageId>>,
-    pub(crate) saving: RwSignal<Saving>,
+    pub(crate) saving: RwSignal<Kept>,
     pub(crate) sending: RwSignal<bool>,
     /// What is in the way of sending it.
     pub(crate) problem: RwSignal<Option<String>>,
@@ -127,7 +127,7 @@ impl Draft {
             in_reply_to: compose.in_reply_to,
             forward_of: compose.forward_of,
             stored: RwSignal::new(stored),
-            saving: RwSignal::new(Saving::Untouched),
+            saving: RwSignal::new(Kept::Untouched),
             sending: RwSignal::new(false),
             problem: RwSignal::new(None),
             warned: RwSignal::new(false),
@@ -176,18 +176,18 @@ impl Draft {
     pub(crate) fn watch(self, before: Option<Compose>, store: Store) -> Compose {
         let now = Compose { replaces: None, ..self.compose(true) };
         if before.as_ref().is_some_and(|before| *before != now) {
-            self.saving.set(Saving::Changed);
+            self.saving.set(Kept::Changed);
             self.problem.set(None);
             self.warned.set(false);
             let kept = Compose { replaces: self.stored.get_untracked(), ..now.clone() };
             if let Ok(json) = serde_json::to_string(&kept) {
-                browser::session::set(KEPT, &json);
+                browser::session::set(IN_TAB, &json);
             }
             let noted = now.clone();
             spawn_local(async move {
                 browser::sleep(1_200.0).await;
                 let same = untrack(|| Compose { replaces: None, ..self.compose(true) }) == noted;
-                if same && self.saving.get_untracked() == Saving::Changed {
+                if same && self.saving.get_untracked() == Kept::Changed {
                     self.save(store).await;
                 }
             });
@@ -197,27 +197,27 @@ impl Draft {
 
     /// Keeps it on the server.
     pub(crate) async fn save(self, store: Store) {
-        if self.saving.get_untracked() == Saving::Saving
+        if self.saving.get_untracked() == Kept::Saving
             || self.sending.get_untracked()
             || untrack(|| self.is_empty())
         {
             return;
         }
-        self.saving.set(Saving::Saving);
+        self.saving.set(Kept::Saving);
         let outcome = store.api().compose(untrack(|| self.compose(true))).await;
         // What was typed meanwhile has set it to `Changed`, and has a timer of its own.
-        let unchanged = self.saving.get_untracked() == Saving::Saving;
+        let unchanged = self.saving.get_untracked() == Kept::Saving;
         match outcome {
             Ok(composed) => {
                 let replaced = self.stored.get_untracked();
                 self.stored.set(Some(composed.id));
                 store.forget_stored(replaced);
                 if unchanged {
-                    self.saving.set(Saving::Saved);
-                    browser::session::remove(KEPT);
+                    self.saving.set(Kept::Saved);
+                    browser::session::remove(IN_TAB);
                 }
             }
-            Err(_) if unchanged => self.saving.set(Saving::Failed),
+            Err(_) if unchanged => self.saving.set(Kept::Failed),
             Err(_) => {}
         }
     }
@@ -264,7 +264,7 @@ impl Draft {
         }
         self.problem.set(None);
         spawn_local(async move {
-            while self.saving.get_untracked() == Saving::Saving {
+            while self.saving.get_untracked() == Kept::Saving {
                 browser::sleep(50.0).await;
             }
             self.sending.set(true);
@@ -272,7 +272,9 @@ impl Draft {
             self.sending.set(false);
             match outcome {
                 Ok(composed) => {
-                    browser::session::remove(KEPT);
+                    // It is kept for good: a timer that was set while writing finds nothing to do.
+                    self.saving.set(Kept::Saved);
+                    browser::session::remove(IN_TAB);
                     store.close_draft();
                     store.forget_stored(self.stored.get_untracked());
                     store.say_with_link(
@@ -303,7 +305,7 @@ impl Store {
     ) -> Draft {
         if let Some(open) = self.draft.get_untracked() {
             spawn_local(async move {
-                if matches!(open.saving.get_untracked(), Saving::Changed | Saving::Failed) {
+                if matches!(open.saving.get_untracked(), Kept::Changed | Kept::Failed) {
                     open.save(self).await;
                 }
             });
@@ -336,24 +338,25 @@ impl Store {
             line.commit();
         }
         self.close_draft();
-        if matches!(draft.saving.get_untracked(), Saving::Changed | Saving::Failed) {
+        if matches!(draft.saving.get_untracked(), Kept::Changed | Kept::Failed) {
             spawn_local(async move { draft.save(self).await });
         }
     }
 
     pub(crate) fn discard_draft(self, draft: Draft, texts: &Texts) {
-        browser::session::remove(KEPT);
+        browser::session::remove(IN_TAB);
         self.close_draft();
         let was_written =
-            draft.saving.get_untracked() != Saving::Untouched || draft.stored.get_untracked().is_some();
+            draft.saving.get_untracked() != Kept::Untouched || draft.stored.get_untracked().is_some();
         if was_written {
             self.say(texts.discarded, None);
         }
         let api = self.api();
         spawn_local(async move {
-            while draft.saving.get_untracked() == Saving::Saving {
+            while draft.saving.get_untracked() == Kept::Saving {
                 browser::sleep(50.0).await;
             }
+            draft.saving.set(Kept::Saved);
             if let Some(id) = draft.stored.get_untracked() {
                 self.forget(&[id]);
                 if let Err(problem) = api.delete(id).await {
@@ -365,11 +368,11 @@ impl Store {
 
     /// Takes up what this tab was writing when it was closed or reloaded.
     pub(crate) fn restore_draft(self) {
-        let kept = browser::session::get(KEPT).and_then(|json| serde_json::from_str::<Compose>(&json).ok());
+        let kept = browser::session::get(IN_TAB).and_then(|json| serde_json::from_str::<Compose>(&json).ok());
         if let Some(kept) = kept {
             let stored = kept.replaces;
             let draft = self.compose(Compose { attachments: Vec::new(), ..kept }, Vec::new(), stored);
-            draft.saving.set(Saving::Changed);
+            draft.saving.set(Kept::Changed);
         }
     }
 
@@ -398,7 +401,7 @@ impl Store {
                 ..Compose::default()
             };
             let draft = self.compose(compose, carried(&message), Some(id));
-            draft.saving.set(Saving::Saved);
+            draft.saving.set(Kept::Saved);
         });
     }
 

@@ -53,24 +53,24 @@ pub(crate) struct List {
     pub(crate) rows: Vec<Summary>,
     /// Where the next page begins.
     next: Option<String>,
+    /// Whether every row is older than the one before it, as those of folders are.
+    sorted: bool,
     /// Whether the first page is there.
     pub(crate) begun: bool,
     pub(crate) status: Status,
     /// How many there are in all, where the server said so.
     pub(crate) found: Option<(u64, bool)>,
-    /// How far it is scrolled, in pixels.
-    pub(crate) scrolled: i32,
 }
 
 impl List {
     pub(crate) fn of_page(page: Page) -> Self {
-        let mut list = Self::default();
+        let mut list = Self { sorted: true, ..Self::default() };
         list.add_page(page);
         list
     }
 
     pub(crate) fn of_found(found: Found) -> Self {
-        let mut list = Self::default();
+        let mut list = Self { sorted: true, ..Self::default() };
         list.add_found(found);
         list
     }
@@ -84,8 +84,12 @@ impl List {
     }
 
     pub(crate) fn add_page(&mut self, page: Page) {
+        if !self.begun {
+            self.sorted = true;
+        }
         for message in page.messages {
-            if !self.rows.iter().rev().any(|row| row.id == message.id) {
+            if self.position(message.id).is_none() {
+                self.sorted &= self.rows.last().is_none_or(|last| last.id > message.id);
                 self.rows.push(message);
             }
         }
@@ -121,7 +125,11 @@ impl List {
         if !self.begun || !source.wants(message) {
             return None;
         }
-        let at = self.rows.partition_point(|row| row.id > message.id);
+        let at = if self.sorted {
+            self.rows.partition_point(|row| row.id > message.id)
+        } else {
+            self.rows.iter().position(|row| row.id < message.id).unwrap_or(self.rows.len())
+        };
         // Beyond the last loaded row it comes with its page.
         if at == self.rows.len() && self.next.is_some() {
             return None;
@@ -135,11 +143,15 @@ impl List {
     }
 
     pub(crate) fn position(&self, id: MessageId) -> Option<usize> {
-        self.rows.iter().position(|row| row.id == id)
+        if self.sorted {
+            self.rows.binary_search_by(|row| id.cmp(&row.id)).ok()
+        } else {
+            self.rows.iter().position(|row| row.id == id)
+        }
     }
 
     pub(crate) fn get(&self, id: MessageId) -> Option<&Summary> {
-        self.rows.iter().find(|row| row.id == id)
+        self.rows.get(self.position(id)?)
     }
 }
 

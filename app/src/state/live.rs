@@ -1,6 +1,6 @@
 //! Takes in what the server says has changed, wherever it is shown.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use leptos::{prelude::*, task::spawn_local};
 use types::{
@@ -8,12 +8,13 @@ use types::{
     api::{Change, ServerEvent, Summary},
 };
 
-use super::{Opened, Store};
+use super::{Opened, Source, Store, boot::Rows, store::PAGE};
 use crate::api::events::{Heard, listen};
 
 impl Store {
     /// Listens to the server for as long as the page is open.
     pub(crate) fn listen(self) {
+        let caught_up = Cell::new(false);
         spawn_local(async move {
             listen(move |heard| match heard {
                 Heard::Lost => self.online.set(false),
@@ -21,7 +22,12 @@ impl Store {
                     self.online.set(true);
                     match event {
                         ServerEvent::Changed(change) => self.apply(&change),
-                        ServerEvent::Ready { .. } => {}
+                        ServerEvent::Ready { .. } => {
+                            // What changed between the rendering of the page and the first word of the server.
+                            if !caught_up.replace(true) {
+                                self.catch_up();
+                            }
+                        }
                         ServerEvent::Reset { .. } => self.refresh(),
                     }
                 }
@@ -30,21 +36,39 @@ impl Store {
         });
     }
 
-    /// Loads folders and the shown list anew.
+    /// Loads folders and the shown list anew, and forgets the other lists.
     pub(crate) fn refresh(self) {
-        let source = self.source();
+        let source = untrack(|| self.source());
         self.lists.update(|lists| lists.retain(|key, _| Some(key) == source.as_ref()));
+        self.load_folders();
+        let Some(source) = source else { return };
+        spawn_local(async move {
+            match self.load_page(&source, None, PAGE).await {
+                Ok(rows) => self.lists.update(|lists| {
+                    lists.insert(source, rows.into());
+                }),
+                Err(problem) => self.complain(&problem),
+            }
+        });
+    }
+
+    /// Takes in what is new at the beginning of the shown list.
+    fn catch_up(self) {
+        self.load_folders();
+        let Some(source @ Source::Folder { .. }) = untrack(|| self.source()) else { return };
+        spawn_local(async move {
+            if let Ok(Rows::Page(page)) = self.load_page(&source, None, PAGE / 2).await {
+                self.upsert(&page.messages);
+            }
+        });
+    }
+
+    fn load_folders(self) {
         let api = self.api();
         spawn_local(async move {
             match api.folders().await {
                 Ok(folders) => self.folders.set(folders.folders),
                 Err(problem) => self.complain(&problem),
-            }
-            if let Some(source) = source {
-                self.lists.update(|lists| {
-                    lists.remove(&source);
-                });
-                self.load_more(source);
             }
         });
     }

@@ -11,7 +11,7 @@ mod store;
 mod toast;
 
 pub(crate) use boot::{Boot, load};
-pub(crate) use compose::{Attached, AttachedState, Draft, Kind, Recipients, Saving};
+pub(crate) use compose::{Attached, AttachedState, Draft, Kept, Kind, Recipients};
 pub(crate) use list::{List, Source, Status};
 pub(crate) use place::Place;
 pub(crate) use store::{Opened, Store};

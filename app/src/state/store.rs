@@ -17,13 +17,13 @@ use super::{
     place::find_folder,
 };
 use crate::{
-    api::Api,
+    api::{Answer, Api},
     browser,
     i18n::{Texts, texts},
 };
 
 /// Rows that one page brings while scrolling.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
 /// Opened messages that are kept.
 const KEPT_MESSAGES: usize = 40;
 /// How long a toast stays, in milliseconds.
@@ -68,11 +68,7 @@ impl Store {
     pub(crate) fn new(api: Arc<dyn Api>, place: Memo<Place>, boot: Boot) -> Self {
         let mut lists = HashMap::new();
         if let Some((source, rows)) = boot.list {
-            let list = match rows {
-                Rows::Page(page) => List::of_page(page),
-                Rows::Found(found) => List::of_found(found),
-            };
-            lists.insert(source, list);
+            lists.insert(source, rows.into());
         }
         let mut messages = HashMap::new();
         let mut threads = HashMap::new();
@@ -190,13 +186,12 @@ impl Store {
         });
         let (true, cursor, begun) = state else { return };
         self.lists.update(|lists| lists.entry(source.clone()).or_default().status = Status::Loading);
-        let api = self.api();
         spawn_local(async move {
             let limit = if begun { PAGE } else { PAGE / 2 };
-            let outcome = match &source {
-                Source::Folder { id, filter } => api.page(*id, cursor, limit, *filter).await.map(Rows::Page),
-                Source::Search { query } => api.search(query.clone(), cursor, limit).await.map(Rows::Found),
-            };
+            let outcome = self.load_page(&source, cursor, limit).await;
+            if let Err(problem) = &outcome {
+                leave_if_over(problem);
+            }
             self.lists.update(|lists| {
                 let list = lists.entry(source).or_default();
                 match outcome {
@@ -206,6 +201,14 @@ impl Store {
                 }
             });
         });
+    }
+
+    pub(super) async fn load_page(self, source: &Source, cursor: Option<String>, limit: u32) -> Answer<Rows> {
+        let api = self.api();
+        match source {
+            Source::Folder { id, filter } => api.page(*id, cursor, limit, *filter).await.map(Rows::Page),
+            Source::Search { query } => api.search(query.clone(), cursor, limit).await.map(Rows::Found),
+        }
     }
 
     /// Loads a message and its conversation, unless they are there.
@@ -225,8 +228,9 @@ impl Store {
         let api = self.api();
         spawn_local(async move {
             let opened = api.message(id).await.map(without_html);
-            if let Ok(message) = &opened {
-                self.load_thread(message.summary.thread_id);
+            match &opened {
+                Ok(message) => self.load_thread(message.summary.thread_id),
+                Err(problem) => leave_if_over(problem),
             }
             let opened = opened.map_or_else(Opened::Failed, |message| Opened::Ready(Arc::new(message)));
             self.messages.update(|messages| {
@@ -254,11 +258,9 @@ impl Store {
         self.toast(text.to_owned(), false, None, Some((href, label)));
     }
 
-    /// Tells what went wrong. Where the session has ended, there is only one way on.
+    /// Tells what went wrong.
     pub(crate) fn complain(self, problem: &Problem) {
-        if problem.kind() == ProblemKind::Unauthenticated {
-            browser::leave_to("/login");
-        }
+        leave_if_over(problem);
         self.toast(self.texts.problem(problem), true, None, None);
     }
 
@@ -277,5 +279,12 @@ impl Store {
 
     pub(crate) fn dismiss(self, id: u64) {
         self.toasts.update(|toasts| toasts.retain(|toast| toast.id != id));
+    }
+}
+
+/// Where the session has ended, there is only one way on.
+fn leave_if_over(problem: &Problem) {
+    if problem.kind() == ProblemKind::Unauthenticated {
+        browser::leave_to("/login?error=unauthenticated");
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn size(bytes: u64) -> String {
         unit = next;
         tenths /= 1_000;
     }
-    if tenths < 100 && tenths % 10 != 0 {
+    if tenths < 100 && !tenths.is_multiple_of(10) {
         format!("{}.{} {unit}", tenths / 10, tenths % 10)
     } else {
         format!("{} {unit}", tenths / 10)

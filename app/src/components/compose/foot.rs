@@ -9,7 +9,7 @@ use crate::{
         icon::{Draw, Icon},
     },
     i18n::texts,
-    state::{Draft, Saving, Store},
+    state::{Draft, Kept, Store},
 };
 
 #[component]
@@ -72,11 +72,11 @@ pub(crate) fn Foot(draft: Draft) -> AnyView {
 fn Saved(draft: Draft) -> AnyView {
     let t = texts();
     let text = move || match draft.saving.get() {
-        Saving::Untouched => "",
-        Saving::Changed => t.not_saved,
-        Saving::Saving => t.saving,
-        Saving::Saved => t.saved,
-        Saving::Failed => t.save_failed,
+        Kept::Untouched => "",
+        Kept::Changed => t.not_saved,
+        Kept::Saving => t.saving,
+        Kept::Saved => t.saved,
+        Kept::Failed => t.save_failed,
     };
     view! {
         <span class="saved" role="status" data-testid="compose-saved">

@@ -102,6 +102,7 @@ fn Bulk() -> AnyView {
     let read_label = move || if some_unread.get() { t.mark_read } else { t.mark_unread };
     let read_icon = move || if some_unread.get() { Icon::MailOpen } else { Icon::Mail };
     view! {
+        <h1 class="sr-only">{t.select}</h1>
         <div class="bulk" role="toolbar" aria-label=t.select data-testid="bulk">
             <IconButton
                 label=t.clear_selection

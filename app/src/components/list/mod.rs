@@ -2,6 +2,7 @@
 
 mod head;
 mod notice;
+mod pull;
 mod row;
 mod rows;
 mod swipe;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use leptos::{ev, html, prelude::*};
 
-use super::{notice::Notice, row::Row};
+use super::{notice::Notice, pull::Pull, row::Row};
 use crate::{
     browser,
     i18n::texts,
@@ -55,6 +55,7 @@ pub(crate) fn Rows() -> AnyView {
         };
         wanted.saturating_sub(shown.with(Vec::len))
     });
+    let pull = Pull::new(store, scroller);
     measure(store, scroller, span, row_height);
     keep_place(store, scroller, row_height);
     load_ahead(store, span);
@@ -72,7 +73,16 @@ pub(crate) fn Rows() -> AnyView {
         }
     });
     view! {
-        <div class="rows" node_ref=scroller tabindex="-1" data-testid="message-list">
+        <div
+            class="rows"
+            node_ref=scroller
+            tabindex="-1"
+            data-testid="message-list"
+            on:touchstart=move |event| pull.begin(&event)
+            on:touchmove=move |event| pull.follow(&event)
+            on:touchend=move |_| pull.end()
+            on:touchcancel=move |_| pull.end()
+        >
             <Notice />
             <div node_ref=above></div>
             <ul aria-label=t.messages aria-busy=move || (missing.get() > 0).to_string()>
