@@ -21,7 +21,8 @@ pub(crate) async fn secure(State(web): State<Web>, request: Request, next: Next)
     };
     fill(header::CONTENT_SECURITY_POLICY, NOTHING);
     fill(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    fill(header::REFERRER_POLICY, "no-referrer");
+    // Other sites learn nothing; our own need it, as browsers send `Origin: null` with forms under `no-referrer`.
+    fill(header::REFERRER_POLICY, "same-origin");
     fill(header::CACHE_CONTROL, "no-store");
     fill(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     fill(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
