@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use moka::sync::Cache;
 use sea_orm::{
     ActiveValue::{NotSet, Set, Unchanged},
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use storage::{Account, BucketMap, Directory, Domain, Error, NewAccount, Result, Session};
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
@@ -75,8 +75,7 @@ impl SqlDirectory {
 #[async_trait]
 impl Directory for SqlDirectory {
     async fn add_domain(&self, name: &str, now: Timestamp) -> Result<Domain> {
-        let new =
-            domain::ActiveModel { id: NotSet, name: Set(fold(name)), created_at: Set(now.millis()) };
+        let new = domain::ActiveModel { id: NotSet, name: Set(fold(name)), created_at: Set(now.millis()) };
         let tx = self.begin().await?;
         let row = domain::Entity::insert(new).exec_with_returning(&tx).await;
         let row = row.map_err(|error| taken(error, "the domain"))?;

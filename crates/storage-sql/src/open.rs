@@ -155,7 +155,10 @@ impl Open {
 
     /// The account, which must be loaded and provisioned.
     pub(crate) fn account(&mut self, account: i64) -> Result<&mut account::Model> {
-        self.accounts.get_mut(&account).and_then(|loaded| loaded.row.as_mut()).ok_or_else(|| not_provisioned(account))
+        self.accounts
+            .get_mut(&account)
+            .and_then(|loaded| loaded.row.as_mut())
+            .ok_or_else(|| not_provisioned(account))
     }
 
     /// Takes the account's next modseq.
@@ -185,7 +188,12 @@ impl Open {
     }
 
     /// The same to be changed as of this modseq.
-    pub(crate) fn change_mailbox(&mut self, account: i64, id: i64, modseq: i64) -> Result<&mut mailbox::Model> {
+    pub(crate) fn change_mailbox(
+        &mut self,
+        account: i64,
+        id: i64,
+        modseq: i64,
+    ) -> Result<&mut mailbox::Model> {
         let missing = || Error::Corrupt(format!("mailbox {id} of account {account} is missing"));
         let loaded = self.accounts.get_mut(&account).ok_or_else(missing)?;
         loaded.changed_mailboxes.insert(id);
@@ -222,7 +230,11 @@ impl Open {
             let row = self.accounts.get(&account)?.row.as_ref()?;
             Some((AccountId(account), ModSeq(row.modseq)))
         };
-        Committed { shard, accounts: unit.changed.into_iter().filter_map(modseq).collect(), queued: unit.queued }
+        Committed {
+            shard,
+            accounts: unit.changed.into_iter().filter_map(modseq).collect(),
+            queued: unit.queued,
+        }
     }
 
     /// Forgets an account that was removed.
@@ -290,7 +302,8 @@ fn keep() -> OnConflict {
 
 fn replace_account() -> OnConflict {
     use account::Column::{
-        AccountId, ForgottenModseq, IndexedModseq, LastUidValidity, Messages, Modseq, NextMailboxId, UsedBytes,
+        AccountId, ForgottenModseq, IndexedModseq, LastUidValidity, Messages, Modseq, NextMailboxId,
+        UsedBytes,
     };
     OnConflict::column(AccountId)
         .update_columns([
@@ -307,8 +320,8 @@ fn replace_account() -> OnConflict {
 
 fn replace_mailbox() -> OnConflict {
     use mailbox::Column::{
-        AccountId, Deleted, Id, Modseq, Name, NameKey, ParentId, Role, SizeBytes, Total, UidNext, UidValidity,
-        Unread,
+        AccountId, Deleted, Id, Modseq, Name, NameKey, ParentId, Role, SizeBytes, Total, UidNext,
+        UidValidity, Unread,
     };
     OnConflict::columns([AccountId, Id])
         .update_columns([

@@ -238,9 +238,10 @@ fn page(account: AccountId, request: &PageRequest) -> sea_orm::Select<message::E
     let conditions = [
         request.filter.unread.map(|yes| if yes { "(flags & 1) = 0" } else { "(flags & 1) = 1" }),
         request.filter.flagged.map(|yes| if yes { "(flags & 4) = 4" } else { "(flags & 4) = 0" }),
-        request.filter.attachments.map(|yes| {
-            if yes { "has_attachments = TRUE" } else { "has_attachments = FALSE" }
-        }),
+        request
+            .filter
+            .attachments
+            .map(|yes| if yes { "has_attachments = TRUE" } else { "has_attachments = FALSE" }),
     ];
     for condition in conditions.into_iter().flatten() {
         query = query.filter(Expr::cust(condition));

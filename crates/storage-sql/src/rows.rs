@@ -122,7 +122,8 @@ pub(crate) fn stored_keywords(mut keywords: Vec<String>) -> String {
 }
 
 pub(crate) fn stored_delivery(delivery: &[Delivery]) -> Result<Option<String>> {
-    let json = |delivery: &[Delivery]| serde_json::to_string(delivery).map_err(|error| Error::Backend(error.into()));
+    let json =
+        |delivery: &[Delivery]| serde_json::to_string(delivery).map_err(|error| Error::Backend(error.into()));
     if delivery.is_empty() { Ok(None) } else { json(delivery).map(Some) }
 }
 
@@ -259,7 +260,11 @@ pub(crate) fn new_entry(
         body_id: body,
         size_bytes,
         return_path: new.return_path.map(|address| address.to_string()),
-        origin: ORIGINS.iter().zip(0..).find(|(known, _)| **known == new.origin).map_or(0, |(_, place)| place),
+        origin: ORIGINS
+            .iter()
+            .zip(0..)
+            .find(|(known, _)| **known == new.origin)
+            .map_or(0, |(_, place)| place),
         created_at: new.created_at.millis(),
         expires_at: new.expires_at.millis(),
         next_attempt_at,

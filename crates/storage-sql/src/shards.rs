@@ -31,11 +31,7 @@ struct Shard {
 
 impl SqlShards {
     /// Opens the SQLite files, making them where they are missing and bringing them up to this version.
-    pub async fn open(
-        shards: &[(ShardId, PathBuf)],
-        map: Arc<BucketMap>,
-        options: &Options,
-    ) -> Result<Self> {
+    pub async fn open(shards: &[(ShardId, PathBuf)], map: Arc<BucketMap>, options: &Options) -> Result<Self> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let mut opened = BTreeMap::new();
         for (id, path) in shards {
@@ -46,7 +42,9 @@ impl SqlShards {
             opened.insert(*id, Shard { readers, writer });
         }
         if let Some(missing) = map.shards.iter().find(|shard| !opened.contains_key(shard)) {
-            return Err(Error::Backend(format!("accounts live on shard {missing}, which is not configured").into()));
+            return Err(Error::Backend(
+                format!("accounts live on shard {missing}, which is not configured").into(),
+            ));
         }
         tasks.close();
         Ok(Self { shards: opened, map, tasks, stop })

@@ -1,8 +1,6 @@
 //! Statements over many rows, in sizes that repeat: a statement's text is then prepared once and found again.
 
-use sea_orm::{
-    ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, sea_query::OnConflict,
-};
+use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, sea_query::OnConflict};
 use storage::Result;
 
 use crate::error::failed;
@@ -23,8 +21,9 @@ where
 {
     while !rows.is_empty() {
         let rest = rows.split_off(largest_power(rows.len().min(MOST)));
-        let mut statement =
-            E::insert_many(std::mem::replace(&mut rows, rest).into_iter().map(IntoActiveModel::into_active_model));
+        let mut statement = E::insert_many(
+            std::mem::replace(&mut rows, rest).into_iter().map(IntoActiveModel::into_active_model),
+        );
         if let Some(conflict) = &conflict {
             statement = statement.on_conflict(conflict.clone());
         }

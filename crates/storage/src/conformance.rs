@@ -10,3 +10,5 @@
 )]
 
 pub mod blobs;
+pub mod directory;
+pub mod shards;

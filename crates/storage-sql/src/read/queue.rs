@@ -1,6 +1,8 @@
 //! Reading the queue.
 
-use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use storage::{QueueEntry, QueueFilter, Result};
 use types::{AccountId, QueueId, Timestamp};
 
@@ -25,7 +27,11 @@ impl Found {
     }
 }
 
-pub(crate) async fn entry(conn: &DatabaseTransaction, account: AccountId, id: QueueId) -> Result<Option<Found>> {
+pub(crate) async fn entry(
+    conn: &DatabaseTransaction,
+    account: AccountId,
+    id: QueueId,
+) -> Result<Option<Found>> {
     let row = queue_entry::Entity::find_by_id((account.0, id.0)).one(conn).await.map_err(failed)?;
     Ok(with_recipients(conn, row.into_iter().collect()).await?.pop())
 }

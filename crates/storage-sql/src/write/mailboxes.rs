@@ -6,7 +6,8 @@ use types::{AccountId, MailboxId, Role, Timestamp, address::fold};
 
 use crate::{
     entity::shard::{
-        account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone, upload,
+        account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone,
+        upload,
     },
     error::failed,
     open::{Open, not_provisioned},
@@ -47,8 +48,7 @@ pub(super) async fn create(open: &mut Open, new: NewMailbox) -> Result<Mailbox> 
     let role = new.role.map(rows::stored_role);
     let others = open.accounts.get(&account).ok_or_else(|| not_provisioned(account))?;
     let taken = |row: &mailbox::Model| {
-        !row.deleted
-            && (is_named(row, parent_id, &name_key) || (role.is_some() && row.role == role))
+        !row.deleted && (is_named(row, parent_id, &name_key) || (role.is_some() && row.role == role))
     };
     if others.mailboxes.values().any(taken) {
         return Err(Error::Exists("the mailbox"));
@@ -129,7 +129,16 @@ pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
         )*};
     }
     remove!(
-        message, tombstone, thread_ref, body, body_blob, upload, queue_entry, queue_recipient, mailbox, account
+        message,
+        tombstone,
+        thread_ref,
+        body,
+        body_blob,
+        upload,
+        queue_entry,
+        queue_recipient,
+        mailbox,
+        account
     );
     open.forget(account);
     Ok(())

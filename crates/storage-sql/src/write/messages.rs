@@ -249,8 +249,9 @@ async fn rewrite<const N: usize>(
     changed: Vec<message::Model>,
     columns: [message::Column; N],
 ) -> Result<()> {
-    let there =
-        OnConflict::columns([message::Column::AccountId, message::Column::Id]).update_columns(columns).to_owned();
+    let there = OnConflict::columns([message::Column::AccountId, message::Column::Id])
+        .update_columns(columns)
+        .to_owned();
     insert::<message::Entity>(&open.conn, changed, Some(there)).await
 }
 

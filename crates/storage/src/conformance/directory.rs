@@ -1,0 +1,161 @@
+//! What [`Directory`] promises. Call [`run`] with an empty one.
+
+use std::{sync::Arc, time::Duration};
+
+use types::{AccountId, EmailAddress, Secret, ShardId, Timestamp};
+
+use crate::{Account, BucketMap, Directory, Error, NewAccount, Session};
+
+/// Runs the whole suite.
+pub async fn run(directory: Arc<dyn Directory>) {
+    let directory = directory.as_ref();
+    directory.ping().await.unwrap();
+    domains_are_added_once(directory).await;
+    accounts_have_one_address_each(directory).await;
+    accounts_change(directory).await;
+    aliases_lead_to_their_account(directory).await;
+    sessions_end(directory).await;
+    what_is_removed_is_gone(directory).await;
+    the_bucket_map_is_kept(directory).await;
+}
+
+async fn domains_are_added_once(directory: &dyn Directory) {
+    assert_eq!(directory.domain("demo.test").await.unwrap(), None);
+    let added = directory.add_domain("Demo.TEST", NOW).await.unwrap();
+    assert_eq!((added.name.as_str(), added.created_at), ("demo.test", NOW));
+    assert_eq!(directory.domain("DEMO.test").await.unwrap(), Some(added.clone()));
+    let again = directory.add_domain("demo.test", NOW).await;
+    assert!(matches!(again, Err(Error::Exists(_))), "{again:?}");
+    let other = directory.add_domain("메일.한국", NOW).await.unwrap();
+    let mut all = directory.domains().await.unwrap();
+    all.sort_by_key(|domain| domain.id);
+    assert_eq!(all, [added, other]);
+}
+
+async fn accounts_have_one_address_each(directory: &dyn Directory) {
+    assert_eq!(directory.resolve(&email("alice@demo.test")).await.unwrap(), None);
+    assert!(directory.add_account(new("alice@elsewhere.test")).await.unwrap().is_none(), "not our domain");
+    let alice = add(directory, "Alice@demo.test").await;
+    assert_eq!(alice.email.to_string(), "Alice@demo.test", "kept as written");
+    assert!(alice.enabled);
+    assert_eq!(directory.account(alice.id).await.unwrap(), Some(alice.clone()));
+    for spelling in ["alice@demo.test", "ALICE@Demo.Test"] {
+        assert_eq!(directory.resolve(&email(spelling)).await.unwrap(), Some(alice.id), "{spelling}");
+    }
+    assert_eq!(directory.resolve(&email("alice+tag@demo.test")).await.unwrap(), None);
+    let again = directory.add_account(new("ALICE@demo.test")).await;
+    assert!(matches!(again, Err(Error::Exists(_))), "{again:?}");
+    let bob = add(directory, "bob@demo.test").await;
+    assert!(bob.id > alice.id);
+    assert_eq!(
+        directory.accounts(None, 10).await.unwrap(),
+        [alice.clone(), bob.clone()],
+        "nothing half-added"
+    );
+    assert_eq!(directory.accounts(None, 1).await.unwrap(), [alice.clone()]);
+    assert_eq!(directory.accounts(Some(alice.id), 10).await.unwrap(), [bob]);
+    assert_eq!(directory.account(AccountId(i64::MAX)).await.unwrap(), None);
+}
+
+async fn accounts_change(directory: &dyn Directory) {
+    let carol = add(directory, "carol@demo.test").await;
+    assert!(directory.set_password(carol.id, Secret::new("another".to_owned())).await.unwrap());
+    assert!(directory.set_enabled(carol.id, false).await.unwrap());
+    let changed = directory.account(carol.id).await.unwrap().unwrap();
+    assert_eq!(changed.password_hash.expose(), "another");
+    assert!(!changed.enabled);
+    assert_eq!(changed, Account { password_hash: changed.password_hash.clone(), enabled: false, ..carol });
+    assert!(!directory.set_enabled(AccountId(i64::MAX), true).await.unwrap());
+    assert!(!directory.set_password(AccountId(i64::MAX), Secret::default()).await.unwrap());
+}
+
+async fn aliases_lead_to_their_account(directory: &dyn Directory) {
+    let dave = add(directory, "dave@demo.test").await;
+    assert!(directory.add_alias(dave.id, &email("zoe@demo.test")).await.unwrap());
+    assert!(directory.add_alias(dave.id, &email("Info@demo.test")).await.unwrap());
+    assert!(!directory.add_alias(dave.id, &email("dave@elsewhere.test")).await.unwrap());
+    assert!(!directory.add_alias(AccountId(i64::MAX), &email("no@demo.test")).await.unwrap());
+    let taken = directory.add_alias(dave.id, &email("info@demo.test")).await;
+    assert!(matches!(taken, Err(Error::Exists(_))), "{taken:?}");
+    assert_eq!(directory.resolve(&email("INFO@demo.test")).await.unwrap(), Some(dave.id));
+    let addresses = directory.addresses(dave.id).await.unwrap();
+    assert_eq!(addresses[0].to_string(), "dave@demo.test", "the main one is first");
+    assert_eq!(addresses.len(), 3);
+    assert!(directory.remove_alias(&email("info@demo.test")).await.unwrap());
+    assert!(!directory.remove_alias(&email("info@demo.test")).await.unwrap());
+    assert!(!directory.remove_alias(&email("dave@demo.test")).await.unwrap(), "main addresses stay");
+    assert_eq!(directory.resolve(&email("info@demo.test")).await.unwrap(), None);
+}
+
+async fn sessions_end(directory: &dyn Directory) {
+    let erin = add(directory, "erin@demo.test").await;
+    let later = |seconds| NOW.plus(Duration::from_secs(seconds));
+    let session = |token: u8, expires_at| Session {
+        token_hash: [token; 32],
+        account: erin.id,
+        created_at: NOW,
+        expires_at,
+        client: "a browser".to_owned(),
+    };
+    for (token, seconds) in [(1, 10), (2, 20), (3, 30)] {
+        directory.add_session(session(token, later(seconds))).await.unwrap();
+    }
+    assert_eq!(directory.session(&[1; 32], later(9)).await.unwrap(), Some(session(1, later(10))));
+    assert_eq!(directory.session(&[1; 32], later(10)).await.unwrap(), None, "expired");
+    assert_eq!(directory.session(&[9; 32], NOW).await.unwrap(), None);
+    assert_eq!(directory.expire_sessions(later(10)).await.unwrap(), 1);
+    directory.end_session(&[2; 32]).await.unwrap();
+    directory.end_session(&[2; 32]).await.unwrap();
+    assert_eq!(directory.session(&[2; 32], NOW).await.unwrap(), None);
+    assert!(directory.session(&[3; 32], NOW).await.unwrap().is_some());
+    directory.end_sessions(erin.id).await.unwrap();
+    assert_eq!(directory.session(&[3; 32], NOW).await.unwrap(), None);
+}
+
+async fn what_is_removed_is_gone(directory: &dyn Directory) {
+    let frank = add(directory, "frank@demo.test").await;
+    directory.add_alias(frank.id, &email("f@demo.test")).await.unwrap();
+    let session = Session {
+        token_hash: [7; 32],
+        account: frank.id,
+        created_at: NOW,
+        expires_at: NOW.plus(Duration::from_secs(60)),
+        client: String::new(),
+    };
+    directory.add_session(session).await.unwrap();
+    assert!(directory.remove_account(frank.id).await.unwrap());
+    assert!(!directory.remove_account(frank.id).await.unwrap());
+    assert_eq!(directory.account(frank.id).await.unwrap(), None);
+    assert_eq!(directory.resolve(&email("f@demo.test")).await.unwrap(), None);
+    assert_eq!(directory.session(&[7; 32], NOW).await.unwrap(), None);
+    let next = add(directory, "frank@demo.test").await;
+    assert!(next.id > frank.id, "ids are never used again");
+}
+
+async fn the_bucket_map_is_kept(directory: &dyn Directory) {
+    let two = [ShardId(0), ShardId(1)];
+    let map = directory.bucket_map(&two).await.unwrap();
+    assert_eq!(*map, BucketMap::even(&two));
+    let three = [ShardId(0), ShardId(1), ShardId(2)];
+    assert_eq!(directory.bucket_map(&three).await.unwrap(), map, "a new shard takes no buckets by itself");
+}
+
+async fn add(directory: &dyn Directory, address: &str) -> Account {
+    directory.add_account(new(address)).await.unwrap().unwrap()
+}
+
+fn new(address: &str) -> NewAccount {
+    NewAccount {
+        email: email(address),
+        name: "A Name".to_owned(),
+        password_hash: Secret::new("hash".to_owned()),
+        quota_bytes: Some(1 << 30),
+        created_at: NOW,
+    }
+}
+
+fn email(text: &str) -> EmailAddress {
+    text.parse().unwrap()
+}
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);

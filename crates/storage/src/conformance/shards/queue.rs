@@ -1,0 +1,217 @@
+//! The outbound queue. Its entries are of the far future, so that other topics' leases do not take them.
+
+use std::{sync::Arc, time::Duration};
+
+use types::{BodyId, EmailAddress, QueueId, Timestamp};
+
+use super::kit::{Kit, body, random};
+use crate::{
+    Lease, NewQueueEntry, Origin, QueueBody, QueueEntry, QueueFilter, RecipientState, RecipientUpdate, Shards,
+};
+
+pub(super) async fn run(shards: &Arc<dyn Shards>) {
+    entries_are_leased_and_settled(shards).await;
+    leases_end_by_themselves(shards).await;
+    operators_hold_retry_and_drop(shards).await;
+    bodies_are_shared_with_messages(shards).await;
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(1_900_000_000).plus(Duration::from_secs(seconds))
+}
+
+fn email(text: &str) -> EmailAddress {
+    text.parse().unwrap()
+}
+
+fn entry(kit: &Kit, not_before: Timestamp) -> NewQueueEntry {
+    let packed = body("To: all\r\n\r\nHello\r\n").pack(BodyId::at(not_before, random())).unwrap();
+    NewQueueEntry {
+        account: kit.account,
+        id: QueueId::at(not_before, random()),
+        message: None,
+        body: QueueBody::Own(packed),
+        return_path: Some(email("alice@demo.test")),
+        recipients: vec![email("bob@far.test"), email("carol@farther.test")],
+        origin: Origin::Submission,
+        created_at: not_before,
+        not_before,
+        expires_at: not_before.plus(Duration::from_secs(1_000)),
+    }
+}
+
+async fn enqueue(kit: &Kit, entry: NewQueueEntry) -> QueueId {
+    let id = entry.id;
+    let (_, committed) = kit
+        .try_write(move |tx| {
+            let entry = entry.clone();
+            Box::pin(async move { tx.enqueue(entry).await })
+        })
+        .await
+        .unwrap();
+    assert!(committed.queued);
+    id
+}
+
+async fn lease(kit: &Kit, worker: &'static str, now: Timestamp, limit: u32) -> Vec<QueueEntry> {
+    let shard = kit.shard;
+    let until = now.plus(Duration::from_secs(60));
+    kit.write(move |tx| {
+        let lease = Lease { shard, worker: worker.to_owned(), now, until, limit };
+        Box::pin(async move { tx.lease(&lease).await })
+    })
+    .await
+    .unwrap()
+}
+
+async fn settle(
+    kit: &Kit,
+    id: QueueId,
+    worker: &'static str,
+    updates: Vec<(&'static str, RecipientState, Timestamp)>,
+) -> Option<QueueEntry> {
+    let account = kit.account;
+    kit.write(move |tx| {
+        let update =
+            |(address, state, next_attempt_at): &(&str, RecipientState, Timestamp)| RecipientUpdate {
+                address: email(address),
+                state: *state,
+                next_attempt_at: *next_attempt_at,
+                reply: Some("the reply".to_owned()),
+            };
+        let updates: Vec<_> = updates.iter().map(update).collect();
+        Box::pin(async move { tx.settle(account, id, worker, &updates).await })
+    })
+    .await
+    .unwrap()
+}
+
+async fn get(kit: &Kit, id: QueueId) -> Option<QueueEntry> {
+    kit.read().await.queue_entry(kit.account, id).await.unwrap()
+}
+
+fn ids(entries: &[QueueEntry]) -> Vec<QueueId> {
+    entries.iter().map(|entry| entry.id).collect()
+}
+
+async fn entries_are_leased_and_settled(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let late = enqueue(kit, entry(kit, at(20))).await;
+    let soon = enqueue(kit, entry(kit, at(10))).await;
+    assert_eq!(kit.read().await.next_due().await.unwrap(), Some(at(10)));
+    assert!(lease(kit, "one", at(9), 10).await.is_empty(), "nothing is due");
+    assert_eq!(ids(&lease(kit, "one", at(30), 1).await), [soon], "the oldest due first");
+    assert_eq!(ids(&lease(kit, "two", at(30), 10).await), [late], "what one has, another does not get");
+    assert!(lease(kit, "three", at(30), 10).await.is_empty());
+    assert_eq!(kit.read().await.next_due().await.unwrap(), Some(at(90)), "the end of the leases");
+    assert_eq!(settle(kit, soon, "two", vec![]).await, None, "only whoever has the lease settles");
+
+    let updates = vec![
+        ("bob@far.test", RecipientState::Delivered, at(30)),
+        ("carol@farther.test", RecipientState::Pending, at(500)),
+    ];
+    let settled = settle(kit, soon, "one", updates).await.unwrap();
+    assert_eq!(settled.next_attempt_at, at(500));
+    assert_eq!(settled.leased_until, None);
+    assert_eq!(settled.recipients[0].state, RecipientState::Delivered);
+    assert_eq!(settled.recipients[1].attempts, 1);
+    assert_eq!(settled.recipients[1].reply.as_deref(), Some("the reply"));
+    assert_eq!(get(kit, soon).await, Some(settled.clone()));
+    let filter = QueueFilter { account: Some(kit.account), after: None, limit: 10 };
+    assert_eq!(kit.read().await.queue(&filter).await.unwrap().len(), 2);
+
+    assert_eq!(ids(&lease(kit, "one", at(500), 1).await), [late], "its lease has run out");
+    assert_eq!(ids(&lease(kit, "one", at(500), 1).await), [soon]);
+    let updates = vec![("carol@farther.test", RecipientState::Failed, at(500))];
+    let finished = settle(kit, soon, "one", updates).await.unwrap();
+    assert_eq!(finished.recipients[1].state, RecipientState::Failed);
+    assert_eq!(get(kit, soon).await, None, "nobody is pending, so it is gone");
+    assert_eq!(kit.read().await.body(kit.account, settled.body).await.unwrap(), None, "and its body with it");
+    assert_eq!(settle(kit, soon, "one", vec![]).await, None);
+    drop_entry(kit, late).await;
+}
+
+async fn leases_end_by_themselves(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let id = enqueue(kit, entry(kit, at(0))).await;
+    assert_eq!(ids(&lease(kit, "dead", at(1), 1).await), [id]);
+    assert!(lease(kit, "alive", at(60), 1).await.is_empty());
+    let again = lease(kit, "alive", at(61), 1).await;
+    assert_eq!(again[0].leased_until, Some(at(121)));
+    assert_eq!(again[0].recipients[0].attempts, 0, "a lease is no attempt");
+    let updates = vec![("bob@far.test", RecipientState::Delivered, at(1))];
+    assert_eq!(settle(kit, id, "dead", updates).await, None, "its lease was lost");
+    drop_entry(kit, id).await;
+}
+
+async fn drop_entry(kit: &Kit, id: QueueId) {
+    let account = kit.account;
+    let dropped = |kit: Kit| async move {
+        kit.write(move |tx| Box::pin(async move { tx.drop_entry(account, id).await })).await.unwrap()
+    };
+    assert!(dropped(kit.clone()).await);
+    assert!(!dropped(kit.clone()).await);
+    assert_eq!(get(kit, id).await, None);
+}
+
+async fn operators_hold_retry_and_drop(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let account = kit.account;
+    let first = enqueue(kit, entry(kit, at(1_000))).await;
+    let second = enqueue(kit, entry(kit, at(2_000))).await;
+    let hold = |id: QueueId, held: bool| {
+        kit.write(move |tx| Box::pin(async move { tx.hold(account, id, held).await }))
+    };
+    let retry = |id: QueueId, now: Timestamp| {
+        kit.write(move |tx| Box::pin(async move { tx.retry_now(account, id, now).await }))
+    };
+    assert!(hold(first, true).await.unwrap());
+    assert!(get(kit, first).await.unwrap().held);
+    assert_eq!(kit.read().await.next_due().await.unwrap(), Some(at(2_000)), "held ones never fall due");
+    assert!(lease(kit, "one", at(1_500), 10).await.is_empty());
+    assert!(hold(first, false).await.unwrap());
+    assert!(retry(second, at(900)).await.unwrap());
+    assert_eq!(get(kit, second).await.unwrap().recipients[1].next_attempt_at, at(900));
+    assert_eq!(ids(&lease(kit, "one", at(1_500), 10).await), [second, first]);
+    let unknown = QueueId::at(at(0), random());
+    assert!(!hold(unknown, true).await.unwrap() && !retry(unknown, at(0)).await.unwrap());
+
+    let page = |after| QueueFilter { account: Some(account), after, limit: 1 };
+    let mut listed = Vec::new();
+    let mut after = None;
+    while let Some(entry) = kit.read().await.queue(&page(after)).await.unwrap().pop() {
+        after = Some((entry.account, entry.id));
+        listed.push(entry.id);
+    }
+    assert_eq!(listed, [first, second], "by id");
+    drop_entry(kit, first).await;
+    drop_entry(kit, second).await;
+}
+
+async fn bodies_are_shared_with_messages(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let account = kit.account;
+    let message = kit.message(1);
+    let (id, shared) = (message.id, message.body.id);
+    let mut queued = entry(kit, at(0));
+    queued.message = Some(id);
+    queued.body = QueueBody::Shared(shared);
+    let queue_id = queued.id;
+    // The Sent copy and the queue entry in one transaction.
+    kit.write(move |tx| {
+        let (message, queued) = (message.clone(), queued.clone());
+        Box::pin(async move {
+            tx.append(message).await?;
+            tx.enqueue(queued).await
+        })
+    })
+    .await
+    .unwrap();
+    let queued = get(kit, queue_id).await.unwrap();
+    assert_eq!((queued.body, queued.message), (shared, Some(id)));
+    assert_eq!(queued.size_bytes, kit.get(id).await.unwrap().size_bytes);
+    kit.write(move |tx| Box::pin(async move { tx.expunge(account, &[id]).await })).await.unwrap();
+    assert!(kit.read().await.body(account, shared).await.unwrap().is_some(), "the queue still needs it");
+    drop_entry(kit, queue_id).await;
+    assert_eq!(kit.read().await.body(account, shared).await.unwrap(), None);
+}
