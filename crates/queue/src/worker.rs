@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use mail::Service;
 use storage::{Lease, Needs, QueueEntry, Transaction, Unit};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -86,6 +86,8 @@ struct Inner {
     shutdown: CancellationToken,
     in_hand: Arc<Semaphore>,
     limits: Limits,
+    /// Something that was claimed is due again sooner than its lease said.
+    deferred: Notify,
     tasks: TaskTracker,
 }
 
@@ -102,7 +104,8 @@ impl Worker {
         let in_hand = Arc::new(Semaphore::new(config.in_hand));
         let limits = Limits::new(&config);
         let tasks = TaskTracker::new();
-        Self(Arc::new(Inner { mail, router, courier, config, shutdown, in_hand, limits, tasks }))
+        let deferred = Notify::new();
+        Self(Arc::new(Inner { mail, router, courier, config, shutdown, in_hand, limits, deferred, tasks }))
     }
 
     /// Works until the shutdown, and returns when everything claimed is settled.
@@ -152,6 +155,8 @@ impl Worker {
         let shutdown = self.0.shutdown.clone();
         let mut wakeups = self.0.mail.bus().queue_wakeups();
         while !shutdown.is_cancelled() {
+            // Before looking, so that nothing falls between looking and waiting.
+            let deferred = self.0.deferred.notified();
             let pause = match self.turn(shard).await {
                 Ok(pause) => pause,
                 Err(error) => {
@@ -163,6 +168,7 @@ impl Worker {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = woken => {}
+                () = deferred => {}
                 () = sleep(pause) => {}
             }
         }

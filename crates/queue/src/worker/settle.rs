@@ -50,6 +50,7 @@ impl Worker {
         let notification =
             if failures.is_empty() { None } else { self.notification(&entry, &failures, now).await };
         let notifies = notification.is_some();
+        let defers = updates.iter().any(|update| update.state == RecipientState::Pending);
         let settle = Settle {
             account: entry.account,
             id: entry.id,
@@ -58,8 +59,14 @@ impl Worker {
             updates,
             notification,
         };
-        if self.settled(shard, settle).await && notifies {
+        if !self.settled(shard, settle).await {
+            return;
+        }
+        if notifies {
             metrics::counter!("magpie_queue_notifications_total").increment(1);
+        }
+        if defers {
+            self.0.deferred.notify_waiters();
         }
     }
 
