@@ -47,7 +47,7 @@ export const test = base.extend<Parts, WorkerParts>({
       );
       const server = await startServer({
         MAGPIE_DNS__RESOLVER: zone.address,
-        MAGPIE_QUEUE__REMOTE_PORT: String(internet.elsewhere.port),
+        MAGPIE_QUEUE__PORT: String(internet.elsewhere.port),
         MAGPIE_QUEUE__ALLOW_PRIVATE_TARGETS: 'true',
         MAGPIE_QUEUE__RETRY: '["1s"]',
       });
