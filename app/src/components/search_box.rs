@@ -17,6 +17,14 @@ pub(crate) fn SearchBox() -> AnyView {
         Place::Search { query, .. } => query,
         Place::Folder { .. } | Place::Compose => String::new(),
     });
+    // The page that is for searching begins where one types.
+    Effect::new(move |_| {
+        let searching =
+            store.place.with(|place| matches!(place, Place::Search { query, .. } if query.is_empty()));
+        if let Some(input) = input.get().filter(|_| searching) {
+            let _ = input.focus();
+        }
+    });
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let query = input.get_untracked().map(|input| input.value().trim().to_owned()).unwrap_or_default();

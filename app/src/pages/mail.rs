@@ -24,7 +24,8 @@ use crate::{
 pub(crate) fn Mail() -> AnyView {
     let api = use_context::<Arc<dyn Api>>().unwrap_or_else(|| Arc::new(Http));
     let location = use_location();
-    let place = Memo::new(move |_| Place::parse(&location.pathname.get(), &location.query.read()));
+    let place =
+        Memo::new(move |_| Place::parse(&location.pathname.get(), |name| location.query.read().get(name)));
     let loader = Arc::clone(&api);
     let boot = Resource::new_blocking(|| (), move |()| load(Arc::clone(&loader), place.get_untracked()));
     view! {

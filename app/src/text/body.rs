@@ -62,8 +62,8 @@ pub(crate) fn linkify(text: &str) -> Vec<Piece> {
 fn link_end(word: &str) -> usize {
     let mut end = word.len();
     while let Some(last) = word.get(..end).and_then(|rest| rest.chars().next_back()) {
-        let opens = word.get(..end).is_some_and(|rest| rest.contains('('));
-        if ".,;:!?>\"'”’»」』]…。、".contains(last) || (last == ')' && !opens) {
+        let count = |bracket: char| word.get(..end).map_or(0, |rest| rest.matches(bracket).count());
+        if ".,;:!?>\"'”’»」』]…。、".contains(last) || (last == ')' && count(')') > count('(')) {
             end -= last.len_utf8();
         } else {
             break;

@@ -31,6 +31,7 @@ fn Title() -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let title = move || match store.place.get() {
+        Place::Search { query, .. } if query.is_empty() => t.search.to_owned(),
         Place::Search { .. } => t.search_results.to_owned(),
         Place::Folder { .. } | Place::Compose => {
             store.folder().map_or_else(|| t.mail.to_owned(), |folder| folder_name(&folder, t))
