@@ -34,13 +34,21 @@ pub struct Options {
     pub max_batch: usize,
     /// Units that may wait for a shard before callers have to.
     pub max_waiting: usize,
+    /// Pages of 8 KiB that a database may take; `None`: as the disk allows.
+    pub max_pages: Option<u32>,
     /// How long to wait for another process that writes, or for a connection.
     pub patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 8, max_batch: 256, max_waiting: 1_024, patience: Duration::from_secs(10) }
+        Self {
+            readers: 8,
+            max_batch: 256,
+            max_waiting: 1_024,
+            max_pages: None,
+            patience: Duration::from_secs(10),
+        }
     }
 }
 
@@ -102,6 +110,8 @@ impl Database {
     }
 
     fn sqlite(&self) -> SqliteConnectOptions {
+        // The pragma's own default.
+        let max_pages = self.options.max_pages.unwrap_or(0xFFFF_FFFE);
         SqliteConnectOptions::new()
             .filename(&self.path)
             .page_size(8_192)
@@ -109,6 +119,7 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(self.options.patience)
             .foreign_keys(false)
+            .pragma("max_page_count", max_pages.to_string())
             .pragma("temp_store", "MEMORY")
             .pragma("mmap_size", "268435456")
             .pragma("wal_autocheckpoint", "2000")

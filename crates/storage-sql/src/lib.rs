@@ -11,6 +11,8 @@ mod directory;
 mod entity;
 mod error;
 mod open;
+#[cfg(test)]
+mod plans;
 mod read;
 mod rows;
 mod shards;

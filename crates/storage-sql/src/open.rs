@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, Value,
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter,
     prelude::Uuid,
-    sea_query::{Expr, OnConflict, SimpleExpr},
+    sea_query::{Expr, OnConflict},
 };
 use storage::{Committed, Error, Needs, RefHash, Result};
 use types::{AccountId, MessageId, ModSeq, ShardId};
@@ -19,7 +19,7 @@ use crate::{
         account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone,
     },
     error::failed,
-    statement::{insert, lists},
+    statement::{find, insert, lists},
 };
 
 /// New messages that wait at most.
@@ -118,20 +118,12 @@ impl Open {
         let keys = ids.iter().map(|(account, id)| (account.0, id.0));
         let keys: Vec<_> = keys.filter(|key| !self.known.contains_key(key)).collect();
         for list in lists(&keys) {
-            let here = message::Entity::find()
-                .select_only()
-                .columns([message::Column::AccountId, message::Column::Id])
-                .filter(pairs("(account_id, id)", &list))
-                .into_tuple::<(i64, Uuid)>();
-            let gone = tombstone::Entity::find()
-                .select_only()
-                .columns([tombstone::Column::AccountId, tombstone::Column::MessageId])
-                .filter(pairs("(account_id, message_id)", &list))
-                .into_tuple::<(i64, Uuid)>();
-            let here = here.all(&self.conn).await.map_err(failed)?;
-            let gone = gone.all(&self.conn).await.map_err(failed)?;
+            let here = find::<message::Entity, _>(&self.conn, "message", "id", &list).await?;
+            let gone = find::<tombstone::Entity, _>(&self.conn, "tombstone", "message_id", &list).await?;
+            let here = here.into_iter().map(|row| (row.account_id, row.id));
+            let gone = gone.into_iter().map(|row| (row.account_id, row.message_id));
             self.known.extend(list.into_iter().map(|key| (key, false)));
-            self.known.extend(here.into_iter().chain(gone).map(|key| (key, true)));
+            self.known.extend(here.chain(gone).map(|key| (key, true)));
         }
         Ok(())
     }
@@ -144,8 +136,7 @@ impl Open {
             self.flush().await?;
         }
         for list in lists(&keys) {
-            let found = thread_ref::Entity::find().filter(pairs("(account_id, ref_hash)", &list));
-            let found = found.all(&self.conn).await.map_err(failed)?;
+            let found = find::<thread_ref::Entity, _>(&self.conn, "thread_ref", "ref_hash", &list).await?;
             self.threads.extend(list.into_iter().map(|key| (key, None)));
             let found = found.into_iter().map(|row| ((row.account_id, row.ref_hash), Some(row.thread_id)));
             self.threads.extend(found);
@@ -280,13 +271,6 @@ impl Open {
 
 pub(crate) fn not_provisioned(account: i64) -> Error {
     Error::Backend(format!("account {account} has not been set up on this shard").into())
-}
-
-/// `(a, b) IN (VALUES (..), ..)`.
-pub(crate) fn pairs<T: Into<Value> + Clone>(columns: &str, keys: &[(i64, T)]) -> SimpleExpr {
-    let places = vec!["(?, ?)"; keys.len()].join(", ");
-    let values = keys.iter().flat_map(|(account, value)| [Value::from(*account), value.clone().into()]);
-    Expr::cust_with_values(format!("{columns} IN (VALUES {places})"), values)
 }
 
 /// Another user of a body that is there.

@@ -61,6 +61,12 @@ impl SqlShards {
         }
     }
 
+    /// Transactions committed so far, by all shards; each is one fsync.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.shards.values().map(|shard| shard.writer.commits()).sum()
+    }
+
     fn shard(&self, id: ShardId) -> Result<&Shard> {
         self.shards.get(&id).ok_or_else(|| Error::Backend(format!("there is no shard {id}").into()))
     }

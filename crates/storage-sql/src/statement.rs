@@ -1,6 +1,9 @@
 //! Statements over many rows, in sizes that repeat: a statement's text is then prepared once and found again.
 
-use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, sea_query::OnConflict};
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel, Statement,
+    Value, sea_query::OnConflict,
+};
 use storage::Result;
 
 use crate::error::failed;
@@ -30,6 +33,29 @@ where
         statement.exec_without_returning(conn).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// The rows of these accounts and keys, one index look-up each. (Written as `IN`, SQLite would scan the table.)
+/// Keys that are named twice may be found twice.
+pub(crate) async fn find<E, K>(
+    conn: &DatabaseTransaction,
+    table: &str,
+    column: &str,
+    keys: &[(i64, K)],
+) -> Result<Vec<E::Model>>
+where
+    E: EntityTrait,
+    K: Into<Value> + Clone,
+{
+    let places: Vec<_> = (0..keys.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2)).collect();
+    let sql = format!(
+        "WITH wanted (a, b) AS (VALUES {}) SELECT {table}.* FROM wanted CROSS JOIN {table} \
+         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b",
+        places.join(", ")
+    );
+    let values = keys.iter().flat_map(|(account, key)| [Value::from(*account), key.clone().into()]);
+    let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
+    E::find().from_raw_sql(statement).all(conn).await.map_err(failed)
 }
 
 /// The values in lists for `IN (...)`, each filled up to a power of two with its last value.

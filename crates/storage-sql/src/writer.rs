@@ -8,7 +8,13 @@
 //! After a failed commit or rollback the connection is given up and made anew: SQLite may have rolled back by itself
 //! (a full disk), and what followed would no longer be in any transaction.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use futures::FutureExt as _;
 use sea_orm::{DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -24,7 +30,10 @@ use crate::{
 };
 
 /// Where units are handed to a shard's writer.
-pub(crate) struct Writer(mpsc::Sender<Waiting>);
+pub(crate) struct Writer {
+    units: mpsc::Sender<Waiting>,
+    commits: Arc<AtomicU64>,
+}
 
 struct Waiting {
     unit: Arc<dyn ErasedUnit>,
@@ -35,8 +44,13 @@ impl Writer {
     pub(crate) async fn execute(&self, unit: Arc<dyn ErasedUnit>) -> Result<Committed> {
         let stopped = || Error::Unavailable("the shard is being closed".into());
         let (answer, answered) = oneshot::channel();
-        self.0.send(Waiting { unit, answer }).await.map_err(|_| stopped())?;
+        self.units.send(Waiting { unit, answer }).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
+    }
+
+    /// Transactions committed so far.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 }
 
@@ -49,7 +63,9 @@ pub(crate) async fn new(
 ) -> Result<(Writer, impl Future<Output = ()> + Send + use<>)> {
     let (sender, mut receiver) = mpsc::channel(options.max_waiting.max(1));
     let connection = Some(database.writer().await?);
-    let mut task = Task { shard, label: shard.to_string(), database, connection };
+    let commits = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&commits);
+    let mut task = Task { shard, label: shard.to_string(), database, connection, commits };
     let max_batch = options.max_batch.max(1);
     let run = async move {
         let mut batch = Vec::with_capacity(max_batch);
@@ -65,7 +81,7 @@ pub(crate) async fn new(
         }
         task.disconnect().await;
     };
-    Ok((Writer(sender), run))
+    Ok((Writer { units: sender, commits: counted }, run))
 }
 
 struct Task {
@@ -73,6 +89,7 @@ struct Task {
     label: String,
     database: Database,
     connection: Option<DatabaseConnection>,
+    commits: Arc<AtomicU64>,
 }
 
 /// How running a batch ended when it did not end well.
@@ -179,6 +196,7 @@ impl Task {
     }
 
     fn committed(&self, units: usize) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("magpie_storage_commits_total", "shard" => self.label.clone()).increment(1);
         metrics::histogram!("magpie_storage_batch_units", "shard" => self.label.clone())
             .record(f64::from(u32::try_from(units).unwrap_or(u32::MAX)));

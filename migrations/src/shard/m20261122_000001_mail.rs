@@ -5,7 +5,7 @@
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait's signature leaves the lifetime out")]
 
-use sea_orm_migration::prelude::*;
+use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
 use crate::sql;
 
@@ -17,6 +17,9 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for part in [ACCOUNT, MESSAGE, BODY, QUEUE] {
             sql::run(manager, part).await?;
+        }
+        if manager.get_database_backend() == DbBackend::Sqlite {
+            sql::run(manager, SQLITE_STATISTICS).await?;
         }
         Ok(())
     }
@@ -81,6 +84,9 @@ CREATE INDEX message_page ON message (account_id, mailbox_id, id);
 CREATE INDEX message_unread ON message (account_id, mailbox_id, id) WHERE (flags & 1) = 0;
 CREATE INDEX message_flagged ON message (account_id, mailbox_id, id) WHERE (flags & 4) = 4;
 CREATE INDEX message_attachments ON message (account_id, mailbox_id, id) WHERE has_attachments = TRUE;
+CREATE INDEX message_all_unread ON message (account_id, id) WHERE (flags & 1) = 0;
+CREATE INDEX message_all_flagged ON message (account_id, id) WHERE (flags & 4) = 4;
+CREATE INDEX message_all_attachments ON message (account_id, id) WHERE has_attachments = TRUE;
 CREATE INDEX message_modseq ON message (account_id, modseq);
 CREATE INDEX message_thread ON message (account_id, thread_id, id);
 CREATE TABLE tombstone (
@@ -164,4 +170,24 @@ CREATE TABLE queue_recipient (
     reply TEXT,
     PRIMARY KEY (account_id, queue_id, position)
 ) {clustered};
+";
+
+/// SQLite's planner knows nothing of the columns unless told, and would read a folder's or a conversation's page from
+/// the primary key, which is every message of the account. These are the figures of a large shard; `ANALYZE` is never
+/// run, so they stay. The second `ANALYZE` makes this connection read them.
+const SQLITE_STATISTICS: &str = "
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('message', 'message', '10000000 10000 1'),
+    ('message', 'message_uid', '10000000 10000 1000 1'),
+    ('message', 'message_page', '10000000 10000 1000 1'),
+    ('message', 'message_unread', '1000000 1000 100 1'),
+    ('message', 'message_flagged', '100000 100 10 1'),
+    ('message', 'message_attachments', '2000000 2000 200 1'),
+    ('message', 'message_all_unread', '1000000 1000 1'),
+    ('message', 'message_all_flagged', '100000 100 1'),
+    ('message', 'message_all_attachments', '2000000 2000 1'),
+    ('message', 'message_modseq', '10000000 10000 2'),
+    ('message', 'message_thread', '10000000 10000 3 1');
+ANALYZE sqlite_schema;
 ";

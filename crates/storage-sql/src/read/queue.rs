@@ -9,9 +9,8 @@ use types::{AccountId, QueueId, Timestamp};
 use crate::{
     entity::shard::{queue_entry, queue_recipient},
     error::failed,
-    open::pairs,
     rows,
-    statement::lists,
+    statement::{find, lists},
 };
 
 /// The rows of an entry.
@@ -85,10 +84,11 @@ async fn with_recipients(conn: &DatabaseTransaction, entries: Vec<queue_entry::M
     let keys: Vec<_> = entries.iter().map(|row| (row.account_id, row.id)).collect();
     let mut recipients = Vec::new();
     for list in lists(&keys) {
-        let found = queue_recipient::Entity::find().filter(pairs("(account_id, queue_id)", &list));
-        recipients.extend(found.all(conn).await.map_err(failed)?);
+        let found = find::<queue_recipient::Entity, _>(conn, "queue_recipient", "queue_id", &list);
+        recipients.extend(found.await?);
     }
     recipients.sort_unstable_by_key(|row| (row.account_id, row.queue_id, row.position));
+    recipients.dedup_by_key(|row| (row.account_id, row.queue_id, row.position));
     let of = |row: &queue_entry::Model| {
         let key = (row.account_id, row.id);
         let start = recipients.partition_point(|other| (other.account_id, other.queue_id) < key);

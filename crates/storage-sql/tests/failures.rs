@@ -1,0 +1,96 @@
+//! What the shards do when the disk is full.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use futures::future;
+use storage::{
+    Body, BucketMap, Error, Needs, NewMessage, Result, Segment, Shards as _, Source, Summary, Transaction,
+    Unit, write,
+};
+use storage_sql::{Options, SqlShards};
+use types::{AccountId, BodyId, Flags, MessageId, Role, ShardId, ThreadId, Timestamp};
+
+const SHARD: ShardId = ShardId(0);
+const ACCOUNT: AccountId = AccountId(1);
+
+struct Add {
+    number: u8,
+    bytes: usize,
+}
+
+#[async_trait]
+impl Unit for Add {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![ACCOUNT], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<()> {
+        let at = Timestamp::from_seconds(i64::from(self.number));
+        tx.provision(ACCOUNT, at).await?;
+        let id = MessageId::at(at, [self.number; 10]);
+        // Bytes that do not shrink.
+        let mut state = 1_u64;
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        });
+        let body = Body { segments: vec![Segment::Inline(noise.take(self.bytes).collect())] };
+        tx.append(NewMessage {
+            account: ACCOUNT,
+            id,
+            mailbox: Source::Role(Role::Inbox),
+            flags: Flags::NONE,
+            keywords: Vec::new(),
+            thread: ThreadId(id.0),
+            refs: Vec::new(),
+            body: body.pack(BodyId(id.0))?,
+            structure: Vec::new(),
+            received_at: at,
+            sent_at: None,
+            summary: Summary::default(),
+            delivery: Vec::new(),
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+async fn open(path: &Path, max_pages: Option<u32>) -> Result<SqlShards> {
+    let map = Arc::new(BucketMap::even(&[SHARD]));
+    let options = Options { max_pages, ..Options::default() };
+    SqlShards::open(&[(SHARD, path.to_owned())], map, &options).await
+}
+
+/// SQLite itself refuses to let the file grow: the same error as from a full disk.
+#[tokio::test]
+async fn a_full_disk_fails_only_what_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shard.db");
+    let shards = &open(&path, Some(80)).await.unwrap();
+    let adds = (0..12).map(|number| async move {
+        let bytes = if number % 4 == 3 { 2_000_000 } else { 1_000 };
+        write(shards, SHARD, Add { number, bytes }).await
+    });
+    let outcomes = future::join_all(adds).await;
+    for (number, outcome) in outcomes.iter().enumerate() {
+        if number % 4 == 3 {
+            assert!(matches!(outcome, Err(Error::Full(_))), "{number}: {outcome:?}");
+        } else {
+            assert!(outcome.is_ok(), "{number}: {outcome:?}");
+        }
+    }
+    let state = shards.snapshot(SHARD).await.unwrap().account(ACCOUNT).await.unwrap().unwrap();
+    assert_eq!(state.messages, 9);
+    shards.close().await;
+
+    let shards = &open(&path, None).await.unwrap();
+    write(shards, SHARD, Add { number: 99, bytes: 2_000_000 }).await.unwrap().1.accounts.first().unwrap();
+    let state = shards.snapshot(SHARD).await.unwrap().account(ACCOUNT).await.unwrap().unwrap();
+    assert_eq!((state.messages, state.used_bytes), (10, 2_009_000), "with room again it goes on");
+    shards.close().await;
+    let closed = write(shards, SHARD, Add { number: 100, bytes: 1 }).await;
+    assert!(matches!(closed, Err(Error::Unavailable(_))), "{closed:?}");
+}
