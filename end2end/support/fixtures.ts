@@ -125,6 +125,12 @@ export async function compose(page: Page, mail: { to: string; subject: string; t
   await page.getByTestId('compose-text').fill(mail.text);
 }
 
+/** Sends what is being written, and waits until it is sent. */
+export async function submit(page: Page): Promise<void> {
+  await page.getByTestId('compose-send').click();
+  await expect(page.getByTestId('compose-send')).toHaveCount(0);
+}
+
 /** A subject that no other test has. */
 export function unique(subject: string): string {
   counter += 1;

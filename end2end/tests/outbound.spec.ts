@@ -1,12 +1,12 @@
 // Mail to other domains: found by MX, tried again while nobody is there, and returned when it is refused.
-import { BOB, compose, expect, open, read, row, test, unique } from '../support/fixtures';
+import { BOB, compose, expect, open, read, row, submit, test, unique } from '../support/fixtures';
 import { Refuser, SmtpSink } from '../support/smtp';
 
 test('a mail is delivered to the server that the domain names', async ({ alice, internet }) => {
   const sink = await SmtpSink.start(internet.elsewhere);
   const subject = unique('Across the border');
   await compose(alice, { to: 'carol@elsewhere.test', subject, text: '안녕하세요, Carol!' });
-  await alice.getByTestId('compose-send').click();
+  await submit(alice);
   await expect.poll(async () => (await sink.mails()).join(''), { timeout: 10_000 }).toContain(subject);
   const [mail] = await sink.mails();
   expect(mail).toContain('<carol@elsewhere.test>');
@@ -17,7 +17,7 @@ test('a mail is delivered to the server that the domain names', async ({ alice, 
 test('a mail waits for a server that is down', async ({ alice, internet }) => {
   const subject = unique('Patience');
   await compose(alice, { to: 'dave@later.test', subject, text: 'No hurry.' });
-  await alice.getByTestId('compose-send').click();
+  await submit(alice);
   await open(alice, '/mail/sent');
   await expect(row(alice, subject)).toBeVisible();
   // Only now there is somebody; a first attempt has failed or is failing.
@@ -34,7 +34,7 @@ test('a refused mail comes back with the reason', async ({ alice, internet, pict
   const refuser = await Refuser.listen(internet.refuses, '550 5.1.1 There is no Erin here');
   const subject = unique('To nobody');
   await compose(alice, { to: 'erin@refuses.test', subject, text: 'Anyone?' });
-  await alice.getByTestId('compose-send').click();
+  await submit(alice);
   await open(alice, '/mail/inbox');
   const bounce = alice.getByTestId('message-row').filter({ hasText: /MAILER-DAEMON|Mail Delivery|postmaster|erin@refuses\.test/i }).first();
   await expect(bounce).toBeVisible({ timeout: 15_000 });
@@ -51,7 +51,7 @@ test('one mail reaches people here and elsewhere', async ({ alice, other, intern
   const sink = await SmtpSink.start(internet.elsewhere);
   const subject = unique('To both of you');
   await compose(alice, { to: `${BOB}, frank@elsewhere.test`, subject, text: 'Same words for both.' });
-  await alice.getByTestId('compose-send').click();
+  await submit(alice);
   await expect(row(bob, subject)).toBeVisible({ timeout: 5_000 });
   await expect.poll(async () => (await sink.mails()).join(''), { timeout: 10_000 }).toContain(subject);
   await read(bob, subject);

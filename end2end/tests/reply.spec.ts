@@ -1,7 +1,7 @@
 // Alice answers with an attachment, and Bob, who is logged in elsewhere, has it at once.
 import { readFile } from 'node:fs/promises';
 
-import { ALICE, BOB, checkAccess, compose, expect, open, read, row, test, unique } from '../support/fixtures';
+import { ALICE, BOB, checkAccess, compose, expect, open, read, row, submit, test, unique } from '../support/fixtures';
 
 const NOTES = Buffer.from('회의 노트\n1. Ship it\n');
 
@@ -9,7 +9,7 @@ test('a reply with an attachment reaches Bob live', async ({ alice, other, pictu
   const bob = await other(BOB);
   const subject = unique('점심 Lunch on Friday');
   await compose(bob, { to: ALICE, subject, text: 'Shall we?' });
-  await bob.getByTestId('compose-send').click();
+  await submit(bob);
   await expect(row(alice, subject)).toBeVisible({ timeout: 2_000 });
   await read(alice, subject);
   await alice.getByTestId('reply').first().click();
@@ -19,7 +19,7 @@ test('a reply with an attachment reaches Bob live', async ({ alice, other, pictu
   await expect(alice.getByText('회의 notes.txt').filter({ visible: true }).first()).toBeVisible();
   await checkAccess(alice);
   await picture(alice, 'compose');
-  await alice.getByTestId('compose-send').click();
+  await submit(alice);
 
   await open(bob, '/mail/inbox');
   await expect(row(bob, `Re: ${subject}`)).toBeVisible({ timeout: 5_000 });
@@ -36,7 +36,7 @@ test('Bob sees mail from Alice without touching anything', async ({ alice, other
   const bob = await other(BOB);
   const subject = unique('Knock knock');
   await compose(alice, { to: BOB, subject, text: 'Who is there?' });
-  await alice.getByTestId('compose-send').click();
+  await submit(alice);
   await expect(row(bob, subject)).toBeVisible({ timeout: 2_000 });
   await open(alice, '/mail/sent');
   await expect(row(alice, subject)).toBeVisible();

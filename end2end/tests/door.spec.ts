@@ -1,7 +1,7 @@
 // Through the door, and what one sees first.
 import { ALICE, PASSWORD, checkAccess, expect, hydrated, open, test, unreadCount } from '../support/fixtures';
 
-test('a wrong password is told, the right one opens a believable mailbox', async ({ page, picture }) => {
+test('a wrong password is told, the right one opens a believable mailbox', async ({ page, picture, isMobile }) => {
   await open(page, '/');
   await expect(page).toHaveURL(/\/login$/);
   await checkAccess(page);
@@ -20,6 +20,11 @@ test('a wrong password is told, the right one opens a believable mailbox', async
   expect(await page.getByTestId('message-row').count()).toBeGreaterThan(8);
   expect(Number(await unreadCount(page).textContent())).toBeGreaterThan(2);
   await checkAccess(page);
+  if (!isMobile) {
+    await page.getByTestId('message-row').nth(2).click();
+    await expect(page.getByTestId('reply').first()).toBeVisible();
+    await page.mouse.move(0, 0);
+  }
   await picture(page, 'mailbox');
 });
 
