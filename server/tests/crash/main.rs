@@ -1,6 +1,6 @@
 //! Kill -9 at random moments under SMTP and REST load: what was acknowledged is there, once.
 //!
-//! `MAGPIE_CRASH_ROUNDS` sets how many rounds; each starts the real program on the same data folder, loads it for a
+//! `CRASH_ROUNDS` sets how many rounds; each starts the real program on the same data folder, loads it for a
 //! moment from several connections, and kills it. After the last one everything is counted.
 
 mod load;
@@ -21,8 +21,7 @@ const REST_CONNECTIONS: u32 = 2;
 
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled() {
-    let rounds =
-        std::env::var("MAGPIE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let rounds = std::env::var("CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     let folder = tempfile::tempdir().unwrap();
     node::create_accounts(folder.path());
     let acknowledged = Arc::new(Mutex::new(Acknowledged::default()));
