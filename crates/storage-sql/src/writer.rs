@@ -3,6 +3,7 @@
 //! While a batch is being committed, the next one gathers; nothing waits on purpose. A unit never suffers from another:
 //! - one that fails without having written is answered, and the batch goes on;
 //! - one that fails otherwise is run again by itself after a rollback, and the rest together without it;
+//! - if no transaction can be begun, all are told so;
 //! - if writing or the commit fails, every unit is run again by itself, so that only the guilty one fails.
 //!
 //! After a failed commit or rollback the connection is given up and made anew: SQLite may have rolled back by itself
@@ -96,7 +97,9 @@ struct Task {
 enum Failure {
     /// This unit failed.
     Unit(usize, Error),
-    /// The database failed all of them.
+    /// The database could not be written to at all.
+    Begin(Error),
+    /// The database failed all of them, perhaps because of one.
     Batch(Error),
 }
 
@@ -110,6 +113,12 @@ impl Task {
             match self.run(&batch).await {
                 Ok(outcomes) => {
                     answer(batch.drain(..), outcomes);
+                }
+                Err(Failure::Begin(error)) => {
+                    tracing::warn!(shard = %self.label, units = batch.len(), %error, "no transaction could be begun");
+                    let text = error.to_string();
+                    let outcome = || Err(Error::Unavailable(text.clone().into()));
+                    answer(batch.drain(..).chain(alone.drain(..)), std::iter::repeat_with(outcome));
                 }
                 Err(Failure::Unit(place, error)) if batch.len() == 1 => {
                     tracing::debug!(shard = %self.label, place, %error, "a unit failed");
@@ -133,7 +142,7 @@ impl Task {
             let single = [waiting];
             let outcome = self.run(&single).await;
             let outcomes = outcome.unwrap_or_else(|failure| match failure {
-                Failure::Unit(_, error) | Failure::Batch(error) => vec![Err(error)],
+                Failure::Unit(_, error) | Failure::Begin(error) | Failure::Batch(error) => vec![Err(error)],
             });
             answer(single.into_iter(), outcomes);
         }
@@ -141,7 +150,7 @@ impl Task {
 
     /// Runs the units in one transaction. The outcomes are in their order.
     async fn run(&mut self, batch: &[Waiting]) -> Result<Vec<Result<Committed>>, Failure> {
-        let connection = self.connect().await.map_err(Failure::Batch)?;
+        let connection = self.connect().await.map_err(Failure::Begin)?;
         let immediate = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -151,7 +160,7 @@ impl Task {
             Ok(conn) => Open::new(conn),
             Err(error) => {
                 self.disconnect().await;
-                return Err(Failure::Batch(error));
+                return Err(Failure::Begin(error));
             }
         };
         let outcomes = self.run_units(&mut open, batch).await;

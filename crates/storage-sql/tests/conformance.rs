@@ -6,17 +6,17 @@ use storage::{BucketMap, Directory as _, conformance};
 use storage_sql::{Options, Schema, SqlDirectory, SqlShards, pending_migrations};
 use types::ShardId;
 
-async fn shards(folder: &tempfile::TempDir, options: &Options) -> Arc<SqlShards> {
+async fn shards(folder: &tempfile::TempDir, options: &Options) -> storage::Result<Arc<SqlShards>> {
     let files: Vec<(ShardId, PathBuf)> =
         (0..3).map(|id| (ShardId(id), folder.path().join(format!("shard-{id}.db")))).collect();
     let ids: Vec<_> = files.iter().map(|(id, _)| *id).collect();
-    Arc::new(SqlShards::open(&files, Arc::new(BucketMap::even(&ids)), options).await.unwrap())
+    SqlShards::open(&files, Arc::new(BucketMap::even(&ids)), options).await.map(Arc::new)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_keep_their_promises() {
     let folder = tempfile::tempdir().unwrap();
-    let shards = shards(&folder, &Options::default()).await;
+    let shards = shards(&folder, &Options::default()).await.unwrap();
     conformance::shards::run(shards.clone()).await;
     shards.close().await;
 }
@@ -25,7 +25,7 @@ async fn shards_keep_their_promises() {
 async fn shards_keep_their_promises_in_small_batches_too() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { max_batch: 1, max_waiting: 1, readers: 2, ..Options::default() };
-    let shards = shards(&folder, &options).await;
+    let shards = shards(&folder, &options).await.unwrap();
     conformance::shards::run(shards.clone()).await;
     shards.close().await;
 }

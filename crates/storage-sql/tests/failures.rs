@@ -1,9 +1,10 @@
-//! What the shards do when the disk is full.
+//! What the shards do when the disk is full, or another process does not let go of the file.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::future;
+use sea_orm::ConnectionTrait as _;
 use storage::{
     Body, BucketMap, Error, Needs, NewMessage, Result, Segment, Shards as _, Source, Summary, Transaction,
     Unit, write,
@@ -93,4 +94,21 @@ async fn a_full_disk_fails_only_what_does_not_fit() {
     shards.close().await;
     let closed = write(shards, SHARD, Add { number: 100, bytes: 1 }).await;
     assert!(matches!(closed, Err(Error::Unavailable(_))), "{closed:?}");
+}
+
+/// Another process has the file: everybody who waits is told after one wait, and it goes on afterwards.
+#[tokio::test]
+async fn a_file_in_use_makes_callers_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shard.db");
+    let map = Arc::new(BucketMap::even(&[SHARD]));
+    let options = Options { patience: Duration::from_millis(50), ..Options::default() };
+    let shards = &SqlShards::open(&[(SHARD, path.clone())], map, &options).await.unwrap();
+    let other = sea_orm::Database::connect(format!("sqlite:{}", path.display())).await.unwrap();
+    other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    let adds = future::join_all((0..100).map(|number| write(shards, SHARD, Add { number, bytes: 10 }))).await;
+    assert!(adds.iter().all(|outcome| matches!(outcome, Err(Error::Unavailable(_)))), "{adds:?}");
+    other.execute_unprepared("ROLLBACK").await.unwrap();
+    let (_, committed) = write(shards, SHARD, Add { number: 1, bytes: 10 }).await.unwrap();
+    assert_eq!(committed.accounts.len(), 1);
 }

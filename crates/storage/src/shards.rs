@@ -20,7 +20,8 @@ pub trait Shards: Send + Sync {
     /// Where the account lives, by the bucket map.
     fn shard_of(&self, account: AccountId) -> ShardId;
 
-    /// A consistent view of the shard as of now. Many may be open; none blocks a writer.
+    /// A consistent view of the shard as of its first read. Many may be open; none blocks a writer. It holds a
+    /// connection: drop it before waiting for anything slow, and open no second one meanwhile.
     async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
 
     /// Runs the unit in a transaction, perhaps together with others, and returns when it is durable.
