@@ -146,7 +146,7 @@ pub(crate) fn needs(messages: &[NewMessage]) -> Needs {
             .iter()
             .flat_map(|message| message.refs.iter().map(|hash| (message.account, *hash)))
             .collect(),
-        ..Needs::default()
+        ids: messages.iter().map(|message| (message.account, message.id)).collect(),
     }
 }
 
