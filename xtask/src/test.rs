@@ -3,6 +3,11 @@
 mod browser;
 mod tally;
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use anyhow::Context;
 use clap::Args;
 
@@ -51,6 +56,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     };
     // Programs and tests in one go: what they share is compiled once, and the browser tests use the same binary.
     command::timed("compile", || command::run(&mut cargo(&["build", "--bins", "--tests"])))?;
+    let binary = keep(workspace, &server::binary(workspace, Profile::Dev))?;
     let mut tally = Tally::default();
     if !options.browser {
         let nextest =
@@ -63,10 +69,20 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         command::timed("tests", || tally.watch(&mut cargo(tests)))?;
         command::timed("examples", || tally.watch(&mut cargo(&["test", "--doc", "--no-fail-fast"])))?;
     }
-    let binary = server::binary(workspace, Profile::Dev);
     command::timed("browser", || browser::run(workspace, &binary, options, &mut tally))
         .context("browser tests")?;
     println!("{} passed, {} failed", tally.passed, tally.failed);
     anyhow::ensure!(tally.failed == 0, "some tests failed");
     Ok(())
+}
+
+/// A copy for the browser tests, whatever somebody compiles meanwhile.
+fn keep(workspace: &Workspace, binary: &Path) -> anyhow::Result<PathBuf> {
+    let folder = workspace.target.join("end2end");
+    fs::create_dir_all(&folder)?;
+    let copy = folder.join(binary.file_name().unwrap_or_default());
+    // Not over a file that may be running.
+    let _ = fs::remove_file(&copy);
+    fs::copy(binary, &copy).with_context(|| binary.display().to_string())?;
+    Ok(copy)
 }
