@@ -1,0 +1,133 @@
+//! Who is let in, and that nobody reads what isn't theirs.
+
+use std::time::Duration;
+
+use mail::{Access, Client, Error, Images};
+use testkit::{House, fixtures, house::PASSWORD};
+use types::{MessageId, Role, Secret, api};
+
+const ALICE: &str = "alice@demo.test";
+const BOB: &str = "bob@demo.test";
+
+async fn deliver(house: &House, to: &str, raw: Vec<u8>) -> MessageId {
+    let access = house.access(to).await.unwrap();
+    let id = house.mail.new_id();
+    let recipients = vec![(to.parse().unwrap(), access.id())];
+    let mail = mail::Incoming { id, return_path: None, recipients, raw: raw.into() };
+    house.mail.deliver(mail).await.unwrap();
+    id
+}
+
+async fn login(house: &House, email: &str, password: &str) -> mail::Result<(Access, Secret)> {
+    house.mail.login(email, &Secret::new(password.to_owned()), &Client::default()).await
+}
+
+#[tokio::test]
+async fn another_accounts_ids_are_not_found() {
+    let house = House::open().await.unwrap();
+    let id =
+        deliver(&house, ALICE, fixtures::mail_with_attachment("x@y.test", ALICE, "Secret", &[7; 100_000]))
+            .await;
+    let alice = house.access(ALICE).await.unwrap();
+    let bob = house.access(BOB).await.unwrap();
+    let thread = alice.message(id).await.unwrap().summary.thread_id;
+    let read = api::Patch { unread: Some(false), ..api::Patch::default() };
+    let forward = api::Compose {
+        to: vec![types::Address { name: String::new(), email: BOB.into() }],
+        attachments: vec![format!("{id}/2")],
+        ..api::Compose::default()
+    };
+    assert!(matches!(bob.message(id).await, Err(Error::NotFound(_))));
+    assert!(matches!(bob.html(id, Images::Held).await, Err(Error::NotFound(_))));
+    assert!(matches!(bob.raw(id).await.map(|_| ()), Err(Error::NotFound(_))));
+    assert!(matches!(bob.attachment(id, "2").await.map(|_| ()), Err(Error::NotFound(_))));
+    assert!(matches!(bob.thread(thread).await, Err(Error::NotFound(_))));
+    assert!(matches!(bob.patch_one(id, &read).await, Err(Error::NotFound(_))));
+    assert!(matches!(bob.delete(&[id]).await, Err(Error::NotFound(_))));
+    assert!(matches!(bob.compose(forward).await, Err(Error::Invalid { .. })));
+    assert!(alice.message(id).await.unwrap().summary.unread);
+    house.mail.index_all().await.unwrap();
+    assert_eq!(alice.search("Secret", None, None).await.unwrap().total, 1);
+    assert_eq!(bob.search("Secret", None, None).await.unwrap().total, 0);
+}
+
+#[tokio::test]
+async fn only_the_right_password_opens_a_session() {
+    let house = House::open().await.unwrap();
+    for (email, password) in [(ALICE, "wrong"), ("nobody@demo.test", PASSWORD), ("", ""), ("alice", PASSWORD)]
+    {
+        assert!(matches!(login(&house, email, password).await, Err(Error::Credentials)), "{email}");
+    }
+    let (_, token) = login(&house, "Alice@Demo.Test ", PASSWORD).await.unwrap();
+    assert_eq!(house.mail.access(&token).await.unwrap().email().to_string(), ALICE);
+    assert!(matches!(house.mail.access(&Secret::new("x".into())).await, Err(Error::Unauthenticated)));
+    house.mail.logout(&token).await.unwrap();
+    assert!(matches!(house.mail.access(&token).await, Err(Error::Unauthenticated)));
+}
+
+#[tokio::test]
+async fn sessions_end_by_time_by_password_and_by_disabling() {
+    let house = House::open().await.unwrap();
+    let alice = ALICE.parse().unwrap();
+    let admin = house.mail.admin();
+    let (_, token) = login(&house, ALICE, PASSWORD).await.unwrap();
+    house.clock.advance(house.mail.config().session_lifetime + Duration::from_secs(1));
+    assert!(matches!(house.mail.access(&token).await, Err(Error::Unauthenticated)));
+
+    let (_, token) = login(&house, ALICE, PASSWORD).await.unwrap();
+    admin.set_password(&alice, Secret::new("another password".into())).await.unwrap();
+    assert!(matches!(house.mail.access(&token).await, Err(Error::Unauthenticated)));
+    assert!(matches!(login(&house, ALICE, PASSWORD).await, Err(Error::Credentials)));
+
+    let (_, token) = login(&house, ALICE, "another password").await.unwrap();
+    admin.set_enabled(&alice, false).await.unwrap();
+    assert!(matches!(house.mail.access(&token).await, Err(Error::Unauthenticated)));
+    assert!(matches!(login(&house, ALICE, "another password").await, Err(Error::Credentials)));
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_for_the_guesser_alone() {
+    let house = House::open().await.unwrap();
+    let guesser = Client { ip: Some("203.0.113.7".parse().unwrap()), name: String::new() };
+    let wrong = Secret::new("wrong".to_owned());
+    let mut refused = 0;
+    while !matches!(house.mail.authenticate(ALICE, &wrong, &guesser).await, Err(Error::Limited { .. })) {
+        refused += 1;
+        assert!(refused <= house.mail.config().login_attempts_per_minute, "no limit");
+    }
+    let owner = Client { ip: Some("203.0.113.8".parse().unwrap()), name: String::new() };
+    let right = Secret::new(PASSWORD.to_owned());
+    assert!(house.mail.authenticate(ALICE, &right, &owner).await.is_ok());
+    house.clock.advance(Duration::from_secs(60));
+    assert!(house.mail.authenticate(ALICE, &right, &guesser).await.is_ok());
+}
+
+#[tokio::test]
+async fn people_send_under_their_own_addresses_only() {
+    let house = House::open().await.unwrap();
+    house.mail.admin().add_alias(&"sales@demo.test".parse().unwrap(), &ALICE.parse().unwrap()).await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    for (address, may) in [
+        (ALICE, true),
+        ("ALICE@demo.test", true),
+        ("alice+news@demo.test", true),
+        ("sales@demo.test", true),
+        ("bob@demo.test", false),
+        ("alice@elsewhere.test", false),
+    ] {
+        assert_eq!(alice.may_send_as(&address.parse().unwrap()).await.unwrap(), may, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn a_removed_account_leaves_nothing_behind() {
+    let house = House::open().await.unwrap();
+    deliver(&house, BOB, fixtures::mail("x@y.test", BOB, "Going", "away")).await;
+    house.mail.index_all().await.unwrap();
+    let bob = house.access(BOB).await.unwrap();
+    house.mail.admin().remove_account(&BOB.parse().unwrap()).await.unwrap();
+    assert!(house.access(BOB).await.is_err());
+    assert_eq!(bob.search("Going", None, None).await.unwrap().total, 0);
+    assert!(bob.modseq().await.unwrap().0 == 0);
+    assert!(house.list(ALICE, Role::Inbox).await.unwrap().is_empty());
+}
