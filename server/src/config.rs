@@ -100,6 +100,9 @@ impl Config {
                 "it is larger than limits.message_size, so could never be sent",
             );
         }
+        if self.limits.http_connections == 0 {
+            return unfit("limits.http_connections", "there must be at least one");
+        }
         if self.limits.recipients < 100 {
             return unfit("limits.recipients", "RFC 5321 §4.5.3.1.8 wants at least 100");
         }

@@ -1,6 +1,6 @@
 //! One running server: its parts wired together, started in order and stopped without losing anything.
 
-use std::{future::IntoFuture as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use endpoints::{
@@ -20,7 +20,7 @@ use crate::{
     parts::{self, Indexing, Parts},
     roles::{Role, Roles},
     telemetry,
-    web::{self, Web},
+    web::{self, Web, serve},
 };
 
 /// What to run.
@@ -107,13 +107,12 @@ impl Node {
                 stop: stop.clone(),
                 tasks: tasks.clone(),
             };
-            let app = web::router(state, &roles).into_make_service_with_connect_info::<SocketAddr>();
-            let serve = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-            tasks.spawn(async move {
-                if let Err(error) = serve.into_future().await {
-                    tracing::error!(%error, "the web server ended");
-                }
-            });
+            let limits = serve::Limits {
+                connections: count(state.config.limits.http_connections),
+                header_within: state.config.http.timeout.0,
+            };
+            let app = web::router(state, &roles);
+            tasks.spawn(serve::serve(listener, app, limits, stop.clone(), tasks.clone()));
         }
         tracing::info!(?addresses, "started");
         Ok(Self { addresses, mail: parts.mail, stop, tasks, smtp, _held: held })
@@ -203,7 +202,7 @@ fn work(
         config: WorkerConfig {
             name: format!("{hostname}/{}", std::process::id()),
             schedule: Schedule { delays: config.queue.retry.iter().map(|wait| wait.0).collect() },
-            concurrency: usize::try_from(config.queue.workers).unwrap_or(usize::MAX),
+            concurrency: count(config.queue.workers),
             ..WorkerConfig::default()
         },
         shutdown: stop.clone(),
@@ -218,7 +217,6 @@ fn work(
 
 /// The SMTP listeners.
 fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) -> anyhow::Result<Server> {
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let server = Server::new(net::Config {
         connections: count(config.limits.connections),
         connections_per_client: count(config.limits.connections_per_address),
@@ -259,4 +257,8 @@ fn certificate(config: &Config, hostname: &str) -> anyhow::Result<Arc<ServerConf
             Ok(tls::self_signed(&config.in_data(Path::new("tls")), &names).context("tls")?)
         }
     }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -15,6 +15,7 @@ mod origin;
 mod pages;
 mod range;
 mod rest;
+pub(crate) mod serve;
 mod sockets;
 
 use std::{any::Any, sync::Arc};

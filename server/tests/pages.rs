@@ -4,8 +4,14 @@
 
 mod support;
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
-use support::{PASSWORD, Server, header, json_of, mail};
+use support::{PASSWORD, Server, header, mail};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 #[tokio::test]
 async fn the_form_logs_in_and_out() {
@@ -71,6 +77,31 @@ async fn pages_are_rendered_with_what_is_in_the_mailbox() {
         assert!(tag.contains(&nonce) || tag.contains("type=\"application/json\""), "<script{tag}>");
     }
     assert_eq!(nobody.get("/robots.txt").await.status(), StatusCode::NOT_FOUND);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_never_ends_a_request_is_hung_up_on() {
+    let server = Server::start_with(&[("MAGPIE_HTTP__TIMEOUT", "200ms")]).await;
+    for begun in ["", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+        let mut socket = TcpStream::connect(server.web).await.unwrap();
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // Nothing, or 408; then the end.
+        let end = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut answer)).await;
+        assert!(end.is_ok(), "{begun:?} is still waited for");
+    }
+    let alice = server.login("alice").await;
+    let mut socket = TcpStream::connect(server.web).await.unwrap();
+    let token = alice.token.clone().unwrap();
+    let head = format!(
+        "POST /v1/folders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
     server.stop().await;
 }
 
@@ -148,6 +179,5 @@ async fn the_document_lists_every_route_and_every_route_is_there() {
     let html = docs.text().await.unwrap();
     assert!(!html.contains("https://"), "the page of the documents loads something from elsewhere: {html}");
     assert!(!html.contains("<script>"), "the page has a script that its policy forbids: {html}");
-    let _ = json_of;
     server.stop().await;
 }

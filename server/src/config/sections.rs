@@ -126,6 +126,7 @@ pub struct Limits {
     pub upload_size: Size,
     pub request_size: Size,
     pub recipients: u32,
+    pub http_connections: u32,
     pub connections: u32,
     pub connections_per_address: u32,
     pub sockets_per_account: u32,

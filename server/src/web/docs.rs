@@ -29,7 +29,7 @@ use super::{Web, caller::COOKIE, headers::DOCS_POLICY};
                        Errors are problem details (RFC 9457) with stable types. Ids are strings, times RFC 3339, \
                        cursors opaque."
     ),
-    components(schemas(Problem, types::ProblemKind)),
+    components(schemas(Problem, types::ProblemKind, types::api::ClientEvent)),
     modifiers(&Security),
     security(("token" = []), ("cookie" = [])),
     tags(
