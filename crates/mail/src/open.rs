@@ -1,26 +1,80 @@
 //! Opening a message: its text, safe HTML, attachments and raw bytes.
 
+use std::time::Duration;
+
+use cluster::Cached;
 use message::{Images, Show, Structure, View};
+use serde::{Deserialize, Serialize};
 use storage::{Body, Content as Stored, Message};
-use types::{MessageId, api};
+use types::{Address, MessageId, Timestamp, api};
 
 use crate::body::{Content, Download};
 use crate::{Access, Error, Result, body, convert};
 
-/// A message with all that its views need.
+/// The content of a message.
 struct Opened {
-    message: Message,
+    id: MessageId,
     structure: Structure,
     body: Body,
+}
+
+/// What an open message shows beside its row. It never changes, so it is cached by the message's id; whether the
+/// message is (still) there is asked of the shard each time.
+#[derive(Serialize, Deserialize)]
+struct Reading {
+    cc: Vec<Address>,
+    bcc: Vec<Address>,
+    reply_to: Vec<Address>,
+    sent_at: Option<Timestamp>,
+    message_id: Option<String>,
+    references: Vec<String>,
+    text: String,
+    html: Option<String>,
+    has_remote_images: bool,
+    attachments: Vec<api::Attachment>,
+    headers: Vec<(String, String)>,
+}
+
+impl Cached for Reading {
+    type Key = str;
+    const PREFIX: &'static str = "reading-1";
+    const TTL: Duration = Duration::from_secs(600);
 }
 
 impl Access {
     /// One message, as the API shows it.
     pub async fn message(&self, id: MessageId) -> Result<api::Message> {
-        let opened = self.opened(id).await?;
-        let view = self.view(&opened, Images::Held);
+        let message = self.row(id).await?;
+        let reading = self.reading(message.id).await?;
         Ok(api::Message {
-            summary: convert::summary(opened.message),
+            summary: convert::summary(message),
+            cc: reading.cc,
+            bcc: reading.bcc,
+            reply_to: reading.reply_to,
+            sent_at: reading.sent_at,
+            message_id: reading.message_id,
+            references: reading.references,
+            text: reading.text,
+            html: reading.html,
+            has_remote_images: reading.has_remote_images,
+            attachments: reading.attachments,
+            headers: reading.headers,
+            auth: None,
+        })
+    }
+
+    async fn row(&self, id: MessageId) -> Result<Message> {
+        let found = self.service.snapshot(self.id).await?.messages(self.id, &[id]).await?.pop();
+        found.ok_or(Error::NotFound("message"))
+    }
+
+    async fn reading(&self, id: MessageId) -> Result<Reading> {
+        let key = format!("{}:{id}", self.id);
+        if let Some(reading) = self.service.parts.cache.load::<Reading>(&key).await {
+            return Ok(reading);
+        }
+        let view = self.opened(id).await?.view(Images::Held);
+        let reading = Reading {
             cc: view.cc,
             bcc: view.bcc,
             reply_to: view.reply_to,
@@ -32,14 +86,14 @@ impl Access {
             has_remote_images: view.has_remote_images,
             attachments: view.attachments,
             headers: view.headers,
-            auth: None,
-        })
+        };
+        self.service.parts.cache.store(key.as_str(), &reading).await;
+        Ok(reading)
     }
 
     /// The message's HTML as a document of its own for a sandboxed frame; of its text, where it has no HTML.
     pub async fn html(&self, id: MessageId, images: Images) -> Result<String> {
-        let opened = self.opened(id).await?;
-        let view = self.view(&opened, images);
+        let view = self.opened(id).await?.view(images);
         let html = view.html.unwrap_or_else(|| message::text_to_html(&view.text));
         Ok(message::frame(&html, message::Scheme::Auto))
     }
@@ -65,19 +119,18 @@ impl Access {
         Ok((attachment, Download { size_bytes, content }))
     }
 
-    fn view(&self, opened: &Opened, images: Images) -> View {
-        let show = Show { images, attachments: format!("/v1/messages/{}/attachments/", opened.message.id) };
-        message::view(&opened.structure, &show, &mut |range| body::inline(&opened.body, range))
-    }
-
     async fn opened(&self, id: MessageId) -> Result<Opened> {
-        let mut snapshot = self.service.snapshot(self.id).await?;
-        let message = snapshot.messages(self.id, &[id]).await?.pop().ok_or(Error::NotFound("message"))?;
-        let content = snapshot.contents(self.id, &[id]).await?.pop();
-        let Stored { structure, body, .. } = content
-            .ok_or_else(|| storage::Error::Corrupt(format!("the content of message {id} is missing")))?;
+        let content = self.service.snapshot(self.id).await?.contents(self.id, &[id]).await?.pop();
+        let Stored { structure, body, .. } = content.ok_or(Error::NotFound("message"))?;
         let structure = Structure::decode(&structure)
             .map_err(|error| storage::Error::Corrupt(format!("message {id}: {error}")))?;
-        Ok(Opened { message, structure, body: body.unpack()? })
+        Ok(Opened { id, structure, body: body.unpack()? })
+    }
+}
+
+impl Opened {
+    fn view(&self, images: Images) -> View {
+        let show = Show { images, attachments: format!("/v1/messages/{}/attachments/", self.id) };
+        message::view(&self.structure, &show, &mut |range| body::inline(&self.body, range))
     }
 }
