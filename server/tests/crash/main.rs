@@ -3,6 +3,8 @@
 //! `CRASH_ROUNDS` sets how many rounds; each starts the real program on the same data folder, loads it for a
 //! moment from several connections, and kills it. After the last one everything is counted.
 
+#![cfg(test)]
+
 mod load;
 mod node;
 
