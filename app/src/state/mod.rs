@@ -1,8 +1,10 @@
 //! What the browser knows of the account, and how it changes: by the reader's actions and by the server's events.
 
 mod actions;
+mod answer;
 mod boot;
 mod compose;
+mod draft;
 mod folders;
 mod list;
 mod live;
@@ -10,8 +12,9 @@ mod place;
 mod store;
 mod toast;
 
+pub(crate) use answer::Kind;
 pub(crate) use boot::{Boot, load};
-pub(crate) use compose::{Attached, AttachedState, Draft, Kept, Kind, Recipients};
+pub(crate) use draft::{Attached, AttachedState, Draft, Kept, Recipients};
 pub(crate) use list::{List, Source, Status};
 pub(crate) use place::Place;
 pub(crate) use store::{Opened, Store};
