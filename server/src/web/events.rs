@@ -69,11 +69,15 @@ pub(crate) async fn connect(
     })?;
     let task = web.tasks.token();
     let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    // Most sockets wait most of the time: their buffers are what a thousand of them cost.
+    let upgrade = upgrade.read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _task = task;
         Conversation::new(web, caller, socket, place).run().await;
     }))
 }
+
+const BUFFER_BYTES: usize = 4 << 10;
 
 /// The upgrade, or a problem that says what is missing.
 pub(crate) struct Upgrade(WebSocketUpgrade);
