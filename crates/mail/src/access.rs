@@ -5,7 +5,7 @@ use std::fmt;
 use storage::Directory;
 use types::{AccountId, EmailAddress, ShardId, api};
 
-use crate::{Result, Service};
+use crate::{Error, Result, Service};
 
 /// The right to use one account's mail. Whoever holds one was let in; there is no other way to an account.
 #[derive(Clone)]
@@ -47,6 +47,14 @@ impl Access {
             used_bytes: state.map_or(0, |state| state.used_bytes),
             quota_bytes: self.quota_bytes,
         })
+    }
+
+    /// Whether so many bytes more fit into the account's quota.
+    pub(crate) async fn check_room(&self, bytes: u64) -> Result<()> {
+        let Some(quota_bytes) = self.quota_bytes else { return Ok(()) };
+        let state = self.service.snapshot(self.id).await?.account(self.id).await?;
+        let used_bytes = state.map_or(0, |state| state.used_bytes);
+        if used_bytes.saturating_add(bytes) > quota_bytes { Err(Error::Quota) } else { Ok(()) }
     }
 
     /// Whether the account may send under this address: its own, an alias, or either with a `+tag`.

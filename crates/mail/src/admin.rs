@@ -6,7 +6,7 @@ use storage::{Result as StorageResult, Transaction, Unit};
 use types::{AccountId, EmailAddress, QueueId, Secret, ShardId, Timestamp, address};
 
 use crate::folders::Provision;
-use crate::{Access, Error, Result, Service, password};
+use crate::{Access, Error, Result, Service};
 
 /// The operator's view of the service. Whoever has the data folder may have one.
 #[derive(Clone)]
@@ -194,7 +194,7 @@ impl Admin {
             let detail = format!("a password has at least {MIN_PASSWORD_CHARS} characters");
             return Err(Error::invalid("password", detail));
         }
-        password::hash(password, &**self.service.random()).await
+        self.service.passwords.hash(password, &**self.service.random()).await
     }
 
     fn directory(&self) -> &dyn storage::Directory {

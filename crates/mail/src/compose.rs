@@ -23,8 +23,16 @@ impl Access {
             }
             self.limit_sends(recipients.len()).await?;
         }
+        if compose.attachments.len() > MAX_ATTACHMENTS {
+            return Err(Error::invalid(
+                "attachments",
+                format!("a mail has at most {MAX_ATTACHMENTS} attachments"),
+            ));
+        }
         let now = self.service.now();
+        let _place = self.service.composing.acquire().await;
         let raw = self.written(&compose).await?;
+        self.check_room(raw.len() as u64).await?;
         let limit = self.service.config().max_message_bytes;
         if raw.len() as u64 > limit {
             let detail = format!(
@@ -44,6 +52,8 @@ impl Access {
             let mut entry = self.queue_entry(QueueBody::Shared(prepared.body.id), return_path, recipients);
             entry.message = Some(id);
             entry.not_before = compose.send_at.unwrap_or(now).max(now);
+            // As if it were made when it becomes due: that is when its recipients receive it.
+            entry.created_at = entry.not_before;
             entry.expires_at = entry.not_before.plus(self.service.config().queue_lifetime);
             entry
         });
@@ -61,9 +71,13 @@ impl Access {
 
     /// The mail's bytes.
     async fn written(&self, compose: &Compose) -> Result<Bytes> {
-        let mut attachments = Vec::new();
+        let mut attachments: Vec<OutgoingAttachment> = Vec::new();
+        // Base64 makes four bytes of three.
+        let mut room = self.service.config().max_message_bytes / 4 * 3;
         for (index, reference) in compose.attachments.iter().enumerate() {
-            attachments.push(self.attachment_of(index, reference).await?);
+            let attachment = self.attachment_of(index, reference, room).await?;
+            room = room.saturating_sub(attachment.bytes.len() as u64);
+            attachments.push(attachment);
         }
         let (in_reply_to, references) = self.ancestors(compose.in_reply_to.or(compose.forward_of)).await?;
         let random = self.service.random_bytes::<16>();
@@ -89,11 +103,10 @@ impl Access {
     }
 
     /// An attachment by its reference: an upload's id, or `message/part`.
-    async fn attachment_of(&self, index: usize, reference: &str) -> Result<OutgoingAttachment> {
+    async fn attachment_of(&self, index: usize, reference: &str, limit: u64) -> Result<OutgoingAttachment> {
         let field = || format!("attachments[{index}]");
         let unknown =
             || Error::invalid(field(), "there is no such upload or attachment; please attach the file again");
-        let limit = self.service.config().max_message_bytes;
         if let Some((message, part)) = reference.split_once('/') {
             let id: MessageId = message.parse().map_err(|_| unknown())?;
             let (attachment, download) = self.attachment(id, part).await.map_err(|error| match error {
@@ -130,6 +143,8 @@ impl Access {
         Ok((message.message_id, references))
     }
 }
+
+const MAX_ATTACHMENTS: usize = 100;
 
 /// Everybody that it goes to, each once, in order.
 fn recipients(compose: &Compose, most: usize) -> Result<Vec<EmailAddress>> {
@@ -184,6 +199,7 @@ impl Unit for Keep {
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<ThreadId> {
         let account = self.message.account;
         let mut message = self.message.clone();
+        tx.provision(account, message.received_at).await?;
         message.thread = thread(tx, &message).await?;
         let thread = message.thread;
         tx.append(message).await?;

@@ -129,6 +129,8 @@ impl Unit for Deliver {
         let mut appended = Vec::with_capacity(self.messages.len());
         for message in &self.messages {
             let mut message = message.clone();
+            // An account whose making was interrupted gets its folders with its first mail.
+            tx.provision(message.account, message.received_at).await?;
             message.thread = thread(tx, &message).await?;
             appended.push(tx.append(message).await?);
         }

@@ -31,6 +31,7 @@ impl Access {
     pub async fn import(&self, mails: Vec<Import>) -> Result<Vec<Imported>> {
         let limit = self.service.config().max_message_bytes;
         let now = self.service.now();
+        self.check_room(mails.iter().map(|mail| mail.raw.len() as u64).sum()).await?;
         let mut messages = Vec::with_capacity(mails.len());
         for mail in mails {
             if mail.raw.len() as u64 > limit {

@@ -3,13 +3,12 @@
 //! It is woken by the bus and catches up from the log, so a lost hint costs only time. The index is committed first,
 //! the account's mark after it: a crash between the two indexes the same changes again, which changes nothing.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cluster::FeedHint;
-use message::{SearchText, Show};
+use message::SearchText;
 use search::{Document, Op};
 use storage::{Content, Needs, Result as StorageResult, Transaction, Unit};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,11 @@ use crate::{Result, Service, body};
 /// Accounts looked at in one round.
 const ACCOUNTS_AT_ONCE: u32 = 256;
 /// Changes of an account in one round.
-const CHANGES_AT_ONCE: u32 = 500;
+const CHANGES_AT_ONCE: u32 = 200;
+/// Texts in one commit of the index, at about the most.
+const BATCH_BYTES: usize = 8 << 20;
+/// Bodies that are in memory at the same time.
+const BODIES_AT_ONCE: usize = 20;
 /// New mail is findable after about this long; many mails share one commit of the index.
 const GATHER: Duration = Duration::from_millis(400);
 /// How often the log is looked at without a hint.
@@ -30,11 +33,12 @@ impl Service {
     /// Runs until it is told to stop. Errors are logged and tried again.
     pub async fn run_indexer(&self, stop: CancellationToken) {
         let mut feed = self.parts.bus.subscribe_all();
+        let mut rounds = Rounds::new();
         let mut behind = true;
         while !stop.is_cancelled() {
             if behind {
                 // A failing index must not spin.
-                behind = self.index_round().await.unwrap_or_else(|error| {
+                behind = self.index_round(&mut rounds).await.unwrap_or_else(|error| {
                     tracing::warn!(%error, "indexing failed; trying again");
                     false
                 });
@@ -58,103 +62,103 @@ impl Service {
 
     /// Indexes what has changed so far, all of it.
     pub async fn index_all(&self) -> Result<()> {
-        while self.index_round().await? {}
+        let mut rounds = Rounds::new();
+        while self.index_round(&mut rounds).await? {}
         Ok(())
     }
 
-    /// One round over every shard; whether there is more to do.
-    async fn index_round(&self) -> Result<bool> {
+    /// One round over every shard, going on after the accounts of the last one, so that busy accounts never keep
+    /// others waiting; whether there is more to do.
+    async fn index_round(&self, rounds: &mut Rounds) -> Result<bool> {
         let mut more = false;
         for shard in self.parts.shards.all() {
-            let accounts = self.parts.shards.snapshot(shard).await?.unindexed(ACCOUNTS_AT_ONCE).await?;
+            let after = rounds.get(&shard).copied();
+            let accounts =
+                self.parts.shards.snapshot(shard).await?.unindexed(after, ACCOUNTS_AT_ONCE).await?;
             if accounts.is_empty() {
+                // The last ones were seen; there may be news of the first.
+                more |= rounds.remove(&shard).is_some();
                 continue;
             }
-            let mut ops = Vec::new();
+            more = true;
+            let mut batch = Batch::default();
             let mut marks = Vec::new();
             for account in accounts {
-                let upto = self.gather(account, &mut ops).await?;
-                marks.push((account, upto));
-                if ops.len() >= CHANGES_AT_ONCE as usize {
+                marks.push((account, self.gather(account, &mut batch).await?));
+                rounds.insert(shard, account);
+                if batch.bytes >= BATCH_BYTES {
                     break;
                 }
             }
-            let count = ops.len();
-            if !ops.is_empty() {
-                self.parts.search.apply(ops).await?;
+            metrics::counter!("magpie_search_operations_total").increment(batch.ops.len() as u64);
+            if !batch.ops.is_empty() {
+                self.parts.search.apply(batch.ops).await?;
             }
             storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
-            metrics::counter!("magpie_search_operations_total").increment(count as u64);
-            more = true;
         }
         Ok(more)
     }
 
     /// What the index lacks of an account, as operations; up to where they lead.
-    async fn gather(&self, account: AccountId, ops: &mut Vec<Op>) -> Result<ModSeq> {
+    async fn gather(&self, account: AccountId, batch: &mut Batch) -> Result<ModSeq> {
         let mut snapshot = self.snapshot(account).await?;
         let since = snapshot.account(account).await?.map(|state| state.indexed).unwrap_or_default();
         let changes = snapshot.changes(account, since, CHANGES_AT_ONCE).await?;
         for removed in changes.removed.iter().filter(|removed| removed.expunged) {
-            ops.push(Op::Remove { account, id: removed.id });
+            batch.ops.push(Op::Remove { account, id: removed.id });
         }
-        // Texts never change: what was there before is indexed already.
-        let new: Vec<MessageId> = changes
-            .messages
-            .iter()
-            .filter(|message| message.created > since)
-            .map(|message| message.id)
-            .collect();
-        let mut texts: HashMap<MessageId, Arc<SearchText>> = HashMap::new();
         let mut unknown = Vec::new();
-        for id in &new {
-            match self.texts.remove(&(account, *id)) {
-                Some(text) => drop(texts.insert(*id, text)),
-                None => unknown.push(*id),
+        // Texts never change: what was there before is indexed already.
+        for message in changes.messages.iter().filter(|message| message.created > since) {
+            match self.texts.remove(&(account, message.id)) {
+                Some(text) => batch.put(account, message.id, &text),
+                None => unknown.push(message.id),
             }
         }
-        for content in snapshot.contents(account, &unknown).await? {
-            texts.insert(content.id, Arc::new(self.text(account, content)?));
-        }
-        for (id, text) in texts.into_iter().collect::<BTreeMap<_, _>>() {
-            ops.push(Op::Put { account, id, document: document(&text) });
+        for ids in unknown.chunks(BODIES_AT_ONCE) {
+            for content in snapshot.contents(account, ids).await? {
+                let id = content.id;
+                match text(account, content) {
+                    Ok(text) => batch.put(account, id, &text),
+                    // One damaged mail must not keep all others from being found.
+                    Err(error) => tracing::error!(%account, message = %id, %error, "cannot be indexed"),
+                }
+            }
         }
         Ok(changes.upto)
     }
+}
 
-    /// The texts of a stored message; attachments' bytes are not read.
-    pub(crate) fn text(&self, account: AccountId, content: Content) -> Result<SearchText> {
-        let structure = message::Structure::decode(&content.structure).map_err(|error| {
-            storage::Error::Corrupt(format!("message {} of {account}: {error}", content.id))
-        })?;
-        let stored = content.body.unpack()?;
-        let view = message::view(&structure, &Show::default(), &mut |range| body::inline(&stored, range));
-        let field = |names: &[&str]| {
-            let wanted = |name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
-            let values =
-                view.headers.iter().filter(|(name, _)| wanted(name)).map(|(_, value)| value.as_str());
-            values.collect::<Vec<_>>().join(" ")
+/// The account that the last round ended with, for each shard.
+type Rounds = HashMap<ShardId, AccountId>;
+
+/// What a round writes to the index.
+#[derive(Default)]
+struct Batch {
+    ops: Vec<Op>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn put(&mut self, account: AccountId, id: MessageId, text: &SearchText) {
+        self.bytes += text.body.len();
+        let document = Document {
+            from: text.from.clone(),
+            to: text.to.clone(),
+            subject: text.subject.clone(),
+            body: text.body.clone(),
+            filenames: vec![text.filenames.clone()],
         };
-        let filenames: Vec<_> =
-            view.attachments.iter().map(|attachment| attachment.filename.as_str()).collect();
-        Ok(SearchText {
-            subject: field(&["subject"]),
-            from: field(&["from"]),
-            to: field(&["to", "cc", "bcc"]),
-            filenames: filenames.join(" "),
-            body: view.text,
-        })
+        self.ops.push(Op::Put { account, id, document });
     }
 }
 
-fn document(text: &SearchText) -> Document {
-    Document {
-        from: text.from.clone(),
-        to: text.to.clone(),
-        subject: text.subject.clone(),
-        body: text.body.clone(),
-        filenames: vec![text.filenames.clone()],
-    }
+/// The texts of a stored message; attachments' bytes are not read.
+pub(crate) fn text(account: AccountId, content: Content) -> Result<SearchText> {
+    let structure = message::Structure::decode(&content.structure)
+        .map_err(|error| storage::Error::Corrupt(format!("message {} of {account}: {error}", content.id)))?;
+    let stored = content.body.unpack()?;
+    Ok(message::search_text(&structure, &mut |range| body::inline(&stored, range)))
 }
 
 /// Notes how far the index is.

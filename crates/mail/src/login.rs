@@ -7,9 +7,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use cluster::{Quota, Verdict};
 use sha2::{Digest as _, Sha256};
 use storage::Session;
-use types::{EmailAddress, Secret};
+use types::{EmailAddress, Secret, client_network};
 
-use crate::{Access, Error, Result, Service, password};
+use crate::{Access, Error, Result, Service};
 
 /// Who is asking, for rate limits and the list of sessions.
 #[derive(Debug, Clone, Default)]
@@ -26,20 +26,18 @@ const CLIENT_NAME_CHARS: usize = 200;
 impl Service {
     /// Lets somebody in by address and password. Unknown address and wrong password look and take the same.
     pub async fn authenticate(&self, email: &str, password: &Secret, client: &Client) -> Result<Access> {
-        let key = email.trim().to_lowercase();
-        self.limit_logins(&key, client).await?;
-        let account = match key.parse::<EmailAddress>() {
-            Ok(address) => match self.parts.directory.resolve(&address).await? {
-                Some(id) => self.parts.directory.account(id).await?.filter(|account| account.enabled),
-                None => None,
-            },
-            Err(_) => None,
-        };
-        if password.expose().len() > MAX_PASSWORD_BYTES {
+        // What is no address never becomes a key of the limits: those are kept in memory.
+        let address = email.trim().parse::<EmailAddress>().ok();
+        self.limit_logins(address.as_ref(), client).await?;
+        let Some(address) = address.filter(|_| password.expose().len() <= MAX_PASSWORD_BYTES) else {
             return Err(Error::Credentials);
-        }
+        };
+        let account = match self.parts.directory.resolve(&address).await? {
+            Some(id) => self.parts.directory.account(id).await?.filter(|account| account.enabled),
+            None => None,
+        };
         let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let matches = password::matches(password.clone(), hash).await?;
+        let matches = self.passwords.matches(password.clone(), hash).await?;
         match account {
             Some(account) if matches => {
                 metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
@@ -83,18 +81,16 @@ impl Service {
         Ok(self.parts.directory.end_session(&hash(token.expose())).await?)
     }
 
-    async fn limit_logins(&self, key: &str, client: &Client) -> Result<()> {
+    async fn limit_logins(&self, address: Option<&EmailAddress>, client: &Client) -> Result<()> {
         let per_minute = self.config().login_attempts_per_minute;
         let minute = Duration::from_secs(60);
         let quota = Quota { burst: per_minute, count: per_minute, period: minute };
         let wide = per_minute.saturating_mul(10);
-        let from = client.ip.map_or_else(|| "local".to_owned(), |ip| ip.to_string());
+        let from = client.ip.map_or_else(|| "local".to_owned(), |ip| client_network(ip).to_string());
         // Both together: nobody locks another out from elsewhere, and nobody tries many accounts from one place.
-        let checks = [
-            (format!("login:pair:{from}:{key}"), quota),
-            (format!("login:from:{from}"), Quota { burst: wide, count: wide, period: minute }),
-        ];
-        for (name, quota) in checks {
+        let everything = (format!("login:from:{from}"), Quota { burst: wide, count: wide, period: minute });
+        let pair = address.map(|address| (format!("login:pair:{from}:{}", address.key()), quota));
+        for (name, quota) in std::iter::once(everything).chain(pair) {
             if let Verdict::Limited { retry_after } = self.parts.limits.check(&name, quota).await {
                 return Err(Error::Limited { retry_after });
             }

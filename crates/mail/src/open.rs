@@ -9,7 +9,7 @@ use storage::{Body, Content as Stored, Message};
 use types::{Address, MessageId, Timestamp, api};
 
 use crate::body::{Content, Download};
-use crate::{Access, Error, Result, body, convert};
+use crate::{Access, Error, Result, body, convert, prepare};
 
 /// The content of a message.
 struct Opened {
@@ -22,6 +22,7 @@ struct Opened {
 /// message is (still) there is asked of the shard each time.
 #[derive(Serialize, Deserialize)]
 struct Reading {
+    to: Vec<Address>,
     cc: Vec<Address>,
     bcc: Vec<Address>,
     reply_to: Vec<Address>,
@@ -37,7 +38,7 @@ struct Reading {
 
 impl Cached for Reading {
     type Key = str;
-    const PREFIX: &'static str = "reading-1";
+    const PREFIX: &'static str = "reading-2";
     const TTL: Duration = Duration::from_secs(600);
 }
 
@@ -47,7 +48,8 @@ impl Access {
         let message = self.row(id).await?;
         let reading = self.reading(message.id).await?;
         Ok(api::Message {
-            summary: convert::summary(message),
+            // The row has only as many recipients as a list shows.
+            summary: api::Summary { to: reading.to, ..convert::summary(message) },
             cc: reading.cc,
             bcc: reading.bcc,
             reply_to: reading.reply_to,
@@ -73,8 +75,9 @@ impl Access {
         if let Some(reading) = self.service.parts.cache.load::<Reading>(&key).await {
             return Ok(reading);
         }
-        let view = self.opened(id).await?.view(Images::Held);
+        let view = self.opened(id).await?.view(Images::Held).await?;
         let reading = Reading {
+            to: view.to,
             cc: view.cc,
             bcc: view.bcc,
             reply_to: view.reply_to,
@@ -93,7 +96,7 @@ impl Access {
 
     /// The message's HTML as a document of its own for a sandboxed frame; of its text, where it has no HTML.
     pub async fn html(&self, id: MessageId, images: Images) -> Result<String> {
-        let view = self.opened(id).await?.view(images);
+        let view = self.opened(id).await?.view(images).await?;
         let html = view.html.unwrap_or_else(|| message::text_to_html(&view.text));
         Ok(message::frame(&html, message::Scheme::Auto))
     }
@@ -129,8 +132,12 @@ impl Access {
 }
 
 impl Opened {
-    fn view(&self, images: Images) -> View {
+    async fn view(self, images: Images) -> Result<View> {
         let show = Show { images, attachments: format!("/v1/messages/{}/attachments/", self.id) };
-        message::view(&self.structure, &show, &mut |range| body::inline(&self.body, range))
+        let size_bytes = self.body.inline_bytes();
+        prepare::off_thread(size_bytes, move || {
+            message::view(&self.structure, &show, &mut |range| body::inline(&self.body, range))
+        })
+        .await
     }
 }

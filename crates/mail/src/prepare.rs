@@ -46,8 +46,12 @@ impl Service {
             });
         }
         let id = BodyId::at(self.now(), self.random_bytes());
-        let body = Body { segments }.pack(id)?;
-        Ok(Prepared { structure: parsed.structure.encode(), parsed, body })
+        let body = Body { segments };
+        off_thread(body.inline_bytes(), move || {
+            let body = body.pack(id)?;
+            Ok(Prepared { structure: parsed.structure.encode(), parsed, body })
+        })
+        .await?
     }
 }
 
@@ -100,15 +104,24 @@ impl Prepared {
 const SUMMARY_RECIPIENTS: usize = 10;
 /// Of a long chain the newest lead to its thread as well.
 const MAX_REFS: usize = 20;
-/// Smaller mails are parsed where they are: handing them to another thread costs more.
-const PARSE_INLINE_BYTES: usize = 32 << 10;
+/// Smaller mails are worked on where they are: handing them to another thread costs more.
+const ON_THREAD_BYTES: u64 = 32 << 10;
 
 pub(crate) async fn parse(raw: Bytes) -> Result<Arc<Parsed>> {
-    if raw.len() <= PARSE_INLINE_BYTES {
-        return Ok(Arc::new(message::parse(&raw)));
+    off_thread(raw.len() as u64, move || Arc::new(message::parse(&raw))).await
+}
+
+/// Does CPU work on this many bytes of mail where it holds nobody up.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    size_bytes: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    if size_bytes <= ON_THREAD_BYTES {
+        return Ok(work());
     }
-    let parsed = tokio::task::spawn_blocking(move || message::parse(&raw)).await;
-    parsed.map(Arc::new).map_err(|error| Error::Internal(format!("parse task: {error}")))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::Internal(format!("task of a mail: {error}")))
 }
 
 fn to_usize(offset: u64) -> Result<usize> {

@@ -6,11 +6,14 @@ use search::{Hit, decide, snippet};
 use storage::{Filter, Mailbox, Message, PageRequest, Snapshot};
 use types::{Flags, MessageId, address::fold, api, query::Query};
 
+use crate::indexer::text;
 use crate::{Access, Result, convert, cursor};
 
 /// Candidates that one request looks at, at the most; the cursor goes on from there.
 const MAX_CANDIDATES: usize = 5_000;
 const CANDIDATES_AT_ONCE: usize = 500;
+/// Bodies that are in memory at the same time.
+const BODIES_AT_ONCE: usize = 20;
 const MAX_QUERY_CHARS: usize = 1_000;
 
 impl Access {
@@ -106,14 +109,19 @@ impl Access {
             return Ok(messages.into_iter().map(convert::summary).collect());
         }
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
-        let mut texts = HashMap::new();
-        for content in snapshot.contents(self.id, &ids).await? {
-            texts.insert(content.id, self.service.text(self.id, content)?);
+        let mut snippets = HashMap::new();
+        for ids in ids.chunks(BODIES_AT_ONCE) {
+            for content in snapshot.contents(self.id, ids).await? {
+                let id = content.id;
+                // A damaged mail is shown without; opening it says what is wrong.
+                let found = text(self.id, content).ok().and_then(|text| snippet(&text.body, query));
+                snippets.extend(found.map(|snippet| (id, snippet)));
+            }
         }
         Ok(messages
             .into_iter()
             .map(|message| {
-                let body = texts.get(&message.id).and_then(|text| snippet(&text.body, query));
+                let body = snippets.remove(&message.id);
                 let snippet = body.or_else(|| snippet(&message.summary.preview, query));
                 api::Summary { snippet, ..convert::summary(message) }
             })
@@ -140,8 +148,11 @@ fn narrowed(query: &Query, mailboxes: &[Mailbox], before: Option<MessageId>, lim
             Query::Flagged => request.filter.flagged = Some(true),
             Query::HasAttachment => request.filter.attachments = Some(true),
             Query::InRole(_) | Query::InFolder(_) => {
-                let matching = mailboxes.iter().find(|mailbox| is_in(condition, mailbox));
-                request.mailbox = matching.map(|mailbox| mailbox.id).or(request.mailbox);
+                // Folders of the same name may lie in different folders.
+                let mut matching = mailboxes.iter().filter(|mailbox| is_in(condition, mailbox));
+                if let (Some(only), None) = (matching.next(), matching.next()) {
+                    request.mailbox = Some(only.id);
+                }
             }
             _ => {}
         }

@@ -8,9 +8,11 @@ use message::SearchText;
 use moka::sync::Cache as Memory;
 use search::Search;
 use storage::{Blobs, Committed, Directory, Shards, Snapshot, Unit};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 use types::{AccountId, Clock, MessageId, ShardId, Timestamp};
 
-use crate::{Config, Random, Result, random};
+use crate::{Config, Error, Random, Result, password::Passwords, random};
 
 /// What a service is made of; every part is a port.
 pub struct Parts {
@@ -32,9 +34,15 @@ pub struct Service {
     pub(crate) parts: Arc<Parts>,
     /// Texts of mails that just came in, so that the indexer need not read and parse them again. Only speed.
     pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
+    pub(crate) passwords: Arc<Passwords>,
+    /// Mails being composed at the same time: each may be as large as a mail can be.
+    pub(crate) composing: Arc<Semaphore>,
+    /// Writes on their way, which go on when whoever asked for them is gone.
+    writes: TaskTracker,
 }
 
 const TEXTS_BYTES: u64 = 16 << 20;
+const COMPOSING: usize = 4;
 
 impl Service {
     #[must_use]
@@ -43,7 +51,13 @@ impl Service {
             .max_capacity(TEXTS_BYTES)
             .weigher(|_, text: &Arc<SearchText>| u32::try_from(text.body.len() + 512).unwrap_or(u32::MAX))
             .build();
-        Self { parts: Arc::new(parts), texts }
+        Self {
+            parts: Arc::new(parts),
+            texts,
+            passwords: Arc::new(Passwords::new()),
+            composing: Arc::new(Semaphore::new(COMPOSING)),
+            writes: TaskTracker::new(),
+        }
     }
 
     #[must_use]
@@ -86,11 +100,22 @@ impl Service {
         Ok(())
     }
 
-    /// Runs a unit of work on a shard and announces what it changed.
+    /// Runs a unit of work on a shard and announces what it changed, also if the caller does not wait for it: a
+    /// browser that hangs up must not keep the news from the others.
     pub async fn write<U: Unit>(&self, shard: ShardId, unit: U) -> Result<U::Output> {
-        let (output, committed) = storage::write(&*self.parts.shards, shard, unit).await?;
-        self.publish(&committed);
-        Ok(output)
+        let service = self.clone();
+        let task = self.writes.spawn(async move {
+            let (output, committed) = storage::write(&*service.parts.shards, shard, unit).await?;
+            service.publish(&committed);
+            Ok(output)
+        });
+        task.await.map_err(|error| Error::Internal(format!("write task: {error}")))?
+    }
+
+    /// Waits for writes that are on their way, at shutdown.
+    pub async fn finish_writes(&self) {
+        self.writes.close();
+        self.writes.wait().await;
     }
 
     /// Commit first, then announce: the bus carries hints only.

@@ -26,12 +26,22 @@ impl Access {
     pub async fn submit(&self, submission: Submission) -> Result<()> {
         let Submission { id, return_path, recipients, raw } = submission;
         self.limit_sends(recipients.len()).await?;
+        // The connection may have been let in long ago.
+        let account = self.service.parts.directory.account(self.id).await?;
+        if !account.is_some_and(|account| account.enabled) {
+            return Err(Error::Forbidden("this account may not send any more".into()));
+        }
         if let Some(sender) = &return_path
             && !self.may_send_as(sender).await?
         {
             return Err(Error::Forbidden(format!("{} does not send as {sender}", self.email)));
         }
         let prepared = self.service.prepare(self.shard(), raw).await?;
+        if let Ok(author) = prepared.parsed.overview.from.email.parse::<EmailAddress>()
+            && !self.may_send_as(&author).await?
+        {
+            return Err(Error::Forbidden(format!("{} does not write as {author}", self.email)));
+        }
         let entry =
             NewQueueEntry { id, ..self.queue_entry(QueueBody::Own(prepared.body), return_path, recipients) };
         self.service.write(self.shard(), Enqueue(entry)).await
@@ -89,6 +99,7 @@ impl Unit for Enqueue {
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
+        tx.provision(self.0.account, self.0.created_at).await?;
         tx.enqueue(self.0.clone()).await
     }
 }

@@ -17,6 +17,7 @@ impl Access {
         content_type: &str,
         bytes: ByteStream,
     ) -> Result<api::Uploaded> {
+        self.check_room(1).await?;
         let limit = self.service.config().max_upload_bytes;
         let too_large = || storage::Error::Backend(Box::new(OverLimit));
         let mut seen = 0_u64;

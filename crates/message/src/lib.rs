@@ -39,7 +39,7 @@ pub use references::{RefHash, References, base_subject};
 pub use segments::{ATTACHMENT_SIZE, Segment, SegmentKind, segments, segments_from};
 pub use structure::{DecodeError, MAX_DEPTH, MAX_PARTS, Part, Structure};
 pub use text_html::text_to_html;
-pub use view::{Show, View, view};
+pub use view::{Show, View, search_text, view};
 
 /// Everything that is kept of a mail beside its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

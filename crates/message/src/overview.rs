@@ -2,7 +2,7 @@
 
 use mail_parser::{HeaderValue, parsers::MessageStream};
 use serde::{Deserialize, Serialize};
-use types::{Address, Timestamp};
+use types::{Address, Timestamp, api::Attachment};
 
 use crate::{
     Structure, address,
@@ -108,15 +108,30 @@ pub(crate) fn overview(raw: &[u8], header: &Header<'_>, structure: &Structure) -
         list_unsubscribe: header.get("List-Unsubscribe").is_some(),
         automatic: is_automatic(header),
     };
-    let filenames: Vec<&str> = attachments.iter().map(|attachment| attachment.filename.as_str()).collect();
     let search = SearchText {
         subject: overview.subject.clone(),
         from: words(&overview.authors),
         to: words(overview.to.iter().chain(&overview.cc).chain(&overview.bcc)),
         body,
-        filenames: filenames.join(" "),
+        filenames: names(&attachments),
     };
     (overview, search)
+}
+
+/// The same words, of a mail that was read before, around its body's.
+pub(crate) fn search_text(header: &Header<'_>, structure: &Structure, body: String) -> SearchText {
+    let all = |name| addresses(header, name).0;
+    SearchText {
+        subject: header.get("Subject").map(|value| header::text(value, MAX_SUBJECT)).unwrap_or_default(),
+        from: words(&all("From")),
+        to: words(all("To").iter().chain(&all("Cc")).chain(&all("Bcc"))),
+        body,
+        filenames: names(&structure.attachments()),
+    }
+}
+
+fn names(attachments: &[Attachment]) -> String {
+    attachments.iter().map(|attachment| attachment.filename.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 fn is_automatic(header: &Header<'_>) -> bool {

@@ -41,7 +41,7 @@ async fn statements(database: &Database) -> Vec<Statement> {
     }
     open.next_due().await.unwrap();
     crate::read::queue::due(&open.conn, Timestamp::default(), 10).await.unwrap();
-    open.unindexed(10).await.unwrap();
+    open.unindexed(None, 10).await.unwrap();
     open.blobs_in_use(&[BlobId([1; 32])]).await.unwrap();
     open.accounts(Some(account), 10).await.unwrap();
     open.load(vec![1, 2, 3]).await.unwrap();

@@ -160,11 +160,12 @@ impl Snapshot for Open {
         queue::next_due(&self.conn).await
     }
 
-    async fn unindexed(&mut self, limit: u32) -> Result<Vec<AccountId>> {
+    async fn unindexed(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountId>> {
         self.flush().await?;
         let found = account::Entity::find()
             .select_only()
             .column(account::Column::AccountId)
+            .filter(account::Column::AccountId.gt(after.map_or(i64::MIN, |after| after.0)))
             .filter(Expr::cust("indexed_modseq < modseq"))
             .order_by_asc(account::Column::AccountId)
             .limit(u64::from(limit))

@@ -54,6 +54,13 @@ impl Body {
         self.segments.iter().map(Segment::size_bytes).sum()
     }
 
+    /// Bytes in the segments that the shard keeps.
+    #[must_use]
+    pub fn inline_bytes(&self) -> u64 {
+        let inline = |segment: &&Segment| matches!(segment, Segment::Inline(_));
+        self.segments.iter().filter(inline).map(Segment::size_bytes).sum()
+    }
+
     /// Compresses and lays it out. CPU work: do it before the write, never inside the transaction.
     pub fn pack(&self, id: BodyId) -> Result<Packed> {
         let mut layout = vec![LAYOUT_VERSION];

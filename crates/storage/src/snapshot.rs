@@ -51,8 +51,8 @@ pub trait Snapshot: Send {
     /// When the next entry that is not held falls due, leased ones at the end of their lease.
     async fn next_due(&mut self) -> Result<Option<Timestamp>>;
 
-    /// Accounts whose search index is behind, at most `limit`.
-    async fn unindexed(&mut self, limit: u32) -> Result<Vec<AccountId>>;
+    /// Accounts after this one whose search index is behind, in order, at most `limit`.
+    async fn unindexed(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountId>>;
 
     /// Which of these blobs are named by a body or an upload.
     async fn blobs_in_use(&mut self, blobs: &[BlobId]) -> Result<Vec<BlobId>>;

@@ -7,6 +7,7 @@ pub mod api;
 pub mod clock;
 pub mod flags;
 pub mod ids;
+pub mod network;
 pub mod problem;
 pub mod query;
 pub mod role;
@@ -20,6 +21,7 @@ pub use ids::{
     AccountId, BlobId, BodyId, Bucket, DomainId, MailboxId, MessageId, ModSeq, QueueId, ShardId, ThreadId,
     Uid, UidValidity, UploadId,
 };
+pub use network::client_network;
 pub use problem::{Problem, ProblemKind};
 pub use role::Role;
 pub use secret::Secret;

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use types::client_network;
 
 /// The connections that are open.
 #[derive(Debug, Default)]
@@ -27,7 +29,7 @@ pub(super) struct Place {
 impl Counts {
     /// Takes a place, if there is one.
     pub(super) fn enter(self: &Arc<Self>, client: IpAddr, total: usize, per_client: usize) -> Option<Place> {
-        let client = network(client);
+        let client = client_network(client);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.total >= total {
             return None;
@@ -52,14 +54,6 @@ impl Drop for Place {
                 of_client.remove();
             }
         }
-    }
-}
-
-/// What one client can easily have many of: an IPv4 address, an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

@@ -100,8 +100,9 @@ async fn changes_come_in_pieces(shards: &Arc<dyn Shards>) {
 async fn the_index_is_noted(shards: &Arc<dyn Shards>) {
     let kit = Kit::new(shards).await;
     let account = kit.account;
-    let behind =
-        |kit: Kit| async move { kit.read().await.unindexed(10_000).await.unwrap().contains(&kit.account) };
+    let behind = |kit: Kit| async move {
+        kit.read().await.unindexed(None, 10_000).await.unwrap().contains(&kit.account)
+    };
     kit.add(1).await;
     assert!(behind(kit.clone()).await);
     let modseq = kit.mailbox(Role::Inbox).await.modseq;
