@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mail::{Access, Client, Error, Images};
+use mail::{Access, Client, Error, Images, Recipient};
 use testkit::{House, fixtures, house::PASSWORD};
 use types::{MessageId, Role, Secret, api};
 
@@ -130,4 +130,44 @@ async fn a_removed_account_leaves_nothing_behind() {
     assert_eq!(bob.search("Going", None, None).await.unwrap().total, 0);
     assert!(bob.modseq().await.unwrap().0 == 0);
     assert!(house.list(ALICE, Role::Inbox).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_full_mailbox_takes_no_more() {
+    let house = House::open().await.unwrap();
+    let carol = "carol@demo.test".parse().unwrap();
+    let password = Secret::new(PASSWORD.to_owned());
+    house.mail.admin().add_account(&carol, "Carol", password, Some(2_000)).await.unwrap();
+    let access = house.access("carol@demo.test").await.unwrap();
+    assert!(matches!(house.mail.recipient(&carol).await.unwrap(), Recipient::Local(_)));
+    let long = api::Compose { text: Some("x".repeat(3_000)), draft: true, ..api::Compose::default() };
+    assert!(matches!(access.compose(long).await, Err(Error::Quota)));
+    deliver(
+        &house,
+        "carol@demo.test",
+        fixtures::mail("x@y.test", "carol@demo.test", "Big", &"x".repeat(2_000)),
+    )
+    .await;
+    assert_eq!(house.mail.recipient(&carol).await.unwrap(), Recipient::Full);
+    let short = api::Compose { text: Some("x".into()), draft: true, ..api::Compose::default() };
+    assert!(matches!(access.compose(short).await, Err(Error::Quota)));
+}
+
+#[tokio::test]
+async fn programs_write_and_send_under_their_own_addresses_only() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let submission = |return_path: Option<&str>, author: &str| mail::Submission {
+        id: types::QueueId(house.mail.new_id().0),
+        return_path: return_path.map(|path| path.parse().unwrap()),
+        recipients: vec!["x@elsewhere.test".parse().unwrap()],
+        raw: fixtures::mail(author, "x@elsewhere.test", "Hello", "text").into(),
+    };
+    assert!(alice.submit(submission(Some(ALICE), ALICE)).await.is_ok());
+    assert!(alice.submit(submission(None, "alice+lists@demo.test")).await.is_ok());
+    assert!(matches!(alice.submit(submission(Some(BOB), ALICE)).await, Err(Error::Forbidden(_))));
+    assert!(matches!(alice.submit(submission(Some(ALICE), BOB)).await, Err(Error::Forbidden(_))));
+    house.mail.admin().set_enabled(&ALICE.parse().unwrap(), false).await.unwrap();
+    assert!(matches!(alice.submit(submission(Some(ALICE), ALICE)).await, Err(Error::Forbidden(_))));
+    assert_eq!(house.mail.admin().queue(10).await.unwrap().len(), 2);
 }
