@@ -23,7 +23,7 @@ use connection::Connection;
 pub struct Envelope {
     /// `None`: the null return path `<>`.
     pub return_path: Option<EmailAddress>,
-    /// Recipients that the same hosts are responsible for.
+    /// Recipients that the same hosts are responsible for; they go in one transaction.
     pub recipients: Vec<EmailAddress>,
     /// The mail as it is sent, without Bcc.
     pub body: Bytes,
@@ -75,9 +75,6 @@ pub struct SmtpCourier {
     tls: Arc<ClientConfig>,
 }
 
-/// More recipients than this go in several transactions of one connection (RFC 5321 §4.5.3.1.8).
-const MAX_RECIPIENTS: usize = 100;
-
 /// What a host did with a transaction's recipients, or why it did nothing.
 enum Attempt {
     Settled(Vec<(EmailAddress, Outcome)>),
@@ -97,19 +94,11 @@ impl SmtpCourier {
             Ok(connection) => connection,
             Err(reply) => return Attempt::NotHere(reply),
         };
-        let mut settled = Vec::with_capacity(envelope.recipients.len());
-        for recipients in envelope.recipients.chunks(MAX_RECIPIENTS) {
-            match exchange::transact(&mut connection, envelope, recipients).await {
-                Attempt::Settled(outcomes) => settled.extend(outcomes),
-                Attempt::NotHere(reply) if settled.is_empty() => return Attempt::NotHere(reply),
-                Attempt::NotHere(reply) => {
-                    settled
-                        .extend(recipients.iter().map(|to| (to.clone(), Outcome::Deferred(reply.clone()))));
-                }
-            }
+        let attempt = exchange::transact(&mut connection, envelope).await;
+        if matches!(attempt, Attempt::Settled(_)) {
+            connection.quit().await;
         }
-        connection.quit().await;
-        Attempt::Settled(settled)
+        attempt
     }
 
     /// Connects and says hello; encrypted where the host offers it and can do it (RFC 3207, RFC 7435).

@@ -1,9 +1,10 @@
 //! The worker: claims what is due, delivers it, and writes the outcome down.
 //!
-//! An entry is claimed by a lease, attempted by a task of its own, and settled by one unit of work that also updates the
-//! Sent copy and queues the notification of a failure. If the process dies in between, the lease ends by itself and the
-//! entry is attempted again: local deliveries have an id that makes the second one void, and a remote server may get again
-//! only what was in flight.
+//! An entry is claimed by a lease and attempted by a task of its own. What is known of a recipient is written down at once,
+//! with the Sent copy, while other destinations are still on their way; the last such unit of work ends the lease and
+//! queues the notification of all failures. If the process dies in between, the lease ends by itself and the rest is
+//! attempted again: local deliveries have an id that makes the second one void, and a remote server may get again only
+//! what was in flight.
 
 mod attempt;
 mod limits;
@@ -25,17 +26,20 @@ use types::ShardId;
 
 use crate::{Courier, Router, Schedule};
 use limits::Limits;
+use settle::Job;
 
 /// How a worker works; see the server's `config.default.toml`.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
-    /// Who claims. No two running workers may have the same name.
+    /// Who claims, for people to read: every claim adds something random, so that no two are taken for each other.
     pub name: String,
     pub schedule: Schedule,
     /// How long a claim lasts if the worker dies. While it lives, it renews its claims.
     pub lease: Duration,
     /// How long an attempt may take.
     pub attempt: Duration,
+    /// How long what is on its way may take after the shutdown, before it is given back.
+    pub finish: Duration,
     /// Entries claimed at once.
     pub in_hand: usize,
     /// Remote deliveries at once.
@@ -55,6 +59,7 @@ impl Default for WorkerConfig {
             schedule: Schedule::default(),
             lease: Duration::from_secs(60),
             attempt: Duration::from_secs(15 * 60),
+            finish: Duration::from_secs(20),
             in_hand: 1_000,
             concurrency: 100,
             per_domain: 20,
@@ -70,7 +75,7 @@ pub struct Parts {
     pub router: Arc<dyn Router>,
     pub courier: Arc<dyn Courier>,
     pub config: WorkerConfig,
-    /// Ends the work: what is on its way is finished, the rest is given back.
+    /// Ends the work: what is on its way gets [`WorkerConfig::finish`], the rest is given back.
     pub shutdown: CancellationToken,
 }
 
@@ -125,18 +130,20 @@ impl Worker {
         let now = self.0.mail.now();
         let lease = Lease {
             shard,
-            worker: self.0.config.name.clone(),
+            worker: format!("{}/{:016x}", self.0.config.name, self.random()),
             now,
             until: now.plus(self.0.config.lease),
             limit: u32::try_from(slots.len()).unwrap_or(u32::MAX),
         };
+        let name = lease.worker.clone();
         let entries = self.0.mail.write(shard, Claim(lease)).await?;
         let count = entries.len();
         for (entry, slot) in entries.into_iter().zip(slots) {
             let span = tracing::info_span!("delivery", queue_id = %entry.id, account = %entry.account);
             let worker = self.clone();
+            let job = Job::new(shard, entry, name.clone());
             let task = async move {
-                worker.attempt(shard, entry).await;
+                worker.attempt(job).await;
                 drop(slot);
             };
             self.0.tasks.spawn(task.instrument(span));
@@ -202,6 +209,12 @@ impl Worker {
             slots.push(slot);
         }
         Some(slots)
+    }
+
+    /// Returns when the shutdown was long enough ago that nobody should wait any more.
+    async fn patience(&self) {
+        self.0.shutdown.cancelled().await;
+        sleep(self.0.config.finish).await;
     }
 
     fn random(&self) -> u64 {

@@ -196,15 +196,3 @@ async fn a_mail_larger_than_announced_is_not_even_tried() -> Result<()> {
     assert!(sink.received().is_empty());
     Ok(())
 }
-
-#[tokio::test]
-async fn many_recipients_go_in_several_transactions() -> Result<()> {
-    let sink = Sink::start(Script::default()).await?;
-    let to = (0..250).map(|n| format!("user{n}@there.test")).collect::<Vec<_>>();
-    let to = to.iter().map(String::as_str).collect::<Vec<_>>();
-    let outcomes = deliver(&[&sink], &envelope("a@demo.test", &to, b"Subject: x\r\n\r\n")?).await?;
-    assert_eq!(outcomes.len(), 250);
-    let counts = sink.received().iter().map(|mail| mail.recipients.len()).collect::<Vec<_>>();
-    assert_eq!((counts, sink.connections()), (vec![100, 100, 50], 1));
-    Ok(())
-}

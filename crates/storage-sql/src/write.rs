@@ -104,8 +104,9 @@ impl Transaction for Open {
         id: QueueId,
         worker: &str,
         updates: &[RecipientUpdate],
+        until: Option<Timestamp>,
     ) -> Result<Option<QueueEntry>> {
-        queue::settle(self, account, id, worker, updates).await
+        queue::settle(self, account, id, worker, updates, until).await
     }
 
     async fn hold(&mut self, account: AccountId, id: QueueId, held: bool) -> Result<bool> {

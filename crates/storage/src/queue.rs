@@ -87,7 +87,7 @@ pub struct QueueEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     pub shard: ShardId,
-    /// Who claims; only the same name settles.
+    /// Who claims; only the same name settles. A name that no other claim has keeps a claim that ran out from settling.
     pub worker: String,
     pub now: Timestamp,
     /// When the claim ends by itself, should the worker die.
@@ -100,6 +100,8 @@ pub struct Lease {
 pub struct RecipientUpdate {
     pub address: EmailAddress,
     pub state: RecipientState,
+    /// Whether it was tried at all: that is counted.
+    pub attempted: bool,
     /// For pending ones.
     pub next_attempt_at: Timestamp,
     pub reply: Option<String>,

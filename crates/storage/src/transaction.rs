@@ -76,14 +76,16 @@ pub trait Transaction: Snapshot {
         until: Timestamp,
     ) -> Result<bool>;
 
-    /// Writes outcomes down, counts the attempt and ends the lease. An entry without pending recipients is removed.
-    /// Returns the entry as it is then (removed or not); `None` if it is gone or the worker's lease is lost.
+    /// Writes outcomes down and counts the attempts; the lease goes on until then, or ends. An entry without pending
+    /// recipients is removed. Returns the entry as it is then (removed or not); `None` if it is gone or the worker's
+    /// lease is lost.
     async fn settle(
         &mut self,
         account: AccountId,
         id: QueueId,
         worker: &str,
         updates: &[RecipientUpdate],
+        until: Option<Timestamp>,
     ) -> Result<Option<QueueEntry>>;
 
     /// Holds or releases an entry. False if there is none.

@@ -7,11 +7,8 @@ use crate::{Class, Outcome, Reply, route::to_a_labels};
 
 type Outcomes = Vec<(EmailAddress, Outcome)>;
 
-pub(super) async fn transact(
-    connection: &mut Connection,
-    envelope: &Envelope,
-    recipients: &[EmailAddress],
-) -> Attempt {
+pub(super) async fn transact(connection: &mut Connection, envelope: &Envelope) -> Attempt {
+    let recipients = &envelope.recipients;
     let size = envelope.body.len() as u64;
     if let Some(max) = connection.max_size().filter(|max| size > *max) {
         let text = format!("The mail has {size} bytes, and its server takes at most {max}");

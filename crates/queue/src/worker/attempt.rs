@@ -1,18 +1,25 @@
 //! One attempt at an entry: its local recipients at once, the others destination by destination.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::pending};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use mail::Recipient;
 use storage::{Origin, QueueEntry, RecipientState};
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::{
+        OwnedSemaphorePermit,
+        mpsc::{UnboundedSender, unbounded_channel},
+    },
     time::{Instant, timeout_at},
 };
-use types::{AccountId, EmailAddress, ShardId};
+use types::{AccountId, EmailAddress};
 
-use super::{Worker, limits::Crowded, settle::lease_lost};
+use super::{
+    Worker,
+    limits::Crowded,
+    settle::{Job, lease_lost},
+};
 use crate::{Envelope, Outcome, Reply, body::without_bcc};
 
 /// What an attempt did for a recipient.
@@ -27,8 +34,10 @@ pub(super) enum Fate {
 
 pub(super) type Fates = Vec<(EmailAddress, Fate)>;
 
-/// Destinations of one mail that are delivered to at once.
-const DESTINATIONS_AT_ONCE: usize = 50;
+/// Transactions of one mail that run at once.
+const TRANSACTIONS_AT_ONCE: usize = 50;
+/// More recipients than this go in several transactions (RFC 5321 §4.5.3.1.8), and each has its outcome for itself.
+const MAX_RECIPIENTS: usize = 100;
 
 /// When an attempt must be where.
 #[derive(Clone, Copy)]
@@ -45,21 +54,34 @@ struct Loaded {
 }
 
 impl Worker {
-    pub(super) async fn attempt(&self, shard: ShardId, entry: QueueEntry) {
+    pub(super) async fn attempt(&self, job: Job) {
         let now = self.0.mail.now();
         let started = Instant::now();
         let deadlines =
             Deadlines { begin: started + self.0.config.attempt / 3, end: started + self.0.config.attempt };
         let is_due = |state, at| state == RecipientState::Pending && at <= now;
-        let due = entry.recipients.iter().filter(|to| is_due(to.state, to.next_attempt_at));
+        let due = job.entry.recipients.iter().filter(|to| is_due(to.state, to.next_attempt_at));
         let due = due.map(|to| to.address.clone()).collect::<Vec<_>>();
+        let (tell, told) = unbounded_channel();
+        let delivering = async {
+            self.deliver(&job.entry, due, deadlines, tell).await;
+            pending().await
+        };
         tokio::select! {
-            fates = self.deliver(&entry, due, deadlines) => self.settle(shard, entry, fates).await,
-            () = self.keep(shard, &entry) => lease_lost(),
+            () = self.settle(&job, told) => {}
+            () = self.keep(&job) => lease_lost(),
+            () = delivering => {}
         }
     }
 
-    async fn deliver(&self, entry: &QueueEntry, due: Vec<EmailAddress>, deadlines: Deadlines) -> Fates {
+    /// Tells the fates as they become known; `tell` ends when all are.
+    async fn deliver(
+        &self,
+        entry: &QueueEntry,
+        due: Vec<EmailAddress>,
+        deadlines: Deadlines,
+        tell: UnboundedSender<Fates>,
+    ) {
         let mut fates = Vec::with_capacity(due.len());
         let mut local = Vec::new();
         let mut remote = BTreeMap::<String, Vec<EmailAddress>>::new();
@@ -85,12 +107,21 @@ impl Worker {
         if !local.is_empty() {
             fates.extend(self.deliver_here(entry, local).await);
         }
-        let groups = remote.into_iter().map(|(destination, recipients)| {
-            self.deliver_elsewhere(entry, destination, recipients, deadlines)
-        });
-        let delivered = stream::iter(groups).buffer_unordered(DESTINATIONS_AT_ONCE).collect::<Vec<_>>().await;
-        fates.extend(delivered.into_iter().flatten());
-        fates
+        // Nobody listens any more once the lease is lost, and then this is not polled either.
+        let tell = |fates: Fates| drop(tell.send(fates));
+        if !fates.is_empty() {
+            tell(fates);
+        }
+        let mut transactions = Vec::new();
+        for (destination, recipients) in remote {
+            let parts = recipients.chunks(MAX_RECIPIENTS).map(<[_]>::to_vec);
+            transactions
+                .extend(parts.map(|to| self.deliver_elsewhere(entry, destination.clone(), to, deadlines)));
+        }
+        let mut running = stream::iter(transactions).buffer_unordered(TRANSACTIONS_AT_ONCE);
+        while let Some(fates) = running.next().await {
+            tell(fates);
+        }
     }
 
     async fn deliver_here(&self, entry: &QueueEntry, local: Vec<(EmailAddress, AccountId)>) -> Fates {
@@ -110,10 +141,7 @@ impl Worker {
     /// The same delivery has the same id, so that the second one changes nothing.
     async fn deliver_to(&self, entry: &QueueEntry, account: AccountId, mail: &Bytes) -> Outcome {
         let key = format!("{}/{account}", entry.id);
-        // When it became due, which is later than its making for mail that was scheduled; the same at every attempt.
-        let lifetime = self.0.mail.config().queue_lifetime;
-        let at = entry.expires_at.minus(lifetime).max(entry.created_at).min(self.0.mail.now());
-        match self.0.mail.deliver_once(account, key.as_bytes(), at, mail.clone()).await {
+        match self.0.mail.deliver_once(account, key.as_bytes(), entry.created_at, mail.clone()).await {
             Ok(_) => Reply::ours("2.1.5", "Delivered").into_outcome(),
             Err(error) => {
                 tracing::error!(%account, error = ?error, "the mail cannot be delivered here");
@@ -142,13 +170,14 @@ impl Worker {
         };
         let envelope =
             Envelope { return_path: entry.return_path.clone(), recipients, body: sent.mail.clone() };
-        match timeout_at(deadlines.end, self.deliver_routed(&destination, &envelope)).await {
-            Ok(fates) => fates,
-            Err(_) => {
-                let text = format!("The mail server of {destination} is too slow");
-                all(envelope.recipients, &tried(&Reply::ours("4.4.2", &text)))
-            }
-        }
+        let delivered = tokio::select! {
+            delivered = timeout_at(deadlines.end, self.deliver_routed(&destination, &envelope)) => delivered,
+            () = self.patience() => return all(envelope.recipients, &Fate::Untouched),
+        };
+        delivered.unwrap_or_else(|_| {
+            let text = format!("The mail server of {destination} is too slow");
+            all(envelope.recipients, &tried(&Reply::ours("4.4.2", &text)))
+        })
     }
 
     async fn deliver_routed(&self, destination: &str, envelope: &Envelope) -> Fates {

@@ -1,4 +1,4 @@
-//! Writing outcomes down: queue entry, Sent copy and notification in one unit of work.
+//! Writing outcomes down: queue entry, Sent copy and notification in units of work.
 
 use std::time::Duration;
 
@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use storage::{
     Needs, NewQueueEntry, QueueEntry, QueueRecipient, RecipientState, RecipientUpdate, Transaction, Unit,
 };
-use tokio::time::sleep;
+use tokio::{
+    sync::{Mutex, mpsc::UnboundedReceiver},
+    time::sleep,
+};
 use types::{
     AccountId, MessageId, QueueId, ShardId, Timestamp,
     address::fold,
@@ -29,58 +32,89 @@ pub(super) struct Failure {
     pub(super) reply: Option<Reply>,
 }
 
-/// Pauses between attempts to settle while the storage is away. Until it is settled, the mail may be sent twice.
-const PAUSES_S: [u64; 6] = [1, 2, 4, 8, 15, 30];
+/// An entry that is ours while the lease lasts.
+pub(super) struct Job {
+    pub(super) shard: ShardId,
+    pub(super) entry: QueueEntry,
+    /// What the lease is known by.
+    lease: String,
+    /// One write at a time: after the one that ends the lease, none finds it lost.
+    turn: Mutex<()>,
+}
+
+/// Fates that are written down at once, should so many be known.
+const BATCHES: usize = 100;
+/// The longest pause between attempts to settle while the storage is away. Until it is settled, the mail may be sent
+/// twice, and so it is tried without end.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+impl Job {
+    pub(super) fn new(shard: ShardId, entry: QueueEntry, lease: String) -> Self {
+        Self { shard, entry, lease, turn: Mutex::default() }
+    }
+}
 
 impl Worker {
-    /// Ends the lease with what the attempt brought about.
-    pub(super) async fn settle(&self, shard: ShardId, entry: QueueEntry, fates: Fates) {
-        let now = self.0.mail.now();
-        let mut updates = Vec::with_capacity(fates.len());
-        let mut failures = Vec::new();
-        for (address, fate) in fates {
-            let known = entry.recipients.iter().find(|recipient| recipient.address == address);
-            let Some((update, failure)) = known.and_then(|known| self.update(&entry, known, fate, now))
-            else {
-                continue;
-            };
-            updates.push(update);
-            failures.extend(failure);
-        }
-        let notification =
-            if failures.is_empty() { None } else { self.notification(&entry, &failures, now).await };
-        let notifies = notification.is_some();
-        let defers = updates.iter().any(|update| update.state == RecipientState::Pending);
-        let settle = Settle {
-            account: entry.account,
-            id: entry.id,
-            message: entry.message,
-            worker: self.0.config.name.clone(),
-            updates,
-            notification,
-        };
-        if !self.settled(shard, settle).await {
-            return;
-        }
-        if notifies {
-            metrics::counter!("magpie_queue_notifications_total").increment(1);
-        }
-        if defers {
-            self.0.deferred.notify_waiters();
+    /// Writes down what is known as soon as it is, and ends the lease with the last of it. Failures come last, so that one
+    /// notification tells of them all.
+    pub(super) async fn settle(&self, job: &Job, mut told: UnboundedReceiver<Fates>) {
+        let (mut batches, mut failed, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        let mut defers = false;
+        loop {
+            let news = told.recv_many(&mut batches, BATCHES).await;
+            let is_last = news == 0 || told.is_closed() && told.is_empty();
+            let now = self.0.mail.now();
+            let mut updates = Vec::new();
+            for (address, fate) in batches.drain(..).flatten() {
+                let known = job.entry.recipients.iter().find(|recipient| recipient.address == address);
+                match known.and_then(|known| self.update(&job.entry, known, fate, now)) {
+                    Some((update, Some(failure))) => {
+                        failed.push(update);
+                        failures.push(failure);
+                    }
+                    Some((update, None)) => updates.push(update),
+                    None => {}
+                }
+            }
+            defers |= updates.iter().any(|update| update.state == RecipientState::Pending);
+            if is_last {
+                updates.append(&mut failed);
+                if self.finish(job, updates, &failures).await && defers {
+                    self.0.deferred.notify_waiters();
+                }
+                return;
+            }
+            if !updates.is_empty() && !self.settled(job, updates, None, true).await {
+                return;
+            }
         }
     }
 
+    /// Ends the lease.
+    async fn finish(&self, job: &Job, updates: Vec<RecipientUpdate>, failures: &[Failure]) -> bool {
+        let now = self.0.mail.now();
+        let notification =
+            if failures.is_empty() { None } else { self.notification(&job.entry, failures, now).await };
+        let notifies = notification.is_some();
+        let settled = self.settled(job, updates, notification, false).await;
+        if settled && notifies {
+            metrics::counter!("magpie_queue_notifications_total").increment(1);
+        }
+        settled
+    }
+
     /// Renews the lease again and again; returns when it is lost.
-    pub(super) async fn keep(&self, shard: ShardId, entry: &QueueEntry) {
+    pub(super) async fn keep(&self, job: &Job) {
         loop {
             sleep(self.0.config.lease / 3).await;
+            let _turn = job.turn.lock().await;
             let renew = Renew {
-                account: entry.account,
-                id: entry.id,
-                worker: self.0.config.name.clone(),
-                until: self.0.mail.now().plus(self.0.config.lease),
+                account: job.entry.account,
+                id: job.entry.id,
+                lease: job.lease.clone(),
+                until: self.lease_end(),
             };
-            match self.0.mail.write(shard, renew).await {
+            match self.0.mail.write(job.shard, renew).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => tracing::warn!(error = ?error, "the lease is not renewed this time"),
@@ -89,24 +123,50 @@ impl Worker {
     }
 
     /// Whether it is written down, as opposed to: somebody else has the entry, or it is gone.
-    async fn settled(&self, shard: ShardId, settle: Settle) -> bool {
-        let mut pauses = PAUSES_S.iter();
+    async fn settled(
+        &self,
+        job: &Job,
+        updates: Vec<RecipientUpdate>,
+        notification: Option<NewQueueEntry>,
+        goes_on: bool,
+    ) -> bool {
+        let mut settle = Settle {
+            account: job.entry.account,
+            id: job.entry.id,
+            message: job.entry.message,
+            lease: job.lease.clone(),
+            updates,
+            notification,
+            until: None,
+        };
+        let mut pause = Duration::from_secs(1);
         loop {
-            match self.0.mail.write(shard, settle.clone()).await {
+            let turn = job.turn.lock().await;
+            settle.until = goes_on.then(|| self.lease_end());
+            let error = match self.0.mail.write(job.shard, settle.clone()).await {
                 Ok(true) => return true,
                 Ok(false) => {
                     lease_lost();
                     return false;
                 }
-                Err(error) => {
-                    let Some(seconds) = pauses.next().filter(|_| error.is_temporary()) else {
-                        tracing::error!(error = ?error, "the outcome of a delivery is not written down");
-                        return false;
-                    };
-                    sleep(Duration::from_secs(*seconds)).await;
-                }
+                Err(error) => error,
+            };
+            drop(turn);
+            let gives_up = !error.is_temporary()
+                || tokio::select! {
+                    () = sleep(pause) => false,
+                    () = self.patience() => true,
+                };
+            if gives_up {
+                tracing::error!(error = ?error, "the outcome of a delivery is not written down");
+                return false;
             }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    fn lease_end(&self) -> Timestamp {
+        self.0.mail.now().plus(self.0.config.lease)
     }
 
     /// What to write down for a recipient, and its failure if that is what it is; nothing if nothing was tried.
@@ -117,17 +177,21 @@ impl Worker {
         fate: Fate,
         now: Timestamp,
     ) -> Option<(RecipientUpdate, Option<Failure>)> {
-        let (outcome, attempts) = match fate {
+        let outcome = match fate {
             Fate::Untouched => return None,
-            Fate::Tried(outcome) => (Some(outcome), known.attempts.saturating_add(1)),
-            Fate::Crowded => (None, 1),
+            Fate::Tried(outcome) => Some(outcome),
+            Fate::Crowded => None,
         };
+        let attempted = outcome.is_some();
+        let attempts = known.attempts.saturating_add(u32::from(attempted));
+        // Whoever was only too many waits no longer than after a first attempt.
+        let nth = if attempted { attempts } else { 1 };
         let schedule = &self.0.config.schedule;
         let (label, state, next_attempt_at, status) = match &outcome {
             Some(Outcome::Delivered(_)) => ("delivered", RecipientState::Delivered, now, None),
             Some(Outcome::Failed(reply)) => ("failed", RecipientState::Failed, now, Some(reply.status())),
             Some(Outcome::Deferred(_)) | None => {
-                match schedule.next(now, attempts, entry.expires_at, self.random()) {
+                match schedule.next(now, nth, entry.expires_at, self.random()) {
                     Next::At(next) => ("deferred", RecipientState::Pending, next, None),
                     // RFC 3463 §3.5: delivery time expired.
                     Next::GiveUp => ("expired", RecipientState::Failed, now, Some("5.4.7".to_owned())),
@@ -140,14 +204,14 @@ impl Worker {
         tracing::info!(
             to = %known.address,
             outcome = label,
-            attempt = known.attempts.saturating_add(1),
+            attempt = attempts,
             host = reply.as_ref().and_then(|reply| reply.host.as_deref()),
             reply = shown.as_deref(),
             "attempted"
         );
         let address = known.address.clone();
         let failure = status.map(|status| Failure { address: address.to_string(), status, reply });
-        Some((RecipientUpdate { address, state, next_attempt_at, reply: shown }, failure))
+        Some((RecipientUpdate { address, state, attempted, next_attempt_at, reply: shown }, failure))
     }
 }
 
@@ -156,15 +220,17 @@ pub(super) fn lease_lost() {
     metrics::counter!("magpie_queue_leases_lost_total").increment(1);
 }
 
-/// Ends the lease, all or nothing. False if the lease is lost.
+/// Writes outcomes down, all or nothing. False if the lease is lost.
 #[derive(Clone)]
 struct Settle {
     account: AccountId,
     id: QueueId,
     message: Option<MessageId>,
-    worker: String,
+    lease: String,
     updates: Vec<RecipientUpdate>,
     notification: Option<NewQueueEntry>,
+    /// `None`: the lease ends.
+    until: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -176,9 +242,8 @@ impl Unit for Settle {
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {
-        let Some(entry) = tx.settle(self.account, self.id, &self.worker, &self.updates).await? else {
-            return Ok(false);
-        };
+        let settled = tx.settle(self.account, self.id, &self.lease, &self.updates, self.until).await?;
+        let Some(entry) = settled else { return Ok(false) };
         if let Some(id) = self.message.filter(|_| !self.updates.is_empty()) {
             let sent = tx.messages(self.account, &[id]).await?;
             if let Some(sent) = sent.into_iter().next() {
@@ -196,7 +261,7 @@ impl Unit for Settle {
 struct Renew {
     account: AccountId,
     id: QueueId,
-    worker: String,
+    lease: String,
     until: Timestamp,
 }
 
@@ -209,7 +274,7 @@ impl Unit for Renew {
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {
-        tx.renew(self.account, self.id, &self.worker, self.until).await
+        tx.renew(self.account, self.id, &self.lease, self.until).await
     }
 }
 
@@ -233,11 +298,10 @@ fn delivery(recipient: &QueueRecipient) -> Delivery {
         RecipientState::Delivered => DeliveryState::Delivered,
         RecipientState::Failed => DeliveryState::Failed,
     };
-    let is_pending = recipient.state == RecipientState::Pending;
     Delivery {
         recipient: recipient.address.to_string(),
         state,
         reply: recipient.reply.clone(),
-        next_attempt_at: is_pending.then_some(recipient.next_attempt_at),
+        next_attempt_at: (state == DeliveryState::Deferred).then_some(recipient.next_attempt_at),
     }
 }

@@ -10,12 +10,28 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use queue::{Courier, Envelope, Outcome, Parts, Reply, Route, Router, Target, Worker, WorkerConfig};
 use testkit::House;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use types::{
     Address, Clock, EmailAddress, MessageId, Role, Timestamp,
     api::{Compose, Delivery},
 };
+
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// Waits until the condition holds.
+pub(crate) async fn until<F: Future<Output = Result<bool>>>(
+    what: &str,
+    mut holds: impl FnMut() -> F,
+) -> Result<()> {
+    let waiting = async {
+        while !holds().await? {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(LONG, waiting).await.with_context(|| what.to_owned())?
+}
 
 pub(crate) struct Desk {
     pub(crate) house: House,

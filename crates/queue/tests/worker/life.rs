@@ -6,7 +6,7 @@ use anyhow::Result;
 use queue::{Schedule, WorkerConfig};
 use types::Clock;
 
-use crate::desk::{Desk, work};
+use crate::desk::{Desk, until, work};
 
 #[tokio::test]
 async fn a_host_that_stays_down_is_tried_for_three_days_and_then_the_sender_is_told() -> Result<()> {
@@ -80,7 +80,8 @@ async fn a_worker_that_dies_between_delivery_and_settling_doubles_nothing_here()
     }
     assert_eq!(desk.subjects("bob@demo.test").await?, ["Lunch"]);
 
-    let second = desk.another(WorkerConfig { name: "second".to_owned(), ..WorkerConfig::default() });
+    // Even of the same name: what counts is the claim.
+    let second = desk.another(WorkerConfig { name: "first".to_owned(), ..WorkerConfig::default() });
     work(&desk.house, &second).await?;
     assert_eq!(desk.courier.sent().len(), 1, "the lease protects it");
 
@@ -102,6 +103,42 @@ async fn a_worker_that_dies_between_delivery_and_settling_doubles_nothing_here()
     let told =
         ["bob@demo.test Delivered 250 2.1.5 Delivered", "carol@there.test Failed 550 5.1.1 No such user"];
     assert_eq!(desk.delivery(id).await?, told);
+    assert_eq!(desk.queued().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_has_the_mail_does_not_get_it_again_because_another_is_slow() -> Result<()> {
+    let desk = Desk::open().await?;
+    let gate = desk.courier.stalls("slow.test");
+    let to = ["bob@demo.test", "carol@fast.test", "dave@slow.test"];
+    let id = desk.send(&to, &[]).await?;
+    for shard in desk.house.mail.shards().all() {
+        desk.worker.start_due(shard).await?;
+    }
+    let told = [
+        "bob@demo.test Delivered 250 2.1.5 Delivered",
+        "carol@fast.test Delivered 250 2.0.0 Ok",
+        "dave@slow.test Queued",
+    ];
+    until("what is known is written down", || async { Ok(desk.delivery(id).await? == told) }).await?;
+    until("both are on their way", || async { Ok(desk.courier.sent().len() == 2) }).await?;
+    let second = desk.another(WorkerConfig::default());
+    work(&desk.house, &second).await?;
+    assert_eq!(desk.courier.sent().len(), 2, "the lease goes on");
+
+    // As good as dead: another takes over what is left.
+    desk.house.clock.advance(WorkerConfig::default().lease + Duration::from_secs(1));
+    for shard in desk.house.mail.shards().all() {
+        second.start_due(shard).await?;
+    }
+    until("the rest is sent again", || async { Ok(desk.courier.sent().len() == 3) }).await?;
+    gate.add_permits(2);
+    desk.worker.idle().await;
+    second.idle().await;
+    let again = desk.courier.sent().remove(2);
+    assert_eq!(again.recipients, ["dave@slow.test".parse()?]);
+    assert_eq!(desk.delivery(id).await?[2], "dave@slow.test Delivered 250 2.0.0 Ok");
     assert_eq!(desk.queued().await?, 0);
     Ok(())
 }

@@ -1,26 +1,14 @@
 //! The worker's loop: woken by new mail, not held up by slow destinations, ended in good order.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use queue::{DnsRouter, Parts, Routing, SmtpConfig, SmtpCourier, Timeouts, Worker, WorkerConfig};
+use storage::RecipientState;
 use testkit::{Script, Sink, Zone};
 use tokio::time::timeout;
 
-use crate::desk::{Desk, work};
-
-const LONG: Duration = Duration::from_secs(20);
-
-/// Waits until the condition holds.
-async fn until<F: Future<Output = Result<bool>>>(what: &str, mut holds: impl FnMut() -> F) -> Result<()> {
-    let waiting = async {
-        while !holds().await? {
-            tokio::task::yield_now().await;
-        }
-        anyhow::Ok(())
-    };
-    timeout(LONG, waiting).await.with_context(|| what.to_owned())?
-}
+use crate::desk::{Desk, LONG, until, work};
 
 #[tokio::test]
 async fn a_slow_destination_holds_up_nobody_else() -> Result<()> {
@@ -140,5 +128,74 @@ async fn a_delivery_that_takes_long_keeps_its_lease_and_loses_it_to_the_operator
     timeout(LONG, worker.idle()).await?;
     drop(gate);
     assert_eq!(desk.queued().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_shutdown_gives_back_what_takes_too_long() -> Result<()> {
+    let desk = Desk::open().await?;
+    let _gate = desk.courier.stalls("slow.test");
+    let finish = Duration::from_millis(1);
+    let worker = desk.another(WorkerConfig { finish, ..WorkerConfig::default() });
+    let id = desk.send(&["carol@fast.test", "dave@slow.test"], &[]).await?;
+    for shard in desk.house.mail.shards().all() {
+        worker.start_due(shard).await?;
+    }
+    until("both are on their way", || async { Ok(desk.courier.sent().len() == 2) }).await?;
+    desk.shutdown.cancel();
+    timeout(LONG, worker.run()).await?;
+    let told = ["carol@fast.test Delivered 250 2.0.0 Ok", "dave@slow.test Queued"];
+    assert_eq!(desk.delivery(id).await?, told);
+    let left = desk.house.mail.admin().queue(10).await?.remove(0);
+    assert_eq!((left.leased_until, left.recipients[1].attempts), (None, 0));
+    assert!(desk.next_due().await?.is_some_and(|due| due <= desk.house.mail.now()), "due at the next start");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_was_not_tried_has_not_used_an_attempt() -> Result<()> {
+    let desk = Desk::open().await?;
+    let gate = desk.courier.stalls("slow.test");
+    let worker = desk.another(WorkerConfig { in_hand: 4, per_domain: 1, ..WorkerConfig::default() });
+    for to in ["carol@slow.test", "dave@slow.test"] {
+        desk.send(&[to], &[]).await?;
+    }
+    for shard in desk.house.mail.shards().all() {
+        worker.start_due(shard).await?;
+    }
+    let waiting = async || desk.house.mail.admin().queue(10).await;
+    until("one is put off", || async {
+        Ok(waiting().await?.iter().any(|entry| entry.leased_until.is_none()))
+    })
+    .await?;
+    gate.add_permits(1);
+    worker.idle().await;
+    let left = waiting().await?;
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].recipients[0].attempts, &left[0].recipients[0].reply), (0, &None));
+    let pause = desk.turn().await?.unwrap_or_default();
+    assert!(pause > Duration::ZERO && pause < Duration::from_secs(70), "{pause:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_recipients_go_in_transactions_with_outcomes_of_their_own() -> Result<()> {
+    let desk = Desk::open().await?;
+    let gate = desk.courier.stalls("slow.test");
+    gate.add_permits(1);
+    let attempt = Duration::from_secs(1);
+    let worker = desk.another(WorkerConfig { attempt, per_domain: 1, ..WorkerConfig::default() });
+    let to = (0..150).map(|n| format!("user{n}@slow.test")).collect::<Vec<_>>();
+    let to = to.iter().map(String::as_str).collect::<Vec<_>>();
+    desk.send(&to, &[]).await?;
+    for shard in desk.house.mail.shards().all() {
+        worker.start_due(shard).await?;
+    }
+    worker.idle().await;
+    let left = desk.house.mail.admin().queue(10).await?.remove(0);
+    let mut states = left.recipients.iter().map(|to| to.state).collect::<Vec<_>>();
+    states.dedup();
+    assert_eq!(states, [RecipientState::Delivered, RecipientState::Pending]);
+    assert_eq!(desk.courier.sent()[0].recipients.len(), 100);
     Ok(())
 }

@@ -77,6 +77,7 @@ pub(super) async fn settle(
     id: QueueId,
     worker: &str,
     updates: &[RecipientUpdate],
+    until: Option<Timestamp>,
 ) -> Result<Option<QueueEntry>> {
     open.flush().await?;
     let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(None) };
@@ -87,19 +88,19 @@ pub(super) async fn settle(
         let address = update.address.to_string();
         for recipient in found.recipients.iter_mut().filter(|recipient| recipient.address == address) {
             recipient.state = rows::stored_state(update.state);
-            recipient.attempts = recipient.attempts.saturating_add(1);
+            recipient.attempts = recipient.attempts.saturating_add(i32::from(update.attempted));
             recipient.next_attempt_at = update.next_attempt_at.millis();
             recipient.reply.clone_from(&update.reply);
         }
     }
-    found.row.leased_by = None;
-    found.row.leased_until = None;
+    found.row.leased_by = found.row.leased_by.filter(|_| until.is_some());
+    found.row.leased_until = until.map(Timestamp::millis);
     open.wrote();
     match next_attempt(&found) {
         None => take_out(open, &found).await?,
         Some(at) => {
             found.row.next_attempt_at = at;
-            found.row.due_at = at;
+            found.row.due_at = found.row.leased_until.unwrap_or(at);
             rewrite(open, vec![found.row.clone()]).await?;
             rewrite_recipients(open, found.recipients.clone()).await?;
         }

@@ -11,6 +11,7 @@ use crate::{
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
     entries_are_leased_and_settled(shards).await;
+    leases_go_on_while_there_is_more_to_settle(shards).await;
     leases_end_by_themselves(shards).await;
     operators_hold_retry_and_drop(shards).await;
     bodies_are_shared_with_messages(shards).await;
@@ -70,17 +71,28 @@ async fn settle(
     worker: &'static str,
     updates: Vec<(&'static str, RecipientState, Timestamp)>,
 ) -> Option<QueueEntry> {
+    settle_until(kit, id, worker, updates, None).await
+}
+
+async fn settle_until(
+    kit: &Kit,
+    id: QueueId,
+    worker: &'static str,
+    updates: Vec<(&'static str, RecipientState, Timestamp)>,
+    until: Option<Timestamp>,
+) -> Option<QueueEntry> {
     let account = kit.account;
     kit.write(move |tx| {
         let update =
             |(address, state, next_attempt_at): &(&str, RecipientState, Timestamp)| RecipientUpdate {
                 address: email(address),
                 state: *state,
+                attempted: true,
                 next_attempt_at: *next_attempt_at,
                 reply: Some("the reply".to_owned()),
             };
         let updates: Vec<_> = updates.iter().map(update).collect();
-        Box::pin(async move { tx.settle(account, id, worker, &updates).await })
+        Box::pin(async move { tx.settle(account, id, worker, &updates, until).await })
     })
     .await
     .unwrap()
@@ -129,6 +141,39 @@ async fn entries_are_leased_and_settled(shards: &Arc<dyn Shards>) {
     assert_eq!(kit.read().await.body(kit.account, settled.body).await.unwrap(), None, "and its body with it");
     assert_eq!(settle(kit, soon, "one", vec![]).await, None);
     drop_entry(kit, late).await;
+}
+
+async fn leases_go_on_while_there_is_more_to_settle(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let id = enqueue(kit, entry(kit, at(0))).await;
+    assert_eq!(ids(&lease(kit, "one", at(1), 1).await), [id]);
+    let updates = vec![("bob@far.test", RecipientState::Delivered, at(1))];
+    let settled = settle_until(kit, id, "one", updates, Some(at(100))).await.unwrap();
+    assert_eq!(settled.leased_until, Some(at(100)));
+    assert_eq!(settled.recipients[0].state, RecipientState::Delivered);
+    assert_eq!(settled.recipients[1].attempts, 0, "not tried yet");
+    assert_eq!(get(kit, id).await, Some(settled));
+    assert!(lease(kit, "two", at(99), 1).await.is_empty());
+    assert_eq!(kit.read().await.next_due().await.unwrap(), Some(at(100)));
+
+    let back = settle(kit, id, "one", vec![]).await.unwrap();
+    assert_eq!((back.leased_until, back.next_attempt_at), (None, at(0)), "given back, due as before");
+    assert_eq!(settle(kit, id, "one", vec![]).await, None, "a lease ends once");
+    assert_eq!(ids(&lease(kit, "two", at(1), 1).await), [id]);
+    let account = kit.account;
+    let untried = kit.write(move |tx| {
+        let update = RecipientUpdate {
+            address: email("carol@farther.test"),
+            state: RecipientState::Pending,
+            attempted: false,
+            next_attempt_at: at(50),
+            reply: None,
+        };
+        Box::pin(async move { tx.settle(account, id, "two", &[update], None).await })
+    });
+    let recipient = untried.await.unwrap().unwrap().recipients.remove(1);
+    assert_eq!((recipient.attempts, recipient.next_attempt_at), (0, at(50)), "only attempts are counted");
+    drop_entry(kit, id).await;
 }
 
 async fn leases_end_by_themselves(shards: &Arc<dyn Shards>) {
