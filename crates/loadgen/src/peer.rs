@@ -38,7 +38,16 @@ struct Peer {
 
 impl Peer {
     fn start(tools: PathBuf, folder: PathBuf) -> anyhow::Result<Self> {
-        let said = output(Command::new("bash").arg(tools.join("peer_up.sh")).arg(&folder))?;
+        // Into a file: the servers that it starts keep its output open, so that a pipe would never end.
+        let said = tools.join("said");
+        let mut up = Command::new("bash");
+        up.arg(tools.join("peer_up.sh")).arg(&folder).stdout(fs::File::create(&said)?);
+        anyhow::ensure!(
+            up.stderr(fs::File::options().append(true).open(&said)?).status()?.success(),
+            "{}",
+            fs::read_to_string(&said)?
+        );
+        let said = fs::read_to_string(&said)?;
         let pids = said.split("pids=").nth(1).context("peer_up.sh prints pids=")?.trim().to_owned();
         Ok(Self { tools, folder, pids })
     }
