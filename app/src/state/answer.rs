@@ -5,7 +5,6 @@ use types::{
     api::{Compose, Message},
 };
 
-use super::{Attached, AttachedState};
 use crate::{
     browser,
     i18n::Texts,
@@ -18,18 +17,6 @@ pub(crate) enum Kind {
     Reply,
     ReplyAll,
     Forward,
-}
-/// The attachments of a message, for one that takes them along.
-pub(super) fn carried(message: &Message) -> Vec<Attached> {
-    (0..)
-        .zip(message.attachments.iter().filter(|attachment| !attachment.inline))
-        .map(|(key, attachment)| Attached {
-            key,
-            name: attachment.filename.clone(),
-            size: attachment.size,
-            state: AttachedState::Ready(format!("{}/{}", message.summary.id, attachment.id)),
-        })
-        .collect()
 }
 
 /// The mail that answers `message`, or passes it on.

@@ -8,10 +8,13 @@ use types::{
 
 use super::{
     Attached, Draft, Kept, Kind, Opened, Place, Store,
-    answer::{answer, carried},
-    draft::IN_TAB,
+    answer::answer,
+    attached::{InTab, carried},
 };
 use crate::{browser, i18n::Texts};
+
+/// How many messages of a conversation are looked at for the one that a draft answers.
+const LOOKED_AT: usize = 20;
 
 impl Store {
     /// Begins a mail. One that is being written already is kept among the drafts.
@@ -62,7 +65,7 @@ impl Store {
     }
 
     pub(crate) fn discard_draft(self, draft: Draft, texts: &Texts) {
-        browser::session::remove(IN_TAB);
+        InTab::remove();
         self.close_draft();
         let was_written =
             draft.saving.get_untracked() != Kept::Untouched || draft.stored.get_untracked().is_some();
@@ -86,10 +89,10 @@ impl Store {
 
     /// Takes up what this tab was writing when it was closed or reloaded.
     pub(crate) fn restore_draft(self) {
-        let kept = browser::session::get(IN_TAB).and_then(|json| serde_json::from_str::<Compose>(&json).ok());
-        if let Some(kept) = kept {
-            let stored = kept.replaces;
-            let draft = self.compose(Compose { attachments: Vec::new(), ..kept }, Vec::new(), stored);
+        if let Some(InTab { mail, attached, moved }) = InTab::get() {
+            let stored = mail.replaces;
+            let draft = self.compose(mail, attached, stored);
+            draft.moved.set(moved);
             draft.saving.set(Kept::Changed);
         }
     }
@@ -105,10 +108,7 @@ impl Store {
                 Ok(message) => message,
                 Err(problem) => return self.complain(&problem),
             };
-            let thread = api.thread(message.summary.thread_id).await.map(|thread| thread.messages);
-            let answers =
-                thread.unwrap_or_default().into_iter().rev().find(|known| !known.draft && known.id < id);
-            let in_reply_to = answers.filter(|_| !message.references.is_empty()).map(|known| known.id);
+            let (in_reply_to, forward_of) = self.begun_from(&message).await;
             let compose = Compose {
                 to: message.summary.to.clone(),
                 cc: message.cc.clone(),
@@ -116,11 +116,35 @@ impl Store {
                 subject: message.summary.subject.clone(),
                 text: Some(message.text.clone()),
                 in_reply_to,
+                forward_of,
                 ..Compose::default()
             };
             let draft = self.compose(compose, carried(&message), Some(id));
             draft.saving.set(Kept::Saved);
         });
+    }
+
+    /// The messages that a draft answers and passes on: the one with the Message-ID that the draft names,
+    /// else the newest before it in its conversation. Never a draft.
+    async fn begun_from(self, draft: &Message) -> (Option<MessageId>, Option<MessageId>) {
+        let Some(last) = draft.references.last() else { return (None, None) };
+        let header = draft.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("In-Reply-To"));
+        let answers = header.map(|(_, value)| value.trim().trim_matches(['<', '>']));
+        let wanted = Some(answers.unwrap_or(last));
+        let api = self.api();
+        let thread = api.thread(draft.summary.thread_id).await.map(|thread| thread.messages);
+        let mut others = thread.unwrap_or_default();
+        untrack(|| others.retain(|known| !self.is_draft(known) && known.id != draft.summary.id));
+        let mut found = others.iter().rev().map(|known| known.id).find(|id| *id < draft.summary.id);
+        for other in others.iter().rev().take(LOOKED_AT) {
+            if let Ok(message) = api.message(other.id).await
+                && message.message_id.as_deref() == wanted
+            {
+                found = Some(other.id);
+                break;
+            }
+        }
+        if answers.is_some() { (found, None) } else { (None, found) }
     }
 
     /// Begins an answer to a message, or passes it on.

@@ -1,13 +1,16 @@
 //! A mail that is being written: its fields, and how it is kept and sent.
 
 use leptos::{prelude::*, task::spawn_local};
-use types::{Address, MessageId, Problem, api::Compose};
+use types::{
+    Address, MessageId,
+    api::{Compose, Composed},
+};
 
-use super::Store;
-use crate::{browser, i18n::Texts, text::addresses};
-
-/// Where a tab keeps what is being written until the server has it.
-pub(super) const IN_TAB: &str = "draft";
+use super::{
+    Attached, AttachedState, Store,
+    attached::{InTab, carried},
+};
+use crate::{api::Answer, browser, i18n::Texts, text::addresses};
 
 /// A line of recipients: those that are addresses, and what is being typed.
 #[derive(Debug, Clone, Copy)]
@@ -49,24 +52,6 @@ impl Recipients {
     }
 }
 
-/// A file that goes with the mail.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Attached {
-    pub(crate) key: u64,
-    pub(crate) name: String,
-    pub(crate) size: u64,
-    pub(crate) state: AttachedState,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum AttachedState {
-    /// The part that has gone, from 0 to 1.
-    Uploading(f64),
-    /// How [`Compose::attachments`] names it.
-    Ready(String),
-    Failed(Problem),
-}
-
 /// How safe what was typed is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
@@ -77,6 +62,9 @@ pub(crate) enum Kept {
     Failed,
 }
 
+/// What the reader wrote, with the keys of the files.
+pub(crate) type Written = (Compose, Vec<u64>);
+
 /// Handles of the fields.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draft {
@@ -86,6 +74,8 @@ pub(crate) struct Draft {
     pub(crate) subject: RwSignal<String>,
     pub(crate) text: RwSignal<String>,
     pub(crate) attachments: RwSignal<Vec<Attached>>,
+    /// The keys of the files in `stored`, in its order, where they are still named after the copy that it replaced.
+    pub(super) moved: RwSignal<Vec<u64>>,
     in_reply_to: Option<MessageId>,
     forward_of: Option<MessageId>,
     /// The copy that the server keeps.
@@ -109,6 +99,7 @@ impl Draft {
             subject: RwSignal::new(compose.subject),
             text: RwSignal::new(compose.text.unwrap_or_default()),
             attachments: RwSignal::new(attachments),
+            moved: RwSignal::new(Vec::new()),
             in_reply_to: compose.in_reply_to,
             forward_of: compose.forward_of,
             stored: RwSignal::new(stored),
@@ -124,13 +115,7 @@ impl Draft {
     /// The request that sends it, or keeps it. Reading it in an effect means hearing of every change.
     fn compose(self, draft: bool) -> Compose {
         let attachments = self.attachments.with(|attachments| {
-            attachments
-                .iter()
-                .filter_map(|attached| match &attached.state {
-                    AttachedState::Ready(id) => Some(id.clone()),
-                    AttachedState::Uploading(_) | AttachedState::Failed(_) => None,
-                })
-                .collect()
+            attachments.iter().filter_map(Attached::reference).map(str::to_owned).collect()
         });
         Compose {
             to: self.to.chips.get(),
@@ -157,21 +142,38 @@ impl Draft {
             && kept.attachments.is_empty()
     }
 
+    /// The keys of the files that the server has.
+    fn files(self) -> Vec<u64> {
+        self.attachments
+            .with(|all| all.iter().filter(|one| one.reference().is_some()).map(|one| one.key).collect())
+    }
+
+    /// What the reader wrote: how the server names it is no part of that.
+    fn written(self) -> Written {
+        (Compose { replaces: None, attachments: Vec::new(), ..self.compose(true) }, self.files())
+    }
+
+    /// Keeps it in the tab.
+    fn note(self) {
+        let mail = Compose { attachments: Vec::new(), ..untrack(|| self.compose(true)) };
+        let attached = self
+            .attachments
+            .with_untracked(|all| all.iter().filter(|one| one.reference().is_some()).cloned().collect());
+        InTab { mail, attached, moved: self.moved.get_untracked() }.set();
+    }
+
     /// Notes a change, in the tab at once and on the server when the reader pauses. To be called in an effect.
-    pub(crate) fn watch(self, before: Option<Compose>, store: Store) -> Compose {
-        let now = Compose { replaces: None, ..self.compose(true) };
+    pub(crate) fn watch(self, before: Option<Written>, store: Store) -> Written {
+        let now = self.written();
         if before.as_ref().is_some_and(|before| *before != now) {
             self.saving.set(Kept::Changed);
             self.problem.set(None);
             self.warned.set(false);
-            let kept = Compose { replaces: self.stored.get_untracked(), ..now.clone() };
-            if let Ok(json) = serde_json::to_string(&kept) {
-                browser::session::set(IN_TAB, &json);
-            }
+            self.note();
             let noted = now.clone();
             spawn_local(async move {
                 browser::sleep(1_200.0).await;
-                let same = untrack(|| Compose { replaces: None, ..self.compose(true) }) == noted;
+                let same = untrack(|| self.written()) == noted;
                 if same && self.saving.get_untracked() == Kept::Changed {
                     self.save(store).await;
                 }
@@ -189,22 +191,57 @@ impl Draft {
             return;
         }
         self.saving.set(Kept::Saving);
-        let outcome = store.api().compose(untrack(|| self.compose(true))).await;
+        let outcome = self.keep(store).await;
         // What was typed meanwhile has set it to `Changed`, and has a timer of its own.
         let unchanged = self.saving.get_untracked() == Kept::Saving;
         match outcome {
-            Ok(composed) => {
-                let replaced = self.stored.get_untracked();
-                self.stored.set(Some(composed.id));
-                store.forget_stored(replaced);
-                if unchanged {
-                    self.saving.set(Kept::Saved);
-                    browser::session::remove(IN_TAB);
-                }
+            Ok(_) if unchanged => {
+                self.saving.set(Kept::Saved);
+                InTab::remove();
             }
+            Ok(_) => self.note(),
             Err(_) if unchanged => self.saving.set(Kept::Failed),
             Err(_) => {}
         }
+    }
+
+    /// Puts a new copy among the drafts, in the place of the last.
+    async fn keep(self, store: Store) -> Answer<Composed> {
+        self.follow_files(store).await?;
+        let (mail, files) = untrack(|| (self.compose(true), self.files()));
+        let of_replaced = mail.replaces.map(|id| format!("{id}/"));
+        let moves =
+            of_replaced.is_some_and(|prefix| mail.attachments.iter().any(|file| file.starts_with(&prefix)));
+        let replaced = mail.replaces;
+        let composed = store.api().compose(mail).await?;
+        self.stored.set(Some(composed.id));
+        if moves {
+            self.moved.set(files);
+        }
+        store.forget_stored(replaced);
+        Ok(composed)
+    }
+
+    /// Names the files after the stored copy, where the one they were taken from is gone.
+    async fn follow_files(self, store: Store) -> Answer<()> {
+        let moved = self.moved.get_untracked();
+        let Some(stored) = self.stored.get_untracked().filter(|_| !moved.is_empty()) else { return Ok(()) };
+        let message = store.api().message(stored).await?;
+        self.attachments.update(|all| {
+            for (key, found) in moved.iter().zip(carried(&message)) {
+                if let Some(one) = all.iter_mut().find(|one| one.key == *key) {
+                    one.state = found.state;
+                }
+            }
+        });
+        self.moved.set(Vec::new());
+        Ok(())
+    }
+
+    /// Sends it.
+    async fn dispatch(self, store: Store) -> Answer<Composed> {
+        self.follow_files(store).await?;
+        store.api().compose(untrack(|| self.compose(false))).await
     }
 
     /// What keeps it from being sent, in the reader's words.
@@ -253,13 +290,13 @@ impl Draft {
                 browser::sleep(50.0).await;
             }
             self.sending.set(true);
-            let outcome = store.api().compose(untrack(|| self.compose(false))).await;
+            let outcome = self.dispatch(store).await;
             self.sending.set(false);
             match outcome {
                 Ok(composed) => {
                     // It is kept for good: a timer that was set while writing finds nothing to do.
                     self.saving.set(Kept::Saved);
-                    browser::session::remove(IN_TAB);
+                    InTab::remove();
                     store.close_draft();
                     store.forget_stored(self.stored.get_untracked());
                     store.say_with_link(

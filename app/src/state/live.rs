@@ -114,7 +114,10 @@ impl Store {
         self.messages.update(|opened| {
             for message in messages {
                 if let Some(Opened::Ready(known)) = opened.get_mut(&message.id) {
-                    Arc::make_mut(known).summary = message.clone();
+                    let known = Arc::make_mut(known);
+                    // Lists name the first recipients only; and whom a mail went to does not change.
+                    let to = std::mem::take(&mut known.summary.to);
+                    known.summary = Summary { to, ..message.clone() };
                 }
             }
         });

@@ -2,6 +2,7 @@
 
 mod actions;
 mod answer;
+mod attached;
 mod boot;
 mod compose;
 mod draft;
@@ -13,8 +14,9 @@ mod store;
 mod toast;
 
 pub(crate) use answer::Kind;
+pub(crate) use attached::{Attached, AttachedState};
 pub(crate) use boot::{Boot, load};
-pub(crate) use draft::{Attached, AttachedState, Draft, Kept, Recipients};
+pub(crate) use draft::{Draft, Kept, Recipients, Written};
 pub(crate) use list::{List, Source, Status};
 pub(crate) use place::Place;
 pub(crate) use store::{Opened, Store};

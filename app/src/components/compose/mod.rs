@@ -10,14 +10,13 @@ use leptos::{
     html,
     prelude::*,
 };
-use types::api::Compose;
 
 use self::{attachments::AttachedList, files::add_files, foot::Foot, recipients::RecipientLine};
 use super::{button::IconButton, icon::Icon};
 use crate::{
     browser,
     i18n::texts,
-    state::{Draft, Place, Store},
+    state::{Draft, Place, Store, Written},
 };
 
 #[component]
@@ -30,7 +29,7 @@ pub(crate) fn ComposeWindow() -> impl IntoView {
 fn Window(draft: Draft) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
-    Effect::new(move |before: Option<Compose>| draft.watch(before, store));
+    Effect::new(move |before: Option<Written>| draft.watch(before, store));
     let is_page = move || draft.full.get() || store.place.get() == Place::Compose;
     let on_key = move |event: KeyboardEvent| {
         if event.key() == "Enter" && (event.ctrl_key() || event.meta_key()) {

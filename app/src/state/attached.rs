@@ -1,0 +1,93 @@
+//! The files that go with a mail, and what the tab keeps of a mail while it is being written.
+
+use serde::{Deserialize, Serialize};
+use types::{
+    Problem,
+    api::{Compose, Message},
+};
+
+use crate::browser;
+
+/// Where a tab keeps what is being written until the server has it.
+const IN_TAB: &str = "draft";
+
+/// A file that goes with the mail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Attached {
+    pub(crate) key: u64,
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) state: AttachedState,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum AttachedState {
+    /// The part that has gone, from 0 to 1.
+    Uploading(f64),
+    /// How [`Compose::attachments`] names it.
+    Ready(String),
+    Failed(Problem),
+}
+
+impl Attached {
+    /// How [`Compose::attachments`] names it, once the server has it.
+    pub(super) fn reference(&self) -> Option<&str> {
+        match &self.state {
+            AttachedState::Ready(reference) => Some(reference),
+            AttachedState::Uploading(_) | AttachedState::Failed(_) => None,
+        }
+    }
+}
+
+/// The attachments of a message, for one that takes them along.
+pub(super) fn carried(message: &Message) -> Vec<Attached> {
+    (0..)
+        .zip(message.attachments.iter().filter(|attachment| !attachment.inline))
+        .map(|(key, attachment)| Attached {
+            key,
+            name: attachment.filename.clone(),
+            size: attachment.size,
+            state: AttachedState::Ready(format!("{}/{}", message.summary.id, attachment.id)),
+        })
+        .collect()
+}
+
+/// A mail as the tab keeps it, for when the page is loaded anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct InTab {
+    pub(super) mail: Compose,
+    /// The files that the server has.
+    pub(super) attached: Vec<Attached>,
+    /// See `Draft::moved`.
+    pub(super) moved: Vec<u64>,
+}
+
+impl InTab {
+    pub(super) fn get() -> Option<Self> {
+        serde_json::from_str(&browser::session::get(IN_TAB)?).ok()
+    }
+
+    pub(super) fn set(&self) {
+        if let Ok(json) = serde_json::to_string(self) {
+            browser::session::set(IN_TAB, &json);
+        }
+    }
+
+    pub(super) fn remove() {
+        browser::session::remove(IN_TAB);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tab_keeps_files() {
+        let state = AttachedState::Ready("0190/2".to_owned());
+        let attached = vec![Attached { key: 3, name: "보고서.pdf".to_owned(), size: 12, state }];
+        let kept = InTab { mail: Compose::default(), attached, moved: vec![3] };
+        let json = serde_json::to_string(&kept).unwrap();
+        assert_eq!(serde_json::from_str::<InTab>(&json).unwrap(), kept);
+    }
+}
