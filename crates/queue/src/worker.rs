@@ -113,6 +113,20 @@ impl Worker {
         Self(Arc::new(Inner { mail, router, courier, config, shutdown, in_hand, limits, deferred, tasks }))
     }
 
+    /// Ends the claims of predecessors that died, so that nobody waits for them to end by themselves. Only for a worker that
+    /// has not begun and knows that no other one works on this storage.
+    pub async fn take_over(&self) {
+        for shard in self.0.mail.shards().all() {
+            match self.0.mail.write(shard, EndLeases).await {
+                Ok(0) => {}
+                Ok(ended) => tracing::info!(%shard, ended, "took over what a predecessor had claimed"),
+                Err(error) => {
+                    tracing::warn!(%shard, error = ?error, "the claims of predecessors are left to end")
+                }
+            }
+        }
+    }
+
     /// Works until the shutdown, and returns when everything claimed is settled.
     pub async fn run(&self) {
         for shard in self.0.mail.shards().all() {
@@ -236,5 +250,20 @@ impl Unit for Claim {
 
     async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<Vec<QueueEntry>> {
         tx.lease(&self.0).await
+    }
+}
+
+struct EndLeases;
+
+#[async_trait]
+impl Unit for EndLeases {
+    type Output = u64;
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<u64> {
+        tx.end_leases().await
     }
 }

@@ -98,6 +98,10 @@ impl Transaction for Open {
         queue::renew(self, account, id, worker, until).await
     }
 
+    async fn end_leases(&mut self) -> Result<u64> {
+        queue::end_leases(self).await
+    }
+
     async fn settle(
         &mut self,
         account: AccountId,

@@ -76,6 +76,9 @@ pub trait Transaction: Snapshot {
         until: Timestamp,
     ) -> Result<bool>;
 
+    /// Ends all leases: for a worker that knows that it is the only one and has just started. Returns how many there were.
+    async fn end_leases(&mut self) -> Result<u64>;
+
     /// Writes outcomes down and counts the attempts; the lease goes on until then, or ends. An entry without pending
     /// recipients is removed. Returns the entry as it is then (removed or not); `None` if it is gone or the worker's
     /// lease is lost.

@@ -1,6 +1,9 @@
 //! The queue: leases, outcomes, and what operators do.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::OnConflict};
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter,
+    sea_query::{Expr, OnConflict},
+};
 use storage::{Lease, NewQueueEntry, QueueBody, QueueEntry, RecipientUpdate, Result};
 use types::{AccountId, QueueId, Timestamp};
 
@@ -69,6 +72,18 @@ pub(super) async fn renew(
     found.row.due_at = until.millis();
     rewrite(open, vec![found.row]).await?;
     Ok(true)
+}
+
+pub(super) async fn end_leases(open: &mut Open) -> Result<u64> {
+    use queue_entry::Column::{DueAt, LeasedBy, LeasedUntil, NextAttemptAt};
+    open.flush().await?;
+    open.wrote();
+    let ended = queue_entry::Entity::update_many()
+        .col_expr(LeasedBy, Expr::value(Option::<String>::None))
+        .col_expr(LeasedUntil, Expr::value(Option::<i64>::None))
+        .col_expr(DueAt, Expr::col(NextAttemptAt))
+        .filter(LeasedUntil.is_not_null());
+    Ok(ended.exec(&open.conn).await.map_err(failed)?.rows_affected)
 }
 
 pub(super) async fn settle(

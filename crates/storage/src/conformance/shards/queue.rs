@@ -186,6 +186,12 @@ async fn leases_end_by_themselves(shards: &Arc<dyn Shards>) {
     assert_eq!(again[0].recipients[0].attempts, 0, "a lease is no attempt");
     let updates = vec![("bob@far.test", RecipientState::Delivered, at(1))];
     assert_eq!(settle(kit, id, "dead", updates).await, None, "its lease was lost");
+
+    assert_eq!(kit.write(|tx| Box::pin(async move { tx.end_leases().await })).await.unwrap(), 1);
+    assert_eq!(settle(kit, id, "alive", vec![]).await, None, "the lease was ended");
+    assert_eq!(get(kit, id).await.unwrap().leased_until, None);
+    assert_eq!(kit.read().await.next_due().await.unwrap(), Some(at(0)), "due as before");
+    assert_eq!(ids(&lease(kit, "next", at(1), 1).await), [id]);
     drop_entry(kit, id).await;
 }
 
