@@ -43,15 +43,16 @@ impl FromRequestParts<Web> for Client {
     }
 }
 
-/// The first address, from the near end, that is no proxy of ours.
+/// The first address, from the near end, that is no proxy of ours. What stands beyond something that is no address
+/// is nobody's word.
 fn behind_proxies(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
-    let forwarded = headers.get_all("x-forwarded-for").into_iter().filter_map(|value| value.to_str().ok());
-    let mut chain: Vec<IpAddr> =
-        forwarded.flat_map(|value| value.split(',')).filter_map(|ip| ip.trim().parse().ok()).collect();
+    let forwarded = headers.get_all("x-forwarded-for").into_iter();
+    let mut chain: Vec<&str> =
+        forwarded.flat_map(|value| value.to_str().unwrap_or_default().split(',')).collect();
     let mut ip = peer;
     while proxies.contains(&ip) {
-        match chain.pop() {
-            Some(next) => ip = next,
+        match chain.pop().and_then(|next| next.trim().parse::<IpAddr>().ok()) {
+            Some(next) => ip = next.to_canonical(),
             None => break,
         }
     }
@@ -76,5 +77,7 @@ mod tests {
         check("10.0.0.1", "6.6.6.6, 1.1.1.1", &["10.0.0.1"], "1.1.1.1");
         check("10.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.2", &["10.0.0.1", "10.0.0.2"], "1.1.1.1");
         check("10.0.0.1", "", &["10.0.0.1"], "10.0.0.1");
+        check("10.0.0.1", "6.6.6.6, unknown", &["10.0.0.1"], "10.0.0.1");
+        check("10.0.0.1", "6.6.6.6, , 10.0.0.1", &["10.0.0.1"], "10.0.0.1");
     }
 }
