@@ -14,7 +14,8 @@ use super::{
     range::{Wanted, wanted},
 };
 
-/// What goes with the bytes. They never change, so the tag is made of ids.
+/// What goes with the bytes. They never change, so the tag is made of ids; but whoever has them asks whether they may
+/// still be seen.
 pub(crate) struct File<'f> {
     pub(crate) tag: String,
     pub(crate) name: &'f str,
@@ -54,7 +55,7 @@ pub(crate) fn respond(request: &HeaderMap, file: &File<'_>, download: Download) 
     }
     set(headers, header::ETAG, &file.tag);
     set(headers, header::ACCEPT_RANGES, "bytes");
-    set(headers, header::CACHE_CONTROL, "private, max-age=31536000, immutable");
+    set(headers, header::CACHE_CONTROL, "private, no-cache");
     set(headers, header::CONTENT_SECURITY_POLICY, FILE_POLICY);
     response
 }
