@@ -6,24 +6,47 @@ use axum::{
         rejection::{JsonRejection, PathRejection, QueryRejection},
     },
     http::{StatusCode, request::Parts},
+    response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use types::ProblemKind;
 
-use super::failure::Failure;
+use super::{Web, failure::Failure};
 
-/// A JSON body.
+/// A JSON body that arrives in time.
 pub(crate) struct Json<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned> FromRequest<Web> for Json<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        match axum::Json::from_request(request, state).await {
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Failure> {
+        match in_time(web, axum::Json::from_request(request, web)).await? {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(json_failure(&rejection)),
         }
     }
+}
+
+/// The fields of a form that arrives in time.
+pub(crate) struct Form<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Web> for Form<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
+        match in_time(web, axum::Form::from_request(request, web)).await {
+            Ok(Ok(axum::Form(value))) => Ok(Self(value)),
+            Ok(Err(rejection)) => Err(rejection.into_response()),
+            Err(failure) => Err(failure.into_response()),
+        }
+    }
+}
+
+async fn in_time<T>(web: &Web, reading: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(web.config.http.timeout.0, reading).await.map_err(|_| {
+        Failure::new(ProblemKind::Unavailable, "The request took too long to arrive.")
+            .with_status(StatusCode::REQUEST_TIMEOUT)
+    })
 }
 
 fn json_failure(rejection: &JsonRejection) -> Failure {

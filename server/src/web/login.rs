@@ -1,7 +1,7 @@
 //! Logging in and out by form, for the page before its WebAssembly has loaded (or without it).
 
 use axum::{
-    Form, Router,
+    Router,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -14,6 +14,7 @@ use super::{
     Web,
     caller::Credentials,
     client::Client,
+    extract::Form,
     failure::{Failure, Result},
     origin,
 };

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use axum::{
     extract::{Request, State},
-    http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
@@ -42,12 +41,16 @@ pub(crate) fn router(web: &Web) -> OpenApiRouter<Web> {
         )
 }
 
-/// Gives a request up that takes too long to arrive or to be answered. The answer's body may take its time.
+/// Gives up a request that only reads and takes too long to be answered; the answer's body may take its time. What
+/// changes something goes on to its end, so that nobody is told it failed when it did not.
 async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    if !request.method().is_safe() {
+        return next.run(request).await;
+    }
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Failure::new(ProblemKind::Unavailable, "The request took too long.")
-            .with_status(StatusCode::REQUEST_TIMEOUT)
-            .into_response(),
+        Err(_) => {
+            Failure::new(ProblemKind::Unavailable, "It took too long; please try again.").into_response()
+        }
     }
 }
