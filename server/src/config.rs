@@ -5,7 +5,10 @@ mod load;
 mod sections;
 mod url;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -102,6 +105,16 @@ impl Config {
         }
         if self.limits.http_connections == 0 {
             return unfit("limits.http_connections", "there must be at least one");
+        }
+        if self.limits.http_connections_per_address == 0 {
+            return unfit("limits.http_connections_per_address", "there must be at least one");
+        }
+        // A client has a quarter of it, and the room for a mail grows by doubling.
+        if self.limits.receiving_memory.0 / 8 < self.limits.message_size.0 {
+            return unfit("limits.receiving_memory", "it must be at least eight times limits.message_size");
+        }
+        if self.limits.receiving_time.0 < Duration::from_secs(60) {
+            return unfit("limits.receiving_time", "it must be at least a minute");
         }
         if self.limits.recipients < 100 {
             return unfit("limits.recipients", "RFC 5321 §4.5.3.1.8 wants at least 100");

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use endpoints::{
-    net::{self, Server},
+    net::{self, Deadlines, Server},
     smtp::{Budget, Kind, Settings, listen},
     tls,
 };
@@ -60,8 +60,6 @@ struct Sockets {
 
 /// How often the metrics' histograms are tidied up.
 const UPKEEP: Duration = Duration::from_secs(30);
-/// Memory for mails that are being received, all connections together.
-const RECEIVING_BYTES: usize = 512 << 20;
 
 impl Node {
     /// Starts everything; when it returns, the node takes requests.
@@ -107,10 +105,7 @@ impl Node {
                 stop: stop.clone(),
                 tasks: tasks.clone(),
             };
-            let limits = serve::Limits {
-                connections: count(state.config.limits.http_connections),
-                header_within: state.config.http.timeout.0,
-            };
+            let limits = http_limits(&state.config);
             let app = web::router(state, &roles);
             tasks.spawn(serve::serve(listener, app, limits, stop.clone(), tasks.clone()));
         }
@@ -122,7 +117,10 @@ impl Node {
     pub async fn stop(self, grace: Duration) {
         self.stop.cancel();
         self.tasks.close();
-        let everything = async { tokio::join!(self.smtp.shutdown(grace), self.tasks.wait()) };
+        let everything = async {
+            tokio::join!(self.smtp.shutdown(grace), self.tasks.wait());
+            self.mail.finish_writes().await;
+        };
         if timeout(grace + Duration::from_secs(1), everything).await.is_err() {
             tracing::warn!("stopped before everything was finished");
         }
@@ -207,7 +205,11 @@ fn work(
         },
         shutdown: stop.clone(),
     });
-    tasks.spawn(async move { worker.run().await });
+    tasks.spawn(async move {
+        // Nobody else works here: the data folder is held.
+        worker.take_over().await;
+        worker.run().await;
+    });
     let (indexer, house) = (parts.mail.clone(), parts.mail.clone());
     let (until_indexed, until_clean) = (stop.clone(), stop.clone());
     tasks.spawn(async move { indexer.run_indexer(until_indexed).await });
@@ -215,12 +217,22 @@ fn work(
     Ok(())
 }
 
+fn http_limits(config: &Config) -> serve::Limits {
+    serve::Limits {
+        connections: count(config.limits.http_connections),
+        header_within: config.http.timeout.0,
+        write_within: config.http.timeout.0,
+        per_client: count(config.limits.http_connections_per_address),
+        proxies: config.http.trusted_proxies.clone(),
+    }
+}
+
 /// The SMTP listeners.
 fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) -> anyhow::Result<Server> {
     let server = Server::new(net::Config {
         connections: count(config.limits.connections),
         connections_per_client: count(config.limits.connections_per_address),
-        ..net::Config::default()
+        deadlines: Deadlines { whole_content: config.limits.receiving_time.0, ..Deadlines::default() },
     });
     if sockets.is_empty() {
         return Ok(server);
@@ -235,8 +247,8 @@ fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) ->
         },
         hostname,
         allow_cleartext: config.auth.allow_cleartext,
-        postmaster: None,
-        budget: Arc::new(Budget::new(RECEIVING_BYTES)),
+        budget: Arc::new(Budget::new(config.limits.receiving_memory.bytes())),
+        content_within: config.limits.receiving_time.0,
         clock: Arc::clone(&parts.clock),
     };
     let mta = Arc::new(parts.mail.clone());

@@ -17,6 +17,7 @@ mod range;
 mod rest;
 pub(crate) mod serve;
 mod sockets;
+mod stream;
 
 use std::{any::Any, sync::Arc};
 

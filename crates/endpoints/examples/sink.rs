@@ -47,6 +47,10 @@ impl Mta for Sink {
         if password.expose() == "magpie-demo" { Ok(()) } else { Err(Refusal::Credentials) }
     }
 
+    async fn postmaster(&self) -> Result<EmailAddress, Refusal> {
+        Err(Refusal::UnknownRecipient)
+    }
+
     async fn may_send_as(&self, (): &(), _: &EmailAddress) -> Result<bool, Refusal> {
         Ok(true)
     }
@@ -68,8 +72,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         hostname: "sink.test".into(),
         limits: smtp::Limits::default(),
         allow_cleartext: false,
-        postmaster: None,
         budget: Arc::new(Budget::new(1 << 30)),
+        content_within: std::time::Duration::from_secs(600),
         clock: Arc::new(Now),
     };
     let server = Server::new(net::Config::default());

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustls::ServerConfig;
 
+pub use counts::{Counts, Place};
 pub use server::Server;
 
 /// How many connections there may be, and how long things may take.
@@ -29,7 +30,7 @@ pub struct Config {
     pub deadlines: Deadlines,
 }
 
-/// Time limits; the defaults are those of RFC 5321 §4.5.3.2.
+/// Time limits; the defaults for single steps are those of RFC 5321 §4.5.3.2.
 #[derive(Debug, Clone)]
 pub struct Deadlines {
     /// From a reply to the end of the next command, however slowly it trickles in.
@@ -54,7 +55,7 @@ impl Default for Deadlines {
         Self {
             command: Duration::from_secs(5 * 60),
             content: Duration::from_secs(3 * 60),
-            whole_content: Duration::from_secs(60 * 60),
+            whole_content: Duration::from_secs(10 * 60),
             handshake: Duration::from_secs(30),
             write: Duration::from_secs(60),
         }

@@ -10,12 +10,13 @@ mod session;
 mod trace;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustls::ServerConfig;
 use smtp::{Auth, Config, Connection, Limits, Reply};
 use tokio::net::TcpListener;
-use types::{Clock, EmailAddress};
+use types::Clock;
 
 pub use budget::Budget;
 pub use mta::{Incoming, Mta, Refusal, Submission};
@@ -42,10 +43,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether passwords may be sent without TLS.
     pub allow_cleartext: bool,
-    /// Who reads the mail for `<Postmaster>` (RFC 5321 §4.5.1).
-    pub postmaster: Option<EmailAddress>,
     /// For all content that is being received; share one.
     pub budget: Arc<Budget>,
+    /// From the first byte of a mail's content to its last.
+    pub content_within: Duration,
     pub clock: Arc<dyn Clock>,
 }
 

@@ -9,7 +9,7 @@ use types::client_network;
 
 /// The connections that are open.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub struct Counts {
     open: Mutex<Open>,
 }
 
@@ -21,14 +21,15 @@ struct Open {
 
 /// A place that is taken until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     counts: Arc<Counts>,
     client: IpAddr,
 }
 
 impl Counts {
-    /// Takes a place, if there is one.
-    pub(super) fn enter(self: &Arc<Self>, client: IpAddr, total: usize, per_client: usize) -> Option<Place> {
+    /// Takes a place, if there is one among all and among those of the client.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, client: IpAddr, total: usize, per_client: usize) -> Option<Place> {
         let client = client_network(client);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.total >= total {

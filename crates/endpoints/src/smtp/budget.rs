@@ -1,14 +1,24 @@
-//! Memory for content that is being received: bounded for all connections together.
+//! Memory for content that is being received: bounded for all connections together, and for those of one client.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use types::client_network;
 
-/// So many bytes of content may be held at once.
+/// So many bytes of content may be held at once, [a part](Budget::SHARES) of them for one client.
 #[derive(Debug)]
 pub struct Budget {
-    free: AtomicUsize,
+    bytes: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    by_client: HashMap<IpAddr, usize>,
 }
 
 /// There is no room now.
@@ -26,28 +36,49 @@ pub(super) struct Spool {
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Arc<Budget>,
+    client: IpAddr,
     bytes: usize,
 }
 
 const FIRST_BYTES: usize = 4 * 1024;
 
 impl Budget {
+    /// It takes so many clients to use everything up.
+    pub const SHARES: usize = 4;
+
     #[must_use]
-    pub const fn new(bytes: usize) -> Self {
-        Self { free: AtomicUsize::new(bytes) }
+    pub fn new(bytes: usize) -> Self {
+        Self { bytes, held: Mutex::default() }
     }
 
-    fn take(&self, bytes: usize) -> Result<(), Exhausted> {
-        self.free
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(bytes))
-            .map(drop)
-            .map_err(|_| Exhausted)
+    fn take(&self, client: IpAddr, bytes: usize) -> Result<(), Exhausted> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = held.total.saturating_add(bytes);
+        let of_client = held.by_client.get(&client).copied().unwrap_or_default().saturating_add(bytes);
+        if total > self.bytes || of_client > self.bytes / Self::SHARES {
+            return Err(Exhausted);
+        }
+        held.total = total;
+        held.by_client.insert(client, of_client);
+        Ok(())
+    }
+
+    fn give_back(&self, client: IpAddr, bytes: usize) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.total = held.total.saturating_sub(bytes);
+        if let Entry::Occupied(mut of_client) = held.by_client.entry(client) {
+            *of_client.get_mut() = of_client.get().saturating_sub(bytes);
+            if *of_client.get() == 0 {
+                of_client.remove();
+            }
+        }
     }
 }
 
 impl Spool {
-    pub(super) fn new(budget: &Arc<Budget>) -> Self {
-        Self { content: BytesMut::new(), charge: Charge { budget: Arc::clone(budget), bytes: 0 } }
+    pub(super) fn new(budget: &Arc<Budget>, client: IpAddr) -> Self {
+        let charge = Charge { budget: Arc::clone(budget), client: client_network(client), bytes: 0 };
+        Self { content: BytesMut::new(), charge }
     }
 
     /// Adds content. Room grows by doubling, and is paid for before it is taken.
@@ -55,7 +86,7 @@ impl Spool {
         let needed = self.content.len() + bytes.len();
         if needed > self.charge.bytes {
             let size = needed.max(self.charge.bytes * 2).max(FIRST_BYTES);
-            self.charge.budget.take(size - self.charge.bytes)?;
+            self.charge.budget.take(self.charge.client, size - self.charge.bytes)?;
             self.charge.bytes = size;
             let mut grown = BytesMut::with_capacity(size);
             grown.extend_from_slice(&self.content);
@@ -63,6 +94,19 @@ impl Spool {
         }
         self.content.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Puts something in between.
+    pub(super) fn insert(&mut self, at: usize, bytes: &[u8]) -> Result<(), Exhausted> {
+        self.push(bytes)?;
+        if let Some(rest) = self.content.get_mut(at..) {
+            rest.rotate_right(bytes.len());
+        }
+        Ok(())
+    }
+
+    pub(super) fn content(&self) -> &[u8] {
+        &self.content
     }
 
     /// The whole content, and what it costs as long as it is held.
@@ -73,7 +117,7 @@ impl Spool {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.free.fetch_add(self.bytes, Ordering::AcqRel);
+        self.budget.give_back(self.client, self.bytes);
     }
 }
 
@@ -82,20 +126,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_budget_is_kept_and_given_back() {
-        let budget = Arc::new(Budget::new(10_000));
-        let mut first = Spool::new(&budget);
+    fn shares_are_kept_and_given_back() {
+        let budget = Arc::new(Budget::new(40_000));
+        let spool = |client: &str| Spool::new(&budget, client.parse().unwrap());
+        let mut first = spool("192.0.2.1");
         for _ in 0..80 {
             first.push(&[b'x'; 100]).unwrap();
         }
-        let mut second = Spool::new(&budget);
+        let mut second = spool("::ffff:192.0.2.1");
         assert_eq!(second.push(b"x"), Err(Exhausted));
+        let others: Vec<_> = ["192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8:1::1"]
+            .map(|client| {
+                let mut other = spool(client);
+                (other.push(&[b'x'; 10_000]), other)
+            })
+            .into();
+        let taken: Vec<_> = others.iter().map(|(taken, _)| taken.is_ok()).collect();
+        assert_eq!(taken, [true, true, true, false]);
         let (content, charge) = first.finish();
         assert_eq!(content.len(), 8_000);
         assert_eq!(second.push(b"x"), Err(Exhausted));
         drop(charge);
         second.push(b"x").unwrap();
-        drop(second);
-        assert_eq!(budget.free.load(Ordering::Acquire), 10_000);
+        drop((second, others));
+        let held = budget.held.lock().unwrap();
+        assert_eq!((held.total, held.by_client.len()), (0, 0));
+    }
+
+    #[test]
+    fn something_comes_between() {
+        let budget = Arc::new(Budget::new(40_000));
+        let mut spool = Spool::new(&budget, "192.0.2.1".parse().unwrap());
+        spool.push(b"ad").unwrap();
+        spool.insert(1, b"bc").unwrap();
+        assert_eq!(spool.content(), b"abcd");
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ::mail::{Access, Client, Error, Recipient, Service};
 use async_trait::async_trait;
-use types::{AccountId, EmailAddress, MessageId, QueueId, Secret};
+use types::{AccountId, EmailAddress, MessageId, QueueId, Secret, address};
 
 use super::{Incoming, Mta, Refusal, Submission};
 
@@ -24,6 +24,19 @@ impl Mta for Service {
             Recipient::Full => Err(Refusal::MailboxFull),
             Recipient::Elsewhere => Err(Refusal::NotLocal),
         }
+    }
+
+    /// Of the domain that the server's name belongs to; if that is not ours, of the first that is.
+    async fn postmaster(&self) -> Result<EmailAddress, Refusal> {
+        let domains = self.admin().domains().await.map_err(refusal)?;
+        let hostname = address::fold(&self.config().hostname);
+        let own = domains
+            .iter()
+            .filter(|domain| is_within(&hostname, &domain.name))
+            .max_by_key(|domain| domain.name.len())
+            .or(domains.first())
+            .ok_or(Refusal::UnknownRecipient)?;
+        format!("postmaster@{}", own.name).parse().map_err(|_| Refusal::UnknownRecipient)
     }
 
     async fn authenticate(&self, user: &str, password: &Secret, client: IpAddr) -> Result<Access, Refusal> {
@@ -49,6 +62,10 @@ impl Mta for Service {
     }
 }
 
+fn is_within(name: &str, domain: &str) -> bool {
+    name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 /// What a client is told of an error; the cause is logged.
 fn refusal(error: Error) -> Refusal {
     match error {
@@ -66,5 +83,19 @@ fn refusal(error: Error) -> Refusal {
             tracing::error!(error = &error as &dyn std::error::Error, "mail not taken");
             Refusal::Unavailable
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_within_its_domains() {
+        let check = |name, domain, wanted| assert_eq!(is_within(name, domain), wanted, "{name} {domain}");
+        check("mail.example.com", "example.com", true);
+        check("example.com", "example.com", true);
+        check("notexample.com", "example.com", false);
+        check("example.com", "mail.example.com", false);
     }
 }

@@ -21,6 +21,9 @@ pub trait Mta: Send + Sync + 'static {
     /// Is there such a recipient here?
     async fn recipient(&self, address: &EmailAddress) -> Result<Self::Recipient, Refusal>;
 
+    /// Who reads the mail for `<Postmaster>` (RFC 5321 §4.5.1).
+    async fn postmaster(&self) -> Result<EmailAddress, Refusal>;
+
     /// Lets somebody in.
     async fn authenticate(
         &self,
@@ -82,9 +85,12 @@ pub enum Refusal {
     /// Refused for what it is.
     #[error("{0}")]
     Rejected(String),
-    /// The disk is full.
+    /// The disk is full, or the memory for mails that are being received.
     #[error("no room")]
     NoRoom,
+    /// The content did not come in time.
+    #[error("too slow")]
+    TooSlow,
     /// The storage does not answer, or fails.
     #[error("unavailable")]
     Unavailable,
@@ -97,13 +103,14 @@ impl Refusal {
         match self {
             Self::UnknownRecipient => Reply::new(550, (1, 1), "No such mailbox here"),
             Self::NotLocal => Reply::new(550, (7, 1), "Relaying denied"),
-            Self::MailboxFull => Reply::new(552, (2, 2), "The mailbox is full"),
+            Self::MailboxFull => Reply::new(452, (2, 2), "The mailbox is full"),
             Self::Credentials => Reply::new(535, (7, 8), "Wrong user or password"),
             Self::TooMany => Reply::new(454, (7, 0), "Too many attempts, please try again later"),
             Self::ForeignSender => Reply::new(553, (7, 1), "The sender is not an address of yours"),
             Self::TooLarge => Reply::new(552, (3, 4), "The mail is too large"),
             Self::Rejected(why) => Reply::new(554, (7, 1), "").with_text(why.clone()),
             Self::NoRoom => Reply::new(452, (3, 1), "No room left, please try again later"),
+            Self::TooSlow => Reply::new(451, (4, 2), "The mail took too long to arrive"),
             Self::Unavailable => Reply::new(451, (3, 0), "Not possible now, please try again later"),
         }
     }

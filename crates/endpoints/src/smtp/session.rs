@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use smtp::{Action, Connection, Credentials, ForwardPath, Mail, Question, Rcpt, Reply, ReversePath};
+use tokio::time::Instant;
 use tracing::{info, warn};
 use types::{EmailAddress, MessageId};
 
@@ -42,9 +43,16 @@ enum Recipients<R> {
 }
 
 enum Content {
-    Spooled(Spool),
-    /// There was no room for all of it.
-    Lost,
+    Spooled(Spooled),
+    /// It cannot be taken any more.
+    Lost(Refusal),
+}
+
+struct Spooled {
+    spool: Spool,
+    since: Instant,
+    /// Length of the headers that this server has put in front.
+    trace: usize,
 }
 
 impl<M: Mta> Session<M> {
@@ -98,7 +106,7 @@ impl<M: Mta> Session<M> {
             reverse_path: mail.reverse_path,
             utf8: mail.smtputf8,
             recipients,
-            content: Content::Lost,
+            content: Content::Lost(Refusal::Unavailable),
         });
         Ok(Reply::new(250, (1, 0), "Sender ok"))
     }
@@ -106,7 +114,7 @@ impl<M: Mta> Session<M> {
     async fn rcpt(&mut self, rcpt: Rcpt) -> Result<Reply, Refusal> {
         let address = match rcpt.forward_path {
             ForwardPath::Mailbox(address) => address,
-            ForwardPath::Postmaster => self.settings.postmaster.clone().ok_or(Refusal::UnknownRecipient)?,
+            ForwardPath::Postmaster => self.mta.postmaster().await?,
         };
         let transaction = self.transaction.as_mut().ok_or(Refusal::Unavailable)?;
         match &mut transaction.recipients {
@@ -149,26 +157,43 @@ impl<M: Mta> Session<M> {
             at: self.settings.clock.now(),
         };
         headers.push_str(&trace.received());
-        let mut spool = Spool::new(&self.settings.budget);
-        spool.push(headers.as_bytes()).map_err(|Exhausted| Refusal::NoRoom)?;
-        transaction.content = Content::Spooled(spool);
+        let mut spool = Spool::new(&self.settings.budget, self.client);
+        spool.push(headers.as_bytes()).map_err(no_room)?;
+        transaction.content =
+            Content::Spooled(Spooled { spool, since: Instant::now(), trace: headers.len() });
         Ok(Reply::new(250, (0, 0), "Ok"))
     }
 
     fn content(&mut self, bytes: &Bytes) {
         if let Some(Transaction { content, .. }) = &mut self.transaction
-            && let Content::Spooled(spool) = content
+            && let Content::Spooled(Spooled { spool, .. }) = content
             && spool.push(bytes).is_err()
         {
-            *content = Content::Lost;
+            *content = Content::Lost(Refusal::NoRoom);
+        }
+    }
+
+    /// Gives up content that has been coming for too long, be it in many small chunks (RFC 3030).
+    fn expire(&mut self) {
+        if let Some(Transaction { content, .. }) = &mut self.transaction
+            && let Content::Spooled(Spooled { since, .. }) = content
+            && since.elapsed() > self.settings.content_within
+        {
+            *content = Content::Lost(Refusal::TooSlow);
         }
     }
 
     async fn finish(&mut self) -> Result<Reply, Refusal> {
         let transaction = self.transaction.take().ok_or(Refusal::Unavailable)?;
-        let Content::Spooled(spool) = transaction.content else {
-            return Err(Refusal::NoRoom);
+        let Spooled { mut spool, trace, .. } = match transaction.content {
+            Content::Spooled(spooled) => spooled,
+            Content::Lost(refusal) => return Err(refusal),
         };
+        if matches!(transaction.recipients, Recipients::Anywhere(_)) {
+            let Settings { hostname, clock, .. } = &*self.settings;
+            let fields = trace::missing_fields(spool.content(), transaction.id, hostname, clock.now());
+            spool.insert(trace, fields.as_bytes()).map_err(no_room)?;
+        }
         let (raw, charge): (Bytes, Charge) = spool.finish();
         if trace::hops(&raw) > MAX_HOPS + 1 {
             let reply = Reply::new(554, (4, 6), "The mail goes in circles");
@@ -204,8 +229,13 @@ impl<M: Mta> Session<M> {
     }
 }
 
+fn no_room(_: Exhausted) -> Refusal {
+    Refusal::NoRoom
+}
+
 impl<M: Mta> Conversation for Session<M> {
     fn receive(&mut self, bytes: &[u8]) {
+        self.expire();
         self.engine.receive(bytes);
     }
 

@@ -33,7 +33,7 @@ impl Trace<'_> {
         };
         let (hostname, with, id) = (self.hostname, self.protocol(), self.id);
         let recipient = self.recipient.map(|address| format!("\r\n\tfor <{address}>")).unwrap_or_default();
-        let date = self.at.utc().format(&Rfc2822).unwrap_or_default();
+        let date = date(self.at);
         format!(
             "Received: from {name} ({client})\r\n\tby {hostname} with {with} id {id}{recipient};\r\n\t{date}\r\n"
         )
@@ -56,16 +56,40 @@ pub(super) fn return_path(path: &ReversePath) -> String {
     format!("Return-Path: {path}\r\n")
 }
 
+/// What RFC 6409 §8.2 and §8.3 have a submission server add where it is missing.
+pub(super) fn missing_fields(mail: &[u8], id: MessageId, hostname: &str, at: Timestamp) -> String {
+    let mut fields = String::new();
+    if count(mail, b"date") == 0 {
+        fields.push_str(&format!("Date: {}\r\n", date(at)));
+    }
+    if count(mail, b"message-id") == 0 {
+        fields.push_str(&format!("Message-ID: <{id}@{hostname}>\r\n"));
+    }
+    fields
+}
+
+/// RFC 5322 §3.3.
+fn date(at: Timestamp) -> String {
+    at.utc().format(&Rfc2822).unwrap_or_default()
+}
+
 /// How many servers the header of a mail names.
 pub(super) fn hops(mail: &[u8]) -> usize {
-    const NAME: &[u8] = b"received:";
+    count(mail, b"received")
+}
+
+/// How many fields of this name the header of a mail has.
+fn count(mail: &[u8], name: &[u8]) -> usize {
     let (mut count, mut start) = (0, 0);
     for end in memchr_iter(b'\n', mail) {
         let line = mail.get(start..end).unwrap_or_default();
         if line.is_empty() || line == b"\r" {
             break;
         }
-        if line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)) {
+        if let Some((found, rest)) = line.split_at_checked(name.len())
+            && found.eq_ignore_ascii_case(name)
+            && rest.trim_ascii_start().starts_with(b":")
+        {
             count += 1;
         }
         start = end + 1;
@@ -126,7 +150,23 @@ mod tests {
     #[test]
     fn hops_are_counted_in_the_header_only() {
         assert_eq!(hops(b"Received: a\r\n\tb\r\nrecEIVED:x\r\nX-Received: y\r\n\r\nReceived: z\r\n"), 2);
+        assert_eq!(hops(b"Received : a\r\nReceiver: b\r\n\r\n"), 1);
         assert_eq!(hops(b""), 0);
         assert_eq!(hops(b"Received"), 0);
+    }
+
+    #[test]
+    fn only_what_is_missing_is_added() {
+        let at = Timestamp::from_seconds(1_795_350_000);
+        let id = MessageId::at(at, [7; 10]);
+        let date = "Date: Sun, 22 Nov 2026 12:20:00 +0000\r\n";
+        let message_id = format!("Message-ID: <{id}@mx.test>\r\n");
+        let check = |mail: &[u8], wanted: &str| {
+            assert_eq!(missing_fields(mail, id, "mx.test", at), wanted);
+        };
+        check(b"Subject: x\r\n\r\nDate: y\r\n", &format!("{date}{message_id}"));
+        check(b"DATE: x\r\n\r\n", &message_id);
+        check(b"message-id : <x@y>\r\n\r\n", date);
+        check(b"Message-ID: <x@y>\r\nDate: x\r\n\r\n", "");
     }
 }

@@ -30,7 +30,7 @@ async fn one_client_does_not_take_all_the_room() {
 
 #[tokio::test]
 async fn memory_for_content_is_bounded() {
-    let site = Site::start(Options { budget: 100_000, ..Options::default() }).await;
+    let site = Site::start(Options { budget: 200_000, ..Options::default() }).await;
     let mut client = Client::greeted(site.mx).await;
     let line = "x".repeat(100) + "\r\n";
     client.mail("a@far.test", &["bob@demo.test"], line.repeat(2_000).as_bytes(), "452 4.3.1").await;
@@ -87,6 +87,20 @@ async fn content_must_go_on() {
     client.expect("421 4.4.2").await;
     client.expect_end().await;
     assert!((179..=181).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!(site.store.mails().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_must_end_also_in_chunks() {
+    let site = Site::start(Options::default()).await;
+    let mut client = Client::greeted(site.mx).await;
+    client.say("MAIL FROM:<a@far.test>", "250").await;
+    client.say("RCPT TO:<bob@demo.test>", "250").await;
+    for _ in 0..5 {
+        client.say("BDAT 3\r\nx", "250").await;
+        sleep(Duration::from_secs(150)).await;
+    }
+    client.say("BDAT 0 LAST", "451 4.4.2").await;
     assert!(site.store.mails().is_empty());
 }
 

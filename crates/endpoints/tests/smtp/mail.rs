@@ -35,7 +35,7 @@ async fn only_those_who_are_here_receive() {
     client.say("MAIL FROM:<a@far.test>", "250").await;
     client.say("RCPT TO:<nobody@demo.test>", "550 5.1.1").await;
     client.say("RCPT TO:<a@elsewhere.test>", "550 5.7.1").await;
-    client.say("RCPT TO:<full@demo.test>", "552 5.2.2").await;
+    client.say("RCPT TO:<full@demo.test>", "452 4.2.2").await;
     client.say("DATA", "554 5.5.1").await;
     client.say("RCPT TO:<Postmaster>", "250").await;
     client.say("AUTH PLAIN AGEAYg==", "502").await;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use endpoints::net::{self, Server};
@@ -76,6 +77,10 @@ impl Mta for Store {
             (_, "demo.test") => Err(Refusal::UnknownRecipient),
             _ => Err(Refusal::NotLocal),
         }
+    }
+
+    async fn postmaster(&self) -> Result<EmailAddress, Refusal> {
+        Ok("postmaster@demo.test".parse().unwrap())
     }
 
     async fn authenticate(&self, user: &str, password: &Secret, _: IpAddr) -> Result<EmailAddress, Refusal> {
@@ -155,8 +160,8 @@ impl Site {
             hostname: "mx.test".into(),
             limits: options.limits,
             allow_cleartext: options.allow_cleartext,
-            postmaster: Some("postmaster@demo.test".parse().unwrap()),
             budget: Arc::new(Budget::new(options.budget)),
+            content_within: Duration::from_secs(600),
             clock: Arc::new(Stopped),
         };
         let server = Server::new(options.net);
