@@ -54,3 +54,23 @@ async fn in_time(State(limit): State<Duration>, request: Request, next: Next) ->
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, http::Method, routing::get};
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_changes_nothing_is_given_up() {
+        let slowly = || tokio::time::sleep(Duration::from_secs(60));
+        let limit = middleware::from_fn_with_state(Duration::from_secs(30), in_time);
+        let app = TowerToHyperService::new(Router::new().route("/", get(slowly).post(slowly)).layer(limit));
+        for (method, wanted) in [(Method::GET, 503), (Method::POST, 200)] {
+            let request = Request::builder().method(method).uri("/").body(Body::empty()).unwrap();
+            assert_eq!(app.call(request).await.unwrap().status(), wanted);
+        }
+    }
+}
