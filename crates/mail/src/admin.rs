@@ -57,6 +57,9 @@ impl Admin {
         password: Secret,
         quota_bytes: Option<u64>,
     ) -> Result<Account> {
+        if name.chars().any(char::is_control) {
+            return Err(Error::invalid("name", "a name is one line without control characters"));
+        }
         let password_hash = self.hash(password).await?;
         let now = self.service.now();
         let new = NewAccount {

@@ -56,10 +56,20 @@ fn valid_name(name: &str) -> Result<String> {
     if count == 0 || count > MAX_NAME_CHARS {
         return Err(Error::invalid("name", format!("a folder's name has 1 to {MAX_NAME_CHARS} characters")));
     }
-    if name.chars().any(|c| c.is_control() || c == '/') {
-        return Err(Error::invalid("name", "a folder's name has no slashes and no control characters"));
+    if name.chars().any(|c| c.is_control() || c == '/' || is_direction(c)) {
+        let detail =
+            "a folder's name has no slashes, no control characters and none that turn the direction of text";
+        return Err(Error::invalid("name", detail));
+    }
+    if name.chars().all(|c| c == '.') {
+        return Err(Error::invalid("name", "a folder's name is more than dots"));
     }
     Ok(name.to_owned())
+}
+
+/// Unicode's bidirectional controls (UAX #9 §2): with them a name shows as another.
+const fn is_direction(c: char) -> bool {
+    matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 fn taken(error: Error) -> Error {

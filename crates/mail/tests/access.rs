@@ -1,5 +1,7 @@
 //! Who is let in, and that nobody reads what isn't theirs.
 
+#![cfg(test)]
+
 use std::time::Duration;
 
 use mail::{Access, Client, Error, Images, Recipient};

@@ -153,8 +153,19 @@ fn is_safe_value(value: &str) -> bool {
                     | "image-set"
                     | "-moz-binding"
                     | "behavior"
-            )
+            ) || is_of_viewport(word)
         })
+}
+
+/// A length by the size of the window, such as `100vh`: the frame is as high as the mail, so the two would chase each
+/// other.
+fn is_of_viewport(word: &str) -> bool {
+    let unit = word.trim_start_matches(|c: char| c.is_ascii_digit());
+    unit.len() < word.len()
+        && matches!(
+            unit.strip_prefix(['d', 's', 'l']).unwrap_or(unit),
+            "vh" | "vw" | "vmin" | "vmax" | "vi" | "vb"
+        )
 }
 
 #[cfg(test)]
@@ -180,6 +191,8 @@ mod tests {
             "background:u\\72l(x)",
             "background:URL (x)",
             "background-image:url(x)",
+            "height:100vh",
+            "min-height: calc(1.5dvh + 2px)",
             "width:expression(alert(1))",
             "width:exp/**/ression(alert(1))",
             "color:var(--x)",

@@ -50,6 +50,12 @@ pub struct View {
 /// The most bytes of one text that are read, as encoded.
 pub(crate) const MAX_TEXT: u64 = 4 << 20;
 
+/// The most bytes of text that are shown, as encoded: browsers hang on much more. The rest can be downloaded.
+const MAX_SHOWN: u64 = 1 << 20;
+
+/// What stands where a text was cut.
+const CUT: &str = "[…]";
+
 /// The most bytes of HTML that are shown.
 const MAX_HTML: usize = 2 << 20;
 
@@ -143,7 +149,7 @@ impl Reader<'_> {
         let mut pages = Vec::new();
         let mut texts = Vec::new();
         let mut all_clean = true;
-        let mut budget = MAX_TEXT;
+        let mut budget = MAX_SHOWN;
         for piece in pieces {
             let plain = piece.plain.and_then(|index| self.read(index, &mut budget));
             let markup = piece.html.and_then(|index| self.read(index, &mut budget));
@@ -166,6 +172,11 @@ impl Reader<'_> {
         }
         self.view.text = texts.join("\n\n").trim_end().to_owned();
         let shown = pages.iter().any(|page| !page.trim().is_empty()) && (all_clean || pages.len() > 1);
+        if self.view.truncated {
+            self.view.text.push_str("\n\n");
+            self.view.text.push_str(CUT);
+            pages.push(format!("<p>{CUT}</p>"));
+        }
         self.view.html = shown.then(|| pages.join("<hr>"));
         self.view.has_remote_images = self.view.remote_images > 0;
     }

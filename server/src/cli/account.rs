@@ -43,16 +43,19 @@ impl Account {
         let admin = super::admin(config).await?;
         match self {
             Self::Add { address, name, password_stdin } => {
-                let password = password::read_or_make(password_stdin)?;
-                let account =
-                    admin.add_account(&address, &name, password, config.limits.quota_bytes()).await?;
+                let chosen = password::read_or_make(password_stdin)?;
+                let quota = config.limits.quota_bytes();
+                let account = admin.add_account(&address, &name, chosen.password.clone(), quota).await?;
                 println!("Added {} (account {}).", account.email, account.id);
+                chosen.show();
             }
             Self::List => list(&admin).await?,
             Self::Passwd { address, password_stdin } => {
                 admin.account(&address).await?;
-                admin.set_password(&address, password::read_or_make(password_stdin)?).await?;
+                let chosen = password::read_or_make(password_stdin)?;
+                admin.set_password(&address, chosen.password.clone()).await?;
                 println!("{address} has a new password; all sessions are over.");
+                chosen.show();
             }
             Self::Disable { address } => {
                 admin.set_enabled(&address, false).await?;

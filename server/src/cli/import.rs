@@ -6,6 +6,7 @@ mod files;
 mod flags;
 mod maildir;
 mod mbox;
+mod utf7;
 
 use std::{collections::HashMap, io::IsTerminal as _, path::PathBuf};
 

@@ -9,18 +9,31 @@ use types::Secret;
 
 use crate::clock::SystemRandom;
 
-/// The first line of standard input, or a new random password, which is printed once.
-pub(super) fn read_or_make(stdin: bool) -> anyhow::Result<Secret> {
+/// The password to set, and whether it was made up and so has to be shown, once it is set.
+pub(super) struct Chosen {
+    pub(super) password: Secret,
+    made_up: bool,
+}
+
+impl Chosen {
+    /// Prints a password that nobody has seen yet. Only when it is in force, so that nobody takes a failure for one.
+    pub(super) fn show(&self) {
+        if self.made_up {
+            println!("password: {}", self.password.expose());
+        }
+    }
+}
+
+/// The first line of standard input, or a new random password.
+pub(super) fn read_or_make(stdin: bool) -> anyhow::Result<Chosen> {
     if stdin {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).context("the password on standard input")?;
         let line = line.trim_end_matches(['\r', '\n']);
         ensure!(!line.is_empty(), "standard input has no password");
-        return Ok(Secret::new(line.to_owned()));
+        return Ok(Chosen { password: Secret::new(line.to_owned()), made_up: false });
     }
     let mut bytes = [0; 15];
     SystemRandom.fill(&mut bytes);
-    let password = URL_SAFE_NO_PAD.encode(bytes);
-    println!("password: {password}");
-    Ok(Secret::new(password))
+    Ok(Chosen { password: Secret::new(URL_SAFE_NO_PAD.encode(bytes)), made_up: true })
 }

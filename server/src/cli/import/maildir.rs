@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use super::{Found, Mails, files, flags};
+use super::{Found, Mails, files, flags, utf7};
 
 /// The mails of a Maildir and its subfolders, and the bytes in all.
 pub(super) fn open(path: &Path) -> anyhow::Result<(Mails, u64)> {
@@ -17,7 +17,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<(Mails, u64)> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some(below) = name.strip_prefix('.').filter(|_| is_maildir(&entry.path())) {
-            folders.push((entry.path(), below.split('.').map(str::to_owned).collect()));
+            folders.push((entry.path(), below.split('.').map(utf7::decode).collect()));
         }
     }
     folders.sort();
@@ -58,7 +58,7 @@ mod tests {
             ("cur/2.a:2,T", "Subject: deleted\n\n"),
             ("new/3.a", "Subject: new\n\n"),
             ("tmp/4.a", "Subject: half written\n\n"),
-            (".Projects.2026/cur/5.a:2,F", "Subject: starred\n\n"),
+            (".Projects.&1VyuAA-/cur/5.a:2,F", "Subject: starred\n\n"),
         ] {
             let path = temp.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -74,7 +74,7 @@ mod tests {
             [
                 ("Subject: seen\n\n".into(), Flags::SEEN, String::new()),
                 ("Subject: new\n\n".into(), Flags::NONE, String::new()),
-                ("Subject: starred\n\n".into(), Flags::FLAGGED, "Projects/2026".into()),
+                ("Subject: starred\n\n".into(), Flags::FLAGGED, "Projects/한글".into()),
             ]
         );
         assert!(open(&temp.path().join("cur")).is_err());
