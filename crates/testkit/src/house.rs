@@ -7,6 +7,7 @@ use std::sync::{
 
 use anyhow::{Context, Result};
 use mail::{Access, Config, PageQuery, Parts, Random, Service};
+use storage::Shards;
 use tempfile::TempDir;
 use types::{Clock, EmailAddress, MessageId, Role, Secret, api};
 
@@ -24,6 +25,11 @@ pub const PASSWORD: &str = "magpie-demo";
 
 impl House {
     pub async fn open() -> Result<Self> {
+        Self::open_on(|shards| shards).await
+    }
+
+    /// With something between the service and its shards.
+    pub async fn open_on(wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let clock = Arc::new(TurnedClock::default());
         let shared: Arc<dyn Clock> = Arc::<TurnedClock>::clone(&clock);
@@ -32,7 +38,7 @@ impl House {
         let opened = search::TantivySearch::open(&folder.path().join("search"))?;
         let mail = Service::new(Parts {
             directory: databases.directory,
-            shards: databases.shards,
+            shards: wrap(databases.shards),
             blobs: Arc::new(blob::FileBlobs::open(&folder.path().join("blobs"), Arc::clone(&shared))?),
             bus: Arc::new(cluster::LocalBus::new()),
             cache: Arc::new(cluster::LocalCache::new(1 << 20)),

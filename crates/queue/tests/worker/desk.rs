@@ -99,12 +99,15 @@ impl Router for Anywhere {
 
 impl Desk {
     pub(crate) async fn open() -> Result<Self> {
-        let house = House::open().await?;
+        Ok(Self::open_in(House::open().await?))
+    }
+
+    pub(crate) fn open_in(house: House) -> Self {
         let courier = Arc::new(Puppet::default());
         let shutdown = CancellationToken::new();
         let config = WorkerConfig { name: "first".to_owned(), ..WorkerConfig::default() };
         let worker = worker(&house, &courier, &shutdown, config);
-        Ok(Self { house, courier, worker, shutdown })
+        Self { house, courier, worker, shutdown }
     }
 
     pub(crate) fn another(&self, config: WorkerConfig) -> Worker {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use queue::{Schedule, WorkerConfig};
-use types::Clock;
+use types::{Address, Clock, Role, api::Compose};
 
 use crate::desk::{Desk, until, work};
 
@@ -140,5 +140,25 @@ async fn who_has_the_mail_does_not_get_it_again_because_another_is_slow() -> Res
     assert_eq!(again.recipients, ["dave@slow.test".parse()?]);
     assert_eq!(desk.delivery(id).await?[2], "dave@slow.test Delivered 250 2.0.0 Ok");
     assert_eq!(desk.queued().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn scheduled_mail_is_received_when_it_was_scheduled_for() -> Result<()> {
+    let desk = Desk::open().await?;
+    let send_at = desk.house.clock.now().plus(Duration::from_secs(86_400));
+    let compose = Compose {
+        to: vec![Address { name: String::new(), email: "bob@demo.test".to_owned() }],
+        send_at: Some(send_at),
+        ..Compose::default()
+    };
+    desk.house.access("alice@demo.test").await?.compose(compose).await?;
+    desk.work().await?;
+    assert!(desk.subjects("bob@demo.test").await?.is_empty());
+    assert_eq!(desk.turn().await?, Some(Duration::from_secs(86_400)));
+    desk.house.clock.advance(Duration::from_secs(5));
+    desk.work().await?;
+    let received = desk.house.list("bob@demo.test", Role::Inbox).await?;
+    assert_eq!(received.iter().map(|mail| mail.received_at).collect::<Vec<_>>(), [send_at]);
     Ok(())
 }

@@ -3,4 +3,5 @@
 mod desk;
 mod fates;
 mod life;
+mod outage;
 mod running;

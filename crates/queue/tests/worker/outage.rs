@@ -1,0 +1,72 @@
+//! The storage goes away while a mail is on its way.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use anyhow::Result;
+use async_trait::async_trait;
+use queue::WorkerConfig;
+use storage::{Committed, ErasedUnit, Error, Shards, Snapshot};
+use testkit::House;
+use types::{AccountId, ShardId};
+
+use crate::desk::{Desk, until, work};
+
+/// Shards whose next so many writes fail.
+struct Flaky {
+    inner: Arc<dyn Shards>,
+    failures: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Shards for Flaky {
+    fn all(&self) -> Vec<ShardId> {
+        self.inner.all()
+    }
+
+    fn shard_of(&self, account: AccountId) -> ShardId {
+        self.inner.shard_of(account)
+    }
+
+    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        self.inner.snapshot(shard).await
+    }
+
+    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
+        let fails =
+            self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match fails {
+            Ok(_) => Err(Error::Unavailable("away".into())),
+            Err(_) => self.inner.execute(shard, unit).await,
+        }
+    }
+
+    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
+        self.inner.ping(shard).await
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_waits_for_the_storage_and_nobody_else_sends_meanwhile() -> Result<()> {
+    let failures = Arc::new(AtomicUsize::new(0));
+    let house = House::open_on(|inner| Arc::new(Flaky { inner, failures: Arc::clone(&failures) })).await?;
+    let desk = Desk::open_in(house);
+    let gate = desk.courier.stalls("slow.test");
+    let id = desk.send(&["carol@slow.test"], &[]).await?;
+    for shard in desk.house.mail.shards().all() {
+        desk.worker.start_due(shard).await?;
+    }
+    until("it is on its way", || async { Ok(desk.courier.sent().len() == 1) }).await?;
+    failures.store(1, Ordering::SeqCst);
+    gate.add_permits(1);
+    until("a write fails", || async { Ok(failures.load(Ordering::SeqCst) == 0) }).await?;
+    assert_eq!(desk.delivery(id).await?, ["carol@slow.test Queued"]);
+    let second = desk.another(WorkerConfig::default());
+    work(&desk.house, &second).await?;
+    desk.worker.idle().await;
+    assert_eq!(desk.courier.sent().len(), 1);
+    assert_eq!(desk.delivery(id).await?, ["carol@slow.test Delivered 250 2.0.0 Ok"]);
+    Ok(())
+}
