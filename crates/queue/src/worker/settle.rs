@@ -1,6 +1,6 @@
 //! Writing outcomes down: queue entry, Sent copy and notification in units of work.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use async_trait::async_trait;
 use storage::{
@@ -140,6 +140,7 @@ impl Worker {
             until: None,
         };
         let mut pause = Duration::from_secs(1);
+        let mut patience = pin!(self.patience());
         loop {
             let turn = job.turn.lock().await;
             settle.until = goes_on.then(|| self.lease_end());
@@ -155,7 +156,7 @@ impl Worker {
             let gives_up = !error.is_temporary()
                 || tokio::select! {
                     () = sleep(pause) => false,
-                    () = self.patience() => true,
+                    () = &mut patience => true,
                 };
             if gives_up {
                 tracing::error!(error = ?error, "the outcome of a delivery is not written down");

@@ -1,8 +1,11 @@
 //! The storage goes away while a mail is on its way.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -10,9 +13,10 @@ use async_trait::async_trait;
 use queue::WorkerConfig;
 use storage::{Committed, ErasedUnit, Error, Shards, Snapshot};
 use testkit::House;
+use tokio::time::timeout;
 use types::{AccountId, ShardId};
 
-use crate::desk::{Desk, until, work};
+use crate::desk::{Desk, LONG, until, work};
 
 /// Shards whose next so many writes fail.
 struct Flaky {
@@ -48,11 +52,15 @@ impl Shards for Flaky {
     }
 }
 
-#[tokio::test]
-async fn an_outcome_waits_for_the_storage_and_nobody_else_sends_meanwhile() -> Result<()> {
+async fn desk() -> Result<(Desk, Arc<AtomicUsize>)> {
     let failures = Arc::new(AtomicUsize::new(0));
     let house = House::open_on(|inner| Arc::new(Flaky { inner, failures: Arc::clone(&failures) })).await?;
-    let desk = Desk::open_in(house);
+    Ok((Desk::open_in(house), failures))
+}
+
+#[tokio::test]
+async fn an_outcome_waits_for_the_storage_and_nobody_else_sends_meanwhile() -> Result<()> {
+    let (desk, failures) = desk().await?;
     let gate = desk.courier.stalls("slow.test");
     let id = desk.send(&["carol@slow.test"], &[]).await?;
     for shard in desk.house.mail.shards().all() {
@@ -68,5 +76,24 @@ async fn an_outcome_waits_for_the_storage_and_nobody_else_sends_meanwhile() -> R
     desk.worker.idle().await;
     assert_eq!(desk.courier.sent().len(), 1);
     assert_eq!(desk.delivery(id).await?, ["carol@slow.test Delivered 250 2.0.0 Ok"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_outage_does_not_hold_up_the_shutdown() -> Result<()> {
+    let (desk, failures) = desk().await?;
+    let gate = desk.courier.stalls("slow.test");
+    desk.send(&["carol@slow.test"], &[]).await?;
+    let finish = Duration::from_millis(1);
+    let worker = desk.another(WorkerConfig { finish, ..WorkerConfig::default() });
+    for shard in desk.house.mail.shards().all() {
+        worker.start_due(shard).await?;
+    }
+    until("it is on its way", || async { Ok(desk.courier.sent().len() == 1) }).await?;
+    failures.store(usize::MAX, Ordering::SeqCst);
+    gate.add_permits(1);
+    until("a write fails", || async { Ok(failures.load(Ordering::SeqCst) < usize::MAX) }).await?;
+    desk.shutdown.cancel();
+    timeout(LONG, worker.run()).await?;
     Ok(())
 }
