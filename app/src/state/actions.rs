@@ -49,16 +49,18 @@ impl Store {
     }
 
     pub(crate) fn undo(self, undo: Undo) {
-        let Undo::Move(moved) = undo;
-        let mut by_folder: Vec<(MailboxId, Vec<MessageId>)> = Vec::new();
-        for (id, folder) in moved {
+        let Undo::Move { before, from } = undo;
+        let mut by_folder: Vec<(MailboxId, Vec<Summary>)> = Vec::new();
+        for message in before {
+            let folder = message.folder_id;
+            let now = self.summary(message.id).unwrap_or(Summary { folder_id: from, ..message });
             match by_folder.iter_mut().find(|(known, _)| *known == folder) {
-                Some((_, ids)) => ids.push(id),
-                None => by_folder.push((folder, vec![id])),
+                Some((_, messages)) => messages.push(now),
+                None => by_folder.push((folder, vec![now])),
             }
         }
-        for (folder, ids) in by_folder {
-            self.change(ids, Patch { folder_id: Some(folder), ..Patch::default() });
+        for (folder, messages) in by_folder {
+            self.change_known(messages, Patch { folder_id: Some(folder), ..Patch::default() });
         }
     }
 
@@ -67,14 +69,13 @@ impl Store {
             .iter()
             .filter_map(|id| self.summary(*id))
             .filter(|message| message.folder_id != folder)
-            .map(|message| (message.id, message.folder_id))
             .collect();
         if before.is_empty() {
             return;
         }
         self.step_aside(&ids);
         self.change(ids, Patch { folder_id: Some(folder), ..Patch::default() });
-        self.say(said, Some(Undo::Move(before)));
+        self.say(said, Some(Undo::Move { before, from: folder }));
     }
 
     fn delete_for_good(self, ids: Vec<MessageId>, texts: &Texts) {
@@ -109,9 +110,14 @@ impl Store {
         self.go(&place.with_message(next));
     }
 
-    /// Does it here, then there; and undoes it here if there it fails.
     fn change(self, ids: Vec<MessageId>, patch: Patch) {
-        let before: Vec<_> = ids.iter().filter_map(|id| self.summary(*id)).collect();
+        self.change_known(ids.iter().filter_map(|id| self.summary(*id)).collect(), patch);
+    }
+
+    /// Does it here, then there; and undoes it here if there it fails. Takes the messages as they are now, for they
+    /// may be in no list that is loaded.
+    fn change_known(self, before: Vec<Summary>, patch: Patch) {
+        let ids: Vec<_> = before.iter().map(|message| message.id).collect();
         let after: Vec<_> = before.iter().map(|message| patched(message, &patch)).collect();
         if before == after {
             return;

@@ -1,12 +1,12 @@
 //! Short words about what just happened, with a way back.
 
-use types::{MailboxId, MessageId};
+use types::{MailboxId, api::Summary};
 
 /// What a toast can take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Undo {
-    /// Puts messages back to where they were.
-    Move(Vec<(MessageId, MailboxId)>),
+    /// Puts messages, as they were, back from a folder whose list may not be loaded.
+    Move { before: Vec<Summary>, from: MailboxId },
 }
 
 /// One toast.
