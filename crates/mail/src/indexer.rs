@@ -11,6 +11,7 @@ use cluster::FeedHint;
 use message::SearchText;
 use search::{Document, Op};
 use storage::{Content, Needs, Result as StorageResult, Transaction, Unit};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::{AccountId, MessageId, ModSeq, ShardId};
 
@@ -37,12 +38,17 @@ impl Service {
         let mut behind = true;
         while !stop.is_cancelled() {
             if behind {
+                let begin = Instant::now();
                 // A failing index must not spin.
                 behind = self.index_round(&mut rounds).await.unwrap_or_else(|error| {
                     tracing::warn!(%error, "indexing failed; trying again");
                     false
                 });
                 if behind {
+                    // Half of the time at the most goes into the index: mail that comes in is more urgent, and what
+                    // gathers meanwhile shares a commit.
+                    let pause = begin.elapsed().max(GATHER);
+                    let _ = tokio::time::timeout(pause, stop.cancelled()).await;
                     continue;
                 }
             }
