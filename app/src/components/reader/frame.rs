@@ -3,7 +3,7 @@
 use leptos::{html, prelude::*};
 use types::MessageId;
 use wasm_bindgen::{JsCast, closure::Closure};
-use web_sys::{HtmlIFrameElement, ResizeObserver};
+use web_sys::{HtmlElement, HtmlIFrameElement, ResizeObserver};
 
 use crate::{
     browser,
@@ -63,24 +63,33 @@ pub(crate) fn Frame(id: MessageId, has_remote_images: bool) -> AnyView {
     .into_any()
 }
 
-/// Keeps the frame as high as its content, also while images come in.
+/// The smallest that a mail is shown, however wide it is.
+const SMALLEST: f64 = 0.4;
+
+/// Keeps the frame as high as its content, also while images come in. What is wider than the frame is shown smaller.
 fn fit(frame: &HtmlIFrameElement) {
-    let Some(root) = frame.content_document().and_then(|document| document.document_element()) else {
+    let Some(document) = frame.content_document() else { return };
+    // Unchecked: the frame has classes of its own, of which nothing is an instance out here.
+    let Some(root) = document.document_element().map(|root| root.unchecked_into::<HtmlElement>()) else {
         return;
     };
-    let Some(body) = frame.content_document().and_then(|document| document.body()) else { return };
+    let Some(body) = document.body() else { return };
     let measured = frame.clone();
     let resize = move || {
-        let height = body.scroll_height().max(body.offset_height());
-        let width = root.scroll_width();
+        browser::set_property(&body, "zoom", "1");
+        let (room, wanted) = (f64::from(measured.client_width()), f64::from(root.scroll_width()));
+        let height = if wanted > room + 1.0 {
+            browser::set_property(&body, "zoom", &(room / wanted).max(SMALLEST).to_string());
+            root.offset_height()
+        } else {
+            body.scroll_height().max(body.offset_height())
+        };
         browser::set_property(&measured, "height", &format!("{}px", height + 1));
-        let is_wide = width > measured.client_width() + 1;
-        let _ = measured.class_list().toggle_with_force("wide", is_wide);
     };
     resize();
     let listener = Closure::<dyn Fn()>::new(resize);
     if let Ok(observer) = ResizeObserver::new(listener.as_ref().unchecked_ref())
-        && let Some(body) = frame.content_document().and_then(|document| document.body())
+        && let Some(body) = document.body()
     {
         observer.observe(&body);
     }
