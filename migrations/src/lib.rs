@@ -1,7 +1,7 @@
 //! The database schema, step by step; a landed step is never edited.
 //!
 //! **Invariant:** knows no crate of ours. Steps only add (expand) until no running version reads what a later step
-//! takes away (contract). Each step is one text for all back ends: see [`sql`].
+//! takes away (contract). Each step is one text for all back ends: see `sql`.
 
 mod directory;
 mod shard;

@@ -1,6 +1,6 @@
 //! The storage ports over SQL databases through SeaORM; its entities stay private.
 //!
-//! **Invariant:** what is specific to a back end is in [`connect`] and [`error`]; everything else is portable SQL.
+//! **Invariant:** what is specific to a back end is in `connect` and `error`; everything else is portable SQL.
 //!
 //! - [`SqlDirectory`]: domains, accounts, addresses, sessions, the bucket map.
 //! - [`SqlShards`]: the mail. Each shard has one writer task that gathers the units which wait for it and commits them

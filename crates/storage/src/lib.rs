@@ -1,12 +1,12 @@
 //! The ports to whatever keeps the mail, and the suites every adapter must pass.
 //!
 //! **Invariant:** knows no back end, no protocol. What a port promises stands in its documentation and is
-//! checked by [`conformance`], which every adapter runs.
+//! checked by `conformance` (feature `testing`), which every adapter runs.
 //!
 //! Rules that bind every adapter:
 //! - An account lives whole on one shard; every call names the account, and touches no other.
 //! - Every write takes the account's next modseq in its transaction, so "what changed since" is an index scan.
-//! - What [`write`] returned for is durable: it survives a power cut.
+//! - What [`write()`] returned for is durable: it survives a power cut.
 //! - Blobs are written before the row that names them, and removed only by the collector.
 
 pub mod blobs;

@@ -25,7 +25,7 @@ pub trait Shards: Send + Sync {
     async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
 
     /// Runs the unit in a transaction, perhaps together with others, and returns when it is durable.
-    /// If the unit fails, nothing of it is kept and its error is returned. Call [`write`] rather than this.
+    /// If the unit fails, nothing of it is kept and its error is returned. Call [`write()`] rather than this.
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed>;
 
     /// Checks that the shard answers; for readiness.
