@@ -1,7 +1,7 @@
 //! `GET /v1/events`: what changes, as it changes. Reconnects with backoff, and catches up from where it was.
 
 use futures::{SinkExt, StreamExt};
-use gloo_net::websocket::{Message, futures::WebSocket};
+use gloo_net::websocket::{Message, WebSocketError, futures::WebSocket};
 use types::api::{ClientEvent, ModSeqNumber, ServerEvent};
 
 use crate::browser;
@@ -12,10 +12,14 @@ pub(crate) enum Heard {
     Event(ServerEvent),
     /// The connection is gone; it is being tried again.
     Lost,
+    /// The session has ended.
+    Ended,
 }
 
 /// The first pause between two tries, and the longest, in milliseconds.
 const PAUSES: (f64, f64) = (500.0, 30_000.0);
+/// How the server closes where there is no session (any more).
+const UNAUTHENTICATED: u16 = 4401;
 
 /// Listens for ever. Ends only with the page.
 pub(crate) async fn listen(hear: impl Fn(Heard)) {
@@ -23,8 +27,8 @@ pub(crate) async fn listen(hear: impl Fn(Heard)) {
     let mut pause = PAUSES.0;
     loop {
         let before = since;
-        connection(&mut since, &hear).await;
-        hear(Heard::Lost);
+        let code = connection(&mut since, &hear).await;
+        hear(if code == Some(UNAUTHENTICATED) { Heard::Ended } else { Heard::Lost });
         if since != before {
             pause = PAUSES.0;
         }
@@ -34,14 +38,18 @@ pub(crate) async fn listen(hear: impl Fn(Heard)) {
     }
 }
 
-/// One connection, until it ends.
-async fn connection(since: &mut Option<ModSeqNumber>, hear: &impl Fn(Heard)) {
-    let Ok(mut socket) = WebSocket::open("/v1/events") else { return };
-    let Ok(hello) = serde_json::to_string(&ClientEvent::Hello { since: *since }) else { return };
-    if socket.send(Message::Text(hello)).await.is_err() {
-        return;
-    }
-    while let Some(Ok(message)) = socket.next().await {
+/// One connection, until it ends: with the code that it was closed with.
+async fn connection(since: &mut Option<ModSeqNumber>, hear: &impl Fn(Heard)) -> Option<u16> {
+    let mut socket = WebSocket::open("/v1/events").ok()?;
+    let hello = serde_json::to_string(&ClientEvent::Hello { since: *since }).ok()?;
+    socket.send(Message::Text(hello)).await.ok()?;
+    while let Some(message) = socket.next().await {
+        let message = match message {
+            Ok(message) => message,
+            Err(WebSocketError::ConnectionClose(close)) => return Some(close.code),
+            // The close, with its code, follows.
+            Err(_) => continue,
+        };
         let Message::Text(text) = message else { continue };
         let Ok(event) = serde_json::from_str::<ServerEvent>(&text) else { continue };
         let modseq = match &event {
@@ -51,4 +59,5 @@ async fn connection(since: &mut Option<ModSeqNumber>, hear: &impl Fn(Heard)) {
         *since = Some(modseq);
         hear(Heard::Event(event));
     }
+    None
 }

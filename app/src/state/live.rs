@@ -8,7 +8,11 @@ use types::{
     api::{Change, ServerEvent, Summary},
 };
 
-use super::{Opened, Source, Store, boot::Rows, store::PAGE};
+use super::{
+    Opened, Source, Store,
+    boot::Rows,
+    store::{PAGE, leave, leave_if_over},
+};
 use crate::api::events::{Heard, listen};
 
 impl Store {
@@ -17,7 +21,11 @@ impl Store {
         let caught_up = Cell::new(false);
         spawn_local(async move {
             listen(move |heard| match heard {
-                Heard::Lost => self.online.set(false),
+                Heard::Lost => {
+                    self.online.set(false);
+                    self.check_session();
+                }
+                Heard::Ended => leave(),
                 Heard::Event(event) => {
                     self.online.set(true);
                     match event {
@@ -33,6 +41,16 @@ impl Store {
                 }
             })
             .await;
+        });
+    }
+
+    /// Leaves where the session ended while nothing could be heard: a refused connection does not tell why.
+    fn check_session(self) {
+        let api = self.api();
+        spawn_local(async move {
+            if let Err(problem) = api.session().await {
+                leave_if_over(&problem);
+            }
         });
     }
 
@@ -57,8 +75,10 @@ impl Store {
         self.load_folders();
         let Some(source @ Source::Folder { .. }) = untrack(|| self.source()) else { return };
         spawn_local(async move {
-            if let Ok(Rows::Page(page)) = self.load_page(&source, None, PAGE / 2).await {
-                self.upsert(&page.messages);
+            match self.load_page(&source, None, PAGE / 2).await {
+                Ok(Rows::Page(page)) => self.upsert(&page.messages),
+                Ok(Rows::Found(_)) => {}
+                Err(problem) => leave_if_over(&problem),
             }
         });
     }

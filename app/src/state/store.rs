@@ -242,10 +242,11 @@ impl Store {
     fn load_thread(self, id: ThreadId) {
         let api = self.api();
         spawn_local(async move {
-            if let Ok(thread) = api.thread(id).await {
-                self.threads.update(|threads| {
+            match api.thread(id).await {
+                Ok(thread) => self.threads.update(|threads| {
                     threads.insert(id, thread.messages);
-                });
+                }),
+                Err(problem) => leave_if_over(&problem),
             }
         });
     }
@@ -283,8 +284,13 @@ impl Store {
 }
 
 /// Where the session has ended, there is only one way on.
-fn leave_if_over(problem: &Problem) {
+pub(super) fn leave_if_over(problem: &Problem) {
     if problem.kind() == ProblemKind::Unauthenticated {
-        browser::leave_to("/login?error=unauthenticated");
+        leave();
     }
+}
+
+/// To the door.
+pub(super) fn leave() {
+    browser::leave_to("/login?error=unauthenticated");
 }
