@@ -138,6 +138,7 @@ texts! {
     discard: "Discard draft", "임시 보관 메일 삭제";
     discarded: "The draft was discarded.", "임시 보관 메일을 삭제했습니다.";
     saved: "Saved", "저장됨";
+    saved_but_address: "Saved, but for the unfinished address", "저장됨 (입력 중인 주소 제외)";
     saving: "Saving…", "저장 중…";
     not_saved: "Not saved yet", "아직 저장되지 않음";
     save_failed: "Could not be saved. It is kept in this tab and tried again.", "저장하지 못했습니다. 이 탭에 보관하고 다시 시도합니다.";
@@ -148,6 +149,7 @@ texts! {
     no_recipients: "Add at least one recipient.", "받는 사람을 한 명 이상 입력하세요.";
     not_an_address: "This is not an email address.", "이메일 주소가 아닙니다.";
     uploading: "Uploading", "업로드 중";
+    not_uploaded: "Remove the file that was not uploaded; to send it along, attach it again.", "업로드하지 못한 파일을 제거하세요. 함께 보내려면 다시 첨부하세요.";
     still_uploading: "Wait until the attachments are uploaded.", "첨부 파일 업로드가 끝날 때까지 기다려 주세요.";
     upload_failed: "Not uploaded", "업로드 실패";
     forgot_attachment: "You write of an attachment, but there is none. Press Send again to send it as it is.", "첨부 파일을 언급했지만 첨부된 파일이 없습니다. 그대로 보내려면 다시 한 번 보내기를 누르세요.";
@@ -213,6 +215,16 @@ impl Texts {
 
     pub(crate) fn unread_count(&self, n: u64) -> String {
         self.pick(format!("{n} unread"), format!("안 읽은 메일 {n}개"))
+    }
+
+    pub(crate) fn draft_count(&self, n: u64) -> String {
+        self.count(n, "draft", "drafts", "임시 보관 메일")
+    }
+
+    /// A subject as it is shown.
+    pub(crate) fn subject_or_none(&self, subject: &str) -> String {
+        let subject = subject.trim();
+        if subject.is_empty() { self.no_subject } else { subject }.to_owned()
     }
 
     pub(crate) fn selected(&self, n: usize) -> String {

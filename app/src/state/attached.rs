@@ -60,6 +60,12 @@ pub(super) struct InTab {
     pub(super) attached: Vec<Attached>,
     /// See `Draft::moved`.
     pub(super) moved: Vec<u64>,
+    /// What stands in To, Cc and Bcc that is no address yet.
+    #[serde(default)]
+    pub(super) unfinished: [String; 3],
+    /// Since when it is being sent, in milliseconds: what became of that is not known here.
+    #[serde(default)]
+    pub(super) sending_since: Option<i64>,
 }
 
 impl InTab {
@@ -86,7 +92,13 @@ mod tests {
     fn the_tab_keeps_files() {
         let state = AttachedState::Ready("0190/2".to_owned());
         let attached = vec![Attached { key: 3, name: "보고서.pdf".to_owned(), size: 12, state }];
-        let kept = InTab { mail: Compose::default(), attached, moved: vec![3] };
+        let kept = InTab {
+            mail: Compose::default(),
+            attached,
+            moved: vec![3],
+            unfinished: ["보".to_owned(), String::new(), String::new()],
+            sending_since: Some(7),
+        };
         let json = serde_json::to_string(&kept).unwrap();
         assert_eq!(serde_json::from_str::<InTab>(&json).unwrap(), kept);
     }

@@ -11,10 +11,14 @@ use super::{
     answer::answer,
     attached::{InTab, carried},
 };
-use crate::{browser, i18n::Texts};
+use crate::{api::Filter, browser, i18n::Texts};
 
 /// How many messages of a conversation are looked at for the one that a draft answers.
 const LOOKED_AT: usize = 20;
+/// How many of the newest sent messages are looked at for the one that was being sent.
+const LOOKED_AT_SENT: u32 = 20;
+/// By how many milliseconds the clocks of browser and server may differ.
+const CLOCKS_APART: i64 = 60_000;
 
 impl Store {
     /// Begins a mail. One that is being written already is kept among the drafts.
@@ -89,12 +93,32 @@ impl Store {
 
     /// Takes up what this tab was writing when it was closed or reloaded.
     pub(crate) fn restore_draft(self) {
-        if let Some(InTab { mail, attached, moved }) = InTab::get() {
+        let Some(kept) = InTab::get() else { return };
+        spawn_local(async move {
+            if self.was_sent(&kept).await {
+                return InTab::remove();
+            }
+            let InTab { mail, attached, moved, unfinished, .. } = kept;
             let stored = mail.replaces;
             let draft = self.compose(mail, attached, stored);
             draft.moved.set(moved);
+            draft.take_up(unfinished);
             draft.saving.set(Kept::Changed);
-        }
+        });
+    }
+
+    /// Whether a mail that was being sent when the page was left has been: then it is in Sent.
+    async fn was_sent(self, kept: &InTab) -> bool {
+        let Some(since) = kept.sending_since else { return false };
+        let Some(sent) = untrack(|| self.folder_of(Role::Sent)) else { return false };
+        let Ok(page) = self.api().page(sent.id, None, LOOKED_AT_SENT, Filter::default()).await else {
+            return false;
+        };
+        page.messages.iter().any(|message| {
+            message.received_at.millis() >= since - CLOCKS_APART
+                && message.subject.trim() == kept.mail.subject.trim()
+                && message.to.first().map(|to| &to.email) == kept.mail.to.first().map(|to| &to.email)
+        })
     }
 
     /// Goes on with a draft from the server.
@@ -119,7 +143,12 @@ impl Store {
                 forward_of,
                 ..Compose::default()
             };
+            let unfinished =
+                InTab::get().filter(|kept| kept.mail.replaces == Some(id)).map(|kept| kept.unfinished);
             let draft = self.compose(compose, carried(&message), Some(id));
+            if let Some(unfinished) = unfinished {
+                draft.take_up(unfinished);
+            }
             draft.saving.set(Kept::Saved);
         });
     }

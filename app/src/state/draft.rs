@@ -62,8 +62,8 @@ pub(crate) enum Kept {
     Failed,
 }
 
-/// What the reader wrote, with the keys of the files.
-pub(crate) type Written = (Compose, Vec<u64>);
+/// What the reader wrote, with the keys of the files and what is no address yet.
+pub(crate) type Written = (Compose, Vec<u64>, [String; 3]);
 
 /// Handles of the fields.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +150,29 @@ impl Draft {
 
     /// What the reader wrote: how the server names it is no part of that.
     fn written(self) -> Written {
-        (Compose { replaces: None, attachments: Vec::new(), ..self.compose(true) }, self.files())
+        let mail = Compose { replaces: None, attachments: Vec::new(), ..self.compose(true) };
+        (mail, self.files(), self.unfinished())
+    }
+
+    fn unfinished(self) -> [String; 3] {
+        [self.to, self.cc, self.bcc].map(|line| line.text.get())
+    }
+
+    /// Whether something was typed that no copy on the server holds.
+    pub(crate) fn is_unfinished(self) -> bool {
+        self.unfinished().iter().any(|text| !text.trim().is_empty())
+    }
+
+    /// Puts back what a tab kept of it beyond the mail itself.
+    pub(super) fn take_up(self, unfinished: [String; 3]) {
+        for (line, text) in [self.to, self.cc, self.bcc].into_iter().zip(unfinished) {
+            line.text.set(text);
+        }
+    }
+
+    /// The server has the mail: the tab keeps only what it does not.
+    fn is_kept(self) {
+        if untrack(|| self.is_unfinished()) { self.note() } else { InTab::remove() }
     }
 
     /// Keeps it in the tab.
@@ -159,7 +181,14 @@ impl Draft {
         let attached = self
             .attachments
             .with_untracked(|all| all.iter().filter(|one| one.reference().is_some()).cloned().collect());
-        InTab { mail, attached, moved: self.moved.get_untracked() }.set();
+        InTab {
+            mail,
+            attached,
+            moved: self.moved.get_untracked(),
+            unfinished: untrack(|| self.unfinished()),
+            sending_since: self.sending.get_untracked().then(browser::now),
+        }
+        .set();
     }
 
     /// Notes a change, in the tab at once and on the server when the reader pauses. To be called in an effect.
@@ -197,7 +226,7 @@ impl Draft {
         match outcome {
             Ok(_) if unchanged => {
                 self.saving.set(Kept::Saved);
-                InTab::remove();
+                self.is_kept();
             }
             Ok(_) => self.note(),
             Err(_) if unchanged => self.saving.set(Kept::Failed),
@@ -262,6 +291,12 @@ impl Draft {
         if uploading {
             return Some(texts.still_uploading.to_owned());
         }
+        let failed = self.attachments.with_untracked(|attachments| {
+            attachments.iter().any(|attached| matches!(attached.state, AttachedState::Failed(_)))
+        });
+        if failed {
+            return Some(texts.not_uploaded.to_owned());
+        }
         if self.warned.get_untracked() {
             return None;
         }
@@ -285,19 +320,20 @@ impl Draft {
             return;
         }
         self.problem.set(None);
+        self.sending.set(true);
         spawn_local(async move {
             while self.saving.get_untracked() == Kept::Saving {
                 browser::sleep(50.0).await;
             }
-            self.sending.set(true);
+            // Where the page is loaded anew meanwhile, it has to find out first whether this was sent.
+            self.note();
             let outcome = self.dispatch(store).await;
-            self.sending.set(false);
             match outcome {
                 Ok(composed) => {
                     // It is kept for good: a timer that was set while writing finds nothing to do.
                     self.saving.set(Kept::Saved);
-                    InTab::remove();
                     store.close_draft();
+                    InTab::remove();
                     store.forget_stored(self.stored.get_untracked());
                     store.say_with_link(
                         texts.sent_toast,
@@ -305,7 +341,11 @@ impl Draft {
                         texts.view_message,
                     );
                 }
-                Err(problem) => self.problem.set(Some(texts.problem(&problem))),
+                Err(problem) => {
+                    self.sending.set(false);
+                    self.note();
+                    self.problem.set(Some(texts.problem(&problem)));
+                }
             }
         });
     }

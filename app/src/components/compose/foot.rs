@@ -75,6 +75,7 @@ fn Saved(draft: Draft) -> AnyView {
         Kept::Untouched => "",
         Kept::Changed => t.not_saved,
         Kept::Saving => t.saving,
+        Kept::Saved if draft.is_unfinished() => t.saved_but_address,
         Kept::Saved => t.saved,
         Kept::Failed => t.save_failed,
     };
