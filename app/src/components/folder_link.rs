@@ -14,6 +14,9 @@ use crate::{
     text::grouped,
 };
 
+/// Folders that are nested deeper are not indented further.
+const DEEPEST: usize = 5;
+
 /// What a folder is called: by its role in the reader's language, or as the reader named it.
 pub(crate) fn folder_name(folder: &Folder, t: &Texts) -> String {
     folder.role.map_or_else(|| folder.name.clone(), |role| t.role(role).to_owned())
@@ -41,7 +44,7 @@ fn count(folder: &Folder) -> u64 {
 }
 
 #[component]
-pub(crate) fn FolderLink(id: MailboxId) -> AnyView {
+pub(crate) fn FolderLink(id: MailboxId, depth: usize) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let folder = Memo::new(move |_| {
@@ -57,7 +60,7 @@ pub(crate) fn FolderLink(id: MailboxId) -> AnyView {
     let unread = Memo::new(move |_| folder.with(|folder| folder.as_ref().map(count).unwrap_or_default()));
     let is_current = move || store.folder().is_some_and(|folder| folder.id == id);
     view! {
-        <li class="folder" class:has-unread=move || unread.get() != 0>
+        <li class="folder" data-depth=depth.min(DEEPEST).to_string() class:has-unread=move || unread.get() != 0>
             <a
                 class="folder-link"
                 data-testid="folder-link"
@@ -76,7 +79,9 @@ pub(crate) fn FolderLink(id: MailboxId) -> AnyView {
                             view! {
                                 <span class="folder-count" data-testid="unread-count">
                                     <span aria-hidden="true">{grouped(n)}</span>
-                                    <span class="sr-only">{t.unread_count(n)}</span>
+                                    <span class="sr-only">
+                                        {if role() == Some(Role::Drafts) { t.draft_count(n) } else { t.unread_count(n) }}
+                                    </span>
                                 </span>
                             }
                         })

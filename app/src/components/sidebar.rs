@@ -1,7 +1,7 @@
 //! Compose, the folders, the account.
 
 use leptos::prelude::*;
-use types::{Role, api::Folder};
+use types::{MailboxId, Role, api::Folder};
 
 use super::{
     dialog::{Dialog, Question},
@@ -57,13 +57,32 @@ fn ComposeButton() -> AnyView {
     .into_any()
 }
 
-/// Those with a role first, in the order of [`Role::ALL`]; then the reader's own, by name.
-fn in_order(mut folders: Vec<Folder>) -> (Vec<Folder>, Vec<Folder>) {
-    folders.sort_by_key(|folder| {
+/// A folder, and how many folders it is in.
+type Nested = (MailboxId, usize);
+
+/// Those with a role first, in the order of [`Role::ALL`]; then the reader's own, by name. Each is followed by those
+/// that are in it.
+fn in_order(mut folders: Vec<Folder>) -> (Vec<Nested>, Vec<Nested>) {
+    folders.sort_by_cached_key(|folder| {
         let role = folder.role.and_then(|role| Role::ALL.iter().position(|known| *known == role));
         (role.unwrap_or(usize::MAX), folder.name.to_lowercase())
     });
-    folders.into_iter().partition(|folder| folder.role.is_some())
+    let is_inside = |folder: &Folder| {
+        folder.role.is_none() && folders.iter().any(|known| Some(known.id) == folder.parent_id)
+    };
+    let (mut known, mut own) = (Vec::new(), Vec::new());
+    for folder in folders.iter().filter(|folder| !is_inside(folder)) {
+        nest(&folders, folder.id, 0, if folder.role.is_some() { &mut known } else { &mut own });
+    }
+    (known, own)
+}
+
+/// A folder, then those in it.
+fn nest(folders: &[Folder], id: MailboxId, depth: usize, order: &mut Vec<Nested>) {
+    order.push((id, depth));
+    for child in folders.iter().filter(|folder| folder.parent_id == Some(id) && folder.role.is_none()) {
+        nest(folders, child.id, depth + 1, order);
+    }
 }
 
 #[component]
@@ -80,23 +99,18 @@ fn FolderList() -> AnyView {
             danger: false,
         }));
     };
-    let known = Memo::new(move |_| {
-        let (known, own) = in_order(store.folders.get());
-        (
-            known.iter().map(|folder| folder.id).collect::<Vec<_>>(),
-            own.iter().map(|folder| folder.id).collect::<Vec<_>>(),
-        )
-    });
+    let known = Memo::new(move |_| in_order(store.folders.get()));
+    let link = |(id, depth): Nested| view! { <FolderLink id depth /> };
     view! {
         <ul>
-            <For each=move || known.get().0 key=|id| *id children=|id| view! { <FolderLink id /> } />
+            <For each=move || known.get().0 key=|nested| *nested children=link />
         </ul>
         <div class="folders-title">
             <h2>{t.folders}</h2>
             <super::button::IconButton label=t.new_folder icon=Icon::Plus press=ask testid="new-folder" />
         </div>
         <ul>
-            <For each=move || known.get().1 key=|id| *id children=|id| view! { <FolderLink id /> } />
+            <For each=move || known.get().1 key=|nested| *nested children=link />
         </ul>
         <Dialog question answer=move |name| store.create_folder(name) />
     }
@@ -135,4 +149,35 @@ fn Account() -> AnyView {
         </div>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_follow_the_one_they_are_in() {
+        let folder = |id: i64, name: &str, role: Option<Role>, parent: Option<i64>| Folder {
+            id: MailboxId(id),
+            name: name.to_owned(),
+            role,
+            parent_id: parent.map(MailboxId),
+            total: 0,
+            unread: 0,
+        };
+        let (known, own) = in_order(vec![
+            folder(5, "2026", None, Some(4)),
+            folder(3, "alpha", None, None),
+            folder(4, "Work", None, None),
+            folder(6, "invoices", None, Some(5)),
+            folder(2, "Trash", Some(Role::Trash), None),
+            folder(1, "Inbox", Some(Role::Inbox), None),
+            folder(7, "lists", None, Some(1)),
+            folder(8, "orphan", None, Some(99)),
+        ]);
+        let plain =
+            |nested: Vec<Nested>| nested.into_iter().map(|(id, depth)| (id.0, depth)).collect::<Vec<_>>();
+        assert_eq!(plain(known), [(1, 0), (7, 1), (2, 0)]);
+        assert_eq!(plain(own), [(3, 0), (8, 0), (4, 0), (5, 1), (6, 2)]);
+    }
 }
