@@ -158,7 +158,7 @@ fn name_page(store: Store) {
             Place::Search { query, .. } if query.is_empty() => t.search.to_owned(),
             Place::Search { query, .. } => format!("{}: {query}", t.search),
             Place::Folder { message: Some(id), .. } => {
-                store.summary(id).map(|message| message.subject).unwrap_or_default()
+                store.summary(id).map(|message| t.subject_or_none(&message.subject)).unwrap_or_default()
             }
             Place::Folder { .. } => store.folder().map_or_else(String::new, |folder| {
                 folder.role.map_or(folder.name, |role| t.role(role).to_owned())

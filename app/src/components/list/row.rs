@@ -81,8 +81,6 @@ pub(crate) fn Row(id: MessageId, height: Memo<usize>) -> AnyView {
 fn Face(message: Memo<Option<Summary>>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
-    let read =
-        move |f: fn(&Summary) -> String| message.with(|message| message.as_ref().map(f).unwrap_or_default());
     let at = Signal::derive(move || {
         message.with(|message| message.as_ref().map(|message| message.received_at).unwrap_or_default())
     });
@@ -102,8 +100,7 @@ fn Face(message: Memo<Option<Summary>>) -> AnyView {
         })
     });
     let subject = move || {
-        let subject = read(|message| message.subject.trim().to_owned());
-        if subject.is_empty() { t.no_subject.to_owned() } else { subject }
+        message.with(|message| message.as_ref().map(|m| t.subject_or_none(&m.subject)).unwrap_or_default())
     };
     let preview = move || {
         message.with(|message| {
@@ -171,7 +168,8 @@ fn Check(id: MessageId, checked: Memo<bool>, message: Memo<Option<Summary>>) -> 
     let store = expect_context::<Store>();
     let label = move || {
         t.select_message(
-            &message.with(|message| message.as_ref().map(|m| m.subject.clone()).unwrap_or_default()),
+            &message
+                .with(|message| message.as_ref().map(|m| t.subject_or_none(&m.subject)).unwrap_or_default()),
         )
     };
     let press = move |event: MouseEvent| store.select(id, event.shift_key());

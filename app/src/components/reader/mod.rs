@@ -80,15 +80,14 @@ fn Shown(message: Arc<Message>) -> AnyView {
     let first = message.summary.clone();
     let id = first.id;
     let summary = Memo::new(move |_| store.summary(id).unwrap_or_else(|| first.clone()));
-    let subject = message.summary.subject.trim().to_owned();
-    let subject = if subject.is_empty() { t.no_subject.to_owned() } else { subject };
+    let subject = t.subject_or_none(&message.summary.subject);
     let thread = message.summary.thread_id;
     view! {
         <Toolbar summary />
         <div class="reader-scroll" tabindex="0" role="region" aria-label=t.conversation>
             <article class="message">
                 <h2 class="message-subject">
-                    <bdi>{subject}</bdi>
+                    <bdi title=subject.clone()>{subject.clone()}</bdi>
                     <Labels summary />
                 </h2>
                 <Others thread id side=Side::Before />

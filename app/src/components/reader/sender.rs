@@ -61,10 +61,12 @@ fn recipients(message: &Message, me: &str, t: &Texts) -> String {
     let is_me = |address: &&Address| address.email.eq_ignore_ascii_case(me);
     let shown = match all.iter().find(|address| is_me(address)) {
         Some(_) => t.to_me.to_owned(),
-        None => match all.first() {
-            Some(first) => format!("{}: {}", t.to, first.display()),
-            None => return t.nobody.to_owned(),
-        },
+        None => {
+            let lists = [(t.to, &message.summary.to), (t.cc, &message.cc), (t.bcc, &message.bcc)];
+            let first = lists.into_iter().find_map(|(label, list)| Some((label, list.first()?)));
+            let Some((label, first)) = first else { return t.nobody.to_owned() };
+            format!("{label}: {}", first.display())
+        }
     };
     if all.len() > 1 { format!("{shown} {}", t.more_people(all.len() - 1)) } else { shown }
 }
