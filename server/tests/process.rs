@@ -135,7 +135,7 @@ fn accounts_are_kept_beside_a_running_server_and_without() {
         "long enough\n",
     );
     let made = told(folder, &["account", "add", "dave@demo.test"], "");
-    assert!(made.starts_with("password: "), "{made}");
+    assert!(made.contains("\npassword: "), "{made}");
     refused(magpie(folder, &["account", "add", "carol@demo.test"]), "taken already");
     refused(
         magpie(folder, &["account", "add", "carol@other.test"]),

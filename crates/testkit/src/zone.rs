@@ -40,15 +40,30 @@ struct Entry {
     fails: bool,
 }
 
+/// UDP and TCP on the same port: one that is free for the first may be taken for the second.
+async fn sockets() -> Result<(UdpSocket, TcpListener)> {
+    let mut taken = None;
+    for _ in 0..TRIES {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.context("bind the zone's socket")?;
+        match TcpListener::bind(socket.local_addr()?).await {
+            Ok(listener) => return Ok((socket, listener)),
+            Err(error) => taken = Some(error),
+        }
+    }
+    Err(taken.context("no port to try")?).context("bind the zone's listener")
+}
+
+const TRIES: usize = 50;
+
 impl Zone {
     /// Starts an empty zone.
     pub async fn start() -> Result<Self> {
         let names = Names::default();
         let mut server = Server::new(Answers { names: Arc::clone(&names) });
-        let socket = UdpSocket::bind("127.0.0.1:0").await.context("bind the zone's socket")?;
+        let (socket, listener) = sockets().await?;
         let address = socket.local_addr()?;
         server.register_socket(socket);
-        server.register_listener(TcpListener::bind(address).await?, Duration::from_secs(5), 4096);
+        server.register_listener(listener, Duration::from_secs(5), 4096);
         Ok(Self { address, names, server })
     }
 
