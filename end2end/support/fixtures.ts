@@ -75,11 +75,12 @@ export const test = base.extend<Parts, WorkerParts>({
     });
     for (const { page } of readers) await page.context().close();
   },
-  picture: async ({}, use, { project, outputPath }) => {
+  picture: async ({}, use, testInfo) => {
     const folder = process.env.SCREENSHOTS;
     await use(async (page, name) => {
-      const file = `${project.name}-${name}.png`;
-      await page.screenshot({ path: folder ? path.join(folder, file) : outputPath(file), animations: 'disabled' });
+      const file = `${testInfo.project.name}-${name}.png`;
+      const where = folder ? path.join(folder, file) : testInfo.outputPath(file);
+      await page.screenshot({ path: where, animations: 'disabled' });
     });
   },
 });
