@@ -57,11 +57,13 @@ test('the page itself loads nothing from outside, and says so', async ({ alice, 
   });
   const complaints: string[] = [];
   alice.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
+    // The test's own eyes in a mail's frame, which lets no script run: that is as it should be.
+    const sandboxed = message.text().startsWith("Blocked script execution in 'about:blank'");
+    if (message.type() === 'error' && !sandboxed) complaints.push(message.text());
   });
   alice.on('pageerror', (error) => complaints.push(error.message));
-  const answer = await alice.goto('/mail/inbox');
-  expect(answer!.headers()['content-security-policy']).toContain("default-src 'none'");
+  const answer = await alice.request.get('/mail/inbox');
+  expect(answer.headers()['content-security-policy']).toContain("default-src 'none'");
   await open(alice, '/mail/inbox');
   await alice.getByTestId('message-row').first().click();
   await expect(alice.getByTestId('reply').first()).toBeVisible();

@@ -102,9 +102,11 @@ async fn a_file_in_use_makes_callers_come_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shard.db");
     let map = Arc::new(BucketMap::even(&[SHARD]));
-    let options = Options { patience: Duration::from_millis(50), ..Options::default() };
+    let options = Options { patience: Duration::from_millis(200), ..Options::default() };
     let shards = &SqlShards::open(&[(SHARD, path.clone())], map, &options).await.unwrap();
-    let other = sea_orm::Database::connect(format!("sqlite:{}", path.display())).await.unwrap();
+    let mut one = sea_orm::ConnectOptions::new(format!("sqlite:{}", path.display()));
+    one.max_connections(1);
+    let other = sea_orm::Database::connect(one).await.unwrap();
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
     let adds = future::join_all((0..100).map(|number| write(shards, SHARD, Add { number, bytes: 10 }))).await;
     assert!(adds.iter().all(|outcome| matches!(outcome, Err(Error::Unavailable(_)))), "{adds:?}");
