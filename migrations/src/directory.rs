@@ -1,3 +1,4 @@
 //! Steps of the directory.
 
 pub(crate) mod m20261122_000001_accounts;
+pub(crate) mod m20261122_000002_moving;

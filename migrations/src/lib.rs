@@ -19,12 +19,18 @@ pub struct ShardMigrator;
 
 impl MigratorTrait for DirectoryMigrator {
     fn migrations() -> Vec<Box<dyn sea_orm_migration::MigrationTrait>> {
-        vec![Box::new(directory::m20261122_000001_accounts::Migration)]
+        vec![
+            Box::new(directory::m20261122_000001_accounts::Migration),
+            Box::new(directory::m20261122_000002_moving::Migration),
+        ]
     }
 }
 
 impl MigratorTrait for ShardMigrator {
     fn migrations() -> Vec<Box<dyn sea_orm_migration::MigrationTrait>> {
-        vec![Box::new(shard::m20261122_000001_mail::Migration)]
+        vec![
+            Box::new(shard::m20261122_000001_mail::Migration),
+            Box::new(shard::m20261122_000002_moving::Migration),
+        ]
     }
 }

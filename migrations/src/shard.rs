@@ -1,3 +1,4 @@
 //! Steps of a shard.
 
 pub(crate) mod m20261122_000001_mail;
+pub(crate) mod m20261122_000002_moving;

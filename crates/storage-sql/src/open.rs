@@ -280,7 +280,8 @@ fn share() -> OnConflict {
         .to_owned()
 }
 
-fn keep() -> OnConflict {
+/// What is there stays as it is.
+pub(crate) fn keep() -> OnConflict {
     OnConflict::new().do_nothing().to_owned()
 }
 

@@ -34,7 +34,7 @@ async fn shards_keep_their_promises_in_small_batches_too() {
 async fn the_directory_keeps_its_promises() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/directory.db");
-    assert_eq!(pending_migrations(&path, Schema::Directory).await.unwrap().len(), 1);
+    assert_eq!(pending_migrations(&path, Schema::Directory).await.unwrap().len(), 2);
     let directory = SqlDirectory::open(&path, &Options::default()).await.unwrap();
     assert!(pending_migrations(&path, Schema::Directory).await.unwrap().is_empty());
     conformance::directory::run(Arc::new(directory)).await;

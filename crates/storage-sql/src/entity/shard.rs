@@ -16,6 +16,8 @@ pub(crate) mod account {
         pub(crate) used_bytes: i64,
         pub(crate) next_mailbox_id: i64,
         pub(crate) last_uid_validity: i64,
+        /// Nobody may write here: the account is being copied in, or moved away.
+        pub(crate) fenced: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -127,6 +129,7 @@ pub(crate) mod thread_ref {
         #[sea_orm(primary_key, auto_increment = false)]
         pub(crate) ref_hash: i64,
         pub(crate) thread_id: Uuid,
+        pub(crate) modseq: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -253,6 +256,44 @@ pub(crate) mod queue_recipient {
         pub(crate) attempts: i32,
         pub(crate) next_attempt_at: i64,
         pub(crate) reply: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The bucket of an account that was set up here.
+pub(crate) mod placement {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "placement")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) account_id: i64,
+        pub(crate) bucket: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A bucket that nobody may write to here.
+pub(crate) mod fence {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "fence")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) bucket: i32,
+        /// For good: the bucket lives elsewhere.
+        pub(crate) closed: bool,
+        pub(crate) mover: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -2,16 +2,17 @@
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use storage::{Error, Mailbox, NewMailbox, Result};
-use types::{AccountId, MailboxId, Role, Timestamp, address::fold};
+use types::{AccountId, Bucket, MailboxId, Role, Timestamp, address::fold};
 
 use crate::{
     entity::shard::{
-        account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone,
-        upload,
+        account, body, body_blob, mailbox, message, placement, queue_entry, queue_recipient, thread_ref,
+        tombstone, upload,
     },
     error::failed,
-    open::{Open, not_provisioned},
+    open::{Open, keep, not_provisioned},
     rows,
+    statement::insert,
 };
 
 pub(super) async fn provision(open: &mut Open, account: AccountId, now: Timestamp) -> Result<()> {
@@ -29,7 +30,11 @@ pub(super) async fn provision(open: &mut Open, account: AccountId, now: Timestam
         used_bytes: 0,
         next_mailbox_id: 1,
         last_uid_validity: 0,
+        fenced: false,
     });
+    let bucket = i32::from(Bucket::of(account).0);
+    let placed = placement::Model { account_id: account.0, bucket };
+    insert::<placement::Entity>(&open.conn, vec![placed], Some(keep())).await?;
     for role in Role::ALL {
         let name = role.name().to_owned();
         create(open, NewMailbox { account, name, parent: None, role: Some(role), now }).await?;
@@ -138,6 +143,7 @@ pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
         queue_entry,
         queue_recipient,
         mailbox,
+        placement,
         account
     );
     open.forget(account);

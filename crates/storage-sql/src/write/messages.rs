@@ -49,6 +49,7 @@ pub(super) async fn append(open: &mut Open, new: NewMessage) -> Result<Appended>
             account_id: account,
             ref_hash: *hash,
             thread_id: new.thread.0,
+            modseq,
         });
     }
     add_blobs(open, account, &new.body);
