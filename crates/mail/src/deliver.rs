@@ -3,16 +3,23 @@
 //! One commit on one shard accepts a mail for all its recipients: those of that shard have it then, for the others
 //! there is a queue entry in the same transaction, and each of their deliveries may run twice.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use storage::queue::QueueBody;
 use storage::{
-    Appended, Needs, NewMessage, NewQueueEntry, Origin, Result as StorageResult, Source, Transaction, Unit,
+    Appended, Needs, NewMessage, NewQueueEntry, Origin, QueueEntry, Result as StorageResult, Source,
+    Transaction, Unit,
 };
-use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, Role, ThreadId, Timestamp};
+use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, Role, ShardId, ThreadId, Timestamp};
 
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, parse};
 use crate::{Result, Service};
+
+/// Deliveries of a queued mail in one commit, at most, and the bytes of their texts.
+const COPIES: usize = 100;
+const COPIES_BYTES: usize = 16 << 20;
 
 /// A mail at the door, trace headers already on it.
 #[derive(Debug, Clone)]
@@ -76,29 +83,64 @@ impl Service {
         Ok(())
     }
 
-    /// Delivers a queued mail to one account. The same `key` delivers once, however often it is called.
-    pub async fn deliver_once(
+    /// Delivers a queued mail to accounts: prepared once for each shard, and one commit for many. The same entry
+    /// delivers to an account once, however often this is called. Tells each account's outcome.
+    pub async fn deliver_queued(
         &self,
-        account: AccountId,
-        key: &[u8],
-        at: Timestamp,
+        entry: &QueueEntry,
         raw: Bytes,
-    ) -> Result<Appended> {
-        let shard = self.shard_of(account);
-        let prepared = self.prepare(shard, raw).await?;
-        let id = id_of(key, at);
-        let message = prepared.message(account, id, Source::Role(Role::Inbox), at);
-        let mut appended = self.write(shard, Deliver { messages: vec![message], relay: None }).await?;
-        self.remember_text(&[(account, id)], &prepared);
-        metrics::counter!("magpie_messages_delivered_total").increment(1);
-        Ok(appended.pop().unwrap_or(Appended::Duplicate))
+        accounts: &[AccountId],
+    ) -> Result<Vec<(AccountId, Result<()>)>> {
+        let parsed = parse(raw.clone()).await?;
+        let mut shards = BTreeMap::<_, Vec<AccountId>>::new();
+        for account in accounts {
+            shards.entry(self.shard_of(*account)).or_default().push(*account);
+        }
+        let mut outcomes = Vec::with_capacity(accounts.len());
+        for (shard, accounts) in shards {
+            let prepared = self.prepare_parsed(shard, raw.clone(), Arc::clone(&parsed)).await?;
+            // Each has its copy of the text.
+            let at_once = (COPIES_BYTES / prepared.body.inline.len().max(1)).clamp(1, COPIES);
+            for accounts in accounts.chunks(at_once) {
+                if self.deliver_prepared(shard, entry, &prepared, accounts).await.is_ok() {
+                    outcomes.extend(accounts.iter().map(|account| (*account, Ok(()))));
+                    continue;
+                }
+                // One whose mailbox is damaged must not keep the mail from the others.
+                for account in accounts {
+                    let outcome = self.deliver_prepared(shard, entry, &prepared, &[*account]).await;
+                    outcomes.push((*account, outcome));
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn deliver_prepared(
+        &self,
+        shard: ShardId,
+        entry: &QueueEntry,
+        prepared: &Prepared,
+        accounts: &[AccountId],
+    ) -> Result<()> {
+        let at = entry.created_at;
+        let message = |account: &AccountId| {
+            let id = id_of(format!("{}/{account}", entry.id).as_bytes(), at);
+            prepared.message(*account, id, Source::Role(Role::Inbox), at)
+        };
+        let messages: Vec<_> = accounts.iter().map(message).collect();
+        let ids: Vec<_> = messages.iter().map(|message| (message.account, message.id)).collect();
+        self.write(shard, Deliver { messages, relay: None }).await?;
+        self.remember_text(&ids, prepared);
+        metrics::counter!("magpie_messages_delivered_total").increment(ids.len() as u64);
+        Ok(())
     }
 
     /// Keeps the text for the indexer, which comes by shortly.
     pub(crate) fn remember_text(&self, ids: &[(AccountId, MessageId)], prepared: &Prepared) {
-        let text = std::sync::Arc::new(prepared.parsed.search.clone());
+        let text = Arc::new(prepared.parsed.search.clone());
         for id in ids {
-            self.texts.insert(*id, std::sync::Arc::clone(&text));
+            self.texts.insert(*id, Arc::clone(&text));
         }
     }
 }

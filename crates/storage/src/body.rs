@@ -1,7 +1,10 @@
 //! A body: the exact bytes of a mail as a list of segments, and its packed form in the shard.
 
+use std::{cell::RefCell, io};
+
 use bytes::Bytes;
 use types::{BlobId, BodyId};
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::{Error, Result};
 
@@ -47,6 +50,30 @@ const BLOB: u8 = 1;
 /// zstd's fastest ordinary level: mail text shrinks to about 45 %, for some tens of microseconds.
 const LEVEL: i32 = 1;
 
+thread_local! {
+    /// Making them anew costs more than a small mail's compression.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let mut compressor = kept.take().map_or_else(|| Compressor::new(LEVEL), Ok)?;
+        let compressed = compressor.compress(bytes)?;
+        *kept = Some(compressor);
+        Ok(compressed)
+    })
+}
+
+fn decompress(bytes: &[u8], capacity: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let mut decompressor = kept.take().map_or_else(Decompressor::new, Ok)?;
+        let bytes = decompressor.decompress(bytes, capacity)?;
+        *kept = Some(decompressor);
+        Ok(bytes)
+    })
+}
+
 impl Body {
     /// All bytes in the body.
     #[must_use]
@@ -81,7 +108,7 @@ impl Body {
                 }
             }
         }
-        let inline = zstd::bulk::compress(&inline, LEVEL).map_err(Error::from_io)?;
+        let inline = compress(&inline).map_err(Error::from_io)?;
         Ok(Packed { id, size_bytes: self.size_bytes(), layout, inline, blobs })
     }
 }
@@ -91,7 +118,7 @@ impl Packed {
     pub fn unpack(&self) -> Result<Body> {
         let damaged = |what: &str| Error::Corrupt(format!("body {}: {what}", self.id));
         let capacity = usize::try_from(self.size_bytes).map_err(|_| damaged("absurd size"))?;
-        let inline = zstd::bulk::decompress(&self.inline, capacity).map_err(|_| damaged("inline bytes"))?;
+        let inline = decompress(&self.inline, capacity).map_err(|_| damaged("inline bytes"))?;
         let mut inline = Bytes::from(inline);
         let mut segments = Vec::new();
         let Some((&LAYOUT_VERSION, mut rest)) = self.layout.split_first() else {

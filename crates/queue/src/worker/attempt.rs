@@ -1,6 +1,9 @@
 //! One attempt at an entry: its local recipients at once, the others destination by destination.
 
-use std::{collections::BTreeMap, future::pending};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    future::pending,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{StreamExt, stream};
@@ -130,24 +133,24 @@ impl Worker {
             Err(fate) => return local.into_iter().map(|(to, _)| (to, fate.clone())).collect(),
         };
         let mail = with_return_path(entry, &sent.mail);
-        let mut fates = Vec::with_capacity(local.len());
-        for (to, account) in local {
-            let outcome = self.deliver_to(entry, account, &mail).await;
-            fates.push((to, Fate::Tried(outcome)));
-        }
-        fates
-    }
-
-    /// The same delivery has the same id, so that the second one changes nothing.
-    async fn deliver_to(&self, entry: &QueueEntry, account: AccountId, mail: &Bytes) -> Outcome {
-        let key = format!("{}/{account}", entry.id);
-        match self.0.mail.deliver_once(account, key.as_bytes(), entry.created_at, mail.clone()).await {
-            Ok(_) => Reply::ours("2.1.5", "Delivered").into_outcome(),
+        let accounts: BTreeSet<_> = local.iter().map(|(_, account)| *account).collect();
+        let accounts = Vec::from_iter(accounts);
+        let outcomes: HashMap<_, _> = match self.0.mail.deliver_queued(entry, mail, &accounts).await {
+            Ok(outcomes) => outcomes.into_iter().collect(),
             Err(error) => {
-                tracing::error!(%account, error = ?error, "the mail cannot be delivered here");
-                our_fault().into_outcome()
+                tracing::error!(error = ?error, "the mail cannot be made ready to be delivered here");
+                HashMap::new()
             }
-        }
+        };
+        let reply = |account| match outcomes.get(&account) {
+            Some(Ok(())) => Reply::ours("2.1.5", "Delivered"),
+            Some(Err(error)) => {
+                tracing::error!(%account, error = ?error, "the mail cannot be delivered here");
+                our_fault()
+            }
+            None => our_fault(),
+        };
+        local.into_iter().map(|(to, account)| (to, tried(&reply(account)))).collect()
     }
 
     async fn deliver_elsewhere(
