@@ -15,8 +15,8 @@ use serde::Deserialize;
 pub use human::{Listen, Size, Span};
 pub use load::{Error, Loaded, load};
 pub use sections::{
-    Audience, Auth, Blobs, Bus, Cache, Directory, Dns, Format, Http, Limits, Listener, Log, Queue, Resolver,
-    Search, Shards, Smtp, Tls,
+    Audience, Auth, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Http, Limits, Listener, Log,
+    ProxyProtocol, Queue, Resolver, Search, Shards, Smtp, Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -28,8 +28,10 @@ pub struct Config {
     pub smtp: Smtp,
     pub submission: Listener,
     pub submissions: Listener,
+    pub proxy_protocol: ProxyProtocol,
     pub tls: Tls,
     pub auth: Auth,
+    pub drain: Drain,
     pub directory: Directory,
     pub shards: Shards,
     pub blobs: Blobs,

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use endpoints::{
-    net::{self, Deadlines, Server},
+    net::{self, Deadlines, Proxies, Server, Socket},
     smtp::{Budget, Kind, Settings, listen},
     tls,
 };
@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Listen},
+    config::{Config, Door, Listen, ProxyProtocol},
     data::{self, Held},
     demo,
     parts::{self, Indexing, Parts},
@@ -45,6 +45,9 @@ pub struct Node {
     pub addresses: Addresses,
     /// The use-cases, for whoever runs the node in-process.
     pub mail: mail::Service,
+    /// Others should be asked from now on.
+    leaving: CancellationToken,
+    drain: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
     smtp: Server,
@@ -82,7 +85,7 @@ impl Node {
             demo::fill(&parts.mail, &config.data_dir).await.context("the demo's mail")?;
         }
 
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (leaving, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let upkeep = metrics.clone();
         tasks.spawn(until(stop.clone(), async move {
             loop {
@@ -91,6 +94,7 @@ impl Node {
             }
         }));
         let Sockets { web, smtp, addresses } = sockets;
+        let drain = config.drain.delay.0;
         let config = Arc::new(config);
         if roles.has(Role::Worker) {
             work(&config, &parts, &addresses, &stop, &tasks)?;
@@ -102,19 +106,27 @@ impl Node {
                 config,
                 metrics,
                 sockets: Default::default(),
+                leaving: leaving.clone(),
                 stop: stop.clone(),
                 tasks: tasks.clone(),
             };
             let limits = http_limits(&state.config);
+            let socket = Socket { listener, proxies: proxies(&state.config, Door::Http) };
             let app = web::router(state, &roles);
-            tasks.spawn(serve::serve(listener, app, limits, stop.clone(), tasks.clone()));
+            tasks.spawn(serve::serve(socket, app, limits, stop.clone(), tasks.clone()));
         }
         tracing::info!(?addresses, "started");
-        Ok(Self { addresses, mail: parts.mail, stop, tasks, smtp, _held: held })
+        Ok(Self { addresses, mail: parts.mail, leaving, drain, stop, tasks, smtp, _held: held })
     }
 
-    /// Takes nothing new, finishes what runs, and gives up on what is not finished after `grace`.
+    /// Says that it is leaving, and after `drain.delay` takes nothing new, finishes what runs, and gives up on what is
+    /// not finished after `grace`.
     pub async fn stop(self, grace: Duration) {
+        self.leaving.cancel();
+        if !self.drain.is_zero() {
+            tracing::info!(delay = ?self.drain, "leaving");
+            tokio::time::sleep(self.drain).await;
+        }
         self.stop.cancel();
         self.tasks.close();
         let everything = async {
@@ -135,10 +147,9 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
 impl Sockets {
     async fn bind(config: &Config, roles: &Roles) -> anyhow::Result<Self> {
         let mut sockets = Self { web: None, smtp: Vec::new(), addresses: Addresses::default() };
-        if roles.has(Role::Web) || roles.has(Role::Realtime) {
-            sockets.web = bind("http.listen", config.http.listen).await?;
-            sockets.addresses.web = address(sockets.web.as_ref())?;
-        }
+        // Whatever it does, it says whether it is ready.
+        sockets.web = bind("http.listen", config.http.listen).await?;
+        sockets.addresses.web = sockets.web.as_ref().map(TcpListener::local_addr).transpose()?;
         if roles.has(Role::Smtp) {
             for (kind, key, listen) in [
                 (Kind::Mx, "smtp.listen", config.smtp.listen),
@@ -168,10 +179,6 @@ async fn bind(key: &str, Listen(address): Listen) -> anyhow::Result<Option<TcpLi
         }
         Err(error) => Err(error).with_context(|| format!("{key}: {address} cannot be listened on")),
     }
-}
-
-fn address(listener: Option<&TcpListener>) -> anyhow::Result<Option<SocketAddr>> {
-    Ok(listener.map(TcpListener::local_addr).transpose()?)
 }
 
 /// Deliveries, indexing, cleaning up.
@@ -252,10 +259,22 @@ fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) ->
         clock: Arc::clone(&parts.clock),
     };
     let mta = Arc::new(parts.mail.clone());
-    for (kind, socket) in sockets {
+    for (kind, listener) in sockets {
+        let door = match kind {
+            Kind::Mx => Door::Smtp,
+            Kind::Submission => Door::Submission,
+            Kind::Submissions => Door::Submissions,
+        };
+        let socket = Socket { listener, proxies: proxies(config, door) };
         listen(&server, socket, kind, Some(Arc::clone(&certificate)), Arc::clone(&mta), &settings)?;
     }
     Ok(server)
+}
+
+/// The load balancers whose PROXY header is believed at this listener.
+fn proxies(config: &Config, door: Door) -> Proxies {
+    let ProxyProtocol { from, listeners } = &config.proxy_protocol;
+    if listeners.contains(&door) { Proxies::new(from) } else { Proxies::default() }
 }
 
 /// The configured certificate, or one that nobody signed.

@@ -52,6 +52,8 @@ pub(crate) struct Web {
     pub(crate) metrics: PrometheusHandle,
     /// The WebSockets that are open.
     pub(crate) sockets: Sockets,
+    /// Cancelled when the server is about to stop: others should be asked.
+    pub(crate) leaving: CancellationToken,
     /// Cancelled when the server stops.
     pub(crate) stop: CancellationToken,
     /// Waited for when the server stops.
@@ -82,7 +84,7 @@ pub(crate) fn router(web: Web, roles: &Roles) -> Router {
         .layer(CompressionLayer::new().compress_when(is_compressible))
         .layer(middleware::from_fn_with_state(web.clone(), headers::secure))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(operate::measure))
+        .layer(middleware::from_fn_with_state(web.clone(), operate::measure))
         .with_state(web)
 }
 

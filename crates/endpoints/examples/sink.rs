@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use endpoints::net::{self, Server};
+use endpoints::net::{self, Proxies, Server, Socket};
 use endpoints::smtp::{Budget, Incoming, Kind, Mta, Refusal, Settings, Submission};
 use endpoints::tls;
 use tokio::net::TcpListener;
@@ -79,8 +79,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::new(net::Config::default());
     let sink = Arc::new(Sink(AtomicU64::new(0)));
     for (address, kind) in std::env::args().skip(1).zip([Kind::Mx, Kind::Submission, Kind::Submissions]) {
-        let socket = TcpListener::bind(address).await?;
-        println!("{} on {}", kind.name(), socket.local_addr()?);
+        let listener = TcpListener::bind(address).await?;
+        println!("{} on {}", kind.name(), listener.local_addr()?);
+        let socket = Socket { listener, proxies: Proxies::default() };
         endpoints::smtp::listen(&server, socket, kind, Some(Arc::clone(&tls)), Arc::clone(&sink), &settings)?;
     }
     tokio::signal::ctrl_c().await?;

@@ -1,12 +1,14 @@
 //! Sockets, TLS and time limits, written once for every protocol.
 //!
-//! A [`Server`] has the limits and the way to stop; [`Server::listen`] gives it a socket and a [`Service`], which opens
+//! A [`Server`] has the limits and the way to stop; [`Server::listen`] gives it a [`Socket`] and a [`Service`], which opens
 //! a [`Conversation`] for each connection. The driver reads and writes for the conversation and knows nothing of what
 //! is said.
 
 mod counts;
 mod driver;
+mod proxy;
 mod server;
+mod socket;
 mod stream;
 
 use std::future::Future;
@@ -19,6 +21,7 @@ use rustls::ServerConfig;
 
 pub use counts::{Counts, Place};
 pub use server::Server;
+pub use socket::{Proxies, Socket};
 
 /// How many connections there may be, and how long things may take.
 #[derive(Debug, Clone)]
@@ -72,7 +75,7 @@ pub enum Tls {
     Implicit(Arc<ServerConfig>),
 }
 
-/// Who connected.
+/// Who connected; through a [proxy](Proxies), whom it connected for.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     pub address: SocketAddr,

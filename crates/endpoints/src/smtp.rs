@@ -15,14 +15,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use rustls::ServerConfig;
 use smtp::{Auth, Config, Connection, Limits, Reply};
-use tokio::net::TcpListener;
 use types::Clock;
 
 pub use budget::Budget;
 pub use mta::{Incoming, Mta, Refusal, Submission};
 pub use session::Session;
 
-use crate::net::{Peer, Server, Service, Tls};
+use crate::net::{Peer, Server, Service, Socket, Tls};
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub struct Settings {
 /// Accepts SMTP connections on this socket. Without `tls`, [`Kind::Submissions`] has nothing to offer and is refused.
 pub fn listen<M: Mta>(
     server: &Server,
-    socket: TcpListener,
+    socket: Socket,
     kind: Kind,
     tls: Option<Arc<ServerConfig>>,
     mta: Arc<M>,

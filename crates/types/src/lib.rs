@@ -21,7 +21,7 @@ pub use ids::{
     AccountId, BlobId, BodyId, Bucket, DomainId, MailboxId, MessageId, ModSeq, QueueId, ShardId, ThreadId,
     Uid, UidValidity, UploadId,
 };
-pub use network::client_network;
+pub use network::{Network, client_network};
 pub use problem::{Problem, ProblemKind};
 pub use role::Role;
 pub use secret::Secret;

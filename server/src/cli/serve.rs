@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     demo,
     node::{Node, Options},
-    roles::Roles,
+    roles::{Role, Roles},
     telemetry,
 };
 
@@ -34,13 +34,14 @@ impl Serve {
         // Before anything runs, so that no signal finds the default, which kills.
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-        let options = Options { roles: self.roles.unwrap_or_default(), demo: self.demo };
+        let roles = self.roles.unwrap_or_default();
+        let options = Options { roles: roles.clone(), demo: self.demo };
         let node = tokio::select! {
             node = Node::start(config, options) => node?,
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
         };
-        announce(&node, self.demo);
+        announce(&node, &roles, self.demo);
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -55,10 +56,11 @@ impl Serve {
 }
 
 /// Where the service is to be found, in lines that people and tools read.
-fn announce(node: &Node, demo: bool) {
+fn announce(node: &Node, roles: &Roles, demo: bool) {
     let addresses = &node.addresses;
     if let Some(web) = addresses.web {
-        println!("web: http://{web}");
+        let name = if roles.has(Role::Web) || roles.has(Role::Realtime) { "web" } else { "health" };
+        println!("{name}: http://{web}");
     }
     for (name, address) in [
         ("smtp", addresses.smtp),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use serde::Deserialize;
+use types::Network;
 
 use super::{
     human::{Listen, Size, Span, optional, parse},
@@ -14,7 +15,7 @@ pub struct Http {
     pub listen: Listen,
     #[serde(deserialize_with = "optional")]
     pub public_url: Option<String>,
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<Network>,
     pub metrics: Audience,
     pub ping_every: Span,
     pub timeout: Span,
@@ -44,6 +45,22 @@ pub struct Listener {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+pub struct ProxyProtocol {
+    pub from: Vec<Network>,
+    pub listeners: Vec<Door>,
+}
+
+/// A listener by the section that configures it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    Http,
+    Smtp,
+    Submission,
+    Submissions,
+}
+
+#[derive(Debug, Clone, Deserialize)]
 pub struct Tls {
     #[serde(deserialize_with = "optional")]
     pub certificate: Option<String>,
@@ -55,6 +72,11 @@ pub struct Tls {
 pub struct Auth {
     pub allow_cleartext: bool,
     pub session_lifetime: Span,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Drain {
+    pub delay: Span,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -9,6 +9,7 @@ use axum::{
     extract::{ConnectInfo, FromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
+use types::Network;
 
 use super::Web;
 
@@ -45,12 +46,12 @@ impl FromRequestParts<Web> for Client {
 
 /// The first address, from the near end, that is no proxy of ours. What stands beyond something that is no address
 /// is nobody's word.
-fn behind_proxies(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
+fn behind_proxies(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let forwarded = headers.get_all("x-forwarded-for").into_iter();
     let mut chain: Vec<&str> =
         forwarded.flat_map(|value| value.to_str().unwrap_or_default().split(',')).collect();
     let mut ip = peer;
-    while proxies.contains(&ip) {
+    while proxies.iter().any(|proxy| proxy.contains(ip)) {
         match chain.pop().and_then(|next| next.trim().parse::<IpAddr>().ok()) {
             Some(next) => ip = next.to_canonical(),
             None => break,
@@ -67,7 +68,9 @@ mod tests {
     fn only_our_proxies_are_believed() {
         let check = |peer: &str, forwarded: &str, proxies: &[&str], wanted: &str| {
             let mut headers = HeaderMap::new();
-            headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+            for line in forwarded.split('|') {
+                headers.append("x-forwarded-for", line.parse().unwrap());
+            }
             let proxies: Vec<_> = proxies.iter().map(|ip| ip.parse().unwrap()).collect();
             let ip = behind_proxies(peer.parse().unwrap(), &headers, &proxies);
             assert_eq!(ip.to_string(), wanted, "{peer} {forwarded}");
@@ -79,5 +82,15 @@ mod tests {
         check("10.0.0.1", "", &["10.0.0.1"], "10.0.0.1");
         check("10.0.0.1", "6.6.6.6, unknown", &["10.0.0.1"], "10.0.0.1");
         check("10.0.0.1", "6.6.6.6, , 10.0.0.1", &["10.0.0.1"], "10.0.0.1");
+        check(
+            "10.0.0.1",
+            "6.6.6.6, 1.1.1.1, 172.16.3.4, 10.9.8.7",
+            &["10.0.0.0/8", "172.16.0.0/12"],
+            "1.1.1.1",
+        );
+        check("10.0.0.1", "6.6.6.6 | 1.1.1.1|10.0.0.2", &["10.0.0.0/8"], "1.1.1.1");
+        check("10.0.0.1", "10.0.0.3, 10.0.0.2", &["10.0.0.0/8"], "10.0.0.3");
+        check("11.0.0.1", "1.1.1.1", &["10.0.0.0/8"], "11.0.0.1");
+        check("2001:db8::1", "1.1.1.1, ::ffff:10.0.0.2", &["2001:db8::/32", "10.0.0.2"], "1.1.1.1");
     }
 }

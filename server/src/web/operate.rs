@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json, Router,
     extract::{MatchedPath, Request, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
     routing::get,
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Every part answers, so requests can be sent here.
 async fn ready(State(web): State<Web>) -> Result<Response> {
-    if web.stop.is_cancelled() {
+    if web.leaving.is_cancelled() {
         return Err(Failure::new(ProblemKind::Unavailable, "This server is stopping."));
     }
     match tokio::time::timeout(PATIENCE, web.mail.ready()).await {
@@ -61,12 +61,15 @@ async fn metrics(State(web): State<Web>, client: Client) -> Result<Response> {
     Ok((StatusCode::OK, kind, web.metrics.render()).into_response())
 }
 
-/// Counts and times every request under its route.
-pub(crate) async fn measure(request: Request, next: Next) -> Response {
+/// Counts and times every request under its route. A server that is leaving has its clients connect anew, to others.
+pub(crate) async fn measure(State(web): State<Web>, request: Request, next: Next) -> Response {
     let begin = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("page", MatchedPath::as_str).to_owned();
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    if web.leaving.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let status = response.status();
     let took = begin.elapsed();
     let labels =

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{Extension, Router, extract::ConnectInfo};
-use endpoints::net::{Counts, Place};
+use endpoints::net::{Counts, Place, Proxies, Socket};
 use hyper::server::conn::http1::Builder;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -19,6 +19,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use types::Network;
 
 use super::stream::Brisk;
 
@@ -33,8 +34,8 @@ pub(crate) struct Limits {
     pub(crate) write_within: Duration,
     /// Connections from one client at the same time; further ones are refused.
     pub(crate) per_client: usize,
-    /// Proxies, which connect for many clients. So does this machine.
-    pub(crate) proxies: Vec<IpAddr>,
+    /// HTTP proxies, which connect for many clients. So does this machine.
+    pub(crate) proxies: Vec<Network>,
 }
 
 /// Said to a client that has too many connections.
@@ -46,42 +47,60 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until the stop; each connection is a task that ends what it has begun.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    socket: Socket,
     app: Router,
     limits: Limits,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
+    let Socket { listener, proxies } = socket;
     let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-    let counts = Arc::new(Counts::default());
     // HTTP/2 goes with TLS, which a proxy in front ends.
     let mut builder = Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_within);
-    while let Some((stream, peer, place)) = stop.run_until_cancelled(accept(&listener, &places)).await {
-        let Some(of_client) = limits.admit(&counts, peer.ip()) else {
+    let door = Arc::new(Door { app, builder, proxies, limits, counts: Arc::default(), stop });
+    while let Some((stream, peer, place)) = door.stop.run_until_cancelled(accept(&listener, &places)).await {
+        let door = Arc::clone(&door);
+        tasks.spawn(async move {
+            door.converse(stream, peer).await;
+            drop(place);
+        });
+    }
+}
+
+/// What all connections have in common.
+struct Door {
+    app: Router,
+    builder: Builder,
+    proxies: Proxies,
+    limits: Limits,
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+}
+
+impl Door {
+    async fn converse(&self, mut stream: TcpStream, peer: SocketAddr) {
+        let Ok(client) = self.proxies.client(&mut stream, peer).await else { return };
+        let Some(_place) = self.limits.admit(&self.counts, client.ip()) else {
             metrics::counter!("magpie_connections_refused_total", "listener" => "http").increment(1);
             // Whether it can be told is up to it.
             let _ = stream.try_write(BUSY);
-            continue;
+            return;
         };
-        let stream = Brisk::new(stream, limits.write_within);
-        let service = TowerToHyperService::new(app.clone().layer(Extension(ConnectInfo(peer))));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let stop = stop.clone();
-        tasks.spawn(async move {
-            let mut connection = pin!(connection);
-            let outcome = tokio::select! {
-                outcome = connection.as_mut() => outcome,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = outcome {
-                tracing::debug!(%peer, %error, "connection lost");
+        let stream = Brisk::new(stream, self.limits.write_within);
+        let service = TowerToHyperService::new(self.app.clone().layer(Extension(ConnectInfo(client))));
+        let mut connection =
+            pin!(self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
-            drop((place, of_client));
-        });
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(peer = %client, %error, "connection lost");
+        }
     }
 }
 
@@ -89,10 +108,10 @@ impl Limits {
     /// A place among those of the client, if it has one left; who is not counted always has.
     fn admit(&self, counts: &Arc<Counts>, client: IpAddr) -> Option<Option<Place>> {
         let client = client.to_canonical();
-        if client.is_loopback() || self.proxies.contains(&client) {
+        if client.is_loopback() || self.proxies.iter().any(|proxy| proxy.contains(client)) {
             return Some(None);
         }
-        counts.enter(client, usize::MAX, self.per_client).map(Some)
+        counts.enter(usize::MAX)?.of(client, self.per_client).map(Some)
     }
 }
 
@@ -129,7 +148,7 @@ mod tests {
             header_within: Duration::ZERO,
             write_within: Duration::ZERO,
             per_client: 2,
-            proxies: vec!["10.0.0.1".parse().unwrap()],
+            proxies: vec!["10.0.0.0/24".parse().unwrap()],
         };
         let counts = Arc::new(Counts::default());
         let check = |client: &str, wanted: [bool; 3]| {

@@ -19,29 +19,42 @@ struct Open {
     by_client: HashMap<IpAddr, usize>,
 }
 
-/// A place that is taken until this is dropped.
+/// A place that is taken until this is dropped: among all, and once it is known whose it is, among those of the client.
 #[derive(Debug)]
 pub struct Place {
     counts: Arc<Counts>,
-    client: IpAddr,
+    client: Option<IpAddr>,
 }
 
 impl Counts {
-    /// Takes a place, if there is one among all and among those of the client.
+    /// Takes a place, if fewer than `most` are taken.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, client: IpAddr, total: usize, per_client: usize) -> Option<Place> {
-        let client = client_network(client);
+    pub fn enter(self: &Arc<Self>, most: usize) -> Option<Place> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= total {
+        if open.total >= most {
             return None;
         }
-        let of_client = open.by_client.entry(client).or_default();
-        if *of_client >= per_client {
-            return None;
-        }
-        *of_client += 1;
         open.total += 1;
-        Some(Place { counts: Arc::clone(self), client })
+        Some(Place { counts: Arc::clone(self), client: None })
+    }
+}
+
+impl Place {
+    /// The place as one of the client's, if it has fewer than `most`.
+    #[must_use]
+    pub fn of(mut self, client: IpAddr, most: usize) -> Option<Self> {
+        let client = client_network(client);
+        {
+            let mut open = self.counts.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_client = open.by_client.entry(client).or_default();
+            if *of_client >= most {
+                drop(open);
+                return None;
+            }
+            *of_client += 1;
+        }
+        self.client = Some(client);
+        Some(self)
     }
 }
 
@@ -49,7 +62,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.counts.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
-        if let Entry::Occupied(mut of_client) = open.by_client.entry(self.client) {
+        let Some(client) = self.client else { return };
+        if let Entry::Occupied(mut of_client) = open.by_client.entry(client) {
             *of_client.get_mut() -= 1;
             if *of_client.get() == 0 {
                 of_client.remove();
@@ -65,7 +79,7 @@ mod tests {
     #[test]
     fn places_are_counted_in_all_and_by_client() {
         let counts = Arc::new(Counts::default());
-        let enter = |client: &str| counts.enter(client.parse().unwrap(), 3, 2);
+        let enter = |client: &str| counts.enter(3)?.of(client.parse().unwrap(), 2);
         let first = enter("192.0.2.1").unwrap();
         let _second = enter("::ffff:192.0.2.1").unwrap();
         assert!(enter("192.0.2.1").is_none());

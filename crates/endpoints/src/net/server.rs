@@ -13,6 +13,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::counts::{Counts, Place};
 use super::driver::Driver;
+use super::socket::{Proxies, Socket};
 use super::stream::Stream;
 use super::{Config, Peer, Service, Tls};
 
@@ -50,9 +51,10 @@ impl Server {
     }
 
     /// Accepts connections for this service, in the background.
-    pub fn listen<S: Service>(&self, listener: TcpListener, tls: Tls, service: S) {
-        let shared = Arc::clone(&self.shared);
-        self.shared.tasks.spawn(accept(shared, listener, tls, Arc::new(service)));
+    pub fn listen<S: Service>(&self, socket: Socket, tls: Tls, service: S) {
+        let Socket { listener, proxies } = socket;
+        let door = Door { shared: Arc::clone(&self.shared), tls, proxies, service };
+        self.shared.tasks.spawn(accept(listener, Arc::new(door)));
     }
 
     /// Stops accepting, lets transactions that have begun end, and hangs up on whoever is left after `grace`.
@@ -66,78 +68,83 @@ impl Server {
     }
 }
 
-async fn accept<S: Service>(shared: Arc<Shared>, listener: TcpListener, tls: Tls, service: Arc<S>) {
+/// What the connections of one listener have in common.
+struct Door<S> {
+    shared: Arc<Shared>,
+    tls: Tls,
+    proxies: Proxies,
+    service: S,
+}
+
+async fn accept<S: Service>(listener: TcpListener, door: Arc<Door<S>>) {
+    let shared = &door.shared;
     loop {
         let accepted = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let (tcp, address) = match accepted {
-            Ok(accepted) => accepted,
+        match accepted {
+            Ok((tcp, peer)) => match shared.counts.enter(shared.config.connections) {
+                Some(place) => drop(shared.tasks.spawn(serve(Arc::clone(&door), tcp, peer, place))),
+                None => door.refuse(&tcp),
+            },
             Err(error) => {
-                warn!(listener = service.name(), %error, "cannot accept connections");
+                warn!(listener = door.service.name(), %error, "cannot accept connections");
                 sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Config { connections, connections_per_client, .. } = shared.config;
-        if let Some(place) = shared.counts.enter(address.ip(), connections, connections_per_client) {
-            let connection =
-                serve(Arc::clone(&shared), tcp, address, tls.clone(), Arc::clone(&service), place);
-            let span = info_span!("connection", listener = service.name(), peer = %address.ip());
-            shared.tasks.spawn(connection.instrument(span));
-        } else {
-            metrics::counter!("magpie_connections_refused_total", "listener" => service.name()).increment(1);
-            if !matches!(tls, Tls::Implicit(_)) {
-                // Whether it can be told is up to it.
-                let _ = tcp.try_write(&service.busy());
             }
         }
     }
 }
 
-async fn serve<S: Service>(
-    shared: Arc<Shared>,
-    tcp: TcpStream,
-    address: SocketAddr,
-    tls: Tls,
-    service: Arc<S>,
-    place: Place,
-) {
-    metrics::counter!("magpie_connections_total", "listener" => service.name()).increment(1);
-    metrics::gauge!("magpie_connections_open", "listener" => service.name()).increment(1.0);
-    let talk = talk(&shared, tcp, address, tls, &*service);
+async fn serve<S: Service>(door: Arc<Door<S>>, mut tcp: TcpStream, peer: SocketAddr, place: Place) {
+    // Whose place it is, is known only now.
+    let client = tokio::select! {
+        client = door.proxies.client(&mut tcp, peer) => client,
+        () = door.shared.kill.cancelled() => return,
+    };
+    let Ok(client) = client else { return };
+    let Some(place) = place.of(client.ip(), door.shared.config.connections_per_client) else {
+        return door.refuse(&tcp);
+    };
+    let name = door.service.name();
+    let span = info_span!("connection", listener = name, peer = %client.ip());
+    metrics::counter!("magpie_connections_total", "listener" => name).increment(1);
+    metrics::gauge!("magpie_connections_open", "listener" => name).increment(1.0);
     let outcome = tokio::select! {
         biased;
-        outcome = talk => outcome,
-        () = shared.kill.cancelled() => Err(io::Error::other("the time to finish is over")),
+        outcome = door.talk(tcp, client).instrument(span.clone()) => outcome,
+        () = door.shared.kill.cancelled() => Err(io::Error::other("the time to finish is over")),
     };
     if let Err(error) = outcome {
-        debug!(%error, "connection lost");
+        span.in_scope(|| debug!(%error, "connection lost"));
     }
-    metrics::gauge!("magpie_connections_open", "listener" => service.name()).decrement(1.0);
+    metrics::gauge!("magpie_connections_open", "listener" => name).decrement(1.0);
     drop(place);
 }
 
-async fn talk<S: Service>(
-    shared: &Shared,
-    tcp: TcpStream,
-    address: SocketAddr,
-    tls: Tls,
-    service: &S,
-) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let deadlines = &shared.config.deadlines;
-    let mut stream = Stream::Plain(tcp);
-    let (secure, tls) = match tls {
-        Tls::Off => (false, None),
-        Tls::OnDemand(config) => (false, Some(config)),
-        Tls::Implicit(config) => {
-            stream = timeout(deadlines.handshake, stream.secured(&config)).await??;
-            (true, None)
+impl<S: Service> Door<S> {
+    fn refuse(&self, tcp: &TcpStream) {
+        metrics::counter!("magpie_connections_refused_total", "listener" => self.service.name()).increment(1);
+        if !matches!(self.tls, Tls::Implicit(_)) {
+            // Whether it can be told is up to it.
+            let _ = tcp.try_write(&self.service.busy());
         }
-    };
-    let conversation = service.open(Peer { address, secure });
-    Driver { stream, conversation, tls, deadlines, stop: &shared.stop }.run().await
+    }
+
+    async fn talk(&self, tcp: TcpStream, address: SocketAddr) -> io::Result<()> {
+        tcp.set_nodelay(true)?;
+        let deadlines = &self.shared.config.deadlines;
+        let mut stream = Stream::Plain(tcp);
+        let (secure, tls) = match &self.tls {
+            Tls::Off => (false, None),
+            Tls::OnDemand(config) => (false, Some(Arc::clone(config))),
+            Tls::Implicit(config) => {
+                stream = timeout(deadlines.handshake, stream.secured(config)).await??;
+                (true, None)
+            }
+        };
+        let conversation = self.service.open(Peer { address, secure });
+        Driver { stream, conversation, tls, deadlines, stop: &self.shared.stop }.run().await
+    }
 }

@@ -17,7 +17,11 @@ pub(crate) struct Client<S = TcpStream> {
 impl Client {
     /// Connects; the greeting has not been read.
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { stream: BufReader::new(stream) }
     }
 
     /// Connects and greets.
@@ -84,6 +88,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.send(content).await;
         self.send(b".\r\n").await;
         self.expect(beginning).await
+    }
+
+    /// The server hangs up without a word, be it in the middle of what it was sent.
+    pub(crate) async fn expect_hang_up(&mut self) {
+        let mut line = String::new();
+        let read = self.stream.read_line(&mut line).await;
+        assert!(read.is_err() || line.is_empty(), "{line:?}");
     }
 
     pub(crate) async fn expect_end(&mut self) {

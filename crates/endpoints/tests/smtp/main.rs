@@ -4,6 +4,7 @@
 mod client;
 mod limits;
 mod mail;
+mod proxied;
 mod shutdown;
 mod store;
 mod submission;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use endpoints::net::{self, Server};
+use endpoints::net::{self, Proxies, Server, Socket};
 use endpoints::smtp::{Budget, Incoming, Kind, Mta, Refusal, Settings, Submission};
 use endpoints::tls;
 use rustls::ServerConfig;
@@ -125,6 +125,8 @@ pub(crate) struct Options {
     pub(crate) budget: usize,
     pub(crate) limits: smtp::Limits,
     pub(crate) allow_cleartext: bool,
+    /// What speaks for others.
+    pub(crate) proxies: Proxies,
 }
 
 impl Default for Options {
@@ -134,6 +136,7 @@ impl Default for Options {
             budget: 64 << 20,
             limits: smtp::Limits::default(),
             allow_cleartext: false,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -167,8 +170,9 @@ impl Site {
         let server = Server::new(options.net);
         let mut addresses = Vec::new();
         for kind in [Kind::Mx, Kind::Submission, Kind::Submissions] {
-            let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            addresses.push(socket.local_addr().unwrap());
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            let socket = Socket { listener, proxies: options.proxies.clone() };
             let tls = Some(Arc::clone(&tls));
             endpoints::smtp::listen(&server, socket, kind, tls, Arc::clone(&store), &settings).unwrap();
         }

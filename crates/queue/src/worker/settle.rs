@@ -4,7 +4,8 @@ use std::{pin::pin, time::Duration};
 
 use async_trait::async_trait;
 use storage::{
-    Needs, NewQueueEntry, QueueEntry, QueueRecipient, RecipientState, RecipientUpdate, Transaction, Unit,
+    Committed, Needs, NewQueueEntry, QueueEntry, QueueRecipient, RecipientState, RecipientUpdate,
+    Transaction, Unit,
 };
 use tokio::{
     sync::{Mutex, mpsc::UnboundedReceiver},
@@ -59,13 +60,14 @@ impl Worker {
     /// notification tells of them all.
     pub(super) async fn settle(&self, job: &Job, mut told: UnboundedReceiver<Fates>) {
         let (mut batches, mut failed, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-        let mut defers = false;
+        let (mut defers, mut gives_back) = (false, false);
         loop {
             let news = told.recv_many(&mut batches, BATCHES).await;
             let is_last = news == 0 || told.is_closed() && told.is_empty();
             let now = self.0.mail.now();
             let mut updates = Vec::new();
             for (address, fate) in batches.drain(..).flatten() {
+                gives_back |= fate == Fate::Untouched;
                 let known = job.entry.recipients.iter().find(|recipient| recipient.address == address);
                 match known.and_then(|known| self.update(&job.entry, known, fate, now)) {
                     Some((update, Some(failure))) => {
@@ -79,8 +81,14 @@ impl Worker {
             defers |= updates.iter().any(|update| update.state == RecipientState::Pending);
             if is_last {
                 updates.append(&mut failed);
-                if self.finish(job, updates, &failures).await && defers {
+                let finished = self.finish(job, updates, &failures).await;
+                if finished && defers {
                     self.0.deferred.notify_waiters();
+                }
+                if finished && gives_back {
+                    // For the workers of other nodes: this one ends.
+                    let due = Committed { shard: job.shard, accounts: Vec::new(), queued: true };
+                    self.0.mail.publish(&due);
                 }
                 return;
             }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
+use futures::FutureExt as _;
 use queue::{DnsRouter, Parts, Routing, SmtpConfig, SmtpCourier, Timeouts, Worker, WorkerConfig};
 use storage::RecipientState;
 use testkit::{Script, Sink, Zone};
@@ -54,9 +55,11 @@ async fn the_shutdown_finishes_what_runs_and_gives_back_what_waits() -> Result<(
         worker.start_due(shard).await?;
     }
     until("one is on its way", || async { Ok(desk.courier.sent().len() == 1) }).await?;
+    let mut others = desk.house.mail.bus().queue_wakeups();
     desk.shutdown.cancel();
     gate.add_permits(1);
     timeout(LONG, worker.run()).await?;
+    assert!(others.next().now_or_never().is_some(), "other workers are told at once");
 
     let mut told = desk.delivery(first).await?;
     told.extend(desk.delivery(second).await?);
