@@ -27,6 +27,7 @@ const FOR_TESTS: &[Tool] = &[
     tool("smtp-sink", "postfix"),
     tool("swaks", "swaks"),
     tool("python3", "python3"),
+    tool("redis-server", "redis-server"),
 ];
 const KOREAN_FONT: (&str, &str) = ("/usr/share/fonts/opentype/noto", "fonts-noto-cjk");
 

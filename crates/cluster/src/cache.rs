@@ -5,25 +5,22 @@ use std::{fmt::Display, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use storage::Result;
 
-/// Bytes under keys, each for a time. May forget anything at any moment.
+/// Bytes under keys, each for a time. May forget anything at any moment, and whatever goes wrong is a miss.
 ///
-/// Values of our own types go through [`Cached`]: [`load`](trait.Cache.html#method.load),
-/// [`store`](trait.Cache.html#method.store) and [`evict`](trait.Cache.html#method.evict).
+/// **What is kept under a key never changes**: what can change has its version in its key. So no node ever has to
+/// take anything back from another's memory, and nothing that is found is ever stale.
+///
+/// Values of our own types go through [`Cached`]: [`load`](trait.Cache.html#method.load) and
+/// [`store`](trait.Cache.html#method.store).
 #[async_trait]
 pub trait Cache: Send + Sync {
-    async fn get(&self, key: &str) -> Result<Option<Bytes>>;
+    async fn get(&self, key: &str) -> Option<Bytes>;
 
-    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<()>;
-
-    /// Sets it unless it is there; whether it was set. Of several callers at once, one is told true.
-    async fn add(&self, key: &str, value: Bytes, ttl: Duration) -> Result<bool>;
-
-    async fn delete(&self, key: &str) -> Result<()>;
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration);
 }
 
-/// A type whose values are cached: what they are found by, and for how long they may be stale.
+/// A type whose values are cached: what they are found by, and how long they are worth their room.
 pub trait Cached: Serialize + DeserializeOwned + Send + Sync {
     type Key: Display + Sync + ?Sized;
     /// Unlike that of any other cached type. Change it when the type's fields change.
@@ -32,34 +29,18 @@ pub trait Cached: Serialize + DeserializeOwned + Send + Sync {
 }
 
 impl dyn Cache + '_ {
-    /// The value, if it is there. An error is logged and counts as a miss.
+    /// The value, if it is there.
     pub async fn load<T: Cached>(&self, key: &T::Key) -> Option<T> {
-        let bytes = match self.get(&full_key::<T>(key)).await {
-            Ok(bytes) => bytes?,
-            Err(error) => {
-                tracing::warn!(prefix = T::PREFIX, %error, "cache read failed");
-                return None;
-            }
-        };
+        let bytes = self.get(&full_key::<T>(key)).await?;
         // What another version of the program left there is a miss, too.
         postcard::from_bytes(&bytes).ok()
     }
 
-    /// Keeps the value. An error is logged, and the value is not kept.
+    /// Keeps the value.
     pub async fn store<T: Cached>(&self, key: &T::Key, value: &T) {
-        let stored = match postcard::to_stdvec(value) {
+        match postcard::to_stdvec(value) {
             Ok(bytes) => self.set(&full_key::<T>(key), bytes.into(), T::TTL).await,
-            Err(error) => Err(storage::Error::Backend(error.into())),
-        };
-        if let Err(error) = stored {
-            tracing::warn!(prefix = T::PREFIX, %error, "cache write failed");
-        }
-    }
-
-    /// Removes the value. An error is logged; the value then stays until its time is over.
-    pub async fn evict<T: Cached>(&self, key: &T::Key) {
-        if let Err(error) = self.delete(&full_key::<T>(key)).await {
-            tracing::warn!(prefix = T::PREFIX, %error, "cache removal failed");
+            Err(error) => tracing::warn!(prefix = T::PREFIX, %error, "a value cannot be cached"),
         }
     }
 }

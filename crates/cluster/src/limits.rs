@@ -22,6 +22,18 @@ pub struct Quota {
     pub period: Duration,
 }
 
+impl Quota {
+    /// How long one token takes to flow in, and how long an empty bucket takes to fill; in microseconds.
+    pub(crate) fn times(self) -> (i64, i64) {
+        let period = i64::try_from(self.period.as_micros()).unwrap_or(LONGEST).min(LONGEST);
+        let per_token = (period / i64::from(self.count.max(1))).max(1);
+        (per_token, per_token.saturating_mul(i64::from(self.burst.max(1))).min(LONGEST))
+    }
+}
+
+/// Some 35 years: so that times of the epoch can be added without loss in numbers of 53 bits, such as Lua's.
+const LONGEST: i64 = 1 << 50;
+
 /// Whether it may be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -7,7 +7,7 @@ use std::{
 
 use storage::Committed;
 use tokio::sync::{broadcast, watch};
-use types::{AccountId, Bucket, ModSeq};
+use types::{AccountId, Bucket, ModSeq, ShardId};
 
 use crate::{Bus, Feed, FeedHint, Hint, Subscription, Wakeups, bus::QueueCounts};
 
@@ -21,8 +21,13 @@ pub struct LocalBus {
 
 /// How many hints a follower of all accounts may be behind: some 100 KB.
 const FEED_CAPACITY: usize = 4_096;
-/// Locks, so that publishers and subscribers rarely meet.
-const STRIPES: usize = 64;
+/// Locks, so that publishers and subscribers rarely meet; also what a bus between nodes has channels for.
+pub(crate) const STRIPES: usize = 256;
+
+/// Which stripe an account belongs to.
+pub(crate) fn stripe(account: AccountId) -> usize {
+    usize::from(Bucket::of(account).0) % STRIPES
+}
 
 /// The subscribed accounts, each as long as somebody listens.
 #[derive(Debug)]
@@ -30,9 +35,12 @@ struct Slots([Mutex<HashMap<AccountId, watch::Sender<Hint>>>; STRIPES]);
 
 impl Slots {
     fn of(&self, account: AccountId) -> MutexGuard<'_, HashMap<AccountId, watch::Sender<Hint>>> {
+        self.stripe(stripe(account))
+    }
+
+    fn stripe(&self, number: usize) -> MutexGuard<'_, HashMap<AccountId, watch::Sender<Hint>>> {
         let [first, ..] = &self.0;
-        let stripe = self.0.get(usize::from(Bucket::of(account).0) % STRIPES).unwrap_or(first);
-        stripe.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.get(number).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,30 +75,63 @@ impl LocalBus {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Tells of one account's change.
+    pub(crate) fn changed(&self, shard: ShardId, account: AccountId, modseq: ModSeq) {
+        if let Some(sender) = self.slots.of(account).get(&account) {
+            // Commits may be announced out of order: the highest wins.
+            sender.send_if_modified(|hint| {
+                let newer = !matches!(hint, Hint::ChangedTo(known) if *known >= modseq);
+                if newer {
+                    *hint = Hint::ChangedTo(modseq);
+                }
+                newer
+            });
+        }
+        // An error means that nobody listens.
+        let _ = self.feed.send(FeedHint::Changed { shard, account, modseq });
+    }
+
+    /// Wakes the workers of a shard's queue.
+    pub(crate) fn queued(&self, shard: ShardId) {
+        self.queues.send_modify(|counts| *counts.entry(shard).or_default() += 1);
+    }
+
+    /// Whether anybody wants to hear of accounts of this stripe.
+    pub(crate) fn is_heard(&self, stripe: usize) -> bool {
+        self.is_followed() || !self.slots.stripe(stripe).is_empty()
+    }
+
+    /// Whether anybody follows all accounts.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.feed.receiver_count() > 0
+    }
+
+    /// Tells who listens to accounts of this stripe that hints were lost.
+    pub(crate) fn lost(&self, stripe: usize) {
+        for sender in self.slots.stripe(stripe).values() {
+            sender.send_replace(Hint::Lagged);
+        }
+    }
+
+    /// Tells the followers of all accounts that hints were lost.
+    pub(crate) fn lost_feed(&self) {
+        let _ = self.feed.send(FeedHint::Lagged);
+    }
+
+    /// Wakes the workers of every queue that was ever heard of.
+    pub(crate) fn lost_wakeups(&self) {
+        self.queues.send_modify(|counts| counts.values_mut().for_each(|count| *count += 1));
+    }
 }
 
 impl Bus for LocalBus {
     fn publish(&self, committed: &Committed) {
         for (account, modseq) in &committed.accounts {
-            if let Some(sender) = self.slots.of(*account).get(account) {
-                // Commits may be announced out of order: the highest wins.
-                sender.send_if_modified(|hint| {
-                    let newer = !matches!(hint, Hint::ChangedTo(known) if *known >= *modseq);
-                    if newer {
-                        *hint = Hint::ChangedTo(*modseq);
-                    }
-                    newer
-                });
-            }
-            // An error means that nobody listens.
-            let _ = self.feed.send(FeedHint::Changed {
-                shard: committed.shard,
-                account: *account,
-                modseq: *modseq,
-            });
+            self.changed(committed.shard, *account, *modseq);
         }
         if committed.queued {
-            self.queues.send_modify(|counts| *counts.entry(committed.shard).or_default() += 1);
+            self.queued(committed.shard);
         }
     }
 
@@ -116,7 +157,6 @@ impl Bus for LocalBus {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use types::ShardId;
 
     use super::*;
 

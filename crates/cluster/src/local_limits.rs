@@ -52,9 +52,7 @@ impl RateLimits for LocalLimits {
 
 /// Takes one token at `now` from the bucket that will be full at `full_at`.
 fn take(quota: Quota, now: i64, full_at: i64) -> (Verdict, i64) {
-    let period = i64::try_from(quota.period.as_micros()).unwrap_or(i64::MAX);
-    let per_token = (period / i64::from(quota.count.max(1))).max(1);
-    let whole = per_token.saturating_mul(i64::from(quota.burst.max(1)));
+    let (per_token, whole) = quota.times();
     // A clock that was set back must not shut anybody out for longer than an empty bucket does.
     let full_at = full_at.clamp(now, now.saturating_add(whole));
     let after = full_at.saturating_add(per_token);

@@ -1,5 +1,5 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
-//! Postfix' `smtp-sink`, fixtures and a clock to turn.
+//! Postfix' `smtp-sink`, a Redis, fixtures and a clock to turn.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
 
@@ -7,11 +7,13 @@ pub mod clock;
 pub mod fixtures;
 pub mod house;
 pub mod postfix;
+pub mod redis;
 pub mod sink;
 pub mod zone;
 
 pub use clock::TurnedClock;
 pub use house::House;
 pub use postfix::SmtpSink;
+pub use redis::Redis;
 pub use sink::{Received, Script, Sink};
 pub use zone::Zone;
