@@ -156,17 +156,14 @@ impl Blobs for FileBlobs {
         .await
     }
 
-    async fn delete(&self, shard: ShardId, id: BlobId, put_before: Timestamp) -> Result<bool> {
+    async fn delete(&self, shard: ShardId, ids: &[BlobId], put_before: Timestamp) -> Result<u64> {
+        let ids = ids.to_vec();
         self.blocking(move |inner| {
-            let path = inner.folders.file(shard, id);
-            let lock = inner.folders.lock()?;
-            lock.lock()?;
-            match found(fs::metadata(&path))? {
-                Some(metadata) if put_at(&metadata)? < put_before => {
-                    Ok(found(fs::remove_file(&path))?.is_some())
-                }
-                _ => Ok(false),
+            let mut removed = 0;
+            for id in ids {
+                removed += u64::from(inner.remove(shard, id, put_before)?);
             }
+            Ok(removed)
         })
         .await
     }
@@ -245,6 +242,17 @@ impl Inner {
             draft.publish(&self.folders.file(shard, id))?;
         }
         sync(&self.folders.of(shard, id))
+    }
+
+    /// Whether it was there, old, and is gone.
+    fn remove(&self, shard: ShardId, id: BlobId, put_before: Timestamp) -> io::Result<bool> {
+        let path = self.folders.file(shard, id);
+        let lock = self.folders.lock()?;
+        lock.lock()?;
+        match found(fs::metadata(&path))? {
+            Some(metadata) if put_at(&metadata)? < put_before => Ok(found(fs::remove_file(&path))?.is_some()),
+            _ => Ok(false),
+        }
     }
 
     fn now(&self) -> SystemTime {

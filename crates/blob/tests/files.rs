@@ -146,7 +146,8 @@ async fn the_collector_takes_nothing_that_was_put_again() {
             let blobs = blobs.clone();
             move || tokio::runtime::Handle::current().block_on(async { blobs.put(SHARD, bytes).await })
         });
-        let (put, deleted) = tokio::join!(put, other.delete(SHARD, id, before));
+        let old = [id];
+        let (put, deleted) = tokio::join!(put, other.delete(SHARD, &old, before));
         put.unwrap().unwrap();
         deleted.unwrap();
         assert_eq!(blobs.size(SHARD, id).await.unwrap(), Some(7), "round {round}");

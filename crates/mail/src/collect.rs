@@ -57,11 +57,8 @@ impl Service {
     async fn collect_batch(&self, shard: ShardId, batch: &[BlobInfo], before: Timestamp) -> Result<u64> {
         let ids: Vec<_> = batch.iter().map(|blob| blob.id).collect();
         let used = self.parts.shards.snapshot(shard).await?.blobs_in_use(&ids).await?;
-        let mut removed = 0;
-        for id in ids.into_iter().filter(|id| !used.contains(id)) {
-            removed += u64::from(self.parts.blobs.delete(shard, id, before).await?);
-        }
-        Ok(removed)
+        let unused: Vec<_> = ids.into_iter().filter(|id| !used.contains(id)).collect();
+        Ok(self.parts.blobs.delete(shard, &unused, before).await?)
     }
 }
 

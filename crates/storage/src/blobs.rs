@@ -38,9 +38,10 @@ pub trait Blobs: Send + Sync {
     /// Its size in bytes; `None` if there is no such blob.
     async fn size(&self, shard: ShardId, id: BlobId) -> Result<Option<u64>>;
 
-    /// Removes it if it was last put before this; whether it did. Only the collector calls this. A put that runs at
-    /// the same time either keeps the blob or stores it anew, so whoever is told that it is stored finds it.
-    async fn delete(&self, shard: ShardId, id: BlobId, put_before: Timestamp) -> Result<bool>;
+    /// Removes those of these blobs that were last put before this; how many it removed. Only collectors call this,
+    /// also several at once. A put that runs at the same time either keeps the blob or stores it anew, so whoever is
+    /// told that it is stored finds it.
+    async fn delete(&self, shard: ShardId, ids: &[BlobId], put_before: Timestamp) -> Result<u64>;
 
     /// Every blob of the shard, in no order.
     async fn list(&self, shard: ShardId) -> Result<BoxStream<'static, Result<BlobInfo>>>;

@@ -1,5 +1,5 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
-//! Postfix' `smtp-sink`, a Redis, fixtures and a clock to turn.
+//! Postfix' `smtp-sink`, a Redis, an S3 server, fixtures and a clock to turn.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
 
@@ -8,6 +8,7 @@ pub mod fixtures;
 pub mod house;
 pub mod postfix;
 pub mod redis;
+pub mod s3;
 pub mod sink;
 pub mod zone;
 
@@ -15,5 +16,6 @@ pub use clock::TurnedClock;
 pub use house::House;
 pub use postfix::SmtpSink;
 pub use redis::Redis;
+pub use s3::S3Server;
 pub use sink::{Received, Script, Sink};
 pub use zone::Zone;

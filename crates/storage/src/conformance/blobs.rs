@@ -90,7 +90,7 @@ async fn shards_are_apart(blobs: &dyn Blobs) {
     assert_eq!(blobs.size(OTHER, id).await.unwrap(), None);
     assert!(info(blobs, OTHER, id).await.is_none());
     assert_eq!(blobs.put(OTHER, bytes.clone()).await.unwrap(), id);
-    assert!(blobs.delete(SHARD, id, LATER).await.unwrap());
+    assert_eq!(blobs.delete(SHARD, &[id], LATER).await.unwrap(), 1);
     assert_eq!(blobs.size(SHARD, id).await.unwrap(), None);
     assert_eq!(read(blobs, OTHER, id, 0..70_000).await, Some(bytes.to_vec()));
 }
@@ -99,10 +99,12 @@ async fn what_is_deleted_is_gone(blobs: &dyn Blobs) {
     let bytes = sample(6, 90_000);
     let id = blobs.put(SHARD, bytes.clone()).await.unwrap();
     let put_at = info(blobs, SHARD, id).await.unwrap().put_at;
-    assert!(!blobs.delete(SHARD, id, put_at).await.unwrap(), "it was not put before it was put");
+    assert_eq!(blobs.delete(SHARD, &[id], put_at).await.unwrap(), 0, "it was not put before it was put");
     assert_eq!(read(blobs, SHARD, id, 0..90_000).await, Some(bytes.to_vec()));
-    assert!(blobs.delete(SHARD, id, LATER).await.unwrap());
-    assert!(!blobs.delete(SHARD, id, LATER).await.unwrap());
+    let unknown = BlobId([8; 32]);
+    assert_eq!(blobs.delete(SHARD, &[id, unknown], LATER).await.unwrap(), 1);
+    assert_eq!(blobs.delete(SHARD, &[id, unknown], LATER).await.unwrap(), 0);
+    assert_eq!(blobs.delete(SHARD, &[], LATER).await.unwrap(), 0);
     assert!(blobs.open(SHARD, id, 0..1).await.unwrap().is_none());
     assert!(info(blobs, SHARD, id).await.is_none());
     assert_eq!(blobs.put(SHARD, bytes).await.unwrap(), id, "and can come again");
