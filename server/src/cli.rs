@@ -2,6 +2,7 @@
 
 mod account;
 mod alias;
+mod capacity;
 mod check_config;
 mod domain;
 mod import;
@@ -55,6 +56,8 @@ enum Command {
     /// Mail on its way out
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// What a service for so many users takes, and which buckets to move where
+    Capacity(capacity::Capacity),
 }
 
 /// Reads the arguments, does what they say, and reports what went wrong in one line.
@@ -74,6 +77,10 @@ fn one_line(error: &anyhow::Error) -> String {
 }
 
 fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
+    let command = match command {
+        Command::Capacity(capacity) => return capacity.run(),
+        command => command,
+    };
     let environment: Vec<_> = std::env::vars().collect();
     let loaded = config::load(config.as_deref(), &environment)?;
     if let Command::CheckConfig = command {
@@ -84,7 +91,7 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve.run(config).await,
-            Command::CheckConfig => Ok(()),
+            Command::CheckConfig | Command::Capacity(_) => Ok(()),
             Command::Migrate => migrate::run(&config).await,
             Command::Domain(domain) => domain.run(&config).await,
             Command::Account(account) => account.run(&config).await,
