@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use blob::FileBlobs;
 use cluster::{LocalBus, LocalCache, LocalLimits};
-use search::{Hits, Op, Search, TantivySearch};
+use search::{Hits, Op, Rebuild, Search, Size, TantivySearch};
 use types::{AccountId, Clock, MessageId, query::Query};
 
 use crate::{
@@ -107,15 +107,27 @@ struct NoIndex;
 #[async_trait]
 impl Search for NoIndex {
     async fn apply(&self, _: Vec<Op>) -> storage::Result<()> {
-        Err(storage::Error::Unavailable("the index belongs to the running server".into()))
+        Err(elsewhere())
     }
 
     async fn find(&self, _: AccountId, _: &Query, _: Option<MessageId>, _: usize) -> storage::Result<Hits> {
-        Err(storage::Error::Unavailable("the index belongs to the running server".into()))
+        Err(elsewhere())
     }
 
     /// What stays in the index is found by nobody: an account's id is not given again.
     async fn forget(&self, _: AccountId) -> storage::Result<()> {
         Ok(())
     }
+
+    async fn size(&self) -> storage::Result<Size> {
+        Err(elsewhere())
+    }
+
+    async fn rebuild(&self) -> storage::Result<Box<dyn Rebuild>> {
+        Err(elsewhere())
+    }
+}
+
+fn elsewhere() -> storage::Error {
+    storage::Error::Unavailable("the index belongs to the running server".into())
 }

@@ -148,14 +148,18 @@ struct Batch {
 impl Batch {
     fn put(&mut self, account: AccountId, id: MessageId, text: &SearchText) {
         self.bytes += text.body.len();
-        let document = Document {
-            from: text.from.clone(),
-            to: text.to.clone(),
-            subject: text.subject.clone(),
-            body: text.body.clone(),
-            filenames: vec![text.filenames.clone()],
-        };
-        self.ops.push(Op::Put { account, id, document });
+        self.ops.push(Op::Put { account, id, document: document(text) });
+    }
+}
+
+/// The texts as the index takes them.
+pub(crate) fn document(text: &SearchText) -> Document {
+    Document {
+        from: text.from.clone(),
+        to: text.to.clone(),
+        subject: text.subject.clone(),
+        body: text.body.clone(),
+        filenames: vec![text.filenames.clone()],
     }
 }
 

@@ -6,7 +6,7 @@ use search::{Hit, decide, snippet};
 use storage::{Filter, Mailbox, Message, PageRequest, Snapshot};
 use types::{Flags, MessageId, address::fold, api, query::Query};
 
-use crate::indexer::text;
+use crate::indexer::{document, text};
 use crate::{Access, Result, convert, cursor};
 
 /// Candidates that one request looks at, at the most; the cursor goes on from there.
@@ -72,7 +72,8 @@ impl Access {
         let request = narrowed(query, mailboxes, before, limit);
         let messages = snapshot.page(self.id, &request).await?;
         let more = messages.len() == CANDIDATES_AT_ONCE;
-        let hits = messages.into_iter().map(|message| Hit { id: message.id, texts: Vec::new() }).collect();
+        let hits =
+            messages.into_iter().map(|message| Hit { id: message.id, texts: Some(Vec::new()) }).collect();
         Ok(Candidates { hits, more, total: None })
     }
 
@@ -87,15 +88,36 @@ impl Access {
         let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
         let rows = snapshot.messages(self.id, &ids).await?;
         let mut rows: HashMap<_, _> = rows.into_iter().map(|message| (message.id, message)).collect();
+        let unsure: Vec<_> = hits.iter().filter(|hit| hit.texts.is_none()).map(|hit| hit.id).collect();
+        let mut read = self.read_texts(snapshot, query, &unsure).await?;
         Ok(hits
             .into_iter()
             .filter_map(|hit| {
                 let message = rows.remove(&hit.id)?;
-                let matches =
-                    decide(query, &hit.texts, &mut |condition| holds(condition, &message, mailboxes));
+                let texts = hit.texts.or_else(|| read.remove(&hit.id))?;
+                let matches = decide(query, &texts, &mut |condition| holds(condition, &message, mailboxes));
                 matches.then_some(message)
             })
             .collect())
+    }
+
+    /// Which texts of the query these messages have, by reading them; where the index could not tell.
+    async fn read_texts(
+        &self,
+        snapshot: &mut dyn Snapshot,
+        query: &Query,
+        ids: &[MessageId],
+    ) -> Result<HashMap<MessageId, Vec<bool>>> {
+        let mut read = HashMap::new();
+        for ids in ids.chunks(BODIES_AT_ONCE) {
+            for content in snapshot.contents(self.id, ids).await? {
+                let id = content.id;
+                // A damaged mail is found by nothing.
+                let found = text(self.id, content).ok();
+                read.extend(found.map(|found| (id, search::texts(&document(&found), query))));
+            }
+        }
+        Ok(read)
     }
 
     /// As the API shows them, each with the words around its first hit.

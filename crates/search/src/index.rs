@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use async_trait::async_trait;
@@ -19,37 +19,35 @@ use types::{AccountId, MessageId, query::Query};
 use uuid::Uuid;
 
 use crate::{
-    Hit, Hits, Op, Search,
+    Hit, Hits, Op, Opened, Rebuild, Search, Size,
     newest::Newest,
-    relax::{Terms, superset},
+    relax::superset,
     schema::{AccountTerms, Fields, VERSION},
+    texts, tokenizer,
     words::wanted,
 };
 
 /// An index in a folder. Clones are the same index.
 #[derive(Clone)]
 pub struct TantivySearch {
-    inner: Arc<Inner>,
+    place: Arc<Place>,
+}
+
+/// Where an index is, and what is there now.
+struct Place {
+    folder: PathBuf,
+    /// Written only to put another index into the folder.
+    inner: RwLock<Inner>,
+    /// Locked as long as the index is open.
+    _lock: File,
 }
 
 struct Inner {
-    folder: PathBuf,
     fields: Fields,
     index: Index,
     reader: IndexReader,
     /// `None` after a failure, until the next use.
     writer: Mutex<Option<IndexWriter>>,
-    /// Locked as long as the index is open.
-    _lock: File,
-}
-
-/// An index that was opened.
-pub struct Opened {
-    pub search: TantivySearch,
-    /// Whether it is new and empty: there was none, or it was of an older version, or damaged. The caller then has
-    /// everything indexed anew: first resets its marks of how far the index has got, then calls
-    /// [`TantivySearch::accept`].
-    pub fresh: bool,
 }
 
 /// Enough for a batch of a thousand mails; taken as needed and given back by the commit.
@@ -60,47 +58,29 @@ const VERSION_FILE: &str = "magpie-version";
 impl TantivySearch {
     /// Opens the index in this folder, or makes it. One that cannot be used is moved to `<folder>.old`, in place of
     /// what was there. Fails if another process has the index open.
-    pub fn open(folder: &Path) -> Result<Opened> {
+    pub fn open(folder: &Path) -> Result<Opened<Self>> {
         let lock = lock(folder)?;
-        if let Some(index) = open_existing(folder)? {
-            return Ok(Opened { search: Self::new(folder, index, lock), fresh: false });
-        }
-        if folder.exists() {
-            let aside = beside(folder, "old");
-            tracing::warn!(folder = %folder.display(), aside = %aside.display(), "search index moved aside");
-            if aside.exists() {
-                fs::remove_dir_all(&aside).map_err(Error::from_io)?;
+        let existing = open_existing(folder)?;
+        let fresh = existing.is_none();
+        let inner = match existing {
+            Some(inner) => inner,
+            None => {
+                if folder.exists() {
+                    let aside = beside(folder, "old");
+                    tracing::warn!(folder = %folder.display(), aside = %aside.display(), "search index moved aside");
+                    replace(&aside, folder).map_err(Error::from_io)?;
+                }
+                create(folder)?
             }
-            fs::rename(folder, &aside).map_err(Error::from_io)?;
-        }
-        fs::create_dir_all(folder).map_err(Error::from_io)?;
-        let settings =
-            IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() };
-        let index = Index::builder()
-            .schema(Fields::new().schema)
-            .settings(settings)
-            .create_in_dir(folder)
-            .and_then(parts);
-        Ok(Opened { search: Self::new(folder, index.map_err(into_error)?, lock), fresh: true })
+        };
+        let place = Place { folder: folder.to_owned(), inner: RwLock::new(inner), _lock: lock };
+        Ok(Opened { search: Self { place: Arc::new(place) }, fresh })
     }
 
     /// Says that the marks for a [fresh](Opened::fresh) index were reset. Until then it is fresh each time it is
     /// opened.
     pub fn accept(&self) -> Result<()> {
-        let write = || {
-            let path = self.inner.folder.join(VERSION_FILE);
-            let draft = beside(&path, "new");
-            fs::write(&draft, VERSION)?;
-            File::open(&draft)?.sync_all()?;
-            fs::rename(&draft, &path)?;
-            File::open(&self.inner.folder)?.sync_all()
-        };
-        write().map_err(Error::from_io)
-    }
-
-    fn new(folder: &Path, (index, reader, writer): IndexParts, lock: File) -> Self {
-        let (folder, fields, writer) = (folder.to_owned(), Fields::new(), Mutex::new(Some(writer)));
-        Self { inner: Arc::new(Inner { folder, fields, index, reader, writer, _lock: lock }) }
+        note_version(&self.place.folder).map_err(Error::from_io)
     }
 
     /// Runs it where it may block.
@@ -108,11 +88,19 @@ impl TantivySearch {
         &self,
         work: impl FnOnce(&Inner) -> tantivy::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let inner = Arc::clone(&self.inner);
-        match tokio::task::spawn_blocking(move || work(&inner)).await {
-            Ok(done) => done.map_err(into_error),
-            Err(error) => Err(Error::Backend(error.into())),
-        }
+        let place = Arc::clone(&self.place);
+        blocking(move || {
+            let inner = place.inner.read().unwrap_or_else(PoisonError::into_inner);
+            work(&inner).map_err(into_error)
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::Backend(error.into())),
     }
 }
 
@@ -122,23 +110,7 @@ impl Search for TantivySearch {
         if ops.is_empty() {
             return Ok(());
         }
-        self.blocking(move |inner| {
-            inner.write(|writer| {
-                for op in &ops {
-                    match op {
-                        Op::Put { account, id, document } => {
-                            writer.delete_term(inner.fields.key(*account, *id));
-                            writer.add_document(inner.fields.document(*account, *id, document))?;
-                        }
-                        Op::Remove { account, id } => {
-                            writer.delete_term(inner.fields.key(*account, *id));
-                        }
-                    }
-                }
-                Ok(())
-            })
-        })
-        .await
+        self.blocking(move |inner| inner.apply(&ops)).await
     }
 
     async fn find(
@@ -161,9 +133,98 @@ impl Search for TantivySearch {
         })
         .await
     }
+
+    async fn size(&self) -> Result<Size> {
+        let folder = self.place.folder.clone();
+        self.blocking(move |inner| {
+            let mut bytes = 0;
+            for file in fs::read_dir(folder)? {
+                bytes += file?.metadata().map_or(0, |meta| meta.len());
+            }
+            Ok(Size { documents: inner.reader.searcher().num_docs(), bytes })
+        })
+        .await
+    }
+
+    async fn rebuild(&self) -> Result<Box<dyn Rebuild>> {
+        let place = Arc::clone(&self.place);
+        let draft = beside(&place.folder, "new");
+        blocking(move || {
+            if draft.exists() {
+                fs::remove_dir_all(&draft).map_err(Error::from_io)?;
+            }
+            let inner = Arc::new(create(&draft)?);
+            Ok(Box::new(TantivyRebuild { place, draft, inner }) as Box<dyn Rebuild>)
+        })
+        .await
+    }
+}
+
+/// An index in a folder beside the one that it is to replace.
+struct TantivyRebuild {
+    place: Arc<Place>,
+    draft: PathBuf,
+    inner: Arc<Inner>,
+}
+
+#[async_trait]
+impl Rebuild for TantivyRebuild {
+    async fn apply(&self, ops: Vec<Op>) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.apply(&ops).map_err(into_error)).await
+    }
+
+    async fn take_over(self: Box<Self>) -> Result<()> {
+        blocking(move || {
+            let Self { place, draft, inner } = *self;
+            let folder = &place.folder;
+            // Nobody writes to a folder while it changes its name.
+            let mut current = place.inner.write().unwrap_or_else(PoisonError::into_inner);
+            *current.writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *inner.writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let moved = || {
+                note_version(&draft)?;
+                replace(&beside(folder, "old"), folder)?;
+                fs::rename(&draft, folder)
+            };
+            moved().map_err(Error::from_io)?;
+            let lost = || Error::Corrupt(format!("search index: {} is not what was built", folder.display()));
+            *current = open_existing(folder)?.ok_or_else(lost)?;
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl Inner {
+    fn new(index: Index) -> tantivy::Result<Self> {
+        let fields = Fields::new();
+        if index.schema() != fields.schema {
+            return Err(TantivyError::SchemaError("not the fields of this version".into()));
+        }
+        index.tokenizers().register(tokenizer::NAME, tokenizer::analyzer());
+        let writer = Mutex::new(Some(writer(&index)?));
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        Ok(Self { fields, index, reader, writer })
+    }
+
+    fn apply(&self, ops: &[Op]) -> tantivy::Result<()> {
+        self.write(|writer| {
+            for op in ops {
+                match op {
+                    Op::Put { account, id, document } => {
+                        writer.delete_term(self.fields.key(*account, *id));
+                        writer.add_document(self.fields.document(*account, *id, document))?;
+                    }
+                    Op::Remove { account, id } => {
+                        writer.delete_term(self.fields.key(*account, *id));
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Changes the index and commits. After a failure the writer is given up, and nothing of the change is kept.
     fn write(&self, change: impl FnOnce(&IndexWriter) -> tantivy::Result<()>) -> tantivy::Result<()> {
         let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,45 +256,22 @@ impl Inner {
         let more = found.newest.len() > limit;
         found.newest.truncate(limit);
         let docs: Vec<DocAddress> = found.newest.iter().map(|(_, doc)| *doc).collect();
-        let certain = is_conjunction(query);
+        let certain = texts::all_hold(query);
         let mut texts = vec![Vec::new(); docs.len()];
-        each_text(query, &mut |field, text| {
+        for (field, text) in texts::each(query) {
             let words = wanted(text);
             let held = if certain || words.is_empty() {
                 vec![true; docs.len()]
             } else {
-                holds(&searcher, &*terms.text(field, &words), &docs)?
+                holds(&searcher, &*terms.words(field, &words), &docs)?
             };
             for (texts, held) in texts.iter_mut().zip(held) {
                 texts.push(held);
             }
-            Ok(())
-        })?;
+        }
         let ids = found.newest.iter().map(|(id, _)| MessageId(Uuid::from_u128(*id)));
-        let hits = ids.zip(texts).map(|(id, texts)| Hit { id, texts }).collect();
+        let hits = ids.zip(texts).map(|(id, texts)| Hit { id, texts: Some(texts) }).collect();
         Ok(Hits { hits, total: found.total, more })
-    }
-}
-
-type EachText<'f> = dyn FnMut(types::query::Field, &str) -> tantivy::Result<()> + 'f;
-
-/// Visits the texts of a query in order, negated ones too.
-fn each_text(query: &Query, visit: &mut EachText<'_>) -> tantivy::Result<()> {
-    match query {
-        Query::And(all) | Query::Or(all) => all.iter().try_for_each(|one| each_text(one, visit)),
-        Query::Not(one) => each_text(one, visit),
-        Query::Text(field, text) => visit(*field, text),
-        _ => Ok(()),
-    }
-}
-
-/// Whether every text of the query holds for each of its hits.
-fn is_conjunction(query: &Query) -> bool {
-    match query {
-        Query::And(all) => all.iter().all(is_conjunction),
-        Query::Or(_) => false,
-        Query::Not(one) => one.is_exact(),
-        _ => true,
     }
 }
 
@@ -256,10 +294,8 @@ fn holds(searcher: &Searcher, query: &dyn IndexQuery, docs: &[DocAddress]) -> ta
     Ok(held)
 }
 
-type IndexParts = (Index, IndexReader, IndexWriter);
-
 /// The accepted index of this version; `None` if there is none that can be used.
-fn open_existing(folder: &Path) -> Result<Option<IndexParts>> {
+fn open_existing(folder: &Path) -> Result<Option<Inner>> {
     match fs::read_to_string(folder.join(VERSION_FILE)) {
         Ok(version) if version == VERSION => {}
         Ok(_) => return Ok(None),
@@ -268,8 +304,8 @@ fn open_existing(folder: &Path) -> Result<Option<IndexParts>> {
         }
         Err(error) => return Err(Error::from_io(error)),
     }
-    match Index::open_in_dir(folder).and_then(parts) {
-        Ok(parts) => Ok(Some(parts)),
+    match Index::open_in_dir(folder).and_then(Inner::new) {
+        Ok(inner) => Ok(Some(inner)),
         Err(error) if is_damage(&error) => {
             tracing::warn!(%error, folder = %folder.display(), "search index cannot be used");
             Ok(None)
@@ -278,13 +314,30 @@ fn open_existing(folder: &Path) -> Result<Option<IndexParts>> {
     }
 }
 
-fn parts(index: Index) -> tantivy::Result<IndexParts> {
-    if index.schema() != Fields::new().schema {
-        return Err(TantivyError::SchemaError("not the fields of this version".into()));
+/// A new index in a folder that is not there yet.
+fn create(folder: &Path) -> Result<Inner> {
+    fs::create_dir_all(folder).map_err(Error::from_io)?;
+    let settings = IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() };
+    let index = Index::builder().schema(Fields::new().schema).settings(settings).create_in_dir(folder);
+    index.and_then(Inner::new).map_err(into_error)
+}
+
+/// Says that what is in the folder is whole, and of which version.
+fn note_version(folder: &Path) -> io::Result<()> {
+    let path = folder.join(VERSION_FILE);
+    let draft = beside(&path, "new");
+    fs::write(&draft, VERSION)?;
+    File::open(&draft)?.sync_all()?;
+    fs::rename(&draft, &path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Moves `from`, if it is there, to where `to` is.
+fn replace(to: &Path, from: &Path) -> io::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
     }
-    let writer = writer(&index)?;
-    let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-    Ok((index, reader, writer))
+    if from.exists() { fs::rename(from, to) } else { Ok(()) }
 }
 
 /// Keeps other processes away, from the moment before the folder may be moved.

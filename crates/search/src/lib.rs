@@ -1,4 +1,4 @@
-//! Full-text search over an inverted index: Tantivy.
+//! Full-text search over an inverted index: Tantivy in a folder, or MeiliSearch over the network.
 //!
 //! **Invariant:** derived state. The index can be thrown away and built again from storage, may lag behind it, and
 //! never decides what exists: its hits are looked up in the shard before anybody sees them.
@@ -6,14 +6,19 @@
 mod decide;
 mod excluded;
 mod index;
+mod meili;
 mod newest;
 mod relax;
 mod schema;
 mod snippet;
+mod texts;
+mod tokenizer;
 mod words;
 
-pub use index::{Opened, TantivySearch};
+pub use index::TantivySearch;
+pub use meili::{MeiliSearch, MeiliUrl, OpenError};
 pub use snippet::snippet;
+pub use texts::texts;
 
 use async_trait::async_trait;
 use storage::Result;
@@ -49,6 +54,39 @@ pub trait Search: Send + Sync {
 
     /// Removes everything of the account.
     async fn forget(&self, account: AccountId) -> Result<()>;
+
+    /// How large the index is.
+    async fn size(&self) -> Result<Size>;
+
+    /// Begins an empty index, while this one goes on being searched and written. One that somebody began before and
+    /// left is thrown away.
+    async fn rebuild(&self) -> Result<Box<dyn Rebuild>>;
+}
+
+/// An index that is built beside the one it is to replace.
+#[async_trait]
+pub trait Rebuild: Send + Sync {
+    /// As [`Search::apply`], on the index that is built.
+    async fn apply(&self, ops: Vec<Op>) -> Result<()>;
+
+    /// Puts it in the place of the other, which is removed. What went into the other alone has to be applied again.
+    async fn take_over(self: Box<Self>) -> Result<()>;
+}
+
+/// An index that was opened.
+pub struct Opened<S> {
+    pub search: S,
+    /// Whether it is new and empty: there was none of this version, or it was damaged. The caller then has everything
+    /// indexed anew: first resets its marks of how far the index has got, then calls the adapter's `accept`.
+    pub fresh: bool,
+}
+
+/// How large an index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    pub documents: u64,
+    /// On disk, as far as the index knows.
+    pub bytes: u64,
 }
 
 /// A change of the index.
@@ -81,7 +119,8 @@ pub const MAX_WORDS: usize = 50_000;
 pub struct Hits {
     /// Newest first.
     pub hits: Vec<Hit>,
-    /// All hits of the query, on this page or not. Exact if the query has texts only, else an upper bound.
+    /// All hits of the query, on this page or not. Exact if the query has texts only, and the index was sure of each;
+    /// else an upper bound.
     pub total: u64,
     /// Whether there are hits after the last of these.
     pub more: bool,
@@ -91,8 +130,9 @@ pub struct Hits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
     pub id: MessageId,
-    /// Of each text of the query, in its order, whether the message has it; for [`decide`].
-    pub texts: Vec<bool>,
+    /// Of each text of the query, in its order, whether the message has it; for [`decide`]. `None` if the index
+    /// cannot tell: [`texts`] finds out by the message itself.
+    pub texts: Option<Vec<bool>>,
 }
 
 /// Whether a message fulfils the query: `texts` as its [`Hit`] says, and every other condition as `holds` says.

@@ -1,32 +1,41 @@
-//! From a query to what the index can rule out.
+//! From a query to what an index can rule out.
 //!
 //! What the index does not know is bounded from both sides: for the hits of the whole query it counts as true, and
 //! inside a negation, where too many would take hits away, as false.
 
-use tantivy::query::{BooleanQuery, Occur, Query as IndexQuery};
 use types::query::{Field, Query};
 
-use crate::{
-    excluded::Excluded,
-    words::{Wanted, wanted},
-};
+use crate::words::{Wanted, wanted};
 
 /// What is known of the messages that fulfil a query.
-pub(crate) enum Relaxed {
+enum Relaxed<Q> {
     /// The query asks nothing, as a text without words.
     Nothing,
     All,
     None,
-    Only(Box<dyn IndexQuery>),
-    AllBut(Box<dyn IndexQuery>),
+    Only(Q),
+    AllBut(Q),
 }
 
-/// Makes the index's queries for one account.
+/// Makes an index's own queries for one account.
 pub(crate) trait Terms {
+    type Query;
+
     /// Messages with these words in this field.
-    fn text(&self, field: Field, words: &[Wanted]) -> Box<dyn IndexQuery>;
+    fn text(&self, field: Field, words: &[Wanted]) -> Text<Self::Query>;
     /// All messages.
-    fn everything(&self) -> Box<dyn IndexQuery>;
+    fn everything(&self) -> Self::Query;
+    /// What is in each of the first, of which there is one at least, and in none of the second.
+    fn and(&self, all: Vec<Self::Query>, none: Vec<Self::Query>) -> Self::Query;
+    /// What is in any of these, of which there is one at least.
+    fn or(&self, any: Vec<Self::Query>) -> Self::Query;
+}
+
+/// How well an index finds a text.
+pub(crate) enum Text<Q> {
+    Exact(Q),
+    /// No message that has the text is missing, but others may be there.
+    Superset(Q),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,18 +47,16 @@ enum Bound {
 }
 
 /// A query for every message of the account that may fulfil `query`; `None` if there cannot be any.
-pub(crate) fn superset(query: &Query, terms: &dyn Terms) -> Option<Box<dyn IndexQuery>> {
-    let found = match relax(query, Bound::Upper, terms) {
-        Relaxed::None => return None,
-        Relaxed::Nothing | Relaxed::All => return Some(terms.everything()),
-        Relaxed::Only(found) => vec![(Occur::Must, found)],
-        Relaxed::AllBut(found) => vec![(Occur::MustNot, excluded(found))],
-    };
-    let everything = std::iter::once((Occur::Must, terms.everything()));
-    Some(Box::new(BooleanQuery::new(everything.chain(found).collect())))
+pub(crate) fn superset<T: Terms>(query: &Query, terms: &T) -> Option<T::Query> {
+    match relax(query, Bound::Upper, terms) {
+        Relaxed::None => None,
+        Relaxed::Nothing | Relaxed::All => Some(terms.everything()),
+        Relaxed::Only(found) => Some(terms.and(vec![terms.everything(), found], Vec::new())),
+        Relaxed::AllBut(found) => Some(terms.and(vec![terms.everything()], vec![found])),
+    }
 }
 
-fn relax(query: &Query, bound: Bound, terms: &dyn Terms) -> Relaxed {
+fn relax<T: Terms>(query: &Query, bound: Bound, terms: &T) -> Relaxed<T::Query> {
     match query {
         Query::And(all) if all.is_empty() => Relaxed::All,
         Query::And(all) => and(all.iter().map(|one| relax(one, bound, terms)), terms),
@@ -60,7 +67,11 @@ fn relax(query: &Query, bound: Bound, terms: &dyn Terms) -> Relaxed {
         }
         Query::Text(field, text) => match wanted(text) {
             words if words.is_empty() => Relaxed::Nothing,
-            words => Relaxed::Only(terms.text(*field, &words)),
+            words => match terms.text(*field, &words) {
+                Text::Exact(found) => Relaxed::Only(found),
+                Text::Superset(found) if bound == Bound::Upper => Relaxed::Only(found),
+                Text::Superset(_) => unknown(bound),
+            },
         },
         Query::Unread
         | Query::Flagged
@@ -73,18 +84,18 @@ fn relax(query: &Query, bound: Bound, terms: &dyn Terms) -> Relaxed {
         | Query::Since(_)
         | Query::Before(_)
         | Query::LargerThan(_)
-        | Query::SmallerThan(_) => match bound {
-            Bound::Upper => Relaxed::All,
-            Bound::Lower => Relaxed::None,
-        },
+        | Query::SmallerThan(_) => unknown(bound),
     }
 }
 
-fn excluded(query: Box<dyn IndexQuery>) -> Box<dyn IndexQuery> {
-    Box::new(Excluded(query))
+fn unknown<Q>(bound: Bound) -> Relaxed<Q> {
+    match bound {
+        Bound::Upper => Relaxed::All,
+        Bound::Lower => Relaxed::None,
+    }
 }
 
-fn not(relaxed: Relaxed) -> Relaxed {
+fn not<Q>(relaxed: Relaxed<Q>) -> Relaxed<Q> {
     match relaxed {
         Relaxed::Nothing => Relaxed::Nothing,
         Relaxed::All => Relaxed::None,
@@ -94,45 +105,41 @@ fn not(relaxed: Relaxed) -> Relaxed {
     }
 }
 
-fn and(each: impl Iterator<Item = Relaxed>, terms: &dyn Terms) -> Relaxed {
+fn and<T: Terms>(each: impl Iterator<Item = Relaxed<T::Query>>, terms: &T) -> Relaxed<T::Query> {
     let mut asked = false;
-    let mut clauses = Vec::new();
+    let (mut all, mut none) = (Vec::new(), Vec::new());
     for one in each {
         asked |= !matches!(one, Relaxed::Nothing);
         match one {
             Relaxed::Nothing | Relaxed::All => {}
             Relaxed::None => return Relaxed::None,
-            Relaxed::Only(found) => clauses.push((Occur::Must, found)),
-            Relaxed::AllBut(found) => clauses.push((Occur::MustNot, excluded(found))),
+            Relaxed::Only(found) => all.push(found),
+            Relaxed::AllBut(found) => none.push(found),
         }
     }
-    if clauses.is_empty() {
-        return if asked { Relaxed::All } else { Relaxed::Nothing };
+    match (all.is_empty(), none.is_empty()) {
+        (true, true) if asked => Relaxed::All,
+        (true, true) => Relaxed::Nothing,
+        (true, false) => Relaxed::Only(terms.and(vec![terms.everything()], none)),
+        (false, _) => Relaxed::Only(terms.and(all, none)),
     }
-    if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
-        clauses.push((Occur::Must, terms.everything()));
-    }
-    Relaxed::Only(Box::new(BooleanQuery::new(clauses)))
 }
 
-fn or(each: impl Iterator<Item = Relaxed>, terms: &dyn Terms) -> Relaxed {
+fn or<T: Terms>(each: impl Iterator<Item = Relaxed<T::Query>>, terms: &T) -> Relaxed<T::Query> {
     let mut asked = false;
-    let mut clauses = Vec::new();
+    let mut any = Vec::new();
     for one in each {
         asked |= !matches!(one, Relaxed::Nothing);
         match one {
             Relaxed::Nothing | Relaxed::None => {}
             Relaxed::All => return Relaxed::All,
-            Relaxed::Only(found) => clauses.push((Occur::Should, found)),
-            Relaxed::AllBut(found) => {
-                let rest = vec![(Occur::Must, terms.everything()), (Occur::MustNot, excluded(found))];
-                clauses.push((Occur::Should, Box::new(BooleanQuery::new(rest)) as Box<dyn IndexQuery>));
-            }
+            Relaxed::Only(found) => any.push(found),
+            Relaxed::AllBut(found) => any.push(terms.and(vec![terms.everything()], vec![found])),
         }
     }
-    match clauses.is_empty() {
+    match any.is_empty() {
         true if asked => Relaxed::None,
         true => Relaxed::Nothing,
-        false => Relaxed::Only(Box::new(BooleanQuery::new(clauses))),
+        false => Relaxed::Only(terms.or(any)),
     }
 }

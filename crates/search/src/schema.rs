@@ -15,19 +15,20 @@ use tantivy::{
         FAST, Field as IndexField, INDEXED, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing,
         TextOptions,
     },
-    tokenizer::{PreTokenizedString, Token},
 };
 use types::{AccountId, MessageId, query::Field};
 
 use crate::{
-    Document, MAX_WORDS,
+    Document,
+    excluded::Excluded,
     newest::{ID_HIGH, ID_LOW},
-    relax::Terms,
-    words::{self, Wanted},
+    relax::{Terms, Text},
+    tokenizer::{self, term},
+    words::Wanted,
 };
 
 /// To be raised whenever [`Fields`] or the rules of `words` change: older indexes are then built anew.
-pub(crate) const VERSION: &str = "1\n";
+pub(crate) const VERSION: &str = "2\n";
 
 /// The fields of the index.
 #[derive(Debug, Clone)]
@@ -48,6 +49,7 @@ pub(crate) struct Fields {
 impl Fields {
     pub(crate) fn new() -> Self {
         let words = TextFieldIndexing::default()
+            .set_tokenizer(tokenizer::NAME)
             .set_index_option(IndexRecordOption::WithFreqsAndPositions)
             .set_fieldnorms(false);
         let text = TextOptions::default().set_indexing_options(words);
@@ -93,7 +95,7 @@ impl Fields {
             (self.filenames, &filenames),
         ] {
             if !text.is_empty() {
-                out.add_pre_tokenized_text(field, tokenized(account, text));
+                out.add_text(field, tokenizer::of_account(account, text));
             }
         }
         out
@@ -106,23 +108,6 @@ fn key(account: AccountId, id: MessageId) -> Vec<u8> {
     key
 }
 
-/// The word as it stands in the index.
-fn term(account: AccountId, word: &str) -> String {
-    format!("{:x}:{word}", account.0)
-}
-
-fn tokenized(account: AccountId, text: &str) -> PreTokenizedString {
-    let tokens = words::tokens(text).take(MAX_WORDS);
-    let tokens = tokens.map(|token| Token {
-        offset_from: token.range.start,
-        offset_to: token.range.end,
-        position: token.position,
-        text: term(account, &token.word),
-        position_length: 1,
-    });
-    PreTokenizedString { text: String::new(), tokens: tokens.collect() }
-}
-
 /// The queries of one account.
 pub(crate) struct AccountTerms<'f> {
     pub(crate) fields: &'f Fields,
@@ -130,7 +115,31 @@ pub(crate) struct AccountTerms<'f> {
 }
 
 impl Terms for AccountTerms<'_> {
-    fn text(&self, field: Field, words: &[Wanted]) -> Box<dyn IndexQuery> {
+    type Query = Box<dyn IndexQuery>;
+
+    fn text(&self, field: Field, words: &[Wanted]) -> Text<Box<dyn IndexQuery>> {
+        Text::Exact(self.words(field, words))
+    }
+
+    fn everything(&self) -> Box<dyn IndexQuery> {
+        Box::new(TermQuery::new(self.fields.account(self.account), IndexRecordOption::Basic))
+    }
+
+    fn and(&self, all: Vec<Box<dyn IndexQuery>>, none: Vec<Box<dyn IndexQuery>>) -> Box<dyn IndexQuery> {
+        let all = all.into_iter().map(|one| (Occur::Must, one));
+        let none =
+            none.into_iter().map(|one| (Occur::MustNot, Box::new(Excluded(one)) as Box<dyn IndexQuery>));
+        Box::new(BooleanQuery::new(all.chain(none).collect()))
+    }
+
+    fn or(&self, any: Vec<Box<dyn IndexQuery>>) -> Box<dyn IndexQuery> {
+        Box::new(BooleanQuery::new(any.into_iter().map(|one| (Occur::Should, one)).collect()))
+    }
+}
+
+impl AccountTerms<'_> {
+    /// Messages with these words in this field.
+    pub(crate) fn words(&self, field: Field, words: &[Wanted]) -> Box<dyn IndexQuery> {
         let fields = self.fields;
         let one = match field {
             Field::Any => {
@@ -147,12 +156,6 @@ impl Terms for AccountTerms<'_> {
         self.phrase(one, words)
     }
 
-    fn everything(&self) -> Box<dyn IndexQuery> {
-        Box::new(TermQuery::new(self.fields.account(self.account), IndexRecordOption::Basic))
-    }
-}
-
-impl AccountTerms<'_> {
     fn phrase(&self, field: IndexField, words: &[Wanted]) -> Box<dyn IndexQuery> {
         let text = |wanted: &Wanted| term(self.account, &wanted.word);
         match words {

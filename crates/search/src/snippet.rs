@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use types::query::Query;
 
-use crate::words::{Token, Wanted, tokens, wanted};
+use crate::{
+    texts::match_at,
+    words::{Token, Wanted, tokens, wanted},
+};
 
 /// About how many characters of text a snippet shows.
 const LENGTH: usize = 160;
@@ -34,21 +37,10 @@ pub fn snippet(text: &str, query: &Query) -> Option<String> {
 /// Where the words follow each other as wanted.
 fn occurrences<'t>(tokens: &'t [Token], wanted: &'t [Wanted]) -> impl Iterator<Item = Range<usize>> + 't {
     tokens.iter().enumerate().filter_map(move |(index, first)| {
-        let rest = tokens.get(index..)?;
-        let mut end = first.range.end;
-        for want in wanted {
-            let at =
-                rest.binary_search_by_key(&(first.position + want.offset), |token| token.position).ok()?;
-            let token = rest.get(at)?;
-            let fits = if want.prefix { token.word.starts_with(&want.word) } else { token.word == want.word };
-            if !fits {
-                return None;
-            }
-            // A single character is found as the beginning of a pair, of which it alone is marked.
-            let whole = !want.prefix || want.word.chars().nth(1).is_some();
-            end = if whole { token.range.end } else { token.first_end };
-        }
-        Some(first.range.start..end)
+        let last = match_at(tokens, index, wanted)?;
+        // A single character is found as the beginning of a pair, of which it alone is marked.
+        let whole = wanted.last().is_none_or(|want| !want.prefix || want.word.chars().nth(1).is_some());
+        Some(first.range.start..if whole { last.range.end } else { last.first_end })
     })
 }
 

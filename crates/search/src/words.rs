@@ -103,19 +103,40 @@ impl Run {
         }
     }
 
-    fn tokens(self, first: usize) -> Box<dyn Iterator<Item = Token>> {
-        match self {
-            Self::Word(word, range) => {
-                Box::new(iter::once(Token { word, position: first, first_end: range.end, range }))
-            }
-            Self::Dense(chars) => Box::new((0..chars.len()).filter_map(move |index| {
+    fn tokens(self, first: usize) -> Tokens {
+        Tokens { run: self, first, next: 0 }
+    }
+}
+
+/// The words of a run, the first of which is at position `first`.
+struct Tokens {
+    run: Run,
+    first: usize,
+    next: usize,
+}
+
+impl Iterator for Tokens {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        let index = self.next;
+        self.next += 1;
+        let position = self.first + index;
+        match &mut self.run {
+            Run::Word(word, range) => (index == 0).then(|| Token {
+                word: std::mem::take(word),
+                position,
+                range: range.clone(),
+                first_end: range.end,
+            }),
+            Run::Dense(chars) => {
                 let (one, range) = chars.get(index)?;
                 let (word, end) = match chars.get(index + 1) {
                     Some((other, after)) => (String::from_iter([*one, *other]), after.end),
                     None => (String::from(*one), range.end),
                 };
-                Some(Token { word, position: first + index, range: range.start..end, first_end: range.end })
-            })),
+                Some(Token { word, position, range: range.start..end, first_end: range.end })
+            }
         }
     }
 }
