@@ -7,7 +7,7 @@ use super::RedisError;
 /// A Redis to reach, and its name for logs.
 pub(super) struct Address {
     pub(super) client: Client,
-    /// Host, port and database.
+    /// Host, port, database, and whether it is spoken to with TLS.
     pub(super) name: String,
 }
 
@@ -23,13 +23,18 @@ pub(super) fn parse(url: &str) -> Result<Address, RedisError> {
     // The crate's own words are taken only where they cannot repeat the URL.
     let info = url.into_connection_info().map_err(|error| wrong(&error_text(&error)))?;
     let name = match info.addr() {
-        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-            format!("{host}:{port}/{}", info.redis_settings().db())
+        ConnectionAddr::Tcp(host, port) => format!("{host}:{port}/{}", info.redis_settings().db()),
+        ConnectionAddr::TcpTls { host, port, .. } => {
+            format!("{host}:{port}/{} with TLS", info.redis_settings().db())
         }
         _ => return Err(wrong("it has no host")),
     };
     if info.redis_settings().db() < 0 {
         return Err(wrong("its database is a number from 0"));
+    }
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        // The crate takes the process's; an error means that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let client = Client::open(info).map_err(|error| wrong(&error_text(&error)))?;
     Ok(Address { client, name })
@@ -56,7 +61,7 @@ mod tests {
         for (url, expected) in [
             ("redis://localhost", Ok("localhost:6379/0")),
             ("redis://:s3cret@10.0.0.1:7000/3", Ok("10.0.0.1:7000/3")),
-            ("rediss://user:s3cret@cache.example.org/1", Ok("cache.example.org:6379/1")),
+            ("rediss://user:s3cret@cache.example.org/1", Ok("cache.example.org:6379/1 with TLS")),
             ("redis://[::1]:6380", Ok("::1:6380/0")),
             ("", Err("does not begin with")),
             ("localhost:6379", Err("does not begin with")),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{RedisResult, SetExpiry, SetOptions, cmd};
+use ::redis::{RedisResult, SetExpiry, SetOptions, cmd, pipe};
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -22,8 +22,6 @@ pub struct RedisCache {
 const LONGEST: Duration = Duration::from_millis(150);
 /// Larger values stay in the node: fetching them would hold up what comes after them on the connection.
 const LARGEST_BYTES: usize = 256 << 10;
-/// How long what was found in Redis is kept near.
-const NEAR: Duration = Duration::from_secs(60);
 
 impl RedisCache {
     pub(super) const fn new(link: Arc<Link>, near: LocalCache) -> Self {
@@ -39,17 +37,20 @@ impl Cache for RedisCache {
             return Some(value);
         }
         let name = self.link.key("cache", key);
+        let mut ask = pipe();
+        ask.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
         let found = self.link.call(LONGEST, |mut connection| async move {
-            let found: RedisResult<Option<Vec<u8>>> = cmd("GET").arg(name).query_async(&mut connection).await;
+            let found: RedisResult<(Option<Vec<u8>>, i64)> = ask.query_async(&mut connection).await;
             found
         });
-        let Ok(Some(value)) = found.await else {
+        let Ok((Some(value), left_ms)) = found.await else {
             count("miss");
             return None;
         };
         count("shared");
         let value = Bytes::from(value);
-        self.near.set(key, value.clone(), NEAR).await;
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        self.near.set(key, value.clone(), left).await;
         Some(value)
     }
 

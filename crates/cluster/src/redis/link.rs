@@ -4,7 +4,7 @@
 //! come back at once with [`NoAnswer::Away`] until the keeper has found it again. So an outage costs those calls that
 //! are on their way when it begins, and each of them no more than its time-out.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, ErrorKind, RedisError as Failure, RedisResult, ServerErrorKind,
@@ -279,11 +279,9 @@ fn trouble(failure: &Failure) -> Trouble {
 
 /// Whether the other side is there, but no TLS connection comes about.
 fn is_tls(failure: &Failure) -> bool {
-    let source = std::error::Error::source(failure);
-    let io = source.and_then(|source| source.downcast_ref::<Arc<std::io::Error>>().map(|io| io.kind()));
-    let io =
-        io.or_else(|| source.and_then(|source| source.downcast_ref::<std::io::Error>().map(|io| io.kind())));
-    io == Some(std::io::ErrorKind::InvalidData)
+    let source = failure.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let io = source.and_then(|source| source.downcast_ref::<io::Error>());
+    io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
 }
 
 fn one_line(text: &str) -> String {

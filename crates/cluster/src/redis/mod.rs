@@ -74,7 +74,7 @@ impl Redis {
         Ok(Self { link: Link::open(address, prefix, node).await? })
     }
 
-    /// Whether it answers at this moment.
+    /// Whether it answered when it was last asked.
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.link.is_there()

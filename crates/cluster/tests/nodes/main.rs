@@ -1,4 +1,5 @@
 //! The ports' conformance suites over the adapters in memory and over a real Redis, and what happens when it goes.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bus;
 mod cache;
