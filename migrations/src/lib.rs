@@ -1,4 +1,4 @@
-//! The database schema, step by step; a landed step is never edited.
+//! The database schema, step by step; what a landed step does is never edited.
 //!
 //! **Invariant:** knows no crate of ours. Steps only add (expand) until no running version reads what a later step
 //! takes away (contract). Each step is one text for all back ends: see `sql`.
@@ -6,6 +6,8 @@
 mod directory;
 mod shard;
 mod sql;
+
+use sea_orm_migration::{MigrationTrait, sea_orm::DbBackend};
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -17,20 +19,61 @@ pub struct DirectoryMigrator;
 #[derive(Debug)]
 pub struct ShardMigrator;
 
+/// A step that can be read before it is run.
+pub struct Step {
+    migration: Box<dyn MigrationTrait>,
+    text: sql::Text,
+}
+
+impl Step {
+    /// What the database notes it as.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.migration.name().to_owned()
+    }
+
+    /// Its statements on this back end.
+    #[must_use]
+    pub fn sql(&self, backend: DbBackend) -> Vec<String> {
+        sql::statements(self.text, backend)
+    }
+}
+
+/// The steps of the directory, in order.
+#[must_use]
+pub fn directory() -> Vec<Step> {
+    use directory::{
+        m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
+        m20261122_000003_nodes as nodes,
+    };
+    vec![
+        Step { migration: Box::new(accounts::Migration), text: accounts::text },
+        Step { migration: Box::new(moving::Migration), text: moving::text },
+        Step { migration: Box::new(nodes::Migration), text: nodes::text },
+    ]
+}
+
+/// The steps of a shard, in order.
+#[must_use]
+pub fn shard() -> Vec<Step> {
+    use shard::{
+        m20261122_000001_mail as mail, m20261122_000002_moving as moving, m20261122_000003_storage as storage,
+    };
+    vec![
+        Step { migration: Box::new(mail::Migration), text: mail::text },
+        Step { migration: Box::new(moving::Migration), text: moving::text },
+        Step { migration: Box::new(storage::Migration), text: storage::text },
+    ]
+}
+
 impl MigratorTrait for DirectoryMigrator {
-    fn migrations() -> Vec<Box<dyn sea_orm_migration::MigrationTrait>> {
-        vec![
-            Box::new(directory::m20261122_000001_accounts::Migration),
-            Box::new(directory::m20261122_000002_moving::Migration),
-        ]
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        directory().into_iter().map(|step| step.migration).collect()
     }
 }
 
 impl MigratorTrait for ShardMigrator {
-    fn migrations() -> Vec<Box<dyn sea_orm_migration::MigrationTrait>> {
-        vec![
-            Box::new(shard::m20261122_000001_mail::Migration),
-            Box::new(shard::m20261122_000002_moving::Migration),
-        ]
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        shard().into_iter().map(|step| step.migration).collect()
     }
 }

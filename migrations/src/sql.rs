@@ -12,9 +12,20 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DbBackend, DbErr},
 };
 
-/// Runs the statements of `text`, which end with a semicolon each.
-pub(crate) async fn run(manager: &SchemaManager<'_>, text: &str) -> Result<(), DbErr> {
-    let words = if manager.get_database_backend() == DbBackend::Postgres {
+/// The parts of a step's text on this back end; statements end with a semicolon each.
+pub(crate) type Text = fn(DbBackend) -> Vec<&'static str>;
+
+/// Runs the statements of a step.
+pub(crate) async fn run(manager: &SchemaManager<'_>, text: Text) -> Result<(), DbErr> {
+    for statement in statements(text, manager.get_database_backend()) {
+        manager.get_connection().execute_unprepared(&statement).await?;
+    }
+    Ok(())
+}
+
+/// The statements of a step as this back end is given them.
+pub(crate) fn statements(text: Text, backend: DbBackend) -> Vec<String> {
+    let words = if backend == DbBackend::Postgres {
         [
             ("{id}", "UUID"),
             ("{bytes}", "BYTEA"),
@@ -29,9 +40,6 @@ pub(crate) async fn run(manager: &SchemaManager<'_>, text: &str) -> Result<(), D
             ("{clustered}", "WITHOUT ROWID"),
         ]
     };
-    let text = words.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-    for statement in text.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
-        manager.get_connection().execute_unprepared(statement).await?;
-    }
-    Ok(())
+    let text = words.iter().fold(text(backend).concat(), |text, (from, to)| text.replace(from, to));
+    text.split(';').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
 }

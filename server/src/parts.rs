@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use blob::FileBlobs;
 use cluster::{LocalBus, LocalCache, LocalLimits};
 use search::{Hits, Op, Rebuild, Search, Size, TantivySearch};
-use types::{AccountId, Clock, MessageId, query::Query};
+use storage_sql::DatabaseUrl;
+use types::{AccountId, Clock, MessageId, ShardId, query::Query};
 
 use crate::{
     clock::{SystemClock, SystemRandom},
@@ -37,10 +38,11 @@ const LIMITED_KEYS: usize = 100_000;
 /// Opens everything, bringing databases up to this version.
 pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let Database::Sqlite(directory) = &config.directory.url;
-    let shards: Vec<_> =
-        config.shards.urls.iter().map(|Database::Sqlite(path)| config.in_data(path)).collect();
-    let sql = storage_sql::open(&config.in_data(directory), &shards).await.context("the databases")?;
+    let database = |Database::Sqlite(path): &Database| DatabaseUrl::sqlite(config.in_data(path));
+    let shards: Vec<_> = (0..).map(ShardId).zip(config.shards.urls.iter().map(database)).collect();
+    let options = storage_sql::Options::default();
+    let sql = storage_sql::open(&database(&config.directory.url), &shards, &options);
+    let sql = sql.await.context("the databases")?;
     let BlobStore::Files(blobs) = &config.blobs.url;
     let blobs = FileBlobs::open(&config.in_data(blobs), Arc::clone(&clock)).context("blobs.url")?;
     let (Shared::Memory, Shared::Memory) = (&config.cache.url, &config.bus.url);

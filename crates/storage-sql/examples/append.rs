@@ -15,7 +15,7 @@ use storage::{
     Appended, Body, BucketMap, Needs, NewMessage, Result, Segment, Shards, Source, Summary, Transaction,
     Unit, write,
 };
-use storage_sql::{Options, SqlShards};
+use storage_sql::{DatabaseUrl, Options, SqlShards};
 use types::{AccountId, Address, BodyId, Flags, MessageId, Role, ShardId, ThreadId, Timestamp};
 
 const ACCOUNTS: i64 = 20;
@@ -53,7 +53,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         for appenders in [1, 10, 50, 200] {
             let name = format!("{shard_count}-{appenders}");
             let files: Vec<_> = (0..shard_count)
-                .map(|id| (ShardId(id), folder.join(&name).join(format!("{id}.db"))))
+                .map(|id| (ShardId(id), DatabaseUrl::sqlite(folder.join(&name).join(format!("{id}.db")))))
                 .collect();
             let ids: Vec<_> = files.iter().map(|(id, _)| *id).collect();
             let map = Arc::new(BucketMap::even(&ids));

@@ -2,150 +2,137 @@
 //!
 //! SQLite: write-ahead log with `synchronous=FULL`, so a commit has been fsynced when it returns. One connection
 //! writes, a few read beside it; each reading transaction sees the database as of its first read.
+//!
+//! PostgreSQL: `synchronous_commit` is `on` or stronger. Writers work at READ COMMITTED and lock the rows of the
+//! accounts they write to; readers' transactions are REPEATABLE READ, READ ONLY by the session's own defaults, so that
+//! no statement is spent on saying so. The server ends statements, waits for locks and idle transactions that last
+//! too long, and notices clients that are gone.
 
-use std::{
-    fs::{DirBuilder, OpenOptions},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod conn;
+mod pool;
+mod postgres;
+mod sqlite;
 
-use migrations::{DirectoryMigrator, MigratorTrait, ShardMigrator};
-use sea_orm::{
-    DatabaseConnection, SqlxSqliteConnector,
-    sqlx::{
-        ConnectOptions,
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-    },
-};
-use storage::{Error, Result};
+use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{
-    Schema,
-    error::{failed, not_connected},
-};
+use sea_orm::{DatabaseConnection, Value};
+use storage::Result;
+
+pub(crate) use self::{conn::Conn, pool::Pool};
+use crate::{DatabaseUrl, Schema, schema};
 
 /// How databases are used.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Connections that read, for each database.
     pub readers: u32,
+    /// Batches of a shard that are committed side by side, on PostgreSQL; SQLite has one writer.
+    pub writers: u32,
     /// Units that share a transaction at most.
     pub max_batch: usize,
-    /// Units that may wait for a shard before callers have to.
+    /// Units that may wait for a writer before callers have to.
     pub max_waiting: usize,
-    /// Pages of 8 KiB that a database may take; `None`: as the disk allows.
+    /// Pages of 8 KiB that an SQLite database may take; `None`: as the disk allows.
     pub max_pages: Option<u32>,
-    /// How long to wait for another process that writes, or for a connection.
+    /// How long to wait for another process that writes, for a connection, or for a server to come back.
     pub patience: Duration,
+    /// What a PostgreSQL server lets one statement take.
+    pub statement_timeout: Duration,
+    /// What we call ourselves on a PostgreSQL server.
+    pub application_name: String,
+    /// Is told of every statement.
+    pub watch: Watch,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             readers: 8,
+            writers: 2,
             max_batch: 256,
             max_waiting: 1_024,
             max_pages: None,
             patience: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(30),
+            application_name: "magpie".to_owned(),
+            watch: Watch::default(),
         }
+    }
+}
+
+/// Is told the text of every statement just before it is sent, `BEGIN` and `COMMIT` included; each is a round trip.
+/// By default nobody listens.
+#[derive(Clone, Default)]
+pub struct Watch(Option<Arc<Watcher>>);
+
+type Watcher = dyn Fn(&str, &[Value]) + Send + Sync;
+
+impl Watch {
+    pub fn new(watch: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(move |sql, _| watch(sql))))
+    }
+
+    /// Is told the values, too.
+    #[cfg(test)]
+    pub(crate) fn with_values(watch: impl Fn(&str, &[Value]) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(watch)))
+    }
+
+    pub(crate) fn saw(&self, sql: &str, values: &[Value]) {
+        if let Some(watch) = &self.0 {
+            watch(sql, values);
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.0.is_some()).finish()
     }
 }
 
 /// A database that can be connected to.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
-    path: PathBuf,
-    options: Options,
+    pub(crate) url: DatabaseUrl,
+    pub(crate) options: Options,
+}
+
+/// What connections are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Read,
+    Write,
+    /// Nothing but the schema: one connection, on which statements may take as long as they need.
+    Migrate,
 }
 
 impl Database {
-    /// Makes the file if it is missing, readable by its owner alone, and brings the schema up to date.
-    pub(crate) async fn open(path: &Path, schema: Schema, options: &Options) -> Result<Self> {
-        if let Some(folder) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::from_io)?;
+    /// Connects, makes the SQLite file if it is missing, and brings the schema up to date.
+    pub(crate) async fn open(url: &DatabaseUrl, schema: Schema, options: &Options) -> Result<Self> {
+        let database = Self { url: url.clone(), options: options.clone() };
+        if let DatabaseUrl::Sqlite(path) = url {
+            sqlite::make(path)?;
         }
-        OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(Error::from_io)?;
-        let database = Self { path: path.to_owned(), options: options.clone() };
-        let writer = database.writer().await?;
-        match schema {
-            Schema::Directory => DirectoryMigrator::up(&writer, None).await,
-            Schema::Shard => ShardMigrator::up(&writer, None).await,
-        }
-        .map_err(failed)?;
-        writer.close().await.map_err(failed)?;
+        schema::update(&database, schema).await?;
         Ok(database)
     }
 
-    /// The connection that writes.
-    pub(crate) async fn writer(&self) -> Result<DatabaseConnection> {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(self.options.patience)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(self.sqlite())
-            .await
-            .map_err(not_connected)?;
-        Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
-    }
-
     /// Connections that only read.
-    pub(crate) fn readers(&self) -> DatabaseConnection {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(self.options.readers)
-            .acquire_timeout(self.options.patience)
-            .idle_timeout(Duration::from_secs(60))
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_lazy_with(self.sqlite().pragma("query_only", "ON"));
-        SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+    pub(crate) fn readers(&self) -> Pool {
+        Pool::new(self.clone(), Purpose::Read)
     }
 
-    fn sqlite(&self) -> SqliteConnectOptions {
-        // The pragma's own default.
-        let max_pages = self.options.max_pages.unwrap_or(0xFFFF_FFFE);
-        SqliteConnectOptions::new()
-            .filename(&self.path)
-            .page_size(8_192)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(self.options.patience)
-            .foreign_keys(false)
-            .pragma("max_page_count", max_pages.to_string())
-            .pragma("temp_store", "MEMORY")
-            .pragma("mmap_size", "268435456")
-            .pragma("wal_autocheckpoint", "2000")
-            .pragma("journal_size_limit", "67108864")
-            .statement_cache_capacity(256)
-            .disable_statement_logging()
+    /// Connections that write: one on SQLite.
+    pub(crate) fn writers(&self) -> Pool {
+        Pool::new(self.clone(), Purpose::Write)
     }
-}
 
-/// See [`crate::pending_migrations`].
-pub(crate) async fn pending_migrations(path: &Path, schema: Schema) -> Result<Vec<String>> {
-    let names = |pending: Vec<sea_orm_migration::Migration>| {
-        pending.iter().map(|step| step.name().to_owned()).collect()
-    };
-    if !path.exists() {
-        return Ok(match schema {
-            Schema::Directory => names(DirectoryMigrator::get_migration_files()),
-            Schema::Shard => names(ShardMigrator::get_migration_files()),
-        });
+    /// Connections that are made when they are needed.
+    pub(crate) fn connections(&self, purpose: Purpose) -> DatabaseConnection {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => sqlite::connections(path, &self.options, purpose),
+            DatabaseUrl::Postgres(url) => postgres::connections(url, &self.options, purpose),
+        }
     }
-    let database = Database { path: path.to_owned(), options: Options { readers: 1, ..Options::default() } };
-    let connection = database.readers();
-    let pending = match schema {
-        Schema::Directory => DirectoryMigrator::get_pending_migrations_read_only(&connection).await,
-        Schema::Shard => ShardMigrator::get_pending_migrations_read_only(&connection).await,
-    };
-    connection.close().await.map_err(failed)?;
-    Ok(names(pending.map_err(failed)?))
 }

@@ -1,20 +1,19 @@
 //! The directory: read through a cache that lives for two seconds, since a command in another process may change it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use moka::sync::Cache;
 use sea_orm::{
     ActiveValue::{NotSet, Set, Unchanged},
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
 };
 use storage::{Account, BucketMap, Directory, Domain, Error, NewAccount, Result, Session};
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
 
 use crate::{
-    Schema,
-    connect::{Database, Options},
+    DatabaseUrl, Schema,
+    connect::{Conn, Database, Options, Pool},
     entity::directory::{account, address, bucket_run, domain, session},
     error::failed,
     rows,
@@ -22,35 +21,31 @@ use crate::{
 
 /// The directory in an SQL database.
 pub struct SqlDirectory {
-    readers: DatabaseConnection,
-    writer: DatabaseConnection,
+    readers: Pool,
+    writers: Pool,
     domains: Cache<String, Option<Domain>>,
     accounts: Cache<AccountId, Option<Account>>,
     addresses: Cache<String, Option<AccountId>>,
 }
 
 impl SqlDirectory {
-    /// Opens the SQLite file, making it if it is missing and bringing it up to this version.
-    pub async fn open(path: &Path, options: &Options) -> Result<Self> {
-        let database = Database::open(path, Schema::Directory, options).await?;
+    /// Opens the database, making an SQLite file if it is missing and bringing it up to this version.
+    pub async fn open(url: &DatabaseUrl, options: &Options) -> Result<Self> {
+        let database = Database::open(url, Schema::Directory, options).await?;
         Ok(Self {
             readers: database.readers(),
-            writer: database.writer().await?,
+            writers: database.writers(),
             domains: cache(),
             accounts: cache(),
             addresses: cache(),
         })
     }
 
-    async fn begin(&self) -> Result<DatabaseTransaction> {
-        let immediate = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        self.writer.begin_with_options(immediate).await.map_err(failed)
+    async fn begin(&self) -> Result<Conn> {
+        self.writers.begin().await.map_err(failed)
     }
 
-    async fn commit(&self, tx: DatabaseTransaction) -> Result<()> {
+    async fn commit(&self, tx: Conn) -> Result<()> {
         tx.commit().await.map_err(failed)?;
         self.domains.invalidate_all();
         self.accounts.invalidate_all();
@@ -88,13 +83,13 @@ impl Directory for SqlDirectory {
         if let Some(cached) = self.domains.get(&name) {
             return Ok(cached);
         }
-        let found = find_domain(&self.readers, &name).await?;
+        let found = find_domain(&self.readers.each(), &name).await?;
         self.domains.insert(name, found.clone());
         Ok(found)
     }
 
     async fn domains(&self) -> Result<Vec<Domain>> {
-        let all = domain::Entity::find().order_by_asc(domain::Column::Name).all(&self.readers).await;
+        let all = domain::Entity::find().order_by_asc(domain::Column::Name).all(&self.readers.each()).await;
         Ok(all.map_err(failed)?.into_iter().map(view_domain).collect())
     }
 
@@ -122,7 +117,7 @@ impl Directory for SqlDirectory {
         if let Some(cached) = self.accounts.get(&id) {
             return Ok(cached);
         }
-        let row = account::Entity::find_by_id(id.0).one(&self.readers).await.map_err(failed)?;
+        let row = account::Entity::find_by_id(id.0).one(&self.readers.each()).await.map_err(failed)?;
         let found = row.map(view_account).transpose()?;
         self.accounts.insert(id, found.clone());
         Ok(found)
@@ -133,7 +128,7 @@ impl Directory for SqlDirectory {
             .filter(account::Column::Id.gt(after.map_or(i64::MIN, |id| id.0)))
             .order_by_asc(account::Column::Id)
             .limit(u64::from(limit));
-        found.all(&self.readers).await.map_err(failed)?.into_iter().map(view_account).collect()
+        found.all(&self.readers.each()).await.map_err(failed)?.into_iter().map(view_account).collect()
     }
 
     async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool> {
@@ -160,7 +155,7 @@ impl Directory for SqlDirectory {
 
     async fn add_alias(&self, account: AccountId, alias: &EmailAddress) -> Result<bool> {
         let tx = self.begin().await?;
-        let owner = account::Entity::find_by_id(account.0).one(&tx).await.map_err(failed)?;
+        let owner = account::Entity::find_by_id(account.0).lock_exclusive().one(&tx).await.map_err(failed)?;
         if owner.is_none() || find_domain(&tx, &alias.domain_key()).await?.is_none() {
             return Ok(false);
         }
@@ -184,7 +179,7 @@ impl Directory for SqlDirectory {
             .filter(address::Column::AccountId.eq(account.0))
             .order_by_desc(address::Column::Main)
             .order_by_asc(address::Column::AddressKey);
-        found.all(&self.readers).await.map_err(failed)?.iter().map(|row| parse(&row.address)).collect()
+        found.all(&self.readers.each()).await.map_err(failed)?.iter().map(|row| parse(&row.address)).collect()
     }
 
     async fn resolve(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
@@ -192,7 +187,7 @@ impl Directory for SqlDirectory {
         if let Some(cached) = self.addresses.get(&key) {
             return Ok(cached);
         }
-        let row = address::Entity::find_by_id(key.clone()).one(&self.readers).await.map_err(failed)?;
+        let row = address::Entity::find_by_id(key.clone()).one(&self.readers.each()).await.map_err(failed)?;
         let found = row.map(|row| AccountId(row.account_id));
         self.addresses.insert(key, found);
         Ok(found)
@@ -206,7 +201,7 @@ impl Directory for SqlDirectory {
             expires_at: Set(new.expires_at.millis()),
             client: Set(new.client.chars().take(200).collect()),
         };
-        let added = session::Entity::insert(row).exec_without_returning(&self.writer).await;
+        let added = session::Entity::insert(row).exec_without_returning(&self.writers.each()).await;
         added.map_err(|error| taken(error, "the session"))?;
         Ok(())
     }
@@ -214,7 +209,7 @@ impl Directory for SqlDirectory {
     async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<Session>> {
         let row = session::Entity::find_by_id(token_hash.to_vec())
             .filter(session::Column::ExpiresAt.gt(now.millis()))
-            .one(&self.readers)
+            .one(&self.readers.each())
             .await
             .map_err(failed)?;
         Ok(row.map(|row| Session {
@@ -227,19 +222,22 @@ impl Directory for SqlDirectory {
     }
 
     async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()> {
-        session::Entity::delete_by_id(token_hash.to_vec()).exec(&self.writer).await.map_err(failed)?;
+        session::Entity::delete_by_id(token_hash.to_vec())
+            .exec(&self.writers.each())
+            .await
+            .map_err(failed)?;
         Ok(())
     }
 
     async fn end_sessions(&self, account: AccountId) -> Result<()> {
         let all = session::Entity::delete_many().filter(session::Column::AccountId.eq(account.0));
-        all.exec(&self.writer).await.map_err(failed)?;
+        all.exec(&self.writers.each()).await.map_err(failed)?;
         Ok(())
     }
 
     async fn expire_sessions(&self, now: Timestamp) -> Result<u64> {
         let old = session::Entity::delete_many().filter(session::Column::ExpiresAt.lte(now.millis()));
-        Ok(old.exec(&self.writer).await.map_err(failed)?.rows_affected)
+        Ok(old.exec(&self.writers.each()).await.map_err(failed)?.rows_affected)
     }
 
     async fn bucket_map(&self, shards: &[ShardId]) -> Result<Arc<BucketMap>> {
@@ -257,7 +255,7 @@ impl Directory for SqlDirectory {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.readers.execute_unprepared("SELECT 1 FROM domain LIMIT 1").await.map_err(failed)?;
+        self.readers.each().execute_unprepared("SELECT 1 FROM domain LIMIT 1").await.map_err(failed)?;
         Ok(())
     }
 }
@@ -275,7 +273,7 @@ async fn find_domain<C: ConnectionTrait>(conn: &C, name: &str) -> Result<Option<
     Ok(row.map_err(failed)?.map(view_domain))
 }
 
-async fn add_address(tx: &DatabaseTransaction, account: i64, new: &EmailAddress, main: bool) -> Result<()> {
+async fn add_address(tx: &Conn, account: i64, new: &EmailAddress, main: bool) -> Result<()> {
     let row = address::ActiveModel {
         address_key: Set(new.key()),
         address: Set(new.to_string()),

@@ -2,7 +2,7 @@
 
 use sea_orm::{
     DbErr, RuntimeErr,
-    sqlx::{self, error::DatabaseError},
+    sqlx::{self, error::DatabaseError, postgres::PgDatabaseError},
 };
 use storage::Error;
 
@@ -10,39 +10,89 @@ use storage::Error;
 pub(crate) fn failed(error: DbErr) -> Error {
     let kind = match &error {
         DbErr::ConnectionAcquire(_) => Kind::Unavailable,
-        DbErr::Conn(RuntimeErr::SqlxError(inner))
-        | DbErr::Exec(RuntimeErr::SqlxError(inner))
-        | DbErr::Query(RuntimeErr::SqlxError(inner)) => kind(inner),
-        _ => Kind::Other,
+        error => inner(error).map_or(Kind::Other, kind),
     };
     match kind {
         Kind::Full => Error::Full(error.into()),
-        Kind::Unavailable => Error::Unavailable(error.into()),
+        Kind::Unavailable | Kind::Broken | Kind::Conflict => Error::Unavailable(error.into()),
         Kind::Corrupt => Error::Corrupt(error.to_string()),
-        Kind::Other => Error::Backend(error.into()),
+        Kind::Taken | Kind::Other => Error::Backend(error.into()),
     }
 }
 
-/// The port's error for one of the pool itself.
-pub(crate) fn not_connected(error: sqlx::Error) -> Error {
-    failed(DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+/// Whether the connection is gone, or its server going or not there yet: on another connection the same may succeed.
+pub(crate) fn is_broken(error: &DbErr) -> bool {
+    inner(error).is_some_and(|error| matches!(kind(error), Kind::Broken))
+}
+
+/// What may be tried again at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Another transaction was in the way.
+    Conflict,
+    /// A row is there by now that was not there before.
+    Taken,
+    Broken,
+}
+
+/// Whether a transaction that failed so can be run again from its start.
+pub(crate) fn again(error: &Error) -> Option<Again> {
+    let (Error::Unavailable(source) | Error::Backend(source)) = error else { return None };
+    match kind(inner(source.downcast_ref::<DbErr>()?)?) {
+        Kind::Broken => Some(Again::Broken),
+        Kind::Conflict => Some(Again::Conflict),
+        Kind::Taken => Some(Again::Taken),
+        Kind::Full | Kind::Unavailable | Kind::Corrupt | Kind::Other => None,
+    }
+}
+
+fn inner(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(inner))
+        | DbErr::Exec(RuntimeErr::SqlxError(inner))
+        | DbErr::Query(RuntimeErr::SqlxError(inner)) => Some(inner),
+        _ => None,
+    }
 }
 
 enum Kind {
     Full,
     Unavailable,
+    Broken,
+    Conflict,
+    Taken,
     Corrupt,
     Other,
 }
 
 fn kind(error: &sqlx::Error) -> Kind {
     match error {
-        sqlx::Error::Database(error) => sqlite_kind(error.as_ref()),
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed => Kind::Unavailable,
+        sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
+            Some(error) => postgres_kind(error.code()),
+            None => sqlite_kind(error.as_ref()),
+        },
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Kind::Broken,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::BeginFailed => Kind::Unavailable,
+        _ => Kind::Other,
+    }
+}
+
+/// By `SQLSTATE`; see the appendix "PostgreSQL Error Codes" of its manual.
+fn postgres_kind(code: &str) -> Kind {
+    match code {
+        // A serialization failure, a deadlock.
+        "40001" | "40P01" => Kind::Conflict,
+        // A unique key is taken.
+        "23505" => Kind::Taken,
+        "53100" => Kind::Full,
+        // Shut down by the administrator, crashed, not ready yet; idle for too long in a transaction or altogether.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Kind::Broken,
+        // Out of resources, no lock in time, cancelled by a time-out, read-only because it is a standby.
+        "53000" | "53200" | "53300" | "53400" | "55P03" | "57014" | "57000" | "25006" | "58000" | "58030" => {
+            Kind::Unavailable
+        }
+        "XX001" | "XX002" => Kind::Corrupt,
+        _ if code.starts_with("08") => Kind::Broken,
         _ => Kind::Other,
     }
 }

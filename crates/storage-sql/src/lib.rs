@@ -1,10 +1,12 @@
-//! The storage ports over SQL databases through SeaORM; its entities stay private.
+//! The storage ports over SQL databases through SeaORM: SQLite files, or databases of PostgreSQL servers. Its entities
+//! stay private.
 //!
-//! **Invariant:** what is specific to a back end is in `connect` and `error`; everything else is portable SQL.
+//! **Invariant:** what is specific to a back end is in `connect`, `error`, `schema`, `statement` and `open::load`;
+//! everything else is portable SQL.
 //!
-//! - [`SqlDirectory`]: domains, accounts, addresses, sessions, the bucket map.
-//! - [`SqlShards`]: the mail. Each shard has one writer task that gathers the units which wait for it and commits them
-//!   together (`writer`), and a few connections that read consistent snapshots beside it.
+//! - [`SqlDirectory`]: domains, accounts, addresses, sessions, the bucket map, running nodes.
+//! - [`SqlShards`]: the mail. Each shard has writer tasks that gather the units which wait for them and commit those
+//!   together (`writer`), and connections that read consistent snapshots beside them.
 
 mod connect;
 mod directory;
@@ -15,19 +17,23 @@ mod open;
 mod plans;
 mod read;
 mod rows;
+mod schema;
 mod shards;
 mod statement;
+mod url;
 mod write;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use storage::{Directory, Result, Shards};
 use types::ShardId;
 
-pub use connect::Options;
+pub use connect::{Options, Watch};
 pub use directory::SqlDirectory;
+pub use schema::{Pending, Schema, pending_migrations};
 pub use shards::SqlShards;
+pub use url::{DatabaseUrl, PostgresUrl};
 
 /// The databases of a service.
 #[derive(Clone)]
@@ -36,27 +42,15 @@ pub struct Databases {
     pub shards: Arc<dyn Shards>,
 }
 
-/// Opens the SQLite files of a service, making them where they are missing and bringing them up to this version.
-/// The first shard is number 0.
-pub async fn open(directory: &Path, shards: &[impl AsRef<Path>]) -> Result<Databases> {
-    let directory = Arc::new(SqlDirectory::open(directory, &Options::default()).await?);
-    let numbered: Vec<_> =
-        (0..).map(ShardId).zip(shards.iter().map(|path| path.as_ref().to_owned())).collect();
-    let ids: Vec<_> = numbered.iter().map(|(id, _)| *id).collect();
+/// Opens the databases of a service, making SQLite files where they are missing and bringing all up to this version.
+pub async fn open(
+    directory: &DatabaseUrl,
+    shards: &[(ShardId, DatabaseUrl)],
+    options: &Options,
+) -> Result<Databases> {
+    let directory = Arc::new(SqlDirectory::open(directory, options).await?);
+    let ids: Vec<_> = shards.iter().map(|(id, _)| *id).collect();
     let map = directory.bucket_map(&ids).await?;
-    let shards = Arc::new(SqlShards::open(&numbered, map, &Options::default()).await?);
+    let shards = Arc::new(SqlShards::open(shards, map, options).await?);
     Ok(Databases { directory, shards })
-}
-
-/// Steps of the schema that the database at `path` still lacks; nothing is changed.
-/// A missing file lacks all of them.
-pub async fn pending_migrations(path: &Path, schema: Schema) -> Result<Vec<String>> {
-    connect::pending_migrations(path, schema).await
-}
-
-/// Which schema a database has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Schema {
-    Directory,
-    Shard,
 }

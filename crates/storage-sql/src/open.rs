@@ -4,35 +4,38 @@
 //! changed in memory, and written once. New messages wait, too. Whatever must see them in the database calls
 //! [`Open::flush`] first. A snapshot is the same with nothing to write.
 
+mod load;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter,
-    prelude::Uuid,
-    sea_query::{Expr, OnConflict},
-};
-use storage::{Committed, Error, Needs, RefHash, Result};
-use types::{AccountId, MessageId, ModSeq, ShardId};
+use sea_orm::{DbBackend, Statement, prelude::Uuid};
+use storage::{Committed, Error, RefHash, Result};
+use types::{AccountId, ModSeq, ShardId};
 
 use crate::{
+    connect::Conn,
     entity::shard::{
         account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone,
     },
-    error::failed,
-    statement::{find, insert, lists},
+    statement::{Conflict, TRANSACTION, Writes, transaction_id},
 };
 
 /// New messages that wait at most.
 const MOST_WAITING: usize = 256;
 
 pub(crate) struct Open {
-    pub(crate) conn: DatabaseTransaction,
+    pub(crate) conn: Conn,
     pub(crate) accounts: HashMap<i64, Loaded>,
     /// Whether the account has or had a message of this id.
     pub(crate) known: HashMap<(i64, Uuid), bool>,
     pub(crate) threads: HashMap<(i64, RefHash), Option<Uuid>>,
     pub(crate) waiting: Waiting,
     unit: UnitState,
+    /// Whether this may write, and so must have the lock of an account before it reads what it will act upon.
+    writes: bool,
+    wrote: bool,
+    /// On PostgreSQL the transaction's id, once it was asked for.
+    id: Option<String>,
 }
 
 /// An account's row, if it has one, and its mailboxes that are not deleted.
@@ -40,6 +43,8 @@ pub(crate) struct Open {
 pub(crate) struct Loaded {
     pub(crate) row: Option<account::Model>,
     pub(crate) mailboxes: BTreeMap<i64, mailbox::Model>,
+    /// Whether the row is to be inserted, rather than changed.
+    new: bool,
     changed: bool,
     changed_mailboxes: BTreeSet<i64>,
 }
@@ -65,9 +70,22 @@ struct UnitState {
 }
 
 impl Open {
-    pub(crate) fn new(conn: DatabaseTransaction) -> Self {
+    /// To read what `conn` shows.
+    pub(crate) fn reader(conn: Conn) -> Self {
+        Self::new(conn, false)
+    }
+
+    /// To run units on.
+    pub(crate) fn writer(conn: Conn) -> Self {
+        Self::new(conn, true)
+    }
+
+    fn new(conn: Conn, writes: bool) -> Self {
         Self {
             conn,
+            writes,
+            wrote: false,
+            id: None,
             accounts: HashMap::new(),
             known: HashMap::new(),
             threads: HashMap::new(),
@@ -76,72 +94,9 @@ impl Open {
         }
     }
 
-    /// Loads what units have said they need.
-    pub(crate) async fn prepare(&mut self, needs: impl Iterator<Item = Needs>) -> Result<()> {
-        let mut all = Needs::default();
-        for needs in needs {
-            all.accounts.extend(needs.accounts);
-            all.refs.extend(needs.refs);
-            all.ids.extend(needs.ids);
-        }
-        let accounts: BTreeSet<_> = all.accounts.iter().map(|account| account.0).collect();
-        self.load(accounts.into_iter().collect()).await?;
-        self.load_known(&all.ids).await?;
-        self.load_threads(&all.refs).await
-    }
-
-    /// Loads accounts that are not loaded yet.
-    pub(crate) async fn load(&mut self, mut accounts: Vec<i64>) -> Result<()> {
-        accounts.retain(|account| !self.accounts.contains_key(account));
-        for list in lists(&accounts) {
-            let rows = account::Entity::find().filter(account::Column::AccountId.is_in(list.clone()));
-            for row in rows.all(&self.conn).await.map_err(failed)? {
-                let loaded = self.accounts.entry(row.account_id).or_default();
-                loaded.row = Some(row);
-            }
-            let rows = mailbox::Entity::find()
-                .filter(mailbox::Column::AccountId.is_in(list))
-                .filter(mailbox::Column::Deleted.eq(false));
-            for row in rows.all(&self.conn).await.map_err(failed)? {
-                let loaded = self.accounts.entry(row.account_id).or_default();
-                loaded.mailboxes.insert(row.id, row);
-            }
-        }
-        for account in accounts {
-            self.accounts.entry(account).or_default();
-        }
-        Ok(())
-    }
-
-    /// Finds out which of these ids the accounts have or had.
-    pub(crate) async fn load_known(&mut self, ids: &[(AccountId, MessageId)]) -> Result<()> {
-        let keys = ids.iter().map(|(account, id)| (account.0, id.0));
-        let keys: Vec<_> = keys.filter(|key| !self.known.contains_key(key)).collect();
-        for list in lists(&keys) {
-            let here = find::<message::Entity, _>(&self.conn, "message", "id", &list).await?;
-            let gone = find::<tombstone::Entity, _>(&self.conn, "tombstone", "message_id", &list).await?;
-            let here = here.into_iter().map(|row| (row.account_id, row.id));
-            let gone = gone.into_iter().map(|row| (row.account_id, row.message_id));
-            self.known.extend(list.into_iter().map(|key| (key, false)));
-            self.known.extend(here.chain(gone).map(|key| (key, true)));
-        }
-        Ok(())
-    }
-
-    /// Finds the threads of these references.
-    pub(crate) async fn load_threads(&mut self, refs: &[(AccountId, RefHash)]) -> Result<()> {
-        let keys = refs.iter().map(|(account, hash)| (account.0, *hash));
-        let keys: Vec<_> = keys.filter(|key| !self.threads.contains_key(key)).collect();
-        if !keys.is_empty() && !self.waiting.refs.is_empty() {
-            self.flush().await?;
-        }
-        for list in lists(&keys) {
-            let found = find::<thread_ref::Entity, _>(&self.conn, "thread_ref", "ref_hash", &list).await?;
-            self.threads.extend(list.into_iter().map(|key| (key, None)));
-            let found = found.into_iter().map(|row| ((row.account_id, row.ref_hash), Some(row.thread_id)));
-            self.threads.extend(found);
-        }
-        Ok(())
+    /// Makes sure of the account before it is read, if it may be written to.
+    pub(crate) async fn hold(&mut self, account: AccountId) -> Result<()> {
+        if self.writes { self.load(vec![account.0]).await } else { Ok(()) }
     }
 
     /// The account, which must be loaded and provisioned.
@@ -150,6 +105,13 @@ impl Open {
             .get_mut(&account)
             .and_then(|loaded| loaded.row.as_mut())
             .ok_or_else(|| not_provisioned(account))
+    }
+
+    /// Adds the row of an account that has none; the account must be loaded.
+    pub(crate) fn add_account(&mut self, row: account::Model) {
+        let loaded = self.accounts.entry(row.account_id).or_default();
+        loaded.row = Some(row);
+        loaded.new = true;
     }
 
     /// Takes the account's next modseq.
@@ -217,6 +179,7 @@ impl Open {
     /// What the unit that has just run did; the next one starts afresh.
     pub(crate) fn finish_unit(&mut self, shard: ShardId) -> Committed {
         let unit = std::mem::take(&mut self.unit);
+        self.wrote |= unit.wrote;
         let modseq = |account: i64| {
             let row = self.accounts.get(&account)?.row.as_ref()?;
             Some((AccountId(account), ModSeq(row.modseq)))
@@ -237,6 +200,14 @@ impl Open {
         self.unit.wrote = true;
     }
 
+    /// Has the account read again when it is needed next: it was written past this memory.
+    pub(crate) fn reload(&mut self, account: i64) {
+        self.accounts.remove(&account);
+        self.known.retain(|key, _| key.0 != account);
+        self.threads.retain(|key, _| key.0 != account);
+        self.unit.wrote = true;
+    }
+
     /// Writes if so much waits that memory would grow.
     pub(crate) async fn flush_if_many(&mut self) -> Result<()> {
         if self.waiting.messages.len() >= MOST_WAITING { self.flush().await } else { Ok(()) }
@@ -245,27 +216,44 @@ impl Open {
     /// Writes everything that waits.
     pub(crate) async fn flush(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        let conn = &self.conn;
+        let mut writes = Writes::new(&self.conn);
         let bodies = waiting.bodies.into_values().collect();
-        insert::<body::Entity>(conn, bodies, Some(share())).await?;
-        insert::<body_blob::Entity>(conn, waiting.blobs, Some(keep())).await?;
-        insert::<message::Entity>(conn, waiting.messages, None).await?;
-        insert::<thread_ref::Entity>(conn, waiting.refs, Some(keep())).await?;
-        insert::<tombstone::Entity>(conn, waiting.tombstones, None).await?;
-        insert::<queue_entry::Entity>(conn, waiting.entries, None).await?;
-        insert::<queue_recipient::Entity>(conn, waiting.recipients, None).await?;
-        let mut accounts = Vec::new();
-        let mut mailboxes = Vec::new();
+        // Another user of a body that is there.
+        writes.insert::<body::Entity>(bodies, Conflict::Adds(body::Column::Refs));
+        writes.insert::<body_blob::Entity>(waiting.blobs, Conflict::Stays);
+        writes.insert::<message::Entity>(waiting.messages, Conflict::Fails);
+        writes.insert::<thread_ref::Entity>(waiting.refs, Conflict::Stays);
+        writes.insert::<tombstone::Entity>(waiting.tombstones, Conflict::Fails);
+        writes.insert::<queue_entry::Entity>(waiting.entries, Conflict::Fails);
+        writes.insert::<queue_recipient::Entity>(waiting.recipients, Conflict::Fails);
+        let (mut added, mut changed, mut mailboxes) = (Vec::new(), Vec::new(), Vec::new());
         for loaded in self.accounts.values_mut() {
+            let is_new = std::mem::take(&mut loaded.new);
             if std::mem::take(&mut loaded.changed) {
-                accounts.extend(loaded.row.clone());
+                if is_new { &mut added } else { &mut changed }.extend(loaded.row.clone());
             }
             for id in std::mem::take(&mut loaded.changed_mailboxes) {
                 mailboxes.extend(loaded.mailboxes.get(&id).cloned());
             }
         }
-        insert::<account::Entity>(conn, accounts, Some(replace_account())).await?;
-        insert::<mailbox::Entity>(conn, mailboxes, Some(replace_mailbox())).await
+        // Another node may have set the account up meanwhile: then this fails, and the units run again.
+        writes.insert::<account::Entity>(added, Conflict::Fails);
+        writes.insert::<account::Entity>(changed, Conflict::Replaces(&COUNTERS));
+        writes.insert::<mailbox::Entity>(mailboxes, Conflict::Replaces(&MAILBOX));
+        let id = writes.run().await?;
+        self.id = id.or(self.id.take());
+        Ok(())
+    }
+
+    /// Writes everything that waits. If anything was written at all, PostgreSQL tells the transaction's id, under which
+    /// it can be asked for the outcome should the commit not be answered.
+    pub(crate) async fn finish(&mut self) -> Result<Option<String>> {
+        self.flush().await?;
+        if self.wrote && self.id.is_none() && self.conn.is_postgres() {
+            let statement = Statement::from_string(DbBackend::Postgres, TRANSACTION);
+            self.id = transaction_id(&self.conn, statement).await?;
+        }
+        Ok(self.id.clone())
     }
 }
 
@@ -273,54 +261,34 @@ pub(crate) fn not_provisioned(account: i64) -> Error {
     Error::Backend(format!("account {account} has not been set up on this shard").into())
 }
 
-/// Another user of a body that is there.
-fn share() -> OnConflict {
-    OnConflict::columns([body::Column::AccountId, body::Column::Id])
-        .value(body::Column::Refs, Expr::cust("body.refs + excluded.refs"))
-        .to_owned()
-}
+/// What changes in an account's row.
+pub(crate) const COUNTERS: [account::Column; 7] = {
+    use account::Column as C;
+    [
+        C::Modseq,
+        C::IndexedModseq,
+        C::ForgottenModseq,
+        C::Messages,
+        C::UsedBytes,
+        C::NextMailboxId,
+        C::LastUidValidity,
+    ]
+};
 
-/// What is there stays as it is.
-pub(crate) fn keep() -> OnConflict {
-    OnConflict::new().do_nothing().to_owned()
-}
-
-fn replace_account() -> OnConflict {
-    use account::Column::{
-        AccountId, ForgottenModseq, IndexedModseq, LastUidValidity, Messages, Modseq, NextMailboxId,
-        UsedBytes,
-    };
-    OnConflict::column(AccountId)
-        .update_columns([
-            Modseq,
-            IndexedModseq,
-            ForgottenModseq,
-            Messages,
-            UsedBytes,
-            NextMailboxId,
-            LastUidValidity,
-        ])
-        .to_owned()
-}
-
-fn replace_mailbox() -> OnConflict {
-    use mailbox::Column::{
-        AccountId, Deleted, Id, Modseq, Name, NameKey, ParentId, Role, SizeBytes, Total, UidNext,
-        UidValidity, Unread,
-    };
-    OnConflict::columns([AccountId, Id])
-        .update_columns([
-            ParentId,
-            Name,
-            NameKey,
-            Role,
-            UidValidity,
-            UidNext,
-            Modseq,
-            Total,
-            Unread,
-            SizeBytes,
-            Deleted,
-        ])
-        .to_owned()
-}
+/// What changes in a mailbox's row.
+pub(crate) const MAILBOX: [mailbox::Column; 11] = {
+    use mailbox::Column as C;
+    [
+        C::ParentId,
+        C::Name,
+        C::NameKey,
+        C::Role,
+        C::UidValidity,
+        C::UidNext,
+        C::Modseq,
+        C::Total,
+        C::Unread,
+        C::SizeBytes,
+        C::Deleted,
+    ]
+};

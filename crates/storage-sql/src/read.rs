@@ -22,12 +22,13 @@ use crate::{
     error::failed,
     open::Open,
     rows,
-    statement::lists,
+    statement::{among, lists},
 };
 
 #[async_trait]
 impl Snapshot for Open {
     async fn account(&mut self, account: AccountId) -> Result<Option<AccountState>> {
+        self.hold(account).await?;
         if let Some(loaded) = self.accounts.get(&account.0) {
             return Ok(loaded.row.as_ref().map(rows::account_state));
         }
@@ -36,6 +37,7 @@ impl Snapshot for Open {
     }
 
     async fn mailboxes(&mut self, account: AccountId) -> Result<Vec<Mailbox>> {
+        self.hold(account).await?;
         if let Some(loaded) = self.accounts.get(&account.0) {
             return Ok(rows::mailboxes(loaded.mailboxes.values()));
         }
@@ -46,6 +48,7 @@ impl Snapshot for Open {
     }
 
     async fn mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<Option<Mailbox>> {
+        self.hold(account).await?;
         if self.accounts.contains_key(&account.0) {
             return Ok(Open::mailbox(self, account.0, id.0).map(rows::mailbox));
         }
@@ -85,16 +88,18 @@ impl Snapshot for Open {
         let bodies: Vec<_> = messages.iter().map(|row| row.body_id).collect();
         let mut blobs: HashMap<Uuid, Vec<BlobId>> = HashMap::new();
         let mut found = HashMap::new();
-        for list in lists(&bodies) {
+        for list in lists(&self.conn, &bodies) {
             let names = body_blob::Entity::find()
                 .filter(body_blob::Column::AccountId.eq(account.0))
-                .filter(body_blob::Column::BodyId.is_in(list.clone()));
+                .filter(among(&self.conn, body_blob::Column::BodyId, list.clone()));
             for row in names.all(&self.conn).await.map_err(failed)? {
                 blobs.entry(row.body_id).or_default().push(rows::blob_id(&row.blob_id)?);
             }
-            let rows = body::Entity::find()
-                .filter(body::Column::AccountId.eq(account.0))
-                .filter(body::Column::Id.is_in(list));
+            let rows = body::Entity::find().filter(body::Column::AccountId.eq(account.0)).filter(among(
+                &self.conn,
+                body::Column::Id,
+                list,
+            ));
             found.extend(rows.all(&self.conn).await.map_err(failed)?.into_iter().map(|row| (row.id, row)));
         }
         let content = |row: message::Model| {
@@ -177,17 +182,17 @@ impl Snapshot for Open {
         self.flush().await?;
         let keys: Vec<_> = blobs.iter().map(|blob| blob.0.to_vec()).collect();
         let mut used = Vec::new();
-        for list in lists(&keys) {
+        for list in lists(&self.conn, &keys) {
             let bodies = body_blob::Entity::find()
                 .select_only()
                 .column(body_blob::Column::BlobId)
-                .filter(body_blob::Column::BlobId.is_in(list.clone()))
+                .filter(among(&self.conn, body_blob::Column::BlobId, list.clone()))
                 .into_tuple::<Vec<u8>>();
             used.extend(bodies.all(&self.conn).await.map_err(failed)?);
             let uploads = upload::Entity::find()
                 .select_only()
                 .column(upload::Column::BlobId)
-                .filter(upload::Column::BlobId.is_in(list))
+                .filter(among(&self.conn, upload::Column::BlobId, list))
                 .into_tuple::<Vec<u8>>();
             used.extend(uploads.all(&self.conn).await.map_err(failed)?);
         }
@@ -215,10 +220,10 @@ impl Open {
     ) -> Result<Vec<message::Model>> {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let mut found = Vec::new();
-        for list in lists(&ids) {
+        for list in lists(&self.conn, &ids) {
             let rows = message::Entity::find()
                 .filter(message::Column::AccountId.eq(account.0))
-                .filter(message::Column::Id.is_in(list));
+                .filter(among(&self.conn, message::Column::Id, list));
             found.extend(rows.all(&self.conn).await.map_err(failed)?);
         }
         found.sort_unstable_by_key(|row| row.id);

@@ -1,19 +1,19 @@
-//! The shards: a writer and readers for each.
+//! The shards: writers and readers for each.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use sea_orm::ConnectionTrait;
 use storage::{BucketMap, Committed, ErasedUnit, Error, Result, Shards, Snapshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{AccountId, ShardId};
 
 use crate::{
-    Schema,
-    connect::{Database, Options},
+    DatabaseUrl, Schema,
+    connect::{Database, Options, Pool},
     error::failed,
     open::Open,
-    writer::{self, Writer},
+    writer::{self, Writers},
 };
 
 /// All shards, in SQL databases.
@@ -25,21 +25,24 @@ pub struct SqlShards {
 }
 
 struct Shard {
-    readers: DatabaseConnection,
-    writer: Writer,
+    readers: Pool,
+    writers: Writers,
 }
 
 impl SqlShards {
-    /// Opens the SQLite files, making them where they are missing and bringing them up to this version.
-    pub async fn open(shards: &[(ShardId, PathBuf)], map: Arc<BucketMap>, options: &Options) -> Result<Self> {
+    /// Opens the databases, making SQLite files where they are missing and bringing all up to this version.
+    pub async fn open(
+        shards: &[(ShardId, DatabaseUrl)],
+        map: Arc<BucketMap>,
+        options: &Options,
+    ) -> Result<Self> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let mut opened = BTreeMap::new();
-        for (id, path) in shards {
-            let database = Database::open(path, Schema::Shard, options).await?;
-            let readers = database.readers();
-            let (writer, task) = writer::new(*id, database, options, stop.clone()).await?;
-            tasks.spawn(task);
-            opened.insert(*id, Shard { readers, writer });
+        for (id, url) in shards {
+            let database = Database::open(url, Schema::Shard, options).await?;
+            let pool = database.writers();
+            let writers = writer::start(*id, &pool, &database, &tasks, &stop);
+            opened.insert(*id, Shard { readers: database.readers(), writers });
         }
         if let Some(missing) = map.shards.iter().find(|shard| !opened.contains_key(shard)) {
             return Err(Error::Backend(
@@ -55,16 +58,14 @@ impl SqlShards {
         self.stop.cancel();
         self.tasks.wait().await;
         for shard in self.shards.values() {
-            if let Err(error) = shard.readers.clone().close().await {
-                tracing::warn!(%error, "a shard's connections did not close");
-            }
+            shard.readers.close().await;
         }
     }
 
     /// Transactions committed so far, by all shards; each is one fsync.
     #[must_use]
     pub fn commits(&self) -> u64 {
-        self.shards.values().map(|shard| shard.writer.commits()).sum()
+        self.shards.values().map(|shard| shard.writers.commits()).sum()
     }
 
     fn shard(&self, id: ShardId) -> Result<&Shard> {
@@ -90,16 +91,20 @@ impl Shards for SqlShards {
 
     async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>> {
         let conn = self.shard(shard)?.readers.begin().await.map_err(failed)?;
-        Ok(Box::new(Open::new(conn)))
+        Ok(Box::new(Open::reader(conn)))
+    }
+
+    async fn latest(&self, shard: ShardId) -> Result<Box<dyn Snapshot>> {
+        Ok(Box::new(Open::reader(self.shard(shard)?.readers.each())))
     }
 
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed> {
-        self.shard(shard)?.writer.execute(unit).await
+        self.shard(shard)?.writers.execute(unit).await
     }
 
     async fn ping(&self, shard: ShardId) -> Result<()> {
-        let readers = &self.shard(shard)?.readers;
-        readers.execute_unprepared("SELECT 1 FROM account LIMIT 1").await.map_err(failed)?;
+        let conn = self.shard(shard)?.readers.each();
+        conn.execute_unprepared("SELECT 1 FROM account LIMIT 1").await.map_err(failed)?;
         Ok(())
     }
 }

@@ -1,69 +1,241 @@
-//! Statements over many rows, in sizes that repeat: a statement's text is then prepared once and found again.
+//! Statements over many rows, whose texts repeat: each is then prepared once and found again.
+//!
+//! PostgreSQL is given arrays, so one text serves any number of rows; what is written together is one statement.
+//! SQLite is given lists of values in sizes that repeat.
 
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel, Statement,
-    Value, sea_query::OnConflict,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable,
+    PrimaryKeyToColumn, Schema, Statement, Value,
+    sea_query::{Expr, ExprTrait as _, Iden, extension::postgres::PgFunc},
 };
 use storage::Result;
 
-use crate::error::failed;
+use crate::{connect::Conn, error::failed};
 
-/// Rows of one statement; with twenty columns far from the 32,766 variables that SQLite takes.
+/// Rows of one statement on SQLite; with twenty columns far from the 32,766 variables that it takes.
 const MOST: usize = 256;
+
+/// What happens to a new row whose primary key is there already.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Conflict<'a, C> {
+    /// Nothing is written, and that is an error.
+    Fails,
+    /// The row that is there stays as it is.
+    Stays,
+    /// These columns of the row that is there get the new values.
+    Replaces(&'a [C]),
+    /// The new value of this column is added to the one that is there.
+    Adds(C),
+}
 
 /// Inserts the rows by few statements.
 pub(crate) async fn insert<E>(
-    conn: &DatabaseTransaction,
-    mut rows: Vec<E::Model>,
-    conflict: Option<OnConflict>,
+    conn: &Conn,
+    rows: Vec<E::Model>,
+    conflict: Conflict<'_, E::Column>,
 ) -> Result<()>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E> + Send,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    while !rows.is_empty() {
-        let rest = rows.split_off(largest_power(rows.len().min(MOST)));
-        let mut statement = E::insert_many(
-            std::mem::replace(&mut rows, rest).into_iter().map(IntoActiveModel::into_active_model),
-        );
-        if let Some(conflict) = &conflict {
-            statement = statement.on_conflict(conflict.clone());
-        }
-        statement.exec_without_returning(conn).await.map_err(failed)?;
+    let mut writes = Writes::new(conn);
+    writes.insert::<E>(rows, conflict);
+    writes.run().await.map(|_| ())
+}
+
+/// Rows that are written together: on PostgreSQL by one statement.
+pub(crate) struct Writes<'a> {
+    conn: &'a Conn,
+    statements: Vec<Statement>,
+    parts: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl<'a> Writes<'a> {
+    pub(crate) const fn new(conn: &'a Conn) -> Self {
+        Self { conn, statements: Vec::new(), parts: Vec::new(), values: Vec::new() }
     }
-    Ok(())
+
+    /// Adds rows to be inserted.
+    pub(crate) fn insert<E>(&mut self, rows: Vec<E::Model>, conflict: Conflict<'_, E::Column>)
+    where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel>,
+        E::ActiveModel: ActiveModelTrait<Entity = E>,
+    {
+        if rows.is_empty() {
+            return;
+        }
+        let columns: Vec<E::Column> = E::Column::iter().collect();
+        let into = into::<E>(&columns);
+        let conflict = on_conflict::<E>(conflict);
+        let rows = rows.into_iter().map(|row| {
+            let mut row = row.into_active_model();
+            columns.iter().filter_map(|column| row.take(*column).into_value()).collect::<Vec<_>>()
+        });
+        if self.conn.is_postgres() {
+            let nullable = columns.iter().map(|column| is_nullable::<E>(*column));
+            let select = unnested(&nullable.collect::<Vec<_>>(), rows, &mut self.values);
+            self.parts.push(format!("{into} {select}{conflict}"));
+            return;
+        }
+        let mut rows: Vec<_> = rows.collect();
+        while !rows.is_empty() {
+            let rest = rows.split_off(largest_power(rows.len().min(MOST)));
+            let row = format!("({})", vec!["?"; columns.len()].join(", "));
+            let sql = format!("{into} VALUES {}{conflict}", vec![row; rows.len()].join(", "));
+            let values = std::mem::replace(&mut rows, rest).into_iter().flatten();
+            self.statements.push(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values));
+        }
+    }
+
+    /// Writes them. On PostgreSQL the answer, if there was anything to write, is the transaction's id.
+    pub(crate) async fn run(self) -> Result<Option<String>> {
+        for statement in self.statements {
+            self.conn.execute_raw(statement).await.map_err(failed)?;
+        }
+        if self.parts.is_empty() {
+            return Ok(None);
+        }
+        let parts = self.parts.iter().zip(1..).map(|(part, number)| format!("part{number} AS ({part})"));
+        let sql = format!("WITH {} {TRANSACTION}", parts.collect::<Vec<_>>().join(", "));
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, self.values);
+        transaction_id(self.conn, statement).await
+    }
+}
+
+/// Reads the id of the running transaction, which it has from its first write on, or from here.
+pub(crate) const TRANSACTION: &str = "SELECT CAST(pg_current_xact_id() AS TEXT) AS transaction";
+
+pub(crate) async fn transaction_id(conn: &Conn, statement: Statement) -> Result<Option<String>> {
+    let row = conn.query_one_raw(statement).await.map_err(failed)?;
+    row.map(|row| row.try_get("", "transaction")).transpose().map_err(failed)
+}
+
+fn into<E: EntityTrait>(columns: &[E::Column]) -> String {
+    let names: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+    format!("INSERT INTO {} ({})", quoted(&E::default()), names.join(", "))
+}
+
+fn quoted(name: &impl Iden) -> String {
+    format!("\"{}\"", name.unquoted())
+}
+
+fn on_conflict<E: EntityTrait>(conflict: Conflict<'_, E::Column>) -> String {
+    let key: Vec<_> = E::PrimaryKey::iter().map(|key| quoted(&key.into_column())).collect();
+    let key = key.join(", ");
+    match conflict {
+        Conflict::Fails => String::new(),
+        Conflict::Stays => format!(" ON CONFLICT ({key}) DO NOTHING"),
+        Conflict::Replaces(columns) => {
+            let set = columns.iter().map(quoted).map(|name| format!("{name} = excluded.{name}"));
+            format!(" ON CONFLICT ({key}) DO UPDATE SET {}", set.collect::<Vec<_>>().join(", "))
+        }
+        Conflict::Adds(column) => {
+            let (table, name) = (quoted(&E::default()), quoted(&column));
+            format!(" ON CONFLICT ({key}) DO UPDATE SET {name} = {table}.{name} + excluded.{name}")
+        }
+    }
+}
+
+fn is_nullable<E: EntityTrait>(column: E::Column) -> bool {
+    let definition = Schema::new(DbBackend::Postgres).get_column_def::<E>(column);
+    definition.get_column_spec().nullable != Some(false)
+}
+
+/// The rows as a `SELECT` from arrays, one for each column. The driver's arrays hold no NULL, so a column that can
+/// have one has a second array that says where.
+fn unnested(nullable: &[bool], rows: impl Iterator<Item = Vec<Value>>, values: &mut Vec<Value>) -> String {
+    let mut arrays: Vec<Vec<Value>> = vec![Vec::new(); nullable.len()];
+    let mut missing = arrays.clone();
+    for row in rows {
+        for (value, (array, missing)) in row.into_iter().zip(arrays.iter_mut().zip(&mut missing)) {
+            let is_missing = value == value.as_null();
+            missing.push(Value::Bool(Some(is_missing)));
+            array.push(if is_missing { value.dummy_value() } else { value });
+        }
+    }
+    let (mut places, mut names, mut picked) = (Vec::new(), Vec::new(), Vec::new());
+    let mut add = |array: Vec<Value>, name: String| {
+        values.push(array_of(array));
+        places.push(format!("${}", values.len()));
+        names.push(name);
+    };
+    for (at, (nullable, (array, missing))) in nullable.iter().zip(arrays.into_iter().zip(missing)).enumerate()
+    {
+        add(array, format!("c{at}"));
+        if *nullable {
+            add(missing, format!("n{at}"));
+            picked.push(format!("CASE WHEN n{at} THEN NULL ELSE c{at} END"));
+        } else {
+            picked.push(format!("c{at}"));
+        }
+    }
+    let (picked, places, names) = (picked.join(", "), places.join(", "), names.join(", "));
+    format!("SELECT {picked} FROM unnest({places}) AS row ({names})")
+}
+
+/// The values, which are of one type and not NULL, as an array.
+fn array_of(values: Vec<Value>) -> Value {
+    let kind = values.first().unwrap_or(&Value::BigInt(None)).array_type();
+    Value::Array(kind, Some(Box::new(values)))
+}
+
+/// The values as an array for PostgreSQL.
+pub(crate) fn array<T: Into<Value>>(values: impl IntoIterator<Item = T>, empty: T) -> Value {
+    let kind = empty.into().array_type();
+    Value::Array(kind, Some(Box::new(values.into_iter().map(Into::into).collect())))
+}
+
+/// That the column has one of these values.
+pub(crate) fn among<C, T>(conn: &Conn, column: C, values: Vec<T>) -> Expr
+where
+    C: ColumnTrait,
+    T: Into<Value>,
+{
+    if conn.is_postgres() && !values.is_empty() {
+        let array = array_of(values.into_iter().map(Into::into).collect());
+        return Expr::col(column.as_column_ref()).eq(PgFunc::any(Expr::val(array)));
+    }
+    column.is_in(values)
 }
 
 /// The rows of these accounts and keys, one index look-up each. (Written as `IN`, SQLite would scan the table.)
 /// Keys that are named twice may be found twice.
-pub(crate) async fn find<E, K>(
-    conn: &DatabaseTransaction,
-    table: &str,
-    column: &str,
-    keys: &[(i64, K)],
-) -> Result<Vec<E::Model>>
+pub(crate) async fn find<E, K>(conn: &Conn, column: &str, keys: &[(i64, K)]) -> Result<Vec<E::Model>>
 where
     E: EntityTrait,
     K: Into<Value> + Clone,
 {
-    let places: Vec<_> = (0..keys.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2)).collect();
+    let table = E::default();
+    let table = table.table_name();
+    let (wanted, values) = if conn.is_postgres() {
+        let accounts = keys.iter().map(|(account, _)| Value::from(*account)).collect();
+        let values = keys.iter().map(|(_, key)| key.clone().into()).collect();
+        ("SELECT * FROM unnest($1, $2)".to_owned(), vec![array_of(accounts), array_of(values)])
+    } else {
+        let places = (0..keys.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2));
+        let values = keys.iter().flat_map(|(account, key)| [Value::from(*account), key.clone().into()]);
+        (format!("VALUES {}", places.collect::<Vec<_>>().join(", ")), values.collect())
+    };
     let sql = format!(
-        "WITH wanted (a, b) AS (VALUES {}) SELECT {table}.* FROM wanted CROSS JOIN {table} \
-         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b",
-        places.join(", ")
+        "WITH wanted (a, b) AS ({wanted}) SELECT {table}.* FROM wanted CROSS JOIN {table} \
+         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b"
     );
-    let values = keys.iter().flat_map(|(account, key)| [Value::from(*account), key.clone().into()]);
     let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
     E::find().from_raw_sql(statement).all(conn).await.map_err(failed)
 }
 
-/// The values in lists for `IN (...)`, each filled up to a power of two with its last value.
-pub(crate) fn lists<T: Clone>(values: &[T]) -> impl Iterator<Item = Vec<T>> {
-    values.chunks(MOST).map(|chunk| {
-        let fill = chunk.len().next_power_of_two() - chunk.len();
-        chunk.iter().chain(chunk.last().into_iter().cycle().take(fill)).cloned().collect()
-    })
+/// The values in lists: for SQLite's `IN (...)`, each filled up to a power of two with its last value.
+pub(crate) fn lists<'a, T: Clone>(conn: &Conn, values: &'a [T]) -> impl Iterator<Item = Vec<T>> + use<'a, T> {
+    let (most, filled) = if conn.is_postgres() { (usize::MAX, false) } else { (MOST, true) };
+    values.chunks(most).map(move |chunk| if filled { fill(chunk) } else { chunk.to_vec() })
+}
+
+fn fill<T: Clone>(chunk: &[T]) -> Vec<T> {
+    let fill = chunk.len().next_power_of_two() - chunk.len();
+    chunk.iter().chain(chunk.last().into_iter().cycle().take(fill)).cloned().collect()
 }
 
 const fn largest_power(count: usize) -> usize {
@@ -79,9 +251,7 @@ mod tests {
         for (count, power) in [(1, 1), (2, 2), (3, 2), (7, 4), (255, 128), (256, 256)] {
             assert_eq!(largest_power(count), power);
         }
-        let lists: Vec<_> = lists(&(0..259).collect::<Vec<_>>()).collect();
-        assert_eq!(lists[0].len(), 256);
-        assert_eq!(lists[1], [256, 257, 258, 258]);
-        assert_eq!(super::lists::<i32>(&[]).count(), 0);
+        assert_eq!(fill(&[256, 257, 258]), [256, 257, 258, 258]);
+        assert!(fill::<i32>(&[]).is_empty());
     }
 }

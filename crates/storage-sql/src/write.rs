@@ -1,7 +1,7 @@
 //! Writing: what units of work do, by topic.
 
 mod mailboxes;
-mod messages;
+pub(crate) mod messages;
 mod queue;
 
 use async_trait::async_trait;
@@ -12,7 +12,14 @@ use storage::{
 };
 use types::{AccountId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
 
-use crate::{entity::shard::upload, error::failed, open::Open, rows, statement::insert};
+use crate::{
+    entity::shard::upload,
+    error::failed,
+    open::Open,
+    
+    rows,
+    statement::{Conflict, insert},
+};
 
 #[async_trait]
 impl Transaction for Open {
@@ -25,8 +32,9 @@ impl Transaction for Open {
     }
 
     async fn threads(&mut self, account: AccountId, refs: &[RefHash]) -> Result<Vec<(RefHash, ThreadId)>> {
+        self.hold(account).await?;
         let keys: Vec<_> = refs.iter().map(|hash| (account, *hash)).collect();
-        self.load_threads(&keys).await?;
+        self.look_up(&[], &keys).await?;
         let thread = |hash: &RefHash| {
             self.threads.get(&(account.0, *hash)).copied().flatten().map(|thread| (*hash, ThreadId(thread)))
         };
@@ -127,7 +135,7 @@ impl Transaction for Open {
 
     async fn add_upload(&mut self, upload: Upload) -> Result<()> {
         self.wrote();
-        insert::<upload::Entity>(&self.conn, vec![rows::stored_upload(upload)], None).await
+        insert::<upload::Entity>(&self.conn, vec![rows::stored_upload(upload)], Conflict::Fails).await
     }
 
     async fn remove_upload(&mut self, account: AccountId, id: UploadId) -> Result<()> {

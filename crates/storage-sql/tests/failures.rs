@@ -9,7 +9,7 @@ use storage::{
     Body, BucketMap, Error, Needs, NewMessage, Result, Segment, Shards as _, Source, Summary, Transaction,
     Unit, write,
 };
-use storage_sql::{Options, SqlShards};
+use storage_sql::{DatabaseUrl, Options, SqlShards};
 use types::{AccountId, BodyId, Flags, MessageId, Role, ShardId, ThreadId, Timestamp};
 
 const SHARD: ShardId = ShardId(0);
@@ -62,7 +62,7 @@ impl Unit for Add {
 async fn open(path: &Path, max_pages: Option<u32>) -> Result<SqlShards> {
     let map = Arc::new(BucketMap::even(&[SHARD]));
     let options = Options { max_pages, ..Options::default() };
-    SqlShards::open(&[(SHARD, path.to_owned())], map, &options).await
+    SqlShards::open(&[(SHARD, DatabaseUrl::sqlite(path))], map, &options).await
 }
 
 /// SQLite itself refuses to let the file grow: the same error as from a full disk.
@@ -103,7 +103,7 @@ async fn a_file_in_use_makes_callers_come_again() {
     let path = folder.path().join("shard.db");
     let map = Arc::new(BucketMap::even(&[SHARD]));
     let options = Options { patience: Duration::from_millis(200), ..Options::default() };
-    let shards = &SqlShards::open(&[(SHARD, path.clone())], map, &options).await.unwrap();
+    let shards = &SqlShards::open(&[(SHARD, DatabaseUrl::sqlite(&path))], map, &options).await.unwrap();
     let mut one = sea_orm::ConnectOptions::new(format!("sqlite:{}", path.display()));
     one.max_connections(1);
     let other = sea_orm::Database::connect(one).await.unwrap();

@@ -24,6 +24,10 @@ pub trait Shards: Send + Sync {
     /// connection: drop it before waiting for anything slow, and open no second one meanwhile.
     async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
 
+    /// The shard as it is at each read: every call of a method is by itself, and sees what was committed before it.
+    /// For callers that read once; it is the cheapest way to. It holds no connection between reads.
+    async fn latest(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
+
     /// Runs the unit in a transaction, perhaps together with others, and returns when it is durable.
     /// If the unit fails, nothing of it is kept and its error is returned. Call [`write()`] rather than this.
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed>;

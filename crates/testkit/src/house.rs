@@ -8,8 +8,9 @@ use std::sync::{
 use anyhow::{Context, Result};
 use mail::{Access, Config, PageQuery, Parts, Random, Service};
 use storage::Shards;
+use storage_sql::DatabaseUrl;
 use tempfile::TempDir;
-use types::{Clock, EmailAddress, MessageId, Role, Secret, api};
+use types::{Clock, EmailAddress, MessageId, Role, Secret, ShardId, api};
 
 use crate::TurnedClock;
 
@@ -33,8 +34,10 @@ impl House {
         let folder = tempfile::tempdir()?;
         let clock = Arc::new(TurnedClock::default());
         let shared: Arc<dyn Clock> = Arc::<TurnedClock>::clone(&clock);
-        let shards = [folder.path().join("shard0.sqlite"), folder.path().join("shard1.sqlite")];
-        let databases = storage_sql::open(&folder.path().join("directory.sqlite"), &shards).await?;
+        let file = |name: &str| DatabaseUrl::sqlite(folder.path().join(name));
+        let shards = [(ShardId(0), file("shard0.sqlite")), (ShardId(1), file("shard1.sqlite"))];
+        let options = storage_sql::Options::default();
+        let databases = storage_sql::open(&file("directory.sqlite"), &shards, &options).await?;
         let opened = search::TantivySearch::open(&folder.path().join("search"))?;
         let mail = Service::new(Parts {
             directory: databases.directory,

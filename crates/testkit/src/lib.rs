@@ -1,5 +1,5 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
-//! Postfix' `smtp-sink`, a Redis, an S3 server, fixtures and a clock to turn.
+//! Postfix' `smtp-sink`, PostgreSQL servers, a Redis, an S3 server, fixtures and a clock to turn.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
 
@@ -7,6 +7,7 @@ pub mod clock;
 pub mod fixtures;
 pub mod house;
 pub mod postfix;
+pub mod postgres;
 pub mod redis;
 pub mod s3;
 pub mod sink;
@@ -15,6 +16,7 @@ pub mod zone;
 pub use clock::TurnedClock;
 pub use house::House;
 pub use postfix::SmtpSink;
+pub use postgres::PostgresCluster;
 pub use redis::Redis;
 pub use s3::S3Server;
 pub use sink::{Received, Script, Sink};

@@ -6,7 +6,7 @@
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait's signature leaves the lifetime out")]
 
-use sea_orm_migration::prelude::*;
+use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
 use crate::sql;
 
@@ -16,8 +16,12 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        sql::run(manager, SCHEMA).await
+        sql::run(manager, text).await
     }
+}
+
+pub(crate) fn text(_: DbBackend) -> Vec<&'static str> {
+    vec![SCHEMA]
 }
 
 const SCHEMA: &str = "

@@ -15,14 +15,16 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for part in [ACCOUNT, MESSAGE, BODY, QUEUE] {
-            sql::run(manager, part).await?;
-        }
-        if manager.get_database_backend() == DbBackend::Sqlite {
-            sql::run(manager, SQLITE_STATISTICS).await?;
-        }
-        Ok(())
+        sql::run(manager, text).await
     }
+}
+
+pub(crate) fn text(backend: DbBackend) -> Vec<&'static str> {
+    let mut text = vec![ACCOUNT, MESSAGE, BODY, QUEUE];
+    if backend == DbBackend::Sqlite {
+        text.push(SQLITE_STATISTICS);
+    }
+    text
 }
 
 const ACCOUNT: &str = "

@@ -38,6 +38,10 @@ impl Shards for Flaky {
         self.inner.snapshot(shard).await
     }
 
+    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        self.inner.latest(shard).await
+    }
+
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
         let fails =
             self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));

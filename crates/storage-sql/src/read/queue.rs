@@ -1,12 +1,14 @@
 //! Reading the queue.
 
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, LockBehavior, LockType},
 };
 use storage::{QueueEntry, QueueFilter, Result};
 use types::{AccountId, QueueId, Timestamp};
 
 use crate::{
+    connect::Conn,
     entity::shard::{queue_entry, queue_recipient},
     error::failed,
     rows,
@@ -26,16 +28,19 @@ impl Found {
     }
 }
 
-pub(crate) async fn entry(
-    conn: &DatabaseTransaction,
-    account: AccountId,
-    id: QueueId,
-) -> Result<Option<Found>> {
+pub(crate) async fn entry(conn: &Conn, account: AccountId, id: QueueId) -> Result<Option<Found>> {
     let row = queue_entry::Entity::find_by_id((account.0, id.0)).one(conn).await.map_err(failed)?;
     Ok(with_recipients(conn, row.into_iter().collect()).await?.pop())
 }
 
-pub(crate) async fn list(conn: &DatabaseTransaction, filter: &QueueFilter) -> Result<Vec<QueueEntry>> {
+/// The same, kept as it is until the transaction ends.
+pub(crate) async fn entry_to_change(conn: &Conn, account: AccountId, id: QueueId) -> Result<Option<Found>> {
+    let row = queue_entry::Entity::find_by_id((account.0, id.0)).lock_exclusive();
+    let row = row.one(conn).await.map_err(failed)?;
+    Ok(with_recipients(conn, row.into_iter().collect()).await?.pop())
+}
+
+pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueEntry>> {
     let mut query = queue_entry::Entity::find();
     if let Some(account) = filter.account {
         query = query.filter(queue_entry::Column::AccountId.eq(account.0));
@@ -56,35 +61,37 @@ pub(crate) async fn list(conn: &DatabaseTransaction, filter: &QueueFilter) -> Re
     with_recipients(conn, found).await?.iter().map(Found::view).collect()
 }
 
-/// Due entries, oldest due first.
-pub(crate) async fn due(conn: &DatabaseTransaction, now: Timestamp, limit: u32) -> Result<Vec<Found>> {
+/// Due entries that nobody else is about to take, oldest due first; nobody else can take them until the transaction
+/// ends.
+pub(crate) async fn due(conn: &Conn, now: Timestamp, limit: u32) -> Result<Vec<Found>> {
     let found = queue_entry::Entity::find()
-        .filter(sea_orm::sea_query::Expr::cust("held = FALSE"))
+        .filter(Expr::cust("held = FALSE"))
         .filter(queue_entry::Column::DueAt.lte(now.millis()))
         .order_by_asc(queue_entry::Column::DueAt)
         .limit(u64::from(limit))
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .all(conn)
         .await
         .map_err(failed)?;
     with_recipients(conn, found).await
 }
 
-pub(crate) async fn next_due(conn: &DatabaseTransaction) -> Result<Option<Timestamp>> {
+pub(crate) async fn next_due(conn: &Conn) -> Result<Option<Timestamp>> {
     let found = queue_entry::Entity::find()
         .select_only()
         .column(queue_entry::Column::DueAt)
-        .filter(sea_orm::sea_query::Expr::cust("held = FALSE"))
+        .filter(Expr::cust("held = FALSE"))
         .order_by_asc(queue_entry::Column::DueAt)
         .limit(1)
         .into_tuple::<i64>();
     Ok(found.one(conn).await.map_err(failed)?.map(Timestamp::from_millis))
 }
 
-async fn with_recipients(conn: &DatabaseTransaction, entries: Vec<queue_entry::Model>) -> Result<Vec<Found>> {
+async fn with_recipients(conn: &Conn, entries: Vec<queue_entry::Model>) -> Result<Vec<Found>> {
     let keys: Vec<_> = entries.iter().map(|row| (row.account_id, row.id)).collect();
     let mut recipients = Vec::new();
-    for list in lists(&keys) {
-        let found = find::<queue_recipient::Entity, _>(conn, "queue_recipient", "queue_id", &list);
+    for list in lists(conn, &keys) {
+        let found = find::<queue_recipient::Entity, _>(conn, "queue_id", &list);
         recipients.extend(found.await?);
     }
     recipients.sort_unstable_by_key(|row| (row.account_id, row.queue_id, row.position));

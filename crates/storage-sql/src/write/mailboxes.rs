@@ -10,18 +10,17 @@ use crate::{
         tombstone, upload,
     },
     error::failed,
-    open::{Open, keep, not_provisioned},
+    open::{Open, not_provisioned},
     rows,
-    statement::insert,
+    statement::{Conflict, insert},
 };
 
 pub(super) async fn provision(open: &mut Open, account: AccountId, now: Timestamp) -> Result<()> {
     open.load(vec![account.0]).await?;
-    let loaded = open.accounts.entry(account.0).or_default();
-    if loaded.row.is_some() {
+    if open.account(account.0).is_ok() {
         return Ok(());
     }
-    loaded.row = Some(account::Model {
+    open.add_account(account::Model {
         account_id: account.0,
         modseq: 0,
         indexed_modseq: 0,
@@ -34,7 +33,7 @@ pub(super) async fn provision(open: &mut Open, account: AccountId, now: Timestam
     });
     let bucket = i32::from(Bucket::of(account).0);
     let placed = placement::Model { account_id: account.0, bucket };
-    insert::<placement::Entity>(&open.conn, vec![placed], Some(keep())).await?;
+    insert::<placement::Entity>(&open.conn, vec![placed], Conflict::Stays).await?;
     for role in Role::ALL {
         let name = role.name().to_owned();
         create(open, NewMailbox { account, name, parent: None, role: Some(role), now }).await?;
@@ -125,6 +124,7 @@ pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -
 }
 
 pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
+    open.load(vec![account.0]).await?;
     open.flush().await?;
     let account = account.0;
     macro_rules! remove {

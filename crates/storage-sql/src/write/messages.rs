@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sea_orm::{
     ColumnTrait, EntityTrait, QueryFilter,
     prelude::Uuid,
-    sea_query::{Expr, ExprTrait as _, OnConflict},
+    sea_query::{Expr, ExprTrait as _},
 };
 use storage::{Appended, Error, FlagChange, Message, NewMessage, Result, Source};
 use types::{AccountId, MailboxId, MessageId, ModSeq, Role, Uid, api::Delivery};
@@ -15,13 +15,13 @@ use crate::{
     error::failed,
     open::Open,
     rows,
-    statement::{insert, lists},
+    statement::{Conflict, among, insert, lists},
 };
 
 pub(super) async fn append(open: &mut Open, new: NewMessage) -> Result<Appended> {
     let (account, key) = (new.account.0, (new.account.0, new.id.0));
     open.load(vec![account]).await?;
-    open.load_known(&[(new.account, new.id)]).await?;
+    open.look_up(&[(new.account, new.id)], &[]).await?;
     if open.known.get(&key).copied().unwrap_or_default() {
         return Ok(Appended::Duplicate);
     }
@@ -195,10 +195,10 @@ pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageI
         open.known.insert((account.0, row.id), true);
     }
     let ids: Vec<_> = found.iter().map(|row| row.id).collect();
-    for list in lists(&ids) {
+    for list in lists(&open.conn, &ids) {
         message::Entity::delete_many()
             .filter(message::Column::AccountId.eq(account.0))
-            .filter(message::Column::Id.is_in(list))
+            .filter(among(&open.conn, message::Column::Id, list))
             .exec(&open.conn)
             .await
             .map_err(failed)?;
@@ -250,14 +250,11 @@ async fn rewrite<const N: usize>(
     changed: Vec<message::Model>,
     columns: [message::Column; N],
 ) -> Result<()> {
-    let there = OnConflict::columns([message::Column::AccountId, message::Column::Id])
-        .update_columns(columns)
-        .to_owned();
-    insert::<message::Entity>(&open.conn, changed, Some(there)).await
+    insert::<message::Entity>(&open.conn, changed, Conflict::Replaces(&columns)).await
 }
 
 /// Takes a user from each of these bodies (which were written); those without any go.
-pub(super) async fn release_bodies(
+pub(crate) async fn release_bodies(
     open: &Open,
     account: i64,
     bodies: impl Iterator<Item = Uuid>,
@@ -267,17 +264,17 @@ pub(super) async fn release_bodies(
     let mut by_count: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
     users.into_iter().for_each(|(body, count)| by_count.entry(count).or_default().push(body));
     for (count, bodies) in by_count {
-        for list in lists(&bodies) {
+        for list in lists(&open.conn, &bodies) {
             body::Entity::update_many()
                 .col_expr(body::Column::Refs, Expr::col(body::Column::Refs).sub(count))
                 .filter(body::Column::AccountId.eq(account))
-                .filter(body::Column::Id.is_in(list.clone()))
+                .filter(among(&open.conn, body::Column::Id, list.clone()))
                 .exec(&open.conn)
                 .await
                 .map_err(failed)?;
             body_blob::Entity::delete_many()
                 .filter(body_blob::Column::AccountId.eq(account))
-                .filter(body_blob::Column::BodyId.is_in(list.clone()))
+                .filter(among(&open.conn, body_blob::Column::BodyId, list.clone()))
                 .filter(Expr::cust(
                     "EXISTS (SELECT 1 FROM body WHERE body.account_id = body_blob.account_id \
                      AND body.id = body_blob.body_id AND body.refs <= 0)",
@@ -287,7 +284,7 @@ pub(super) async fn release_bodies(
                 .map_err(failed)?;
             body::Entity::delete_many()
                 .filter(body::Column::AccountId.eq(account))
-                .filter(body::Column::Id.is_in(list))
+                .filter(among(&open.conn, body::Column::Id, list))
                 .filter(body::Column::Refs.lte(0))
                 .exec(&open.conn)
                 .await

@@ -1,9 +1,6 @@
 //! The queue: leases, outcomes, and what operators do.
 
-use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter,
-    sea_query::{Expr, OnConflict},
-};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{Lease, NewQueueEntry, QueueBody, QueueEntry, RecipientUpdate, Result};
 use types::{AccountId, QueueId, Timestamp};
 
@@ -14,10 +11,11 @@ use crate::{
     open::Open,
     read::queue::{self, Found},
     rows,
-    statement::insert,
+    statement::{Conflict, insert},
 };
 
 pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<()> {
+    open.load(vec![new.account.0]).await?;
     open.queued();
     let account = new.account.0;
     let own = QueueBody::Shared(match &new.body {
@@ -62,8 +60,9 @@ pub(super) async fn renew(
     worker: &str,
     until: Timestamp,
 ) -> Result<bool> {
+    open.hold(account).await?;
     open.flush().await?;
-    let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(false) };
+    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
     if found.row.leased_by.as_deref() != Some(worker) {
         return Ok(false);
     }
@@ -94,8 +93,9 @@ pub(super) async fn settle(
     updates: &[RecipientUpdate],
     until: Option<Timestamp>,
 ) -> Result<Option<QueueEntry>> {
+    open.hold(account).await?;
     open.flush().await?;
-    let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(None) };
+    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(None) };
     if found.row.leased_by.as_deref() != Some(worker) {
         return Ok(None);
     }
@@ -124,8 +124,9 @@ pub(super) async fn settle(
 }
 
 pub(super) async fn hold(open: &mut Open, account: AccountId, id: QueueId, held: bool) -> Result<bool> {
+    open.hold(account).await?;
     open.flush().await?;
-    let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(false) };
+    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
     if found.row.held != held {
         open.queued();
         found.row.held = held;
@@ -140,8 +141,9 @@ pub(super) async fn retry_now(
     id: QueueId,
     now: Timestamp,
 ) -> Result<bool> {
+    open.hold(account).await?;
     open.flush().await?;
-    let Some(mut found) = queue::entry(&open.conn, account, id).await? else { return Ok(false) };
+    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
     open.queued();
     for recipient in found.recipients.iter_mut().filter(|recipient| recipient.state == rows::PENDING) {
         recipient.next_attempt_at = now.millis();
@@ -155,8 +157,9 @@ pub(super) async fn retry_now(
 }
 
 pub(super) async fn remove(open: &mut Open, account: AccountId, id: QueueId) -> Result<bool> {
+    open.hold(account).await?;
     open.flush().await?;
-    let Some(found) = queue::entry(&open.conn, account, id).await? else { return Ok(false) };
+    let Some(found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
     open.wrote();
     take_out(open, &found).await?;
     Ok(true)
@@ -181,17 +184,13 @@ async fn take_out(open: &Open, found: &Found) -> Result<()> {
 }
 
 async fn rewrite(open: &Open, changed: Vec<queue_entry::Model>) -> Result<()> {
-    use queue_entry::Column::{AccountId, DueAt, Held, Id, LeasedBy, LeasedUntil, NextAttemptAt};
-    let there = OnConflict::columns([AccountId, Id])
-        .update_columns([NextAttemptAt, DueAt, Held, LeasedBy, LeasedUntil])
-        .to_owned();
-    insert::<queue_entry::Entity>(&open.conn, changed, Some(there)).await
+    use queue_entry::Column::{DueAt, Held, LeasedBy, LeasedUntil, NextAttemptAt};
+    let columns = [NextAttemptAt, DueAt, Held, LeasedBy, LeasedUntil];
+    insert::<queue_entry::Entity>(&open.conn, changed, Conflict::Replaces(&columns)).await
 }
 
 async fn rewrite_recipients(open: &Open, changed: Vec<queue_recipient::Model>) -> Result<()> {
-    use queue_recipient::Column::{AccountId, Attempts, NextAttemptAt, Position, QueueId, Reply, State};
-    let there = OnConflict::columns([AccountId, QueueId, Position])
-        .update_columns([State, Attempts, NextAttemptAt, Reply])
-        .to_owned();
-    insert::<queue_recipient::Entity>(&open.conn, changed, Some(there)).await
+    use queue_recipient::Column::{Attempts, NextAttemptAt, Reply, State};
+    let columns = [State, Attempts, NextAttemptAt, Reply];
+    insert::<queue_recipient::Entity>(&open.conn, changed, Conflict::Replaces(&columns)).await
 }

@@ -1,0 +1,116 @@
+//! Where statements go: a transaction, or whichever connection is free. Nobody waits for an answer forever.
+
+use std::{io, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    Value, sqlx,
+};
+use tokio::time::{Instant, timeout};
+
+use super::pool::{Current, Pool};
+use crate::error;
+
+/// A transaction, or many statements that are each their own.
+pub(crate) struct Conn {
+    pool: Pool,
+    transaction: Option<DatabaseTransaction>,
+}
+
+impl Conn {
+    pub(super) fn transaction(pool: Pool, transaction: DatabaseTransaction) -> Self {
+        Self { pool, transaction: Some(transaction) }
+    }
+
+    pub(super) fn each(pool: Pool) -> Self {
+        Self { pool, transaction: None }
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), DbErr> {
+        let Some(transaction) = self.transaction else { return Ok(()) };
+        self.pool.watch().saw("COMMIT", &[]);
+        within(self.pool.limit(), transaction.commit()).await
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), DbErr> {
+        let Some(transaction) = self.transaction else { return Ok(()) };
+        self.pool.watch().saw("ROLLBACK", &[]);
+        within(self.pool.limit(), transaction.rollback()).await
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// Replaces broken connections. Whether the statement may be sent again: outside of transactions there are only
+    /// reads, and writes that may be done twice.
+    fn again(&self, error: &DbErr, used: &Current, patience: Instant) -> bool {
+        let broken = error::is_broken(error);
+        if broken {
+            self.pool.renew(used);
+        }
+        broken && self.transaction.is_none() && Instant::now() < patience
+    }
+}
+
+/// Sends a statement to the transaction, or to free connections until one is not broken.
+macro_rules! send {
+    ($self:ident, $method:ident, $statement:expr, $sql:expr, $values:expr) => {{
+        let (limit, patience) = ($self.pool.limit(), $self.pool.patience());
+        loop {
+            $self.pool.watch().saw($sql, $values);
+            let current = $self.pool.current();
+            let sent = match &$self.transaction {
+                Some(transaction) => within(limit, transaction.$method($statement)).await,
+                None => within(limit, current.connections.$method($statement)).await,
+            };
+            match sent {
+                Err(error) if $self.again(&error, &current, patience) => {}
+                sent => return sent,
+            }
+        }
+    }};
+}
+
+#[async_trait]
+impl ConnectionTrait for Conn {
+    fn get_database_backend(&self) -> DbBackend {
+        match &self.transaction {
+            Some(transaction) => transaction.get_database_backend(),
+            None => self.pool.connections().get_database_backend(),
+        }
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        send!(self, execute_raw, statement.clone(), &statement.sql, values(&statement))
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        send!(self, execute_unprepared, sql, sql, &[])
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        send!(self, query_one_raw, statement.clone(), &statement.sql, values(&statement))
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        send!(self, query_all_raw, statement.clone(), &statement.sql, values(&statement))
+    }
+}
+
+/// The outcome, or that there was none in time.
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, DbErr>>,
+) -> Result<T, DbErr> {
+    let Some(limit) = limit else { return work.await };
+    timeout(limit, work).await.unwrap_or_else(|_| {
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time");
+        Err(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(late)))))
+    })
+}
+
+fn values(statement: &Statement) -> &[Value] {
+    statement.values.as_ref().map_or(&[], |values| &values.0)
+}

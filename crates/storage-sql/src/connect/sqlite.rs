@@ -1,0 +1,71 @@
+//! SQLite: files, readable by their owner alone.
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
+
+use sea_orm::{
+    DatabaseConnection, SqlxSqliteConnector,
+    sqlx::{
+        ConnectOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    },
+};
+use storage::{Error, Result};
+
+use super::{Options, Purpose};
+
+/// Makes the file and its folder where they are missing.
+pub(super) fn make(path: &Path) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::from_io)?;
+    }
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::from_io)?;
+    Ok(())
+}
+
+pub(super) fn connections(path: &Path, options: &Options, purpose: Purpose) -> DatabaseConnection {
+    let pool = SqlitePoolOptions::new()
+        .acquire_timeout(options.patience)
+        .max_lifetime(None)
+        .test_before_acquire(false);
+    let one = settings(path, options);
+    let pool = match purpose {
+        Purpose::Read => pool
+            .max_connections(options.readers)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(one.pragma("query_only", "ON")),
+        Purpose::Write | Purpose::Migrate => {
+            pool.max_connections(1).idle_timeout(None).connect_lazy_with(one)
+        }
+    };
+    SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+}
+
+fn settings(path: &Path, options: &Options) -> SqliteConnectOptions {
+    // The pragma's own default.
+    let max_pages = options.max_pages.unwrap_or(0xFFFF_FFFE);
+    SqliteConnectOptions::new()
+        .filename(path)
+        .page_size(8_192)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(options.patience)
+        .foreign_keys(false)
+        .pragma("max_page_count", max_pages.to_string())
+        .pragma("temp_store", "MEMORY")
+        .pragma("mmap_size", "268435456")
+        .pragma("wal_autocheckpoint", "2000")
+        .pragma("journal_size_limit", "67108864")
+        .statement_cache_capacity(256)
+        .disable_statement_logging()
+}

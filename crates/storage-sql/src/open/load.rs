@@ -1,0 +1,171 @@
+//! What an open transaction loads: accounts with their mailboxes, which message ids are known, where threads lead.
+//!
+//! Several nodes may write to a shard at once. On PostgreSQL whoever writes anything of an account holds the lock of
+//! its row until the commit, taken in order of the ids, so an account has one writer at a time, its modseqs are
+//! committed in order, and what was loaded stays true. (SQLite locks the whole file.)
+
+use std::collections::BTreeSet;
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Iden, Iterable,
+    QueryFilter, Statement, Value, prelude::Uuid,
+};
+use storage::{Needs, RefHash, Result};
+use types::{AccountId, MessageId};
+
+use super::Open;
+use crate::{
+    entity::shard::{account, mailbox, message, thread_ref, tombstone},
+    error::failed,
+    statement::{among, array, find, lists},
+};
+
+impl Open {
+    /// Loads what units have said they need.
+    pub(crate) async fn prepare(&mut self, needs: impl Iterator<Item = Needs>) -> Result<()> {
+        let mut all = Needs::default();
+        for needs in needs {
+            all.accounts.extend(needs.accounts);
+            all.refs.extend(needs.refs);
+            all.ids.extend(needs.ids);
+        }
+        let accounts: BTreeSet<_> = all.accounts.iter().map(|account| account.0).collect();
+        self.load(accounts.into_iter().collect()).await?;
+        self.look_up(&all.ids, &all.refs).await
+    }
+
+    /// Loads accounts that are not loaded yet.
+    pub(crate) async fn load(&mut self, mut accounts: Vec<i64>) -> Result<()> {
+        accounts.retain(|account| !self.accounts.contains_key(account));
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        if self.conn.is_postgres() {
+            self.lock(&accounts).await?;
+        } else {
+            for list in lists(&self.conn, &accounts) {
+                let rows = account::Entity::find().filter(account::Column::AccountId.is_in(list.clone()));
+                for row in rows.all(&self.conn).await.map_err(failed)? {
+                    let loaded = self.accounts.entry(row.account_id).or_default();
+                    loaded.row = Some(row);
+                }
+                self.load_mailboxes(list).await?;
+            }
+        }
+        for account in accounts {
+            self.accounts.entry(account).or_default();
+        }
+        Ok(())
+    }
+
+    /// Locks and loads accounts with their mailboxes by one statement. Who had to wait for the lock sees the account
+    /// as it is now, but the mailboxes as they were when the statement began, and reads those once more.
+    async fn lock(&mut self, accounts: &[i64]) -> Result<()> {
+        let sql = format!(
+            "WITH a AS MATERIALIZED \
+             (SELECT * FROM account WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE) \
+             SELECT {}, {}, before.modseq AS before FROM a \
+             JOIN account AS before ON before.account_id = a.account_id \
+             LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE",
+            prefixed::<account::Entity>("a"),
+            prefixed::<mailbox::Entity>("m"),
+        );
+        let wanted = array(accounts.iter().copied(), 0);
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [wanted]);
+        let mut stale = BTreeSet::new();
+        for row in self.conn.query_all_raw(statement).await.map_err(failed)? {
+            let owner = account::Model::from_query_result(&row, "a_").map_err(failed)?;
+            let (account, modseq) = (owner.account_id, owner.modseq);
+            let loaded = self.accounts.entry(account).or_default();
+            loaded.row = Some(owner);
+            if modseq != row.try_get::<i64>("", "before").map_err(failed)? {
+                stale.insert(account);
+            } else if row.try_get::<Option<i64>>("", "m_id").map_err(failed)?.is_some() {
+                let mailbox = mailbox::Model::from_query_result(&row, "m_").map_err(failed)?;
+                loaded.mailboxes.insert(mailbox.id, mailbox);
+            }
+        }
+        if stale.is_empty() { Ok(()) } else { self.load_mailboxes(stale.into_iter().collect()).await }
+    }
+
+    async fn load_mailboxes(&mut self, accounts: Vec<i64>) -> Result<()> {
+        let rows = mailbox::Entity::find()
+            .filter(among(&self.conn, mailbox::Column::AccountId, accounts))
+            .filter(mailbox::Column::Deleted.eq(false));
+        for row in rows.all(&self.conn).await.map_err(failed)? {
+            self.accounts.entry(row.account_id).or_default().mailboxes.insert(row.id, row);
+        }
+        Ok(())
+    }
+
+    /// Finds out which of these ids the accounts have or had, and where these references lead.
+    pub(crate) async fn look_up(
+        &mut self,
+        ids: &[(AccountId, MessageId)],
+        refs: &[(AccountId, RefHash)],
+    ) -> Result<()> {
+        let ids = ids.iter().map(|(account, id)| (account.0, id.0));
+        let ids: Vec<_> = ids.filter(|key| !self.known.contains_key(key)).collect();
+        let refs = refs.iter().map(|(account, hash)| (account.0, *hash));
+        let refs: Vec<_> = refs.filter(|key| !self.threads.contains_key(key)).collect();
+        if ids.is_empty() && refs.is_empty() {
+            return Ok(());
+        }
+        if !refs.is_empty() && !self.waiting.refs.is_empty() {
+            self.flush().await?;
+        }
+        self.known.extend(ids.iter().map(|key| (*key, false)));
+        self.threads.extend(refs.iter().map(|key| (*key, None)));
+        if self.conn.is_postgres() {
+            return self.look_up_at_once(&ids, &refs).await.map_err(failed);
+        }
+        for list in lists(&self.conn, &ids) {
+            let here = find::<message::Entity, _>(&self.conn, "id", &list).await?;
+            let gone = find::<tombstone::Entity, _>(&self.conn, "message_id", &list).await?;
+            self.known.extend(here.into_iter().map(|row| ((row.account_id, row.id), true)));
+            self.known.extend(gone.into_iter().map(|row| ((row.account_id, row.message_id), true)));
+        }
+        for list in lists(&self.conn, &refs) {
+            let found = find::<thread_ref::Entity, _>(&self.conn, "ref_hash", &list).await?;
+            let found = found.into_iter().map(|row| ((row.account_id, row.ref_hash), Some(row.thread_id)));
+            self.threads.extend(found);
+        }
+        Ok(())
+    }
+
+    /// The same by one statement of PostgreSQL.
+    async fn look_up_at_once(&mut self, ids: &[(i64, Uuid)], refs: &[(i64, RefHash)]) -> Result<(), DbErr> {
+        let values: [Value; 4] = [
+            array(ids.iter().map(|(account, _)| *account), 0),
+            array(ids.iter().map(|(_, id)| *id), Uuid::nil()),
+            array(refs.iter().map(|(account, _)| *account), 0),
+            array(refs.iter().map(|(_, hash)| *hash), 0),
+        ];
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, LOOK_UP, values);
+        for row in self.conn.query_all_raw(statement).await? {
+            let (account, found) = (row.try_get("", "account_id")?, row.try_get("", "found")?);
+            match row.try_get::<Option<RefHash>>("", "ref_hash")? {
+                None => self.known.insert((account, found), true).map(|_| ()),
+                Some(hash) => self.threads.insert((account, hash), Some(found)).map(|_| ()),
+            };
+        }
+        Ok(())
+    }
+}
+
+const LOOK_UP: &str = "\
+    SELECT t.account_id, t.id AS found, CAST(NULL AS BIGINT) AS ref_hash \
+    FROM unnest($1, $2) AS wanted (a, b) JOIN message AS t ON t.account_id = wanted.a AND t.id = wanted.b \
+    UNION ALL SELECT t.account_id, t.message_id, CAST(NULL AS BIGINT) \
+    FROM unnest($1, $2) AS wanted (a, b) JOIN tombstone AS t ON t.account_id = wanted.a AND t.message_id = wanted.b \
+    UNION ALL SELECT t.account_id, t.thread_id, t.ref_hash \
+    FROM unnest($3, $4) AS wanted (a, b) JOIN thread_ref AS t ON t.account_id = wanted.a AND t.ref_hash = wanted.b";
+
+/// The entity's columns of the table called `alias`, each named with the alias and an underscore before it.
+fn prefixed<E: EntityTrait>(alias: &str) -> String {
+    let column = |column: E::Column| {
+        let name = column.unquoted().to_owned();
+        format!("{alias}.{name} AS {alias}_{name}")
+    };
+    E::Column::iter().map(column).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,247 @@
+//! A writer's task: runs batches of units, and whatever has to be run again.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use storage::{Committed, Error, Result};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use types::ShardId;
+
+use super::{
+    Waiting,
+    outcome::{self, Outcome},
+};
+use crate::{
+    connect::{Options, Pool},
+    error::{self, Again, failed},
+    open::Open,
+};
+
+pub(super) struct Task {
+    shard: ShardId,
+    label: String,
+    pool: Pool,
+    max_batch: usize,
+    patience: Duration,
+    commits: Arc<AtomicU64>,
+}
+
+/// How running a batch ended when it did not end well.
+enum Failure {
+    /// This unit failed.
+    Unit(usize, Error),
+    /// The database could not be written to at all.
+    Begin(Error),
+    /// Something was in the way that may be gone now.
+    Again(Again, Error),
+    /// The database failed all of them, perhaps because of one.
+    Batch(Error),
+}
+
+/// A row that was missing is there now: one more run sees it. If it is in the way once more, a unit is to blame.
+const RUNS_WITH_ROWS_IN_THE_WAY: u32 = 2;
+const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+impl Task {
+    pub(super) fn new(shard: ShardId, pool: Pool, options: &Options, commits: Arc<AtomicU64>) -> Self {
+        let (max_batch, patience) = (options.max_batch.max(1), options.patience);
+        Self { shard, label: shard.to_string(), pool, max_batch, patience, commits }
+    }
+
+    pub(super) async fn run(self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
+        let mut batch = Vec::with_capacity(self.max_batch);
+        loop {
+            tokio::select! {
+                biased;
+                count = units.recv_many(&mut batch, self.max_batch) => if count == 0 { break },
+                () = stop.cancelled(), if !units.is_closed() => units.close(),
+            }
+            if !batch.is_empty()
+                && let Err(error) = self.commit(std::mem::take(&mut batch)).await
+            {
+                // Whoever has come meanwhile would only wait as long in vain.
+                let waiting = std::iter::from_fn(|| units.try_recv().ok());
+                answer(waiting, unavailable(&error));
+            }
+        }
+        self.pool.close().await;
+    }
+
+    /// Runs the units and answers each; an error if the database could not be written to at all.
+    async fn commit(&self, mut batch: Vec<Waiting>) -> Result<()> {
+        metrics::counter!("magpie_storage_units_total", "shard" => self.label.clone())
+            .increment(u64::try_from(batch.len()).unwrap_or(0));
+        let mut alone = Vec::new();
+        while !batch.is_empty() {
+            match self.run_patiently(&batch).await {
+                Ok(outcomes) => answer(batch.drain(..), outcomes),
+                Err(Failure::Begin(error)) => {
+                    tracing::warn!(shard = %self.label, units = batch.len(), %error, "no transaction could be begun");
+                    answer(batch.drain(..).chain(alone.drain(..)), unavailable(&error));
+                    return Err(error);
+                }
+                Err(Failure::Unit(place, error)) if batch.len() == 1 => {
+                    tracing::debug!(shard = %self.label, place, %error, "a unit failed");
+                    answer(batch.drain(..), [Err(error)]);
+                }
+                Err(Failure::Unit(place, error)) => {
+                    tracing::debug!(shard = %self.label, place, %error, "a unit is set apart");
+                    alone.push(batch.remove(place));
+                }
+                Err(Failure::Batch(error) | Failure::Again(_, error)) if batch.len() == 1 => {
+                    tracing::warn!(shard = %self.label, %error, "a unit could not be committed");
+                    answer(batch.drain(..), [Err(error)]);
+                }
+                Err(Failure::Batch(error) | Failure::Again(_, error)) => {
+                    tracing::warn!(shard = %self.label, units = batch.len(), %error, "a batch could not be committed");
+                    alone.append(&mut batch);
+                }
+            }
+        }
+        for waiting in alone {
+            let single = [waiting];
+            let outcome = self.run_patiently(&single).await;
+            let outcomes = outcome.unwrap_or_else(|failure| match failure {
+                Failure::Unit(_, error)
+                | Failure::Begin(error)
+                | Failure::Again(_, error)
+                | Failure::Batch(error) => vec![Err(error)],
+            });
+            answer(single.into_iter(), outcomes);
+        }
+        Ok(())
+    }
+
+    /// Runs the units until nothing is in their way any more, or patience ends.
+    async fn run_patiently(&self, batch: &[Waiting]) -> Result<Vec<Result<Committed>>, Failure> {
+        let deadline = Instant::now() + self.patience;
+        let (mut runs, mut pause) = (0, PAUSE);
+        loop {
+            runs += 1;
+            match self.run_once(batch).await {
+                Err(Failure::Again(Again::Taken, error)) if runs >= RUNS_WITH_ROWS_IN_THE_WAY => {
+                    return Err(Failure::Batch(error));
+                }
+                Err(Failure::Again(Again::Broken, error)) if Instant::now() >= deadline => {
+                    return Err(Failure::Begin(error));
+                }
+                Err(Failure::Again(again, error)) if Instant::now() < deadline => {
+                    tracing::debug!(shard = %self.label, units = batch.len(), ?again, %error, "a batch is run again");
+                    metrics::counter!("magpie_storage_retries_total", "shard" => self.label.clone())
+                        .increment(1);
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Runs the units in one transaction. The outcomes are in their order.
+    async fn run_once(&self, batch: &[Waiting]) -> Result<Vec<Result<Committed>>, Failure> {
+        let mut open = match self.pool.begin().await {
+            Ok(conn) => Open::writer(conn),
+            Err(error) => {
+                self.pool.reset().await;
+                return Err(Failure::Begin(failed(error)));
+            }
+        };
+        let finished = match self.run_units(&mut open, batch).await {
+            Ok(outcomes) => open.finish().await.map(|id| (id, outcomes)).map_err(blame),
+            Err(failure) => Err(failure),
+        };
+        match finished {
+            Ok((id, outcomes)) => {
+                self.end(open, id).await?;
+                self.committed(batch.len());
+                Ok(outcomes)
+            }
+            Err(failure) => {
+                if let Err(error) = open.conn.rollback().await {
+                    tracing::debug!(shard = %self.label, %error, "the database had rolled back by itself");
+                    self.pool.reset().await;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    async fn run_units(&self, open: &mut Open, batch: &[Waiting]) -> Result<Vec<Result<Committed>>, Failure> {
+        open.prepare(batch.iter().map(|waiting| waiting.unit.needs())).await.map_err(blame)?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for (place, waiting) in batch.iter().enumerate() {
+            let outcome = AssertUnwindSafe(waiting.unit.run(open)).catch_unwind().await;
+            match outcome.unwrap_or_else(|_| Err(Error::Backend("a unit of work panicked".into()))) {
+                Ok(()) => outcomes.push(Ok(open.finish_unit(self.shard))),
+                // The database has not failed, and the others' work stands.
+                Err(error @ Error::Exists(_)) if !open.has_written() => outcomes.push(Err(error)),
+                Err(error) => {
+                    return Err(match error::again(&error) {
+                        Some(again @ (Again::Broken | Again::Conflict)) => Failure::Again(again, error),
+                        Some(Again::Taken) | None => Failure::Unit(place, error),
+                    });
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Commits. `id` names the transaction if it wrote anything and can be asked for.
+    async fn end(&self, open: Open, id: Option<String>) -> Result<(), Failure> {
+        let Err(error) = open.conn.commit().await else { return Ok(()) };
+        self.pool.reset().await;
+        let is_broken = error::is_broken(&error);
+        let error = failed(error);
+        match id {
+            Some(id) if is_broken => match outcome::ask(&self.pool, &id, self.patience).await {
+                Outcome::Committed => Ok(()),
+                Outcome::RolledBack => Err(Failure::Again(Again::Broken, error)),
+                Outcome::Unknown => {
+                    tracing::error!(shard = %self.label, %id, %error, "nobody knows whether a transaction was committed");
+                    Err(Failure::Begin(error))
+                }
+            },
+            _ => Err(blame(error)),
+        }
+    }
+
+    fn committed(&self, units: usize) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("magpie_storage_commits_total", "shard" => self.label.clone()).increment(1);
+        metrics::histogram!("magpie_storage_batch_units", "shard" => self.label.clone())
+            .record(f64::from(u32::try_from(units).unwrap_or(u32::MAX)));
+        tracing::debug!(shard = %self.label, units, "committed");
+    }
+}
+
+/// What an error of the whole batch asks for.
+fn blame(error: Error) -> Failure {
+    match error::again(&error) {
+        Some(again) => Failure::Again(again, error),
+        None => Failure::Batch(error),
+    }
+}
+
+fn unavailable(error: &Error) -> impl Iterator<Item = Result<Committed>> + use<> {
+    let text = error.to_string();
+    std::iter::repeat_with(move || Err(Error::Unavailable(text.clone().into())))
+}
+
+/// Whoever no longer waits for the answer does not need it.
+fn answer(batch: impl Iterator<Item = Waiting>, outcomes: impl IntoIterator<Item = Result<Committed>>) {
+    for (waiting, outcome) in batch.zip(outcomes) {
+        let _gone = waiting.answer.send(outcome);
+    }
+}
