@@ -195,3 +195,42 @@ fn the_example_of_a_cluster_is_a_configuration() {
     let output = check.args(["check-config", "--config"]).arg(folder().join("magpie.toml")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn operators_are_told_of_metrics_and_keys_that_there_are() {
+    let text = fs::read_to_string(folder().join("../docs/operations.md")).unwrap();
+    let sources = sources();
+    for (at, _) in text.match_indices("magpie_") {
+        let name = text[at..].split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap();
+        assert!(
+            sources.iter().any(|source| source.contains(&format!("\"{name}\""))),
+            "there is no metric {name}"
+        );
+    }
+    let known = Figment::from(Toml::string(include_str!("../config.default.toml")));
+    let sections: figment::value::Dict = known.extract().unwrap();
+    for word in text.split('`').skip(1).step_by(2) {
+        let key = word.split([' ', '=']).next().unwrap_or_default();
+        if key.split_once('.').is_some_and(|(section, _)| sections.contains_key(section)) {
+            assert!(known.find_value(key).is_ok(), "there is no key {key}");
+        }
+    }
+}
+
+/// The text of every source file of the service.
+fn sources() -> Vec<String> {
+    let top = folder().join("..");
+    let mut folders = vec![top.join("server/src"), top.join("crates")];
+    let mut texts = Vec::new();
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                texts.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    texts
+}

@@ -198,7 +198,7 @@ fn limits(needs: &[Need], figures: &Figures) -> String {
         }
         if need.shards.connections_each > figures.chosen.shard_connections {
             said.push(format!(
-                "{} connections to each shard: a pooler (PgBouncer in transaction mode) stands before it",
+                "{} connections to each shard, more than a server bears",
                 grouped(need.shards.connections_each)
             ));
         }
