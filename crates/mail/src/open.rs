@@ -45,8 +45,19 @@ impl Cached for Reading {
 impl Access {
     /// One message, as the API shows it.
     pub async fn message(&self, id: MessageId) -> Result<api::Message> {
-        let message = self.row(id).await?;
-        let reading = self.reading(message.id).await?;
+        // Both at once, since the cache may be in another machine. The row alone decides whether there is anything.
+        let cache = &self.service.parts.cache;
+        let key = format!("{}:{id}", self.id);
+        let (message, cached) = tokio::join!(self.row(id), cache.load::<Reading>(&key));
+        let message = message?;
+        let reading = match cached {
+            Some(reading) => reading,
+            None => {
+                let reading = self.reading(id).await?;
+                cache.store(key.as_str(), &reading).await;
+                reading
+            }
+        };
         Ok(api::Message {
             // The row has only as many recipients as a list shows.
             summary: api::Summary { to: reading.to, ..convert::summary(message) },
@@ -66,17 +77,13 @@ impl Access {
     }
 
     async fn row(&self, id: MessageId) -> Result<Message> {
-        let found = self.service.snapshot(self.id).await?.messages(self.id, &[id]).await?.pop();
+        let found = self.service.latest(self.id).await?.messages(self.id, &[id]).await?.pop();
         found.ok_or(Error::NotFound("message"))
     }
 
     async fn reading(&self, id: MessageId) -> Result<Reading> {
-        let key = format!("{}:{id}", self.id);
-        if let Some(reading) = self.service.parts.cache.load::<Reading>(&key).await {
-            return Ok(reading);
-        }
         let view = self.opened(id).await?.view(Images::Held).await?;
-        let reading = Reading {
+        Ok(Reading {
             to: view.to,
             cc: view.cc,
             bcc: view.bcc,
@@ -89,9 +96,7 @@ impl Access {
             has_remote_images: view.has_remote_images,
             attachments: view.attachments,
             headers: view.headers,
-        };
-        self.service.parts.cache.store(key.as_str(), &reading).await;
-        Ok(reading)
+        })
     }
 
     /// The message's HTML as a document of its own for a sandboxed frame; of its text, where it has no HTML.
@@ -123,7 +128,7 @@ impl Access {
     }
 
     async fn opened(&self, id: MessageId) -> Result<Opened> {
-        let content = self.service.snapshot(self.id).await?.contents(self.id, &[id]).await?.pop();
+        let content = self.service.latest(self.id).await?.contents(self.id, &[id]).await?.pop();
         let Stored { structure, body, .. } = content.ok_or(Error::NotFound("message"))?;
         let structure = Structure::decode(&structure)
             .map_err(|error| storage::Error::Corrupt(format!("message {id}: {error}")))?;
