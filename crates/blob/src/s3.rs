@@ -29,6 +29,8 @@ mod bucket;
 mod fault;
 mod marks;
 mod read;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod url;
 
@@ -42,7 +44,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_sdk_s3::config::SharedHttpClient;
+use aws_sdk_s3::config::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
@@ -93,8 +95,8 @@ struct Names {
 }
 
 /// How often a put begins again because of a collector, and the first pause before it does.
-const PUT_TRIES: u32 = 7;
-const PUT_PAUSE: Duration = Duration::from_millis(50);
+const PUT_TRIES: u32 = 8;
+const PUT_PAUSE: Duration = Duration::from_millis(20);
 /// How many blobs one mark names: what S3 removes by one request.
 const BATCH: usize = 1_000;
 /// How many blobs a collector asks for at a time.
@@ -116,18 +118,13 @@ impl S3Blobs {
     /// is a random number. Removes drafts that a crash left.
     pub async fn open(url: &S3Url, keys: &S3Keys, limits: &S3Limits, instance: u128) -> Result<Self> {
         let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
-        Self::open_over(url, keys, limits, instance, http.build_https()).await
+        let config = Builder::new().http_client(http.build_https());
+        Self::open_with(url, Bucket::new(url, keys, limits, config)?, instance).await
     }
 
-    async fn open_over(
-        url: &S3Url,
-        keys: &S3Keys,
-        limits: &S3Limits,
-        instance: u128,
-        http: SharedHttpClient,
-    ) -> Result<Self> {
+    async fn open_with(url: &S3Url, bucket: Bucket, instance: u128) -> Result<Self> {
         let blobs = Self {
-            bucket: Bucket::new(url, keys, limits, http)?,
+            bucket,
             prefix: url.prefix.as_str().into(),
             names: Arc::new(Names { instance, next: AtomicU64::default() }),
         };

@@ -18,12 +18,13 @@ use futures::{StreamExt, TryStreamExt, future, stream};
 use storage::{Blobs, Error, conformance};
 use testkit::{
     S3Server,
-    s3::{ACCESS_KEY, SECRET_KEY, Treat},
+    s3::{ACCESS_KEYS, SECRET_KEY, Treat},
 };
 use types::{BlobId, Secret, ShardId, Timestamp};
 
 const SHARD: ShardId = ShardId(3);
 const BUCKET: &str = "mail";
+const ACCESS_KEY: &str = ACCESS_KEYS[0];
 const LARGE: usize = 20 << 20;
 
 fn keys(id: &str) -> S3Keys {
@@ -35,13 +36,13 @@ fn keys(id: &str) -> S3Keys {
     }
 }
 
-/// Times that tests can wait for.
+/// Short pauses, and times that a busy machine keeps.
 fn limits() -> S3Limits {
     S3Limits {
         attempts: 4,
         first_pause: Duration::from_millis(5),
-        attempt_time: Duration::from_secs(2),
-        request_time: Duration::from_secs(4),
+        attempt_time: Duration::from_secs(30),
+        request_time: Duration::from_secs(60),
     }
 }
 
@@ -129,12 +130,14 @@ async fn what_is_wrong_at_the_start_is_said_in_one_line() {
     let mut wrong = keys(ACCESS_KEY);
     wrong.secret = Secret::new("geheim".to_owned());
     let dead = "s3://mail?endpoint=http://127.0.0.1:1";
+    let no_tls = url.replace("http:", "https:");
     for (url, keys, says) in [
         (&*server.url("other"), keys(ACCESS_KEY), "there is no bucket `other`"),
         (&*url, keys("NOBODY"), "check AWS_ACCESS_KEY_ID"),
         (&*url, wrong, "check AWS_SECRET_ACCESS_KEY"),
         ("s3://mail", keys(ACCESS_KEY), "set AWS_REGION"),
         (dead, keys(ACCESS_KEY), "S3 at http://127.0.0.1:1 cannot be reached"),
+        (&*no_tls, keys(ACCESS_KEY), "cannot be reached"),
     ] {
         let Err(error) = try_open(url, &keys).await else { panic!("opened {url}") };
         let line = line(&error);
@@ -303,9 +306,13 @@ async fn long_faults_are_said_to_be_temporary_and_end() {
     server.set_busy(false);
     assert_eq!(blobs.put(SHARD, bytes.clone()).await.unwrap(), id);
     // One that never answers.
+    let hasty =
+        S3Limits { attempt_time: Duration::from_secs(1), request_time: Duration::from_secs(2), ..limits() };
+    let url = server.url(BUCKET).parse().unwrap();
+    let hasty = S3Blobs::open(&url, &keys(ACCESS_KEY), &hasty, 2).await.unwrap();
     server.treat(|_| Treat::After(Box::pin(future::pending())));
     let begun = tokio::time::Instant::now();
-    let error = blobs.size(SHARD, id).await.unwrap_err();
+    let error = hasty.size(SHARD, id).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)) && line(&error).contains("in time"), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     server.treat(|_| Treat::Serve);

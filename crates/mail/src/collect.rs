@@ -1,8 +1,9 @@
 //! Housekeeping: what time has overtaken is removed.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;
+use cluster::Quota;
 use futures::TryStreamExt as _;
 use storage::{BlobInfo, Needs, Result as StorageResult, Transaction, Unit};
 use tokio_util::sync::CancellationToken;
@@ -11,13 +12,19 @@ use types::{ShardId, Timestamp};
 use crate::{Result, Service};
 
 const EVERY: Duration = Duration::from_secs(3_600);
-const BLOBS_AT_ONCE: usize = 500;
+/// So that of several nodes one keeps house each time. Two at once, when nobody counts for all, only do it twice.
+const TURNS: Quota = Quota { burst: 1, count: 1, period: Duration::from_secs(3_600 - 300) };
+/// How many blobs are looked up, and removed, by one request: as many as S3 removes.
+const BLOBS_AT_ONCE: usize = 1_000;
 
 impl Service {
     /// Removes expired sessions and uploads and blobs that nothing names, now and every hour until told to stop.
+    /// Of all nodes that run this, one does it each time.
     pub async fn run_housekeeping(&self, stop: CancellationToken) {
         loop {
-            if let Err(error) = self.keep_house().await {
+            if self.parts.limits.check("housekeeping", TURNS).await.is_allowed()
+                && let Err(error) = self.keep_house().await
+            {
                 tracing::warn!(%error, "housekeeping failed; trying again later");
             }
             tokio::select! {
@@ -27,17 +34,26 @@ impl Service {
         }
     }
 
-    /// One round of it.
+    /// One round of it. A shard that is away does not keep it from the others; the last error is returned.
     pub async fn keep_house(&self) -> Result<()> {
         let now = self.now();
         let sessions = self.parts.directory.expire_sessions(now).await?;
-        let (mut uploads, mut blobs) = (0, 0);
+        tracing::debug!(sessions, "expired sessions removed");
+        let mut kept = Ok(());
         for shard in self.parts.shards.all() {
-            let before = now.minus(self.config().upload_lifetime);
-            uploads += storage::write(&*self.parts.shards, shard, ExpireUploads(before)).await?.0;
-            blobs += self.collect_blobs(shard, now.minus(self.config().blob_grace)).await?;
+            if let Err(error) = self.keep_shard(shard, now).await {
+                tracing::warn!(%shard, %error, "housekeeping of a shard failed");
+                kept = Err(error);
+            }
         }
-        tracing::debug!(sessions, uploads, blobs, "housekeeping");
+        kept
+    }
+
+    async fn keep_shard(&self, shard: ShardId, now: Timestamp) -> Result<()> {
+        let before = now.minus(self.config().upload_lifetime);
+        let (uploads, _) = storage::write(&*self.parts.shards, shard, ExpireUploads(before)).await?;
+        let blobs = self.collect_blobs(shard, now.minus(self.config().blob_grace)).await?;
+        tracing::debug!(%shard, uploads, blobs, "expired uploads and unused blobs removed");
         Ok(())
     }
 
@@ -57,6 +73,7 @@ impl Service {
     async fn collect_batch(&self, shard: ShardId, batch: &[BlobInfo], before: Timestamp) -> Result<u64> {
         let ids: Vec<_> = batch.iter().map(|blob| blob.id).collect();
         let used = self.parts.shards.snapshot(shard).await?.blobs_in_use(&ids).await?;
+        let used: HashSet<_> = used.into_iter().collect();
         let unused: Vec<_> = ids.into_iter().filter(|id| !used.contains(id)).collect();
         Ok(self.parts.blobs.delete(shard, &unused, before).await?)
     }

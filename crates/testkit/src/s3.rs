@@ -28,11 +28,9 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What [`S3Server::url`]'s user must send as `AWS_ACCESS_KEY_ID`.
-pub const ACCESS_KEY: &str = "MAGPIETEST";
-/// Another user of the same server, so that a test can tell two clients apart.
-pub const OTHER_ACCESS_KEY: &str = "MAGPIEOTHER";
-/// `AWS_SECRET_ACCESS_KEY` of both.
+/// What may be sent as `AWS_ACCESS_KEY_ID`: several, so that a test can tell clients apart.
+pub const ACCESS_KEYS: [&str; 3] = ["MAGPIEONE", "MAGPIETWO", "MAGPIETHREE"];
+/// `AWS_SECRET_ACCESS_KEY` of all.
 pub const SECRET_KEY: &str = "the secret of the tests";
 /// Buckets are also the hosts below this one, which no resolver knows.
 pub const DOMAIN: &str = "s3.test";
@@ -88,8 +86,10 @@ impl S3Server {
     pub async fn start(bucket: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).map_err(failed)?);
-        let mut auth = SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
-        auth.register(OTHER_ACCESS_KEY.to_owned(), SECRET_KEY.into());
+        let mut auth = SimpleAuth::new();
+        for key in ACCESS_KEYS {
+            auth.register(key.to_owned(), SECRET_KEY.into());
+        }
         builder.set_auth(auth);
         let listener = TcpListener::bind("127.0.0.1:0").await.context("bind the S3 server's port")?;
         let address = listener.local_addr()?;

@@ -74,7 +74,8 @@ pub(crate) struct Page {
 const CONNECT_TIME: Duration = Duration::from_secs(3);
 
 impl Bucket {
-    pub(crate) fn new(url: &S3Url, keys: &S3Keys, limits: &S3Limits, http: SharedHttpClient) -> Result<Self> {
+    /// With what `config` says beside.
+    pub(crate) fn new(url: &S3Url, keys: &S3Keys, limits: &S3Limits, config: Builder) -> Result<Self> {
         let region = url.region.clone().or_else(|| keys.region.clone());
         // Stores other than Amazon's have one region, and many do not look at its name.
         let region = region.or_else(|| url.endpoint.as_ref().map(|_| "us-east-1".to_owned()));
@@ -84,12 +85,11 @@ impl Bucket {
         let token = keys.session_token.as_ref().map(|token| token.expose().clone());
         let credentials =
             Credentials::new(keys.id.clone(), keys.secret.expose().clone(), token, None, "environment");
-        let mut config = Builder::new()
+        let mut config = config
             .behavior_version(BehaviorVersion::v2026_01_12())
             .credentials_provider(credentials)
             .region(Region::new(region.clone()))
             .force_path_style(url.path_style)
-            .http_client(http)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             // Whole blobs are checked against their name, which is a stronger sum.
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
