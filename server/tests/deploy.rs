@@ -210,7 +210,7 @@ fn operators_are_told_of_metrics_and_keys_that_there_are() {
     let known = Figment::from(Toml::string(include_str!("../config.default.toml")));
     let sections: figment::value::Dict = known.extract().unwrap();
     for word in text.split('`').skip(1).step_by(2) {
-        let key = word.split([' ', '=']).next().unwrap_or_default();
+        let key = word.split([' ', '=', ':']).next().unwrap_or_default();
         if key.split_once('.').is_some_and(|(section, _)| sections.contains_key(section)) {
             assert!(known.find_value(key).is_ok(), "there is no key {key}");
         }
