@@ -16,6 +16,7 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod read;
+mod replica;
 mod rows;
 mod schema;
 mod shards;

@@ -12,6 +12,7 @@ use sea_orm::{
 use storage::{
     AccountState, Changes, Content, Error, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter,
     Result, Snapshot, Upload,
+    replica::{Counts, Cursor, Page},
 };
 use types::{
     AccountId, BlobId, BodyId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId,
@@ -21,6 +22,7 @@ use crate::{
     entity::shard::{account, body, body_blob, mailbox, message, upload},
     error::failed,
     open::Open,
+    replica::export,
     rows,
     statement::{among, lists},
 };
@@ -199,6 +201,16 @@ impl Snapshot for Open {
         used.sort_unstable();
         used.dedup();
         used.iter().map(|blob| rows::blob_id(blob)).collect()
+    }
+
+    async fn export(&mut self, account: AccountId, cursor: Cursor) -> Result<Page> {
+        self.flush().await?;
+        export::export(&self.conn, account, cursor).await
+    }
+
+    async fn counts(&mut self, account: AccountId) -> Result<Counts> {
+        self.flush().await?;
+        export::counts(&self.conn, account).await
     }
 
     async fn accounts(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountState>> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use storage::{
     Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
-    RecipientUpdate, RefHash, Result, Transaction, Upload,
+    RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
 };
 use types::{AccountId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
 
@@ -16,7 +16,7 @@ use crate::{
     entity::shard::upload,
     error::failed,
     open::Open,
-    
+    replica::import,
     rows,
     statement::{Conflict, insert},
 };
@@ -29,6 +29,10 @@ impl Transaction for Open {
 
     async fn purge(&mut self, account: AccountId) -> Result<()> {
         mailboxes::purge(self, account).await
+    }
+
+    async fn import(&mut self, account: AccountId, records: &[Record]) -> Result<()> {
+        import::import(self, account, records).await
     }
 
     async fn threads(&mut self, account: AccountId, refs: &[RefHash]) -> Result<Vec<(RefHash, ThreadId)>> {

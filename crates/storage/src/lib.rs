@@ -18,6 +18,7 @@ pub mod error;
 pub mod mailbox;
 pub mod message;
 pub mod queue;
+pub mod replica;
 pub mod shards;
 pub mod snapshot;
 pub mod transaction;

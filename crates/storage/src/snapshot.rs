@@ -7,7 +7,7 @@ use types::{
 
 use crate::{
     AccountState, Changes, Content, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter, Result,
-    Upload,
+    Upload, replica,
 };
 
 /// A consistent view of one shard.
@@ -56,6 +56,12 @@ pub trait Snapshot: Send {
 
     /// Which of these blobs are named by a body or an upload.
     async fn blobs_in_use(&mut self, blobs: &[BlobId]) -> Result<Vec<BlobId>>;
+
+    /// A page of a round of copying the account; see [`crate::replica`].
+    async fn export(&mut self, account: AccountId, cursor: replica::Cursor) -> Result<replica::Page>;
+
+    /// How many rows the account has.
+    async fn counts(&mut self, account: AccountId) -> Result<replica::Counts>;
 
     /// Accounts of the shard after this one, in order, at most `limit`.
     async fn accounts(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountState>>;

@@ -5,7 +5,7 @@ use types::{AccountId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestam
 
 use crate::{
     Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
-    RecipientUpdate, RefHash, Result, Snapshot, Upload,
+    RecipientUpdate, RefHash, Result, Snapshot, Upload, replica,
 };
 
 /// A transaction on one shard.
@@ -18,6 +18,9 @@ pub trait Transaction: Snapshot {
 
     /// Removes everything of the account. Its blobs are left to the collector.
     async fn purge(&mut self, account: AccountId) -> Result<()>;
+
+    /// Takes in records of a copy of the account; see [`crate::replica`]. The only write that a fence does not stop.
+    async fn import(&mut self, account: AccountId, records: &[replica::Record]) -> Result<()>;
 
     /// The threads that these Message-ID hashes lead to.
     async fn threads(&mut self, account: AccountId, refs: &[RefHash]) -> Result<Vec<(RefHash, ThreadId)>>;

@@ -7,6 +7,7 @@ mod mailboxes;
 mod messages;
 mod model;
 mod queue;
+mod replica;
 mod uploads;
 
 use std::sync::Arc;
@@ -27,4 +28,5 @@ pub async fn run(shards: Arc<dyn Shards>) {
     queue::run(&shards).await;
     batches::run(&shards).await;
     model::run(&shards).await;
+    replica::run(&shards).await;
 }

@@ -14,7 +14,7 @@ use super::kit::Kit;
 use crate::{Filter, FlagChange, Shards, Source};
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Add {
         number: u64,
         role: usize,
@@ -35,7 +35,7 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let which = || vec(any::<usize>(), 1..5);
     let role = || 0..Role::ALL.len();
     prop_oneof![
@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What the model knows of a message.
-type Known = BTreeMap<MessageId, (MailboxId, Flags)>;
+pub(super) type Known = BTreeMap<MessageId, (MailboxId, Flags)>;
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
     let mut runner = TestRunner::new_with_rng(
@@ -66,7 +66,7 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     }
 }
 
-async fn apply(kit: &Kit, model: &mut Known, step: &Step) {
+pub(super) async fn apply(kit: &Kit, model: &mut Known, step: &Step) {
     let account = kit.account;
     let pick = |model: &Known, which: &[usize]| -> Vec<MessageId> {
         let all: Vec<_> = model.keys().copied().collect();
