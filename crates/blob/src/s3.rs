@@ -21,8 +21,8 @@
 //! that is what nothing had named for longer than the collector's grace.
 //!
 //! Requests, without retries: a new blob takes 4 (`HEAD`, `PUT`, `LIST`, `HEAD`), one that is there 4 (a copy onto
-//! itself in place of the `PUT`); one of more than a part 3 and its parts more; a stream of more than a part goes to a
-//! draft first, since its name is known at its end only: 5 and its parts more. A read takes 1, `size` 1, a page of
+//! itself in place of the `PUT`); one of more than a part takes 5 and its parts; a stream of more than a part goes to a
+//! draft first, since its name is known at its end only: 7 and its parts. A read takes 1, `size` 1, a page of
 //! 1000 listed blobs 1, and a removal of up to 1000 blobs 4 and one for each blob.
 
 mod bucket;
