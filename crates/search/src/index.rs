@@ -77,6 +77,23 @@ impl TantivySearch {
         Ok(Opened { search: Self { place: Arc::new(place) }, fresh })
     }
 
+    /// How large the index in this folder is, whoever has it open; nothing if there is none.
+    pub async fn size_of(folder: &Path) -> Result<Size> {
+        let folder = folder.to_owned();
+        blocking(move || {
+            if !folder.join(VERSION_FILE).exists() {
+                return Ok(Size::default());
+            }
+            let documents = Index::open_in_dir(&folder)
+                .and_then(|index| index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into())
+                .map_err(into_error)?
+                .searcher()
+                .num_docs();
+            Ok(Size { documents, bytes: bytes(&folder).map_err(Error::from_io)? })
+        })
+        .await
+    }
+
     /// Says that the marks for a [fresh](Opened::fresh) index were reset. Until then it is fresh each time it is
     /// opened.
     pub fn accept(&self) -> Result<()> {
@@ -137,11 +154,7 @@ impl Search for TantivySearch {
     async fn size(&self) -> Result<Size> {
         let folder = self.place.folder.clone();
         self.blocking(move |inner| {
-            let mut bytes = 0;
-            for file in fs::read_dir(folder)? {
-                bytes += file?.metadata().map_or(0, |meta| meta.len());
-            }
-            Ok(Size { documents: inner.reader.searcher().num_docs(), bytes })
+            Ok(Size { documents: inner.reader.searcher().num_docs(), bytes: bytes(&folder)? })
         })
         .await
     }
@@ -332,6 +345,15 @@ fn note_version(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Of all files in the folder; one that goes away meanwhile has none.
+fn bytes(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for file in fs::read_dir(folder)? {
+        bytes += file?.metadata().map_or(0, |meta| meta.len());
+    }
+    Ok(bytes)
+}
+
 /// Moves `from`, if it is there, to where `to` is.
 fn replace(to: &Path, from: &Path) -> io::Result<()> {
     if to.exists() {
@@ -350,7 +372,7 @@ fn lock(folder: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            Err(Error::Unavailable(format!("another process has the index {} open", folder.display()).into()))
+            Err(Error::Unavailable(format!("another process has the index {} open; stop it first", folder.display()).into()))
         }
         Err(TryLockError::Error(error)) => Err(Error::from_io(error)),
     }

@@ -66,7 +66,7 @@ pub trait Search: Send + Sync {
 /// An index that is built beside the one it is to replace.
 #[async_trait]
 pub trait Rebuild: Send + Sync {
-    /// As [`Search::apply`], on the index that is built.
+    /// As [`Search::apply`], on the index that is built; but it may be done only when that takes over.
     async fn apply(&self, ops: Vec<Op>) -> Result<()>;
 
     /// Puts it in the place of the other, which is removed. What went into the other alone has to be applied again.

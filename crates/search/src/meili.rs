@@ -21,6 +21,7 @@ use meilisearch_sdk::{
     documents::DocumentDeletionQuery,
     indexes::Index,
     search::{SearchQuery, SearchResults, Selectors},
+    task_info::TaskInfo,
 };
 use serde::Deserialize;
 use storage::Result;
@@ -57,10 +58,10 @@ impl Server {
         self.client.index(setup::uid(&self.name))
     }
 
-    /// Applies the operations to an index that must be there: MeiliSearch would make one without our settings.
-    async fn apply(&self, index: &Index, ops: Vec<Op>) -> Result<()> {
+    /// Has the operations applied to an index that must be there: MeiliSearch would make one without our settings.
+    async fn enqueue(&self, index: &Index, ops: Vec<Op>) -> Result<Vec<TaskInfo>> {
         if ops.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         within(REQUEST, self.client.get_raw_index(&index.uid)).await?;
         // Of each message, only what is last counts.
@@ -94,10 +95,7 @@ impl Server {
         if !removed.is_empty() {
             tasks.push(within(REQUEST, index.delete_documents(&removed)).await?);
         }
-        for task in tasks {
-            tasks::done(&self.client, &task).await?;
-        }
-        Ok(())
+        Ok(tasks)
     }
 }
 
@@ -109,7 +107,10 @@ struct Found {
 #[async_trait]
 impl Search for MeiliSearch {
     async fn apply(&self, ops: Vec<Op>) -> Result<()> {
-        self.server.apply(&self.server.index(), ops).await
+        for task in self.server.enqueue(&self.server.index(), ops).await? {
+            tasks::done(&self.server.client, &task).await?;
+        }
+        Ok(())
     }
 
     async fn find(

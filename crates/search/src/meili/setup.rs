@@ -4,7 +4,7 @@
 //! a newer version fill theirs, older ones go on with their own. A rebuilt index is made beside, as `NAME-vN-next`, and
 //! swapped with the one that is searched in a single task.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::VecDeque, future::Future, sync::Arc};
 
 use async_trait::async_trait;
 use meilisearch_sdk::{
@@ -15,10 +15,12 @@ use meilisearch_sdk::{
         FilterFeatureModes, FilterFeatures, FilterableAttribute, FilterableAttributesSettings,
         PaginationSetting, Settings, TypoToleranceSettings,
     },
+    task_info::TaskInfo,
 };
 use serde::Deserialize;
 use serde_json::Value;
 use storage::{Error, Result};
+use tokio::sync::Mutex;
 
 use super::{
     ID, MeiliSearch, Server,
@@ -217,24 +219,38 @@ fn settings() -> Settings {
 pub(super) struct MeiliRebuild {
     server: Arc<Server>,
     next: Index,
+    /// Oldest first.
+    under_way: Mutex<VecDeque<TaskInfo>>,
 }
+
+/// MeiliSearch takes tasks that wait together, and a few large steps cost it far less than many small ones.
+const TASKS_UNDER_WAY: usize = 32;
 
 /// Makes the index that is to replace ours.
 pub(super) async fn begin(server: Arc<Server>) -> Result<MeiliRebuild> {
     let next = server.client.index(next_uid(&server.name));
     remove(&server.client, &next).await?;
     create(&server.client, &next).await?;
-    Ok(MeiliRebuild { server, next })
+    Ok(MeiliRebuild { server, next, under_way: Mutex::default() })
 }
 
 #[async_trait]
 impl Rebuild for MeiliRebuild {
     async fn apply(&self, ops: Vec<Op>) -> Result<()> {
-        self.server.apply(&self.next, ops).await
+        let mut under_way = self.under_way.lock().await;
+        under_way.extend(self.server.enqueue(&self.next, ops).await?);
+        while under_way.len() > TASKS_UNDER_WAY {
+            let Some(oldest) = under_way.pop_front() else { break };
+            tasks::done(&self.server.client, &oldest).await?;
+        }
+        Ok(())
     }
 
     async fn take_over(self: Box<Self>) -> Result<()> {
         let client = &self.server.client;
+        for task in self.under_way.into_inner() {
+            tasks::done(client, &task).await?;
+        }
         let current = self.server.index();
         // There is nothing to swap with if none was made before, or it was lost.
         create(client, &current).await?;

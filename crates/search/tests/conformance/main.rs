@@ -2,7 +2,7 @@
 //!
 //! Those of MeiliSearch run where `MAGPIE_TEST_MEILI_URL` names one (`meilisearch://127.0.0.1:7700?key=...`).
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod meili;
 mod model;

@@ -63,6 +63,15 @@ impl Fixture for Meili {
 
 conformance!(Meili);
 
+/// Its output is shown also when all is well.
+#[tokio::test]
+async fn is_tested() {
+    if let Some(meili) = Meili::open().await {
+        eprintln!("TESTED: MeiliSearch {}", meili.client.get_version().await.unwrap().pkg_version);
+        meili.close().await;
+    }
+}
+
 #[tokio::test]
 async fn opens_what_was_accepted_and_mends_its_settings() {
     let Some(meili) = Meili::open().await else { return };

@@ -420,25 +420,32 @@ fn query() -> impl Strategy<Value = Query> {
     })
 }
 
-/// Each case has accounts of its own.
+/// Each case has accounts of its own, so that few commits are enough for all.
 pub(crate) async fn agrees_with_a_naive_search(search: &dyn Search) {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let cases = (
+    let case = (
         proptest::collection::vec(prop_oneof![text(1..4), text(4..9), "[가나]{4,9}"], 1..12),
-        proptest::collection::vec(query(), 1..30),
+        proptest::collection::vec(query(), 1..20),
     );
-    let (one, other) = (|number: u32| number.is_multiple_of(2), |_: u32| true);
-    for case in 0..24 {
-        let (documents, queries) = cases.new_tree(&mut runner).unwrap().current();
-        let documents: BTreeMap<u32, Document> = (0..).zip(documents.iter().map(|text| body(text))).collect();
-        let all: Vec<_> = documents.clone().into_iter().collect();
-        let (mine, yours) = (AccountId(1_000 + case), AccountId(2_000 + case));
-        let (first, second) = all.split_at(all.len() / 2);
-        put(search, mine, first).await;
-        put(search, yours, &all).await;
-        put(search, mine, second).await;
-        for query in &queries {
+    let accounts = |case: i64| (AccountId(1_000 + case), AccountId(2_000 + case));
+    let (mut cases, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..24 {
+        let (texts, queries) = case.new_tree(&mut runner).unwrap().current();
+        let all: Vec<_> = (0..).zip(texts.iter().map(|text| body(text))).collect();
+        let (mine, yours) = accounts(number);
+        let (early, late) = all.split_at(all.len() / 2);
+        first.extend(put_ops(mine, early));
+        second.extend(put_ops(mine, late));
+        first.extend(put_ops(yours, &all));
+        cases.push((number, BTreeMap::from_iter(all), queries));
+    }
+    search.apply(first).await.unwrap();
+    search.apply(second).await.unwrap();
+    let (even, every) = (|number: u32| number.is_multiple_of(2), |_: u32| true);
+    for (number, documents, queries) in &cases {
+        let (mine, yours) = accounts(*number);
+        for query in queries {
             let expected = |unread: &dyn Fn(u32) -> bool| -> Vec<u32> {
                 let fits = |number: u32, document: &Document| {
                     model::fulfils(&document.body, unread(number), query).unwrap_or(true)
@@ -446,10 +453,10 @@ pub(crate) async fn agrees_with_a_naive_search(search: &dyn Search) {
                 let found = documents.iter().filter(|(number, document)| fits(**number, document));
                 found.map(|(number, _)| *number).rev().collect()
             };
-            let found = decided(search, mine, query, &documents, one).await;
-            assert_eq!(found, expected(&one), "{query:?} in {documents:?}");
-            let found = decided(search, yours, query, &documents, other).await;
-            assert_eq!(found, expected(&other), "{query:?} in {documents:?}");
+            let found = decided(search, mine, query, documents, even).await;
+            assert_eq!(found, expected(&even), "{query:?} in {documents:?}");
+            let found = decided(search, yours, query, documents, every).await;
+            assert_eq!(found, expected(&every), "{query:?} in {documents:?}");
         }
     }
 }
