@@ -41,7 +41,7 @@ enum Command {
     /// Print the effective configuration, or what is wrong with it
     CheckConfig,
     /// Bring the databases up to this version
-    Migrate,
+    Migrate(migrate::Migrate),
     /// Domains that mail is received for
     #[command(subcommand)]
     Domain(domain::Domain),
@@ -92,7 +92,7 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
         match command {
             Command::Serve(serve) => serve.run(config).await,
             Command::CheckConfig | Command::Capacity(_) => Ok(()),
-            Command::Migrate => migrate::run(&config).await,
+            Command::Migrate(migrate) => migrate.run(&config).await,
             Command::Domain(domain) => domain.run(&config).await,
             Command::Account(account) => account.run(&config).await,
             Command::Alias(alias) => alias.run(&config).await,

@@ -38,10 +38,8 @@ const LIMITED_KEYS: usize = 100_000;
 /// Opens everything, bringing databases up to this version.
 pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let database = |Database::Sqlite(path): &Database| DatabaseUrl::sqlite(config.in_data(path));
-    let shards: Vec<_> = (0..).map(ShardId).zip(config.shards.urls.iter().map(database)).collect();
-    let options = storage_sql::Options::default();
-    let sql = storage_sql::open(&database(&config.directory.url), &shards, &options);
+    let (directory, shards) = databases(config);
+    let sql = storage_sql::open(&directory, &shards, &storage_sql::Options::default());
     let sql = sql.await.context("the databases")?;
     let BlobStore::Files(blobs) = &config.blobs.url;
     let blobs = FileBlobs::open(&config.in_data(blobs), Arc::clone(&clock)).context("blobs.url")?;
@@ -67,6 +65,13 @@ pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<
         config: limits(config),
     });
     Ok(Parts { mail, clock, fresh_index })
+}
+
+/// Where the directory and the shards are.
+pub(crate) fn databases(config: &Config) -> (DatabaseUrl, Vec<(ShardId, DatabaseUrl)>) {
+    let database = |Database::Sqlite(path): &Database| DatabaseUrl::sqlite(config.in_data(path));
+    let shards = (0..).map(ShardId).zip(config.shards.urls.iter().map(database)).collect();
+    (database(&config.directory.url), shards)
 }
 
 impl Parts {

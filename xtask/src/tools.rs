@@ -29,6 +29,8 @@ const FOR_TESTS: &[Tool] = &[
     tool("python3", "python3"),
     tool("redis-server", "redis-server"),
 ];
+/// Debian keeps the programs of each version of PostgreSQL below this folder, outside of `PATH`.
+const POSTGRES: (&str, &str) = ("/usr/lib/postgresql", "postgresql");
 const KOREAN_FONT: (&str, &str) = ("/usr/share/fonts/opentype/noto", "fonts-noto-cjk");
 
 /// Adds the compiler's WebAssembly target where it is missing.
@@ -52,6 +54,9 @@ pub(crate) fn for_tests() -> anyhow::Result<()> {
     if !std::path::Path::new(KOREAN_FONT.0).is_dir() {
         missing.push(KOREAN_FONT.1);
     }
+    if !has_postgres() {
+        missing.push(POSTGRES.1);
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -62,6 +67,11 @@ pub(crate) fn for_tests() -> anyhow::Result<()> {
         "the tests need programs that are not here; install them with:\n  {by_hand}"
     );
     apt(&missing).with_context(|| format!("could not run: {by_hand}"))
+}
+
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir(POSTGRES.0).into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/initdb")).any(|initdb| initdb.exists())
 }
 
 fn apt(packages: &[&str]) -> anyhow::Result<()> {

@@ -39,7 +39,7 @@ impl Access {
 
     /// Who this is, and how much room is taken.
     pub async fn account(&self) -> Result<api::Account> {
-        let state = self.service.snapshot(self.id).await?.account(self.id).await?;
+        let state = self.service.latest(self.id).await?.account(self.id).await?;
         Ok(api::Account {
             id: self.id,
             email: self.email.to_string(),
@@ -52,7 +52,7 @@ impl Access {
     /// Whether so many bytes more fit into the account's quota.
     pub(crate) async fn check_room(&self, bytes: u64) -> Result<()> {
         let Some(quota_bytes) = self.quota_bytes else { return Ok(()) };
-        let state = self.service.snapshot(self.id).await?.account(self.id).await?;
+        let state = self.service.latest(self.id).await?.account(self.id).await?;
         let used_bytes = state.map_or(0, |state| state.used_bytes);
         if used_bytes.saturating_add(bytes) > quota_bytes { Err(Error::Quota) } else { Ok(()) }
     }

@@ -138,7 +138,7 @@ pub(crate) fn encoded(service: &Service, shard: ShardId, body: &Body, range: Ran
 impl Service {
     /// A stored body; an error if it is not there, since a row named it.
     pub(crate) async fn body(&self, account: AccountId, id: BodyId) -> Result<Body> {
-        let packed = self.snapshot(account).await?.body(account, id).await?;
+        let packed = self.latest(account).await?.body(account, id).await?;
         let missing = || Error::Storage(storage::Error::Corrupt(format!("body {id} is missing")));
         Ok(packed.ok_or_else(missing)?.unpack()?)
     }

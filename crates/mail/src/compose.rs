@@ -121,7 +121,7 @@ impl Access {
             });
         }
         let id: UploadId = reference.parse().map_err(|_| unknown())?;
-        let upload = self.service.snapshot(self.id).await?.upload(self.id, id).await?.ok_or_else(unknown)?;
+        let upload = self.service.latest(self.id).await?.upload(self.id, id).await?.ok_or_else(unknown)?;
         let stream = self.service.parts.blobs.open(self.shard(), upload.blob, 0..upload.size_bytes).await?;
         Ok(OutgoingAttachment {
             filename: upload.filename,

@@ -23,7 +23,7 @@ const AT_ONCE: u32 = 200;
 impl Access {
     /// The account's last change.
     pub async fn modseq(&self) -> Result<ModSeq> {
-        let state = self.service.snapshot(self.id).await?.account(self.id).await?;
+        let state = self.service.latest(self.id).await?.account(self.id).await?;
         Ok(state.map(|state| state.modseq).unwrap_or_default())
     }
 

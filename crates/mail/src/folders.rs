@@ -15,10 +15,10 @@ const MAX_DEPTH: usize = 10;
 impl Access {
     /// All folders with their counts; one query.
     pub async fn folders(&self) -> Result<api::Folders> {
-        let mut mailboxes = self.service.snapshot(self.id).await?.mailboxes(self.id).await?;
+        let mut mailboxes = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         if mailboxes.is_empty() {
             self.service.write(self.shard(), Provision { account: self.id, now: self.service.now() }).await?;
-            mailboxes = self.service.snapshot(self.id).await?.mailboxes(self.id).await?;
+            mailboxes = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         }
         Ok(api::Folders { folders: mailboxes.into_iter().map(convert::folder).collect() })
     }

@@ -24,11 +24,11 @@ impl Access {
     pub async fn page(&self, folder: MailboxId, query: &PageQuery) -> Result<api::Page> {
         let before = query.cursor.as_deref().map(cursor::decode).transpose()?;
         let limit = self.page_limit(query.limit)?;
-        let mut snapshot = self.service.snapshot(self.id).await?;
+        let mut latest = self.service.latest(self.id).await?;
         // One more than wanted tells whether there is a next page.
         let request = PageRequest { mailbox: Some(folder), filter: query.filter, before, limit: limit + 1 };
-        let mut messages = snapshot.page(self.id, &request).await?;
-        if messages.is_empty() && before.is_none() && snapshot.mailbox(self.id, folder).await?.is_none() {
+        let mut messages = latest.page(self.id, &request).await?;
+        if messages.is_empty() && before.is_none() && latest.mailbox(self.id, folder).await?.is_none() {
             return Err(Error::NotFound("folder"));
         }
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -40,7 +40,7 @@ impl Access {
 
     /// A conversation, oldest first.
     pub async fn thread(&self, thread: ThreadId) -> Result<api::Thread> {
-        let messages = self.service.snapshot(self.id).await?.thread(self.id, thread, THREAD_LIMIT).await?;
+        let messages = self.service.latest(self.id).await?.thread(self.id, thread, THREAD_LIMIT).await?;
         if messages.is_empty() {
             return Err(Error::NotFound("conversation"));
         }

@@ -49,7 +49,7 @@ impl Service {
         let Some(quota_bytes) = account.quota_bytes else {
             return Ok(false);
         };
-        let state = self.snapshot(account.id).await?.account(account.id).await?;
+        let state = self.latest(account.id).await?.account(account.id).await?;
         Ok(state.is_some_and(|state| state.used_bytes >= quota_bytes))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster::{Bus, Cache, RateLimits};
+use futures::future::select_ok;
 use message::SearchText;
 use moka::sync::Cache as Memory;
 use search::Search;
@@ -91,12 +92,13 @@ impl Service {
         &self.parts.random
     }
 
-    /// Answers if the directory and every shard do.
+    /// Answers if the directory does, and any shard: while one is away, this node still serves the accounts of the
+    /// others, and every other node could do no more.
     pub async fn ready(&self) -> Result<()> {
         self.parts.directory.ping().await?;
-        for shard in self.parts.shards.all() {
-            self.parts.shards.ping(shard).await?;
-        }
+        let shards = self.parts.shards.all();
+        let pings = shards.into_iter().map(|shard| self.parts.shards.ping(shard));
+        select_ok(pings).await?;
         Ok(())
     }
 
@@ -105,7 +107,7 @@ impl Service {
     pub async fn write<U: Unit>(&self, shard: ShardId, unit: U) -> Result<U::Output> {
         let service = self.clone();
         let task = self.writes.spawn(async move {
-            let (output, committed) = storage::write(&*service.parts.shards, shard, unit).await?;
+            let (output, committed) = service.write_where_it_lives(shard, unit).await?;
             service.publish(&committed);
             Ok(output)
         });
@@ -125,6 +127,11 @@ impl Service {
 
     pub(crate) fn shard_of(&self, account: AccountId) -> ShardId {
         self.parts.shards.shard_of(account)
+    }
+
+    /// For callers that read once.
+    pub(crate) async fn latest(&self, account: AccountId) -> Result<Box<dyn Snapshot>> {
+        Ok(self.parts.shards.latest(self.shard_of(account)).await?)
     }
 
     pub(crate) async fn snapshot(&self, account: AccountId) -> Result<Box<dyn Snapshot>> {

@@ -198,7 +198,7 @@ impl Worker {
     /// Starts everything that is due; returns how long nothing else will be.
     async fn turn(&self, shard: ShardId) -> mail::Result<Duration> {
         loop {
-            let due = self.0.mail.shards().snapshot(shard).await?.next_due().await?;
+            let due = self.0.mail.shards().latest(shard).await?.next_due().await?;
             let now = self.0.mail.now();
             match due {
                 Some(due) if due <= now => {

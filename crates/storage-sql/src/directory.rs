@@ -1,5 +1,7 @@
 //! The directory: read through a cache that lives for two seconds, since a command in another process may change it.
 
+mod nodes;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -8,7 +10,7 @@ use sea_orm::{
     ActiveValue::{NotSet, Set, Unchanged},
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
 };
-use storage::{Account, BucketMap, Directory, Domain, Error, NewAccount, Result, Session};
+use storage::{Account, BucketMap, Directory, Domain, Error, NewAccount, Node, Result, Session};
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
 
 use crate::{
@@ -101,7 +103,7 @@ impl Directory for SqlDirectory {
         let row = account::ActiveModel {
             id: NotSet,
             email: Set(new.email.to_string()),
-            name: Set(new.name),
+            name: Set(rows::text(new.name)),
             password_hash: Set(new.password_hash.expose().clone()),
             enabled: Set(true),
             quota_bytes: Set(new.quota_bytes.map(rows::stored)),
@@ -199,11 +201,13 @@ impl Directory for SqlDirectory {
             account_id: Set(new.account.0),
             created_at: Set(new.created_at.millis()),
             expires_at: Set(new.expires_at.millis()),
-            client: Set(new.client.chars().take(200).collect()),
+            client: Set(rows::text(new.client.chars().take(200).collect())),
         };
-        let added = session::Entity::insert(row).exec_without_returning(&self.writers.each()).await;
+        // In a transaction, which is not sent again should its connection break.
+        let tx = self.begin().await?;
+        let added = session::Entity::insert(row).exec_without_returning(&tx).await;
         added.map_err(|error| taken(error, "the session"))?;
-        Ok(())
+        tx.commit().await.map_err(failed)
     }
 
     async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<Session>> {
@@ -242,16 +246,36 @@ impl Directory for SqlDirectory {
 
     async fn bucket_map(&self, shards: &[ShardId]) -> Result<Arc<BucketMap>> {
         let tx = self.begin().await?;
-        let runs = bucket_run::Entity::find().order_by_asc(bucket_run::Column::FirstBucket).all(&tx).await;
-        let runs = runs.map_err(failed)?;
+        let map = BucketMap::even(shards);
+        let rows = to_runs(&map).into_iter().map(sea_orm::IntoActiveModel::into_active_model);
+        let runs = find_runs(&tx).await?;
         if !runs.is_empty() {
             return from_runs(&runs).map(Arc::new);
         }
-        let map = BucketMap::even(shards);
-        let rows = to_runs(&map).into_iter().map(sea_orm::IntoActiveModel::into_active_model);
-        bucket_run::Entity::insert_many(rows).exec_without_returning(&tx).await.map_err(failed)?;
-        self.commit(tx).await?;
-        Ok(Arc::new(map))
+        match bucket_run::Entity::insert_many(rows).exec_without_returning(&tx).await {
+            Ok(_) => self.commit(tx).await.map(|()| Arc::new(map)),
+            // Another node was first.
+            Err(error) if is_taken(&error) => {
+                from_runs(&find_runs(&self.readers.each()).await?).map(Arc::new)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn server_time(&self) -> Result<Timestamp> {
+        nodes::time(&self.readers.each()).await
+    }
+
+    async fn claim_node(&self, name: &str, instance: &str, ttl: Duration) -> Result<bool> {
+        nodes::claim(&self.writers.each(), name, instance, ttl).await
+    }
+
+    async fn release_node(&self, name: &str, instance: &str) -> Result<()> {
+        nodes::release(&self.writers.each(), name, instance).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>> {
+        nodes::living(&self.readers.each()).await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -266,6 +290,11 @@ where
     V: Clone + Send + Sync + 'static,
 {
     Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(2)).build()
+}
+
+async fn find_runs(conn: &Conn) -> Result<Vec<bucket_run::Model>> {
+    let runs = bucket_run::Entity::find().order_by_asc(bucket_run::Column::FirstBucket).all(conn).await;
+    runs.map_err(failed)
 }
 
 async fn find_domain<C: ConnectionTrait>(conn: &C, name: &str) -> Result<Option<Domain>> {
@@ -287,10 +316,11 @@ async fn add_address(tx: &Conn, account: i64, new: &EmailAddress, main: bool) ->
 
 /// A broken uniqueness rule means that somebody has it already.
 fn taken(error: DbErr, what: &'static str) -> Error {
-    match error.sql_err() {
-        Some(SqlErr::UniqueConstraintViolation(_)) => Error::Exists(what),
-        _ => failed(error),
-    }
+    if is_taken(&error) { Error::Exists(what) } else { failed(error) }
+}
+
+fn is_taken(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
 fn view_domain(row: domain::Model) -> Domain {

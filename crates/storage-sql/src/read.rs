@@ -3,11 +3,12 @@
 mod changes;
 pub(crate) mod queue;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 use storage::{
     AccountState, Changes, Content, Error, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter,
@@ -24,7 +25,7 @@ use crate::{
     open::Open,
     replica::export,
     rows,
-    statement::{among, lists},
+    statement::{among, lists, prefixed, with_wanted},
 };
 
 #[async_trait]
@@ -71,51 +72,29 @@ impl Snapshot for Open {
 
     async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>> {
         self.flush().await?;
-        let found = message::Entity::find_by_id((account.0, id.0))
-            .select_only()
-            .column(message::Column::BodyId)
-            .into_tuple::<Uuid>();
-        let Some(body) = found.one(&self.conn).await.map_err(failed)? else { return Ok(None) };
-        let found = body::Entity::find_by_id((account.0, body))
-            .select_only()
-            .column(body::Column::Structure)
-            .into_tuple::<Vec<u8>>();
-        let found = found.one(&self.conn).await.map_err(failed)?;
-        found.map(Some).ok_or_else(|| missing_body(id.0))
+        let columns = "b.structure AS structure";
+        let Some(row) = self.with_bodies(account, &[id.0], columns).await?.pop() else { return Ok(None) };
+        let structure: Option<Vec<u8>> = row.try_get("", "structure").map_err(failed)?;
+        structure.map(Some).ok_or_else(|| missing_body(id.0))
     }
 
     async fn contents(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Content>> {
         self.flush().await?;
-        let messages: Vec<_> = self.message_rows(account, ids).await?;
-        let bodies: Vec<_> = messages.iter().map(|row| row.body_id).collect();
-        let mut blobs: HashMap<Uuid, Vec<BlobId>> = HashMap::new();
-        let mut found = HashMap::new();
-        for list in lists(&self.conn, &bodies) {
-            let names = body_blob::Entity::find()
-                .filter(body_blob::Column::AccountId.eq(account.0))
-                .filter(among(&self.conn, body_blob::Column::BodyId, list.clone()));
-            for row in names.all(&self.conn).await.map_err(failed)? {
-                blobs.entry(row.body_id).or_default().push(rows::blob_id(&row.blob_id)?);
+        let mut ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let columns = format!(
+            "m.id AS message_id, m.received_at AS received_at, b.id AS found, {}",
+            prefixed::<body::Entity>("b")
+        );
+        let mut found = BTreeMap::new();
+        for list in lists(&self.conn, &ids) {
+            for row in self.with_bodies(account, &list, &columns).await? {
+                let content = content(&row)?;
+                found.insert(content.id, content);
             }
-            let rows = body::Entity::find().filter(body::Column::AccountId.eq(account.0)).filter(among(
-                &self.conn,
-                body::Column::Id,
-                list,
-            ));
-            found.extend(rows.all(&self.conn).await.map_err(failed)?.into_iter().map(|row| (row.id, row)));
         }
-        let content = |row: message::Model| {
-            let mut body = found.get(&row.body_id).cloned().ok_or_else(|| missing_body(row.id))?;
-            let structure = std::mem::take(&mut body.structure);
-            let blobs = blobs.get(&row.body_id).cloned().unwrap_or_default();
-            Ok(Content {
-                id: MessageId(row.id),
-                received_at: Timestamp::from_millis(row.received_at),
-                structure,
-                body: rows::packed(body, blobs),
-            })
-        };
-        messages.into_iter().map(content).collect()
+        Ok(found.into_values().collect())
     }
 
     async fn thread(&mut self, account: AccountId, thread: ThreadId, limit: u32) -> Result<Vec<Message>> {
@@ -132,18 +111,13 @@ impl Snapshot for Open {
     async fn body(&mut self, account: AccountId, id: BodyId) -> Result<Option<Packed>> {
         self.flush().await?;
         let found = body::Entity::find_by_id((account.0, id.0)).one(&self.conn).await.map_err(failed)?;
-        let Some(row) = found else { return Ok(None) };
-        let blobs = body_blob::Entity::find()
-            .filter(body_blob::Column::AccountId.eq(account.0))
-            .filter(body_blob::Column::BodyId.eq(id.0));
-        let blobs = blobs.all(&self.conn).await.map_err(failed)?;
-        let blobs = blobs.iter().map(|row| rows::blob_id(&row.blob_id)).collect::<Result<_>>()?;
-        Ok(Some(rows::packed(row, blobs)))
+        found.map(rows::packed).transpose()
     }
 
     async fn changes(&mut self, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
         self.flush().await?;
-        changes::changes(self, account, since, limit).await
+        let view = self.conn.view().await.map_err(failed)?;
+        changes::changes(view.as_ref().unwrap_or(&self.conn), account, since, limit).await
     }
 
     async fn upload(&mut self, account: AccountId, id: UploadId) -> Result<Option<Upload>> {
@@ -153,13 +127,16 @@ impl Snapshot for Open {
 
     async fn queue_entry(&mut self, account: AccountId, id: QueueId) -> Result<Option<QueueEntry>> {
         self.flush().await?;
-        let Some(found) = queue::entry(&self.conn, account, id).await? else { return Ok(None) };
+        let view = self.conn.view().await.map_err(failed)?;
+        let found = queue::entry(view.as_ref().unwrap_or(&self.conn), account, id).await?;
+        let Some(found) = found else { return Ok(None) };
         found.view().map(Some)
     }
 
     async fn queue(&mut self, filter: &QueueFilter) -> Result<Vec<QueueEntry>> {
         self.flush().await?;
-        queue::list(&self.conn, filter).await
+        let view = self.conn.view().await.map_err(failed)?;
+        queue::list(view.as_ref().unwrap_or(&self.conn), filter).await
     }
 
     async fn next_due(&mut self) -> Result<Option<Timestamp>> {
@@ -182,21 +159,23 @@ impl Snapshot for Open {
 
     async fn blobs_in_use(&mut self, blobs: &[BlobId]) -> Result<Vec<BlobId>> {
         self.flush().await?;
+        let view = self.conn.view().await.map_err(failed)?;
+        let conn = view.as_ref().unwrap_or(&self.conn);
         let keys: Vec<_> = blobs.iter().map(|blob| blob.0.to_vec()).collect();
         let mut used = Vec::new();
-        for list in lists(&self.conn, &keys) {
+        for list in lists(conn, &keys) {
             let bodies = body_blob::Entity::find()
                 .select_only()
                 .column(body_blob::Column::BlobId)
-                .filter(among(&self.conn, body_blob::Column::BlobId, list.clone()))
+                .filter(among(conn, body_blob::Column::BlobId, list.clone()))
                 .into_tuple::<Vec<u8>>();
-            used.extend(bodies.all(&self.conn).await.map_err(failed)?);
+            used.extend(bodies.all(conn).await.map_err(failed)?);
             let uploads = upload::Entity::find()
                 .select_only()
                 .column(upload::Column::BlobId)
-                .filter(among(&self.conn, upload::Column::BlobId, list))
+                .filter(among(conn, upload::Column::BlobId, list))
                 .into_tuple::<Vec<u8>>();
-            used.extend(uploads.all(&self.conn).await.map_err(failed)?);
+            used.extend(uploads.all(conn).await.map_err(failed)?);
         }
         used.sort_unstable();
         used.dedup();
@@ -224,6 +203,17 @@ impl Snapshot for Open {
 }
 
 impl Open {
+    /// Messages that exist, as `m`, each with its body, as `b`, which is missing where the shard is damaged.
+    async fn with_bodies(&self, account: AccountId, ids: &[Uuid], columns: &str) -> Result<Vec<QueryResult>> {
+        let keys: Vec<_> = ids.iter().map(|id| (account.0, *id)).collect();
+        let rest = format!(
+            "SELECT {columns} FROM wanted CROSS JOIN message AS m \
+             LEFT JOIN body AS b ON b.account_id = m.account_id AND b.id = m.body_id \
+             WHERE m.account_id = wanted.a AND m.id = wanted.b"
+        );
+        self.conn.query_all_raw(with_wanted(&self.conn, &keys, &rest)).await.map_err(failed)
+    }
+
     /// Rows of messages that exist and were written.
     pub(crate) async fn message_rows(
         &self,
@@ -242,6 +232,20 @@ impl Open {
         found.dedup_by_key(|row| row.id);
         Ok(found)
     }
+}
+
+fn content(row: &QueryResult) -> Result<Content> {
+    let id: Uuid = row.try_get("", "message_id").map_err(failed)?;
+    if row.try_get::<Option<Uuid>>("", "found").map_err(failed)?.is_none() {
+        return Err(missing_body(id));
+    }
+    let mut body = body::Model::from_query_result(row, "b_").map_err(failed)?;
+    Ok(Content {
+        id: MessageId(id),
+        received_at: Timestamp::from_millis(row.try_get("", "received_at").map_err(failed)?),
+        structure: std::mem::take(&mut body.structure),
+        body: rows::packed(body)?,
+    })
 }
 
 /// The query of a page. What is filtered for is written as in the partial indexes, or they would not be used.

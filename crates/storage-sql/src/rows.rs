@@ -3,7 +3,7 @@
 use sea_orm::prelude::Uuid;
 use storage::{
     AccountState, Error, Mailbox, Message, NewMessage, NewQueueEntry, Origin, Packed, QueueEntry,
-    QueueRecipient, RecipientState, Result, Summary, Upload,
+    QueueRecipient, RecipientState, Result, Summary, Upload, body::blobs_of,
 };
 use types::{
     AccountId, Address, BlobId, BodyId, EmailAddress, Flags, MailboxId, MessageId, ModSeq, QueueId, Role,
@@ -145,17 +145,17 @@ pub(crate) fn new_message(new: NewMessage, place: &Place) -> Result<(message::Mo
         modseq: place.modseq,
         created_modseq: place.modseq,
         flags: stored_flags(new.flags),
-        keywords: stored_keywords(new.keywords),
+        keywords: text(stored_keywords(new.keywords)),
         thread_id: new.thread.0,
         body_id: new.body.id.0,
         received_at: new.received_at.millis(),
         sent_at: new.sent_at.map(Timestamp::millis),
         size_bytes: stored(new.body.size_bytes),
-        from_name: new.summary.from.name,
-        from_email: new.summary.from.email,
+        from_name: text(new.summary.from.name),
+        from_email: text(new.summary.from.email),
         to_json,
-        subject: new.summary.subject,
-        preview: new.summary.preview,
+        subject: text(new.summary.subject),
+        preview: text(new.summary.preview),
         has_attachments: new.summary.has_attachments,
         delivery: stored_delivery(&new.delivery)?,
     };
@@ -174,14 +174,19 @@ pub(crate) fn stored_body(account: AccountId, body: Packed, structure: Vec<u8>) 
     }
 }
 
-pub(crate) fn packed(row: body::Model, blobs: Vec<BlobId>) -> Packed {
-    Packed {
+pub(crate) fn packed(row: body::Model) -> Result<Packed> {
+    Ok(Packed {
         id: BodyId(row.id),
         size_bytes: count(row.size_bytes),
+        blobs: blobs_of(&row.layout)?,
         layout: row.layout,
         inline: row.inline,
-        blobs,
-    }
+    })
+}
+
+/// Text as every back end can keep it: PostgreSQL knows no NUL.
+pub(crate) fn text(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text }
 }
 
 pub(crate) fn blob_id(stored: &[u8]) -> Result<BlobId> {
@@ -204,8 +209,8 @@ pub(crate) fn stored_upload(upload: Upload) -> upload::Model {
     upload::Model {
         account_id: upload.account.0,
         id: upload.id.0,
-        filename: upload.filename,
-        content_type: upload.content_type,
+        filename: text(upload.filename),
+        content_type: text(upload.content_type),
         size_bytes: stored(upload.size_bytes),
         blob_id: upload.blob.0.to_vec(),
         created_at: upload.created_at.millis(),

@@ -138,6 +138,6 @@ fn named(url: &DatabaseUrl, error: DbErr) -> Error {
         Error::Unavailable(_) => Error::Unavailable(text.into()),
         Error::Full(_) => Error::Full(text.into()),
         Error::Corrupt(_) => Error::Corrupt(text),
-        Error::Backend(_) | Error::Exists(_) => Error::Backend(text.into()),
+        _ => Error::Backend(text.into()),
     }
 }

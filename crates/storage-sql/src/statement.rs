@@ -210,6 +210,15 @@ where
 {
     let table = E::default();
     let table = table.table_name();
+    let rest = format!(
+        "SELECT {table}.* FROM wanted CROSS JOIN {table} \
+         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b"
+    );
+    E::find().from_raw_sql(with_wanted(conn, keys, &rest)).all(conn).await.map_err(failed)
+}
+
+/// A statement that looks up accounts and keys, which are the columns `a` and `b` of the table `wanted`.
+pub(crate) fn with_wanted<K: Into<Value> + Clone>(conn: &Conn, keys: &[(i64, K)], rest: &str) -> Statement {
     let (wanted, values) = if conn.is_postgres() {
         let accounts = keys.iter().map(|(account, _)| Value::from(*account)).collect();
         let values = keys.iter().map(|(_, key)| key.clone().into()).collect();
@@ -219,12 +228,17 @@ where
         let values = keys.iter().flat_map(|(account, key)| [Value::from(*account), key.clone().into()]);
         (format!("VALUES {}", places.collect::<Vec<_>>().join(", ")), values.collect())
     };
-    let sql = format!(
-        "WITH wanted (a, b) AS ({wanted}) SELECT {table}.* FROM wanted CROSS JOIN {table} \
-         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b"
-    );
-    let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
-    E::find().from_raw_sql(statement).all(conn).await.map_err(failed)
+    let sql = format!("WITH wanted (a, b) AS ({wanted}) {rest}");
+    Statement::from_sql_and_values(conn.get_database_backend(), sql, values)
+}
+
+/// The entity's columns of the table called `alias`, each named with the alias and an underscore before it.
+pub(crate) fn prefixed<E: EntityTrait>(alias: &str) -> String {
+    let column = |column: E::Column| {
+        let name = column.unquoted().to_owned();
+        format!("{alias}.{name} AS {alias}_{name}")
+    };
+    E::Column::iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
 /// The values in lists: for SQLite's `IN (...)`, each filled up to a power of two with its last value.

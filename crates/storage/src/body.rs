@@ -113,6 +113,25 @@ impl Body {
     }
 }
 
+/// The blobs that a stored layout names, in order, each once.
+pub fn blobs_of(layout: &[u8]) -> Result<Vec<BlobId>> {
+    let damaged = || Error::Corrupt("the layout of a body".to_owned());
+    let Some((&LAYOUT_VERSION, mut rest)) = layout.split_first() else { return Err(damaged()) };
+    let mut blobs = Vec::new();
+    while let Some((kind, after)) = rest.split_first() {
+        let (_, after) = after.split_first_chunk::<8>().ok_or_else(damaged)?;
+        rest = after;
+        if *kind == BLOB {
+            let (id, after) = after.split_first_chunk::<32>().ok_or_else(damaged)?;
+            blobs.push(BlobId(*id));
+            rest = after;
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    blobs.retain(|blob| seen.insert(*blob));
+    Ok(blobs)
+}
+
 impl Packed {
     /// The body again. Damage is an error, never wrong bytes of the right length.
     pub fn unpack(&self) -> Result<Body> {
@@ -168,7 +187,9 @@ mod tests {
         #[test]
         fn what_is_packed_comes_out_again(segments in proptest::collection::vec(segment(), 0..8)) {
             let body = Body { segments };
-            let packed = body.pack(BodyId::at(Timestamp::default(), [1; 10])).unwrap();
+            let mut packed = body.pack(BodyId::at(Timestamp::default(), [1; 10])).unwrap();
+            packed.blobs.dedup();
+            prop_assert_eq!(blobs_of(&packed.layout).unwrap(), packed.blobs.as_slice());
             prop_assert_eq!(packed.unpack().unwrap(), body);
         }
 

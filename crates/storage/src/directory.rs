@@ -1,6 +1,6 @@
 //! The directory: domains, accounts, addresses, sessions and the bucket map. One for the whole service.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp};
@@ -78,6 +78,17 @@ impl BucketMap {
     }
 }
 
+/// A running node of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    pub name: String,
+    /// Made anew at every start.
+    pub instance: String,
+    pub claimed_at: Timestamp,
+    /// When the claim ends by itself, should the node not renew it.
+    pub expires_at: Timestamp,
+}
+
 /// Strongly consistent, small, read through caches. Names are compared by [`EmailAddress::key`].
 #[async_trait]
 pub trait Directory: Send + Sync {
@@ -118,6 +129,17 @@ pub trait Directory: Send + Sync {
     /// The bucket map; on first use the buckets are dealt evenly over `shards`, and that is kept.
     /// Shards that the map does not know take part when buckets are moved to them.
     async fn bucket_map(&self, shards: &[ShardId]) -> Result<Arc<BucketMap>>;
+
+    /// The time by the directory's own clock, which all nodes share.
+    async fn server_time(&self) -> Result<Timestamp>;
+
+    /// Claims a name for a running node, or renews its claim, for `ttl` from now by the directory's clock. False if
+    /// another instance has claimed it and lives.
+    async fn claim_node(&self, name: &str, instance: &str, ttl: Duration) -> Result<bool>;
+    /// Gives the name back; nothing happens if another instance has it.
+    async fn release_node(&self, name: &str, instance: &str) -> Result<()>;
+    /// Nodes whose claim has not ended, by name.
+    async fn nodes(&self) -> Result<Vec<Node>>;
 
     /// Checks that the directory answers; for readiness.
     async fn ping(&self) -> Result<()>;

@@ -26,7 +26,7 @@ pub mod upload;
 
 pub use blobs::{BlobInfo, Blobs, ByteStream};
 pub use body::{Body, Packed, Segment};
-pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Session};
+pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Node, Session};
 pub use error::{Error, Result};
 pub use mailbox::{AccountState, Mailbox, NewMailbox};
 pub use message::{

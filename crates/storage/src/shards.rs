@@ -24,8 +24,8 @@ pub trait Shards: Send + Sync {
     /// connection: drop it before waiting for anything slow, and open no second one meanwhile.
     async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
 
-    /// The shard as it is at each read: every call of a method is by itself, and sees what was committed before it.
-    /// For callers that read once; it is the cheapest way to. It holds no connection between reads.
+    /// The shard as it is at each call: what one call returns is of one moment, but the next call sees what was
+    /// committed in between. It costs a round trip less than a snapshot, and holds no connection between calls.
     async fn latest(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
 
     /// Runs the unit in a transaction, perhaps together with others, and returns when it is durable.

@@ -27,6 +27,11 @@ impl Conn {
         Self { pool, transaction: None }
     }
 
+    /// A transaction for statements that must agree with each other, if this is not one.
+    pub(crate) async fn view(&self) -> Result<Option<Self>, DbErr> {
+        if self.transaction.is_some() { Ok(None) } else { self.pool.begin().await.map(Some) }
+    }
+
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
         let Some(transaction) = self.transaction else { return Ok(()) };
         self.pool.watch().saw("COMMIT", &[]);

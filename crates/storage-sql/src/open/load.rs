@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Iden, Iterable,
-    QueryFilter, Statement, Value, prelude::Uuid,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    Value, prelude::Uuid,
 };
 use storage::{Needs, RefHash, Result};
 use types::{AccountId, MessageId};
@@ -17,7 +17,7 @@ use super::Open;
 use crate::{
     entity::shard::{account, mailbox, message, thread_ref, tombstone},
     error::failed,
-    statement::{among, array, find, lists},
+    statement::{among, array, find, lists, prefixed},
 };
 
 impl Open {
@@ -160,12 +160,3 @@ const LOOK_UP: &str = "\
     FROM unnest($1, $2) AS wanted (a, b) JOIN tombstone AS t ON t.account_id = wanted.a AND t.message_id = wanted.b \
     UNION ALL SELECT t.account_id, t.thread_id, t.ref_hash \
     FROM unnest($3, $4) AS wanted (a, b) JOIN thread_ref AS t ON t.account_id = wanted.a AND t.ref_hash = wanted.b";
-
-/// The entity's columns of the table called `alias`, each named with the alias and an underscore before it.
-fn prefixed<E: EntityTrait>(alias: &str) -> String {
-    let column = |column: E::Column| {
-        let name = column.unquoted().to_owned();
-        format!("{alias}.{name} AS {alias}_{name}")
-    };
-    E::Column::iter().map(column).collect::<Vec<_>>().join(", ")
-}

@@ -5,14 +5,14 @@ use storage::{Changes, Removed, Result};
 use types::{AccountId, MailboxId, MessageId, ModSeq, Uid};
 
 use crate::{
+    connect::Conn,
     entity::shard::{account, mailbox, message, tombstone},
     error::failed,
-    open::Open,
     rows,
 };
 
 /// Finds the last modseq of which everything fits, then reads everything up to it.
-pub(super) async fn changes(open: &Open, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
+pub(super) async fn changes(conn: &Conn, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
     let nothing = Changes {
         upto: since,
         more: false,
@@ -21,7 +21,7 @@ pub(super) async fn changes(open: &Open, account: AccountId, since: ModSeq, limi
         mailboxes: Vec::new(),
         removed_mailboxes: Vec::new(),
     };
-    let row = account::Entity::find_by_id(account.0).one(&open.conn).await.map_err(failed)?;
+    let row = account::Entity::find_by_id(account.0).one(conn).await.map_err(failed)?;
     let Some(last) = row.map(|row| row.modseq).filter(|last| *last > since.0) else { return Ok(nothing) };
     let mut upto = last;
     let skip = u64::from(limit.max(1)) - 1;
@@ -34,7 +34,7 @@ pub(super) async fn changes(open: &Open, account: AccountId, since: ModSeq, limi
         .offset(skip)
         .limit(1)
         .into_tuple::<i64>();
-    upto = full.one(&open.conn).await.map_err(failed)?.unwrap_or(upto).min(upto);
+    upto = full.one(conn).await.map_err(failed)?.unwrap_or(upto).min(upto);
     let full = tombstone::Entity::find()
         .select_only()
         .column(tombstone::Column::Modseq)
@@ -44,32 +44,36 @@ pub(super) async fn changes(open: &Open, account: AccountId, since: ModSeq, limi
         .offset(skip)
         .limit(1)
         .into_tuple::<i64>();
-    upto = full.one(&open.conn).await.map_err(failed)?.unwrap_or(upto).min(upto);
+    upto = full.one(conn).await.map_err(failed)?.unwrap_or(upto).min(upto);
 
-    let messages = message::Entity::find()
+    let mut messages = message::Entity::find()
         .filter(message::Column::AccountId.eq(account.0))
         .filter(message::Column::Modseq.gt(since.0))
         .filter(message::Column::Modseq.lte(upto))
         .order_by_asc(message::Column::Modseq)
-        .all(&open.conn)
+        .all(conn)
         .await
         .map_err(failed)?;
-    let removed = tombstone::Entity::find()
+    let mut removed = tombstone::Entity::find()
         .filter(tombstone::Column::AccountId.eq(account.0))
         .filter(tombstone::Column::Modseq.gt(since.0))
         .filter(tombstone::Column::Modseq.lte(upto))
         .order_by_asc(tombstone::Column::Modseq)
-        .all(&open.conn)
+        .all(conn)
         .await
         .map_err(failed)?;
-    let mailboxes = mailbox::Entity::find()
+    // What happened by one change is in the same order on every back end.
+    messages.sort_by_key(|row| (row.modseq, row.id));
+    removed.sort_by_key(|row| (row.modseq, row.message_id, row.mailbox_id));
+    let mut mailboxes = mailbox::Entity::find()
         .filter(mailbox::Column::AccountId.eq(account.0))
         .filter(mailbox::Column::Modseq.gt(since.0))
         .filter(mailbox::Column::Modseq.lte(upto))
         .order_by_asc(mailbox::Column::Modseq)
-        .all(&open.conn)
+        .all(conn)
         .await
         .map_err(failed)?;
+    mailboxes.sort_by_key(|row| (row.modseq, row.id));
     Ok(Changes {
         upto: ModSeq(upto),
         more: upto < last,

@@ -48,7 +48,7 @@ pub(super) async fn create(open: &mut Open, new: NewMailbox) -> Result<Mailbox> 
     if parent_id.is_some_and(|parent| open.mailbox(account, parent).is_none()) {
         return Err(Error::Backend("the parent of the new mailbox is not there".into()));
     }
-    let name_key = fold(&new.name);
+    let name_key = fold(&rows::text(new.name.clone()));
     let role = new.role.map(rows::stored_role);
     let others = open.accounts.get(&account).ok_or_else(|| not_provisioned(account))?;
     let taken = |row: &mailbox::Model| {
@@ -67,7 +67,7 @@ pub(super) async fn create(open: &mut Open, new: NewMailbox) -> Result<Mailbox> 
         account_id: account,
         id,
         parent_id,
-        name: new.name,
+        name: rows::text(new.name),
         name_key,
         role,
         uid_validity: owner.last_uid_validity,
@@ -94,7 +94,7 @@ pub(super) async fn rename(
     if row.name == name {
         return Ok(Some(rows::mailbox(&row)));
     }
-    let name_key = fold(name);
+    let name_key = fold(&rows::text(name.to_owned()));
     let others = open.accounts.get(&account.0).ok_or_else(|| not_provisioned(account.0))?;
     let taken = |other: &mailbox::Model| {
         other.id != id.0 && !other.deleted && is_named(other, row.parent_id, &name_key)
@@ -104,7 +104,7 @@ pub(super) async fn rename(
     }
     let modseq = open.advance(account.0)?;
     let row = open.change_mailbox(account.0, id.0, modseq)?;
-    name.clone_into(&mut row.name);
+    row.name = rows::text(name.to_owned());
     row.name_key = name_key;
     Ok(Some(rows::mailbox(row)))
 }

@@ -126,7 +126,7 @@ pub(super) async fn change_flags(
         let mut keywords = rows::keywords(&row.keywords);
         keywords.extend(change.add_keywords.iter().cloned());
         keywords.retain(|keyword| !change.remove_keywords.contains(keyword));
-        let keywords = rows::stored_keywords(keywords);
+        let keywords = rows::text(rows::stored_keywords(keywords));
         if flags == before && keywords == row.keywords {
             continue;
         }

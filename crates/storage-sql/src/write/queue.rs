@@ -105,7 +105,7 @@ pub(super) async fn settle(
             recipient.state = rows::stored_state(update.state);
             recipient.attempts = recipient.attempts.saturating_add(i32::from(update.attempted));
             recipient.next_attempt_at = update.next_attempt_at.millis();
-            recipient.reply.clone_from(&update.reply);
+            recipient.reply = update.reply.clone().map(rows::text);
         }
     }
     found.row.leased_by = found.row.leased_by.filter(|_| until.is_some());

@@ -17,6 +17,7 @@ pub async fn run(directory: Arc<dyn Directory>) {
     sessions_end(directory).await;
     what_is_removed_is_gone(directory).await;
     the_bucket_map_is_kept(directory).await;
+    nodes_hold_their_names(directory).await;
 }
 
 async fn domains_are_added_once(directory: &dyn Directory) {
@@ -138,6 +139,35 @@ async fn the_bucket_map_is_kept(directory: &dyn Directory) {
     assert_eq!(*map, BucketMap::even(&two));
     let three = [ShardId(0), ShardId(1), ShardId(2)];
     assert_eq!(directory.bucket_map(&three).await.unwrap(), map, "a new shard takes no buckets by itself");
+}
+
+async fn nodes_hold_their_names(directory: &dyn Directory) {
+    let (long, over) = (Duration::from_secs(600), Duration::ZERO);
+    let before = directory.server_time().await.unwrap();
+    assert!(directory.nodes().await.unwrap().is_empty());
+    assert!(directory.claim_node("one", "a", long).await.unwrap());
+    assert!(directory.claim_node("two", "b", long).await.unwrap());
+    let claimed = directory.nodes().await.unwrap();
+    let named: Vec<_> = claimed.iter().map(|node| (node.name.as_str(), node.instance.as_str())).collect();
+    assert_eq!(named, [("one", "a"), ("two", "b")]);
+    let now = directory.server_time().await.unwrap();
+    assert!(before <= claimed[0].claimed_at && claimed[0].claimed_at <= now, "by the directory's clock");
+    assert!(claimed[0].expires_at >= before.plus(long) && claimed[0].expires_at <= now.plus(long));
+
+    assert!(!directory.claim_node("one", "c", long).await.unwrap(), "it lives");
+    assert!(directory.claim_node("one", "a", over).await.unwrap(), "its own name");
+    assert_eq!(directory.nodes().await.unwrap()[0].name, "two", "the claim is over");
+    assert!(directory.claim_node("one", "c", long).await.unwrap(), "a dead one's name is free");
+    assert!(!directory.claim_node("one", "a", long).await.unwrap(), "and lost");
+    let renewed = directory.nodes().await.unwrap()[0].clone();
+    assert!(directory.claim_node("one", "c", long).await.unwrap());
+    assert_eq!(directory.nodes().await.unwrap()[0].claimed_at, renewed.claimed_at, "renewing is no new claim");
+
+    directory.release_node("one", "a").await.unwrap();
+    assert_eq!(directory.nodes().await.unwrap().len(), 2, "not its own");
+    directory.release_node("one", "c").await.unwrap();
+    directory.release_node("two", "b").await.unwrap();
+    assert!(directory.nodes().await.unwrap().is_empty());
 }
 
 async fn add(directory: &dyn Directory, address: &str) -> Account {
