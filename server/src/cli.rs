@@ -105,7 +105,7 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
 /// The operator's use-cases on the configured data, whether or not a server runs on it.
 async fn admin(config: &Config) -> anyhow::Result<Admin> {
     telemetry::log(&quiet(config))?;
-    data::prepare(&config.data_dir)?;
+    data::prepare(config)?;
     Ok(parts::open(config, parts::Indexing::Elsewhere).await?.mail.admin())
 }
 

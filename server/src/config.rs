@@ -3,6 +3,7 @@
 mod human;
 mod load;
 mod sections;
+mod together;
 mod url;
 
 use std::{
@@ -10,13 +11,14 @@ use std::{
     time::Duration,
 };
 
+use blob::S3Keys;
 use serde::Deserialize;
 
 pub use human::{Listen, Size, Span};
 pub use load::{Error, Loaded, load};
 pub use sections::{
     Audience, Auth, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Http, Limits, Listener, Log,
-    ProxyProtocol, Queue, Resolver, Search, Shards, Smtp, Tls,
+    Node, ProxyProtocol, Queue, Resolver, Search, Shards, Smtp, Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -24,6 +26,7 @@ pub use url::{BlobStore, Database, SearchIndex, Shared};
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
     pub data_dir: PathBuf,
+    pub node: Node,
     pub http: Http,
     pub smtp: Smtp,
     pub submission: Listener,
@@ -42,6 +45,9 @@ pub struct Config {
     pub queue: Queue,
     pub limits: Limits,
     pub log: Log,
+    /// From AWS' own variables of the environment.
+    #[serde(skip)]
+    pub s3_keys: Option<S3Keys>,
 }
 
 /// A key whose value is wrong by itself or does not fit another's.
@@ -63,6 +69,7 @@ impl Config {
     /// # Errors
     /// The first key that does not fit.
     pub fn validate(&self) -> Result<(), Unfit> {
+        self.parts_go_together()?;
         let unfit = |key, reason: &str| Err(Unfit { key, reason: reason.to_owned() });
         if let Some(url) = &self.http.public_url
             && !is_origin(url)
@@ -72,21 +79,6 @@ impl Config {
         if self.http.ping_every.0.is_zero() {
             return unfit("http.ping_every", "it must be longer than nothing");
         }
-        if self.shards.urls.is_empty() {
-            return unfit("shards.urls", "there must be at least one shard");
-        }
-        if self
-            .shards
-            .urls
-            .iter()
-            .enumerate()
-            .any(|(i, url)| self.shards.urls.iter().skip(i + 1).any(|u| u == url))
-        {
-            return unfit("shards.urls", "two shards are the same database");
-        }
-        if self.shards.urls.contains(&self.directory.url) {
-            return unfit("directory.url", "the directory cannot share a database with a shard");
-        }
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return unfit("tls.certificate", "certificate and key go together");
         }
@@ -95,6 +87,9 @@ impl Config {
         }
         if self.queue.retry.is_empty() || self.queue.retry.iter().any(|wait| wait.0.is_zero()) {
             return unfit("queue.retry", "it needs at least one wait, and none may be zero");
+        }
+        if self.queue.lease.0 < Duration::from_secs(1) {
+            return unfit("queue.lease", "it must be at least a second");
         }
         if self.limits.message_size.0 < 64 << 10 {
             return unfit("limits.message_size", "RFC 5321 §4.5.3.1.7 wants at least 64KB");

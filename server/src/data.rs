@@ -1,4 +1,4 @@
-//! The data folder: there, writable, and one server's at a time.
+//! The data folder: there, writable, and one server's at a time; of no use to a node that keeps everything elsewhere.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -7,6 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+
+use crate::config::Config;
 
 /// The file in the data folder that a running server holds locked.
 const LOCK: &str = "magpie.lock";
@@ -17,8 +19,18 @@ pub(crate) struct Held {
     _lock: File,
 }
 
-/// Makes the folder if it is not there, readable by its owner only.
-pub(crate) fn prepare(folder: &Path) -> anyhow::Result<()> {
+/// Makes the folder if anything is kept there and it is missing, readable by its owner only.
+pub(crate) fn prepare(config: &Config) -> anyhow::Result<()> {
+    if config.keeps_files() { make(&config.data_dir) } else { Ok(()) }
+}
+
+/// Prepares the folder and takes it for a server, if anything is kept there.
+pub(crate) fn hold(config: &Config) -> anyhow::Result<Option<Held>> {
+    prepare(config)?;
+    if config.keeps_files() { lock(&config.data_dir).map(Some) } else { Ok(None) }
+}
+
+fn make(folder: &Path) -> anyhow::Result<()> {
     let fails = || format!("data_dir {}: it cannot be used as the data folder", folder.display());
     if !folder.exists() {
         fs::create_dir_all(folder).with_context(fails)?;
@@ -33,8 +45,7 @@ fn probe(folder: &Path) -> PathBuf {
     folder.join(format!(".probe-{}", std::process::id()))
 }
 
-/// Takes the folder for a server.
-pub(crate) fn hold(folder: &Path) -> anyhow::Result<Held> {
+fn lock(folder: &Path) -> anyhow::Result<Held> {
     let path = folder.join(LOCK);
     let mut file = OpenOptions::new()
         .create(true)
@@ -80,12 +91,12 @@ mod tests {
     fn a_folder_is_held_by_one_server_at_a_time() {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("a/b");
-        prepare(&folder).unwrap();
-        let held = hold(&folder).unwrap();
-        let error = hold(&folder).unwrap_err().to_string();
+        make(&folder).unwrap();
+        let held = lock(&folder).unwrap();
+        let error = lock(&folder).unwrap_err().to_string();
         assert!(error.contains("another server uses it already (process "), "{error}");
         drop(held);
-        hold(&folder).unwrap();
+        lock(&folder).unwrap();
     }
 
     #[test]
@@ -93,7 +104,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(prepare(&file.join("x")).is_err());
-        assert!(prepare(&file).is_err());
+        assert!(make(&file.join("x")).is_err());
+        assert!(make(&file).is_err());
     }
 }

@@ -9,6 +9,7 @@ mod clock;
 pub mod config;
 mod data;
 mod demo;
+mod members;
 pub mod node;
 mod parts;
 pub mod roles;

@@ -14,9 +14,10 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Door, Listen, ProxyProtocol},
+    config::{Config, Door, Listen, ProxyProtocol, SearchIndex},
     data::{self, Held},
     demo,
+    members::{Member, Warnings},
     parts::{self, Indexing, Parts},
     roles::{Role, Roles},
     telemetry,
@@ -51,7 +52,7 @@ pub struct Node {
     stop: CancellationToken,
     tasks: TaskTracker,
     smtp: Server,
-    _held: Held,
+    _held: Option<Held>,
 }
 
 /// Sockets that are bound before anything is opened, so that a taken port costs nothing.
@@ -71,8 +72,11 @@ impl Node {
     /// What cannot be opened or bound, and by which key it was configured.
     pub async fn start(mut config: Config, options: Options) -> anyhow::Result<Self> {
         let Options { roles, demo } = options;
-        data::prepare(&config.data_dir)?;
-        let held = data::hold(&config.data_dir)?;
+        let held = data::hold(&config)?;
+        anyhow::ensure!(
+            !demo || config.directory.url.is_file(),
+            "--demo: it is for databases in files; see directory.url"
+        );
         // To be tried with any program, on this machine alone.
         if demo && config.submission.listen.0.is_none_or(|address| address.ip().is_loopback()) {
             config.auth.allow_cleartext = true;
@@ -80,7 +84,9 @@ impl Node {
         let metrics = telemetry::metrics();
         let sockets = Sockets::bind(&config, &roles).await?;
         let parts = parts::open(&config, Indexing::Here).await?;
-        parts.accept_index().await?;
+        if roles.has(Role::Worker) {
+            parts.accept_index().await?;
+        }
         if demo {
             demo::fill(&parts.mail, &config.data_dir).await.context("the demo's mail")?;
         }
@@ -94,10 +100,15 @@ impl Node {
             }
         }));
         let Sockets { web, smtp, addresses } = sockets;
+        let warnings = Warnings::default();
+        let member = join(&config, &parts, &warnings).await?;
+        if let Some(member) = member.clone() {
+            tasks.spawn(member.stay(stop.clone()));
+        }
         let drain = config.drain.delay.0;
         let config = Arc::new(config);
         if roles.has(Role::Worker) {
-            work(&config, &parts, &addresses, &stop, &tasks)?;
+            work(&config, &parts, &addresses, member.is_none(), &stop, &tasks)?;
         }
         let smtp = receive(&config, &parts, smtp)?;
         if let Some(listener) = web {
@@ -106,6 +117,7 @@ impl Node {
                 config,
                 metrics,
                 sockets: Default::default(),
+                warnings,
                 leaving: leaving.clone(),
                 stop: stop.clone(),
                 tasks: tasks.clone(),
@@ -181,11 +193,23 @@ async fn bind(key: &str, Listen(address): Listen) -> anyhow::Result<Option<TcpLi
     }
 }
 
+/// Takes the node's place among the others; one whose directory is a file has none, since it holds its data folder.
+async fn join(config: &Config, parts: &Parts, warnings: &Warnings) -> anyhow::Result<Option<Member>> {
+    if config.directory.url.is_file() {
+        return Ok(None);
+    }
+    let made_up = || format!("{}-{:08x}", parts::hostname(config), u32::from_le_bytes(parts::random()));
+    let name = config.node.name.clone().unwrap_or_else(made_up);
+    let (directory, clock) = (Arc::clone(&parts.directory), Arc::clone(&parts.clock));
+    Member::join(directory, clock, name, warnings.clone()).await.map(Some)
+}
+
 /// Deliveries, indexing, cleaning up.
 fn work(
     config: &Config,
     parts: &Parts,
     addresses: &Addresses,
+    works_alone: bool,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
@@ -206,6 +230,7 @@ fn work(
         courier: Arc::new(courier),
         config: WorkerConfig {
             name: format!("{hostname}/{}", std::process::id()),
+            lease: config.queue.lease.0,
             schedule: Schedule { delays: config.queue.retry.iter().map(|wait| wait.0).collect() },
             concurrency: count(config.queue.workers),
             ..WorkerConfig::default()
@@ -213,13 +238,17 @@ fn work(
         shutdown: stop.clone(),
     });
     tasks.spawn(async move {
-        // Nobody else works here: the data folder is held.
-        worker.take_over().await;
+        // Nobody else works where the data folder is held.
+        if works_alone {
+            worker.take_over().await;
+        }
         worker.run().await;
     });
     let (indexer, house) = (parts.mail.clone(), parts.mail.clone());
     let (until_indexed, until_clean) = (stop.clone(), stop.clone());
-    tasks.spawn(async move { indexer.run_indexer(until_indexed).await });
+    if config.search.url != SearchIndex::None {
+        tasks.spawn(async move { indexer.run_indexer(until_indexed).await });
+    }
     tasks.spawn(async move { house.run_housekeeping(until_clean).await });
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use blob::FileBlobs;
-use cluster::{LocalBus, LocalCache, LocalLimits};
-use search::{Hits, Op, Rebuild, Search, Size, TantivySearch};
-use storage_sql::DatabaseUrl;
+use blob::{FileBlobs, S3Blobs, S3Limits};
+use cluster::{Bus, Cache, LocalBus, LocalCache, LocalLimits, RateLimits, Redis, RedisOptions};
+use search::{Hits, MeiliSearch, Op, Rebuild, Search, Size, TantivySearch};
+use storage::{Blobs, Directory};
+use storage_sql::{DatabaseUrl, Databases, SqlDirectory, SqlShards};
 use types::{AccountId, Clock, MessageId, ShardId, query::Query};
 
 use crate::{
@@ -28,65 +29,140 @@ pub(crate) struct Parts {
     pub(crate) mail: mail::Service,
     /// For the endpoints.
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) directory: Arc<dyn Directory>,
     /// Says that everything will be indexed anew, once that is noted.
-    fresh_index: Option<TantivySearch>,
+    fresh_index: Option<Fresh>,
+}
+
+/// An index that is new, and lacks everything.
+enum Fresh {
+    Tantivy(TantivySearch),
+    Meili(MeiliSearch),
 }
 
 const CACHE_BYTES: u64 = 32 << 20;
 const LIMITED_KEYS: usize = 100_000;
+/// What everything of ours in Redis begins with.
+const REDIS_PREFIX: &str = "magpie";
 
 /// Opens everything, bringing databases up to this version.
 pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (directory, shards) = databases(config);
-    let sql = storage_sql::open(&directory, &shards, &storage_sql::Options::default());
-    let sql = sql.await.context("the databases")?;
-    let BlobStore::Files(blobs) = &config.blobs.url;
-    let blobs = FileBlobs::open(&config.in_data(blobs), Arc::clone(&clock)).context("blobs.url")?;
-    let (Shared::Memory, Shared::Memory) = (&config.cache.url, &config.bus.url);
-    let SearchIndex::Tantivy(index) = &config.search.url;
-    let (search, fresh_index): (Arc<dyn Search>, _) = match indexing {
-        Indexing::Elsewhere => (Arc::new(NoIndex), None),
-        Indexing::Here => {
-            let opened = TantivySearch::open(&config.in_data(index)).context("search.url")?;
-            (Arc::new(opened.search.clone()), opened.fresh.then_some(opened.search))
-        }
-    };
+    let sql = open_databases(config).await?;
+    let blobs = blobs(config, &clock).await?;
+    let Between { bus, cache, limits } = between(config, &clock).await?;
+    let (search, fresh_index) = index(config, indexing).await?;
     let mail = mail::Service::new(mail::Parts {
-        directory: sql.directory,
+        directory: Arc::clone(&sql.directory),
         shards: sql.shards,
-        blobs: Arc::new(blobs),
-        bus: Arc::new(LocalBus::new()),
-        cache: Arc::new(LocalCache::new(CACHE_BYTES)),
-        limits: Arc::new(LocalLimits::new(Arc::clone(&clock), LIMITED_KEYS)),
+        blobs,
+        bus,
+        cache,
+        limits,
         search,
         clock: Arc::clone(&clock),
         random: Arc::new(SystemRandom),
-        config: limits(config),
+        config: mail_config(config),
     });
-    Ok(Parts { mail, clock, fresh_index })
+    Ok(Parts { mail, clock, directory: sql.directory, fresh_index })
 }
 
 /// Where the directory and the shards are.
 pub(crate) fn databases(config: &Config) -> (DatabaseUrl, Vec<(ShardId, DatabaseUrl)>) {
-    let database = |Database::Sqlite(path): &Database| DatabaseUrl::sqlite(config.in_data(path));
+    let database = |url: &Database| match &url.0 {
+        DatabaseUrl::Sqlite(path) => DatabaseUrl::Sqlite(config.in_data(path)),
+        DatabaseUrl::Postgres(_) => url.0.clone(),
+    };
     let shards = (0..).map(ShardId).zip(config.shards.urls.iter().map(database)).collect();
     (database(&config.directory.url), shards)
 }
 
+/// The databases, opened one after the other: what is wrong is with one key.
+async fn open_databases(config: &Config) -> anyhow::Result<Databases> {
+    let (directory, shards) = databases(config);
+    let options = storage_sql::Options::default();
+    let directory = Arc::new(SqlDirectory::open(&directory, &options).await.context("directory.url")?);
+    let ids: Vec<_> = shards.iter().map(|(id, _)| *id).collect();
+    let map = directory.bucket_map(&ids).await.context("directory.url")?;
+    let shards = Arc::new(SqlShards::open(&shards, map, &options).await.context("shards.urls")?);
+    Ok(Databases { directory, shards })
+}
+
+async fn blobs(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Blobs>> {
+    Ok(match (&config.blobs.url, &config.s3_keys) {
+        (BlobStore::Files(path), _) => {
+            Arc::new(FileBlobs::open(&config.in_data(path), Arc::clone(clock)).context("blobs.url")?)
+        }
+        (BlobStore::S3(url), Some(keys)) => {
+            let instance = u128::from_le_bytes(random());
+            Arc::new(S3Blobs::open(url, keys, &S3Limits::default(), instance).await.context("blobs.url")?)
+        }
+        (BlobStore::S3(_), None) => anyhow::bail!("blobs.url: S3 needs keys"),
+    })
+}
+
+/// What connects nodes, or only the sessions of one.
+struct Between {
+    bus: Arc<dyn Bus>,
+    cache: Arc<dyn Cache>,
+    limits: Arc<dyn RateLimits>,
+}
+
+async fn between(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Between> {
+    let options = RedisOptions { prefix: REDIS_PREFIX.to_owned(), node: u64::from_le_bytes(random()) };
+    let (cache, limits) = (LocalCache::new(CACHE_BYTES), LocalLimits::new(Arc::clone(clock), LIMITED_KEYS));
+    let (cache, limits): (Arc<dyn Cache>, Arc<dyn RateLimits>) = match &config.cache.url {
+        Shared::Memory => (Arc::new(cache), Arc::new(limits)),
+        Shared::Redis(url) => {
+            let redis = Redis::connect(url, options.clone()).await.context("cache.url")?;
+            (Arc::new(redis.cache(cache)), Arc::new(redis.limits(limits)))
+        }
+    };
+    let bus: Arc<dyn Bus> = match &config.bus.url {
+        Shared::Memory => Arc::new(LocalBus::new()),
+        Shared::Redis(url) => Arc::new(Redis::connect(url, options).await.context("bus.url")?.bus()),
+    };
+    Ok(Between { bus, cache, limits })
+}
+
+async fn index(config: &Config, indexing: Indexing) -> anyhow::Result<(Arc<dyn Search>, Option<Fresh>)> {
+    Ok(match (&config.search.url, indexing) {
+        (SearchIndex::None, _) => (Arc::new(NoIndex("search.url is none:")), None),
+        (SearchIndex::Tantivy(_), Indexing::Elsewhere) => {
+            (Arc::new(NoIndex("the index belongs to the running server")), None)
+        }
+        (SearchIndex::Tantivy(path), Indexing::Here) => {
+            let opened = TantivySearch::open(&config.in_data(path)).context("search.url")?;
+            (Arc::new(opened.search.clone()), opened.fresh.then_some(Fresh::Tantivy(opened.search)))
+        }
+        (SearchIndex::Meili(url), _) => {
+            let opened = MeiliSearch::open(url).await.context("search.url")?;
+            (Arc::new(opened.search.clone()), opened.fresh.then_some(Fresh::Meili(opened.search)))
+        }
+    })
+}
+
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    mail::Random::fill(&SystemRandom, &mut bytes);
+    bytes
+}
+
 impl Parts {
-    /// Notes that a new index lacks everything. Call it before the indexer runs.
+    /// Notes that a new index lacks everything. Call it before the indexer runs, and only where it runs.
     pub(crate) async fn accept_index(&self) -> anyhow::Result<()> {
-        if let Some(index) = &self.fresh_index {
-            self.mail.reindex().await?;
-            index.accept()?;
+        let Some(fresh) = &self.fresh_index else { return Ok(()) };
+        self.mail.reindex().await?;
+        match fresh {
+            Fresh::Tantivy(index) => index.accept()?,
+            Fresh::Meili(index) => index.accept().await?,
         }
         Ok(())
     }
 }
 
 /// The limits of the use-cases.
-fn limits(config: &Config) -> mail::Config {
+fn mail_config(config: &Config) -> mail::Config {
     mail::Config {
         hostname: hostname(config),
         max_message_bytes: config.limits.message_size.0,
@@ -108,17 +184,23 @@ pub(crate) fn hostname(config: &Config) -> String {
     if types::address::is_domain(name) { name.to_owned() } else { "localhost".to_owned() }
 }
 
-/// The index as a command beside a running server sees it: not at all.
-struct NoIndex;
+/// The index where there is none, and why.
+struct NoIndex(&'static str);
+
+impl NoIndex {
+    fn missing<T>(&self) -> storage::Result<T> {
+        Err(storage::Error::Unavailable(self.0.into()))
+    }
+}
 
 #[async_trait]
 impl Search for NoIndex {
     async fn apply(&self, _: Vec<Op>) -> storage::Result<()> {
-        Err(elsewhere())
+        self.missing()
     }
 
     async fn find(&self, _: AccountId, _: &Query, _: Option<MessageId>, _: usize) -> storage::Result<Hits> {
-        Err(elsewhere())
+        self.missing()
     }
 
     /// What stays in the index is found by nobody: an account's id is not given again.
@@ -127,14 +209,10 @@ impl Search for NoIndex {
     }
 
     async fn size(&self) -> storage::Result<Size> {
-        Err(elsewhere())
+        self.missing()
     }
 
     async fn rebuild(&self) -> storage::Result<Box<dyn Rebuild>> {
-        Err(elsewhere())
+        self.missing()
     }
-}
-
-fn elsewhere() -> storage::Error {
-    storage::Error::Unavailable("the index belongs to the running server".into())
 }

@@ -39,5 +39,7 @@ pub(crate) fn metrics() -> PrometheusHandle {
 /// The bounds of histograms, all of which measure durations in seconds.
 const SECONDS: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Libraries that tell every step at `info`. What the configuration says of one of them counts more.
-const QUIET: &str = "sea_orm_migration=warn,sqlx=warn,tantivy=warn";
+/// Libraries that tell every step at `info`, or each connection that an outage ends. What the configuration says of one of
+/// them counts more.
+const QUIET: &str =
+    "sea_orm_migration=warn,sqlx=warn,sqlx::postgres::notice=error,sqlx_core::pool=error,tantivy=warn";

@@ -38,6 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     config::Config,
+    members::Warnings,
     roles::{Role, Roles},
     site,
 };
@@ -52,6 +53,8 @@ pub(crate) struct Web {
     pub(crate) metrics: PrometheusHandle,
     /// The WebSockets that are open.
     pub(crate) sockets: Sockets,
+    /// For readiness.
+    pub(crate) warnings: Warnings,
     /// Cancelled when the server is about to stop: others should be asked.
     pub(crate) leaving: CancellationToken,
     /// Cancelled when the server stops.

@@ -8,12 +8,21 @@ use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use support::{Client, Server, mail};
+use support::{Client, Plane, Server, mail};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest as _, http::HeaderValue},
 };
+
+support::on_both_planes!(
+    new_mail_is_told_at_once_and_what_was_missed_later,
+    who_claims_to_know_the_future_starts_anew,
+    what_is_no_conversation_ends,
+    sockets_are_for_our_own_pages_and_not_without_number,
+    a_socket_ends_with_its_session,
+    a_flood_of_changes_is_told_completely,
+);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -47,9 +56,8 @@ async fn next(socket: &mut Socket) -> Value {
     }
 }
 
-#[tokio::test]
-async fn new_mail_is_told_at_once_and_what_was_missed_later() {
-    let server = Server::start().await;
+async fn new_mail_is_told_at_once_and_what_was_missed_later(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let mut socket = listen(&server, &alice, json!({ "type": "hello" })).await;
     let ready = next(&mut socket).await;
@@ -80,9 +88,8 @@ async fn new_mail_is_told_at_once_and_what_was_missed_later() {
     assert_eq!(next(&mut socket).await["closed"], 1001);
 }
 
-#[tokio::test]
-async fn who_claims_to_know_the_future_starts_anew() {
-    let server = Server::start().await;
+async fn who_claims_to_know_the_future_starts_anew(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let mut socket = listen(&server, &alice, json!({ "type": "hello", "since": 1_000_000 })).await;
     let reset = next(&mut socket).await;
@@ -91,9 +98,8 @@ async fn who_claims_to_know_the_future_starts_anew() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_no_conversation_ends() {
-    let server = Server::start().await;
+async fn what_is_no_conversation_ends(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let hello = json!({ "type": "hello" }).to_string();
     let cases = [
@@ -123,9 +129,8 @@ async fn what_is_no_conversation_ends() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn sockets_are_for_our_own_pages_and_not_without_number() {
-    let server = Server::start_with(&[("MAGPIE_LIMITS__SOCKETS_PER_ACCOUNT", "2")]).await;
+async fn sockets_are_for_our_own_pages_and_not_without_number(plane: &Plane<'_>) {
+    let server = Server::start_with(plane, &[("MAGPIE_LIMITS__SOCKETS_PER_ACCOUNT", "2")]).await;
     let alice = server.login("alice").await;
     let token = alice.token.clone().unwrap();
     let cookie = ("cookie", format!("magpie_session={token}"));
@@ -149,9 +154,8 @@ async fn sockets_are_for_our_own_pages_and_not_without_number() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_socket_ends_with_its_session() {
-    let server = Server::start_with(&[("MAGPIE_HTTP__PING_EVERY", "50ms")]).await;
+async fn a_socket_ends_with_its_session(plane: &Plane<'_>) {
+    let server = Server::start_with(plane, &[("MAGPIE_HTTP__PING_EVERY", "50ms")]).await;
     let alice = server.login("alice").await;
     let mut socket = listen(&server, &alice, json!({ "type": "hello" })).await;
     assert_eq!(next(&mut socket).await["type"], "ready");
@@ -160,9 +164,8 @@ async fn a_socket_ends_with_its_session() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_flood_of_changes_is_told_completely() {
-    let server = Server::start().await;
+async fn a_flood_of_changes_is_told_completely(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let mut socket = listen(&server, &alice, json!({ "type": "hello" })).await;
     assert_eq!(next(&mut socket).await["type"], "ready");

@@ -7,15 +7,22 @@ mod support;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use support::{PASSWORD, Server, header, mail};
+use support::{PASSWORD, Plane, Server, header, mail};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-#[tokio::test]
-async fn the_form_logs_in_and_out() {
-    let server = Server::start().await;
+support::on_both_planes!(
+    the_form_logs_in_and_out,
+    pages_are_rendered_with_what_is_in_the_mailbox,
+    who_never_ends_a_request_is_hung_up_on,
+    operators_see_health_and_metrics,
+    the_document_lists_every_route_and_every_route_is_there,
+);
+
+async fn the_form_logs_in_and_out(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let nobody = server.nobody();
     let form = |password: &str, fields: &[(&str, &str)]| {
         let mut request = nobody
@@ -49,9 +56,8 @@ async fn the_form_logs_in_and_out() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn pages_are_rendered_with_what_is_in_the_mailbox() {
-    let server = Server::start().await;
+async fn pages_are_rendered_with_what_is_in_the_mailbox(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     server.deliver("alice", &mail("Rendered on the server")).await;
     let cookie = format!("magpie_session={}; lang=ko", alice.token.clone().unwrap());
@@ -80,9 +86,8 @@ async fn pages_are_rendered_with_what_is_in_the_mailbox() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn who_never_ends_a_request_is_hung_up_on() {
-    let server = Server::start_with(&[("MAGPIE_HTTP__TIMEOUT", "200ms")]).await;
+async fn who_never_ends_a_request_is_hung_up_on(plane: &Plane<'_>) {
+    let server = Server::start_with(plane, &[("MAGPIE_HTTP__TIMEOUT", "200ms")]).await;
     for begun in ["", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
         let mut socket = TcpStream::connect(server.web).await.unwrap();
         socket.write_all(begun.as_bytes()).await.unwrap();
@@ -105,9 +110,8 @@ async fn who_never_ends_a_request_is_hung_up_on() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn operators_see_health_and_metrics() {
-    let server = Server::start().await;
+async fn operators_see_health_and_metrics(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let nobody = server.nobody();
     assert_eq!(nobody.get("/healthz").await.text().await.unwrap(), "ok\n");
     assert_eq!(nobody.get("/readyz").await.status(), StatusCode::OK);
@@ -144,9 +148,8 @@ POST /v1/folders
 POST /v1/messages
 POST /v1/session";
 
-#[tokio::test]
-async fn the_document_lists_every_route_and_every_route_is_there() {
-    let server = Server::start().await;
+async fn the_document_lists_every_route_and_every_route_is_there(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let nobody = server.nobody();
     let document = nobody.read("/openapi.json").await;
     let mut documented = Vec::new();

@@ -6,14 +6,22 @@ mod support;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use support::{Server, header, json_of, mail};
+use support::{Plane, Server, header, json_of, mail};
 
-#[tokio::test]
-async fn every_bad_request_has_its_problem() {
-    let server = Server::start_with(&[
-        ("MAGPIE_LIMITS__UPLOAD_SIZE", "64KB"),
-        ("MAGPIE_LIMITS__REQUEST_SIZE", "64KB"),
-    ])
+support::on_both_planes!(
+    every_bad_request_has_its_problem,
+    nobody_gets_in_without_a_session,
+    a_session_ends_with_its_time,
+    other_peoples_ids_are_not_found,
+    cookies_need_our_own_page_behind_them,
+    too_many_requests_wait,
+);
+
+async fn every_bad_request_has_its_problem(plane: &Plane<'_>) {
+    let server = Server::start_with(
+        plane,
+        &[("MAGPIE_LIMITS__UPLOAD_SIZE", "64KB"), ("MAGPIE_LIMITS__REQUEST_SIZE", "64KB")],
+    )
     .await;
     let alice = server.login("alice").await;
     let inbox = alice.folder("inbox").await;
@@ -77,9 +85,8 @@ async fn every_bad_request_has_its_problem() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn nobody_gets_in_without_a_session() {
-    let server = Server::start().await;
+async fn nobody_gets_in_without_a_session(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let nobody = server.nobody();
     for (body, status) in [
         (json!({ "email": "alice@demo.test", "password": "wrong horse" }), 401),
@@ -100,9 +107,8 @@ async fn nobody_gets_in_without_a_session() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_session_ends_with_its_time() {
-    let server = Server::start_with(&[("MAGPIE_AUTH__SESSION_LIFETIME", "1ms")]).await;
+async fn a_session_ends_with_its_time(plane: &Plane<'_>) {
+    let server = Server::start_with(plane, &[("MAGPIE_AUTH__SESSION_LIFETIME", "1ms")]).await;
     let alice = server.login("alice").await;
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     let problem = json_of(alice.get("/v1/folders").await).await;
@@ -110,9 +116,8 @@ async fn a_session_ends_with_its_time() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn other_peoples_ids_are_not_found() {
-    let server = Server::start().await;
+async fn other_peoples_ids_are_not_found(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let (alice, bob) = (server.login("alice").await, server.login("bob").await);
     let id = server.deliver("alice", &mail("Private")).await;
     let thread = alice.messages("inbox").await[0]["thread_id"].as_str().unwrap().to_owned();
@@ -134,9 +139,8 @@ async fn other_peoples_ids_are_not_found() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn cookies_need_our_own_page_behind_them() {
-    let server = Server::start().await;
+async fn cookies_need_our_own_page_behind_them(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let cookie = format!("magpie_session={}", alice.token.clone().unwrap());
     let nobody = server.nobody();
@@ -164,12 +168,11 @@ async fn cookies_need_our_own_page_behind_them() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn too_many_requests_wait() {
-    let server = Server::start_with(&[
-        ("MAGPIE_LIMITS__LOGINS_PER_MINUTE", "3"),
-        ("MAGPIE_LIMITS__REQUESTS_PER_MINUTE", "5"),
-    ])
+async fn too_many_requests_wait(plane: &Plane<'_>) {
+    let server = Server::start_with(
+        plane,
+        &[("MAGPIE_LIMITS__LOGINS_PER_MINUTE", "3"), ("MAGPIE_LIMITS__REQUESTS_PER_MINUTE", "5")],
+    )
     .await;
     let alice = server.login("alice").await;
     let statuses: Vec<_> =

@@ -6,11 +6,20 @@ mod support;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use support::{Server, eventually, header, json_of, mail};
+use support::{Plane, Server, eventually, header, json_of, mail};
 
-#[tokio::test]
-async fn a_mail_is_read_starred_moved_and_deleted() {
-    let server = Server::start().await;
+support::on_both_planes!(
+    a_mail_is_read_starred_moved_and_deleted,
+    a_mail_with_an_attachment_reaches_the_other_account,
+    parts_of_a_mail_can_be_asked_for,
+    folders_are_made_renamed_and_deleted,
+    pages_follow_one_another_and_filters_filter,
+    what_came_in_is_found,
+    html_is_shown_apart_and_under_its_own_policy,
+);
+
+async fn a_mail_is_read_starred_moved_and_deleted(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let id = server.deliver("alice", &mail("Quarterly report")).await;
 
@@ -49,9 +58,8 @@ async fn a_mail_is_read_starred_moved_and_deleted() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_mail_with_an_attachment_reaches_the_other_account() {
-    let server = Server::start().await;
+async fn a_mail_with_an_attachment_reaches_the_other_account(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let (alice, bob) = (server.login("alice").await, server.login("bob").await);
     let bytes: Vec<u8> = (0..300_000_u32).map(|i| (i * 7 % 251) as u8).collect();
     let upload = alice
@@ -93,9 +101,8 @@ async fn a_mail_with_an_attachment_reaches_the_other_account() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn parts_of_a_mail_can_be_asked_for() {
-    let server = Server::start().await;
+async fn parts_of_a_mail_can_be_asked_for(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let id = server.deliver("alice", &mail("Ranges")).await;
     let path = format!("/v1/messages/{id}/raw");
@@ -131,9 +138,8 @@ async fn parts_of_a_mail_can_be_asked_for() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn folders_are_made_renamed_and_deleted() {
-    let server = Server::start().await;
+async fn folders_are_made_renamed_and_deleted(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let answer = alice.post("/v1/folders", &json!({ "name": "Projects" })).await;
     assert_eq!(answer.status(), StatusCode::CREATED);
@@ -150,9 +156,8 @@ async fn folders_are_made_renamed_and_deleted() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn pages_follow_one_another_and_filters_filter() {
-    let server = Server::start().await;
+async fn pages_follow_one_another_and_filters_filter(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     for number in 0..7 {
         server.deliver("alice", &mail(&format!("Mail {number}"))).await;
@@ -178,9 +183,8 @@ async fn pages_follow_one_another_and_filters_filter() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn what_came_in_is_found() {
-    let server = Server::start().await;
+async fn what_came_in_is_found(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     server.deliver("alice", &mail("분기 보고서")).await;
     let found = eventually("the mail in the index", async || {
@@ -192,9 +196,8 @@ async fn what_came_in_is_found() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn html_is_shown_apart_and_under_its_own_policy() {
-    let server = Server::start().await;
+async fn html_is_shown_apart_and_under_its_own_policy(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let raw = "From: x@y.example\nTo: alice@demo.test\nSubject: h\nContent-Type: text/html\n\n\
                <p onclick=\"alert(1)\">Hi<script>alert(2)</script><img src=\"https://x.example/a.png\"></p>\n";

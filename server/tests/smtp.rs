@@ -4,12 +4,14 @@
 
 mod support;
 
-use support::Server;
+use support::{Plane, Server};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 use types::Secret;
+
+support::on_both_planes!(postmaster_is_the_admin_of_a_domain_of_ours,);
 
 /// Says these lines, each after the reply to the one before, and gives what the last one got.
 async fn last_reply(server: &Server, lines: &[&str]) -> String {
@@ -24,9 +26,8 @@ async fn last_reply(server: &Server, lines: &[&str]) -> String {
     reply
 }
 
-#[tokio::test]
-async fn postmaster_is_the_admin_of_a_domain_of_ours() {
-    let server = Server::start_with(&[("MAGPIE_SMTP__HOSTNAME", "mx.demo.test")]).await;
+async fn postmaster_is_the_admin_of_a_domain_of_ours(plane: &Plane<'_>) {
+    let server = Server::start_with(plane, &[("MAGPIE_SMTP__HOSTNAME", "mx.demo.test")]).await;
     server.node.mail.admin().add_domain("aaa.test").await.unwrap();
     let lines = ["HELO client.test", "MAIL FROM:<>", "RCPT TO:<Postmaster>"];
     let nobody = last_reply(&server, &lines).await;

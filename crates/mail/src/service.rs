@@ -1,15 +1,15 @@
 //! The service: its parts, and what all use-cases share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cluster::{Bus, Cache, RateLimits};
-use futures::future::select_ok;
+use futures::future::join_all;
 use message::SearchText;
 use moka::sync::Cache as Memory;
 use search::Search;
 use storage::{Blobs, Committed, Directory, Shards, Snapshot, Unit};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::TaskTracker;
 use types::{AccountId, Clock, MessageId, ShardId, Timestamp};
 
@@ -92,14 +92,24 @@ impl Service {
         &self.parts.random
     }
 
-    /// Answers if the directory does, and any shard: while one is away, this node still serves the accounts of the
-    /// others, and every other node could do no more.
-    pub async fn ready(&self) -> Result<()> {
-        self.parts.directory.ping().await?;
+    /// Shards that do not answer within this time. One that is away is no reason to turn the people of all others away;
+    /// an error if the directory does not answer, or no shard.
+    pub async fn ready(&self, patience: Duration) -> Result<Vec<ShardId>> {
+        let late = |_| storage::Error::Unavailable("no answer in time".into());
+        timeout(patience, self.parts.directory.ping()).await.map_err(late)??;
         let shards = self.parts.shards.all();
-        let pings = shards.into_iter().map(|shard| self.parts.shards.ping(shard));
-        select_ok(pings).await?;
-        Ok(())
+        let pings = shards.iter().map(|shard| timeout(patience, self.parts.shards.ping(*shard)));
+        let (mut away, mut reason) = (Vec::new(), None);
+        for (shard, answer) in shards.iter().zip(join_all(pings).await) {
+            if let Err(error) = answer.map_err(late).flatten() {
+                away.push(*shard);
+                reason = Some(error);
+            }
+        }
+        match reason {
+            Some(error) if away.len() == shards.len() => Err(error.into()),
+            Some(_) | None => Ok(away),
+        }
     }
 
     /// Runs a unit of work on a shard and announces what it changed, also if the caller does not wait for it: a

@@ -1,5 +1,6 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
-//! Postfix' `smtp-sink`, PostgreSQL servers, a Redis, an S3 server, fixtures and a clock to turn.
+//! Postfix' `smtp-sink`, PostgreSQL servers, a Redis, an S3 server, all of the cluster plane together, fixtures and a
+//! clock to turn.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
 
@@ -10,6 +11,7 @@ pub mod postfix;
 pub mod postgres;
 pub mod redis;
 pub mod s3;
+pub mod services;
 pub mod sink;
 pub mod zone;
 
@@ -19,5 +21,6 @@ pub use postfix::SmtpSink;
 pub use postgres::PostgresCluster;
 pub use redis::Redis;
 pub use s3::S3Server;
+pub use services::Services;
 pub use sink::{Received, Script, Sink};
 pub use zone::Zone;

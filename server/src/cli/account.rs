@@ -90,9 +90,9 @@ async fn list(admin: &mail::Admin) -> anyhow::Result<()> {
 /// accounts are not given again.
 async fn delete(config: &Config, address: &EmailAddress) -> anyhow::Result<()> {
     crate::telemetry::log(&super::quiet(config))?;
-    data::prepare(&config.data_dir)?;
-    let held = data::hold(&config.data_dir).ok();
-    let indexing = if held.is_some() { parts::Indexing::Here } else { parts::Indexing::Elsewhere };
+    data::prepare(config)?;
+    let held = data::hold(config);
+    let indexing = if held.is_ok() { parts::Indexing::Here } else { parts::Indexing::Elsewhere };
     parts::open(config, indexing).await?.mail.admin().remove_account(address).await?;
     println!("{address} and all its mail are gone.");
     Ok(())

@@ -25,7 +25,7 @@ impl Migrate {
             }
             return Ok(());
         }
-        data::prepare(&config.data_dir)?;
+        data::prepare(config)?;
         parts::open(config, parts::Indexing::Elsewhere).await?;
         println!("The directory and {} shards are up to date.", shards.len());
         Ok(())

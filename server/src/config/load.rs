@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use blob::S3Keys;
 use figment::{
     Figment, Metadata, Profile, Provider,
     providers::{Format, Toml},
@@ -13,7 +14,9 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{Config, Unfit};
+use types::Secret;
+
+use super::{Config, Unfit, url::without_secrets};
 
 /// Every key with its default and its comment.
 const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -97,12 +100,13 @@ pub fn load(file: Option<&Path>, environment: &[(String, String)]) -> Result<Loa
         name if name.is_empty() => key.to_owned(),
         name => name,
     };
-    let config: Config = figment.extract().map_err(|error| {
+    let mut config: Config = figment.extract().map_err(|error| {
         let key =
             error.path.iter().filter(|part| part.parse::<usize>().is_err()).cloned().collect::<Vec<_>>();
         let key = key.join(".");
         Error { place: place(&key), reason: format!("{key}: {}", error.kind) }
     })?;
+    config.s3_keys = s3_keys(environment);
     config
         .validate()
         .map_err(|Unfit { key, reason }| Error { place: place(key), reason: format!("{key}: {reason}") })?;
@@ -255,22 +259,18 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
-/// A URL without its password and without a `key=`.
-fn without_secrets(url: &str) -> String {
-    let url = match url.split_once("://").and_then(|(kind, rest)| Some((kind, rest.rsplit_once('@')?))) {
-        Some((kind, (user, host))) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{kind}://{user}:***@{host}")
-        }
-        None => url.to_owned(),
+/// What AWS' tools read as well.
+fn s3_keys(environment: &[(String, String)]) -> Option<S3Keys> {
+    let variable = |wanted: &str| {
+        let found = environment.iter().find(|(name, value)| name == wanted && !value.is_empty());
+        found.map(|(_, value)| value.clone())
     };
-    match url.split_once("key=") {
-        Some((before, after)) => {
-            let rest = after.split_once('&').map_or(String::new(), |(_, rest)| format!("&{rest}"));
-            format!("{before}key=***{rest}")
-        }
-        None => url,
-    }
+    Some(S3Keys {
+        id: variable("AWS_ACCESS_KEY_ID")?,
+        secret: Secret::new(variable("AWS_SECRET_ACCESS_KEY")?),
+        session_token: variable("AWS_SESSION_TOKEN").map(Secret::new),
+        region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+    })
 }
 
 #[cfg(test)]
@@ -311,7 +311,6 @@ mod tests {
             &[],
             "m.toml:2: queue.retry: `soon` is not a duration",
         );
-        check("[directory]\nurl = \"postgres://u:pw@h/d\"\n", &[], "`postgres:` is not part of this version");
         check("[http\n", &[], "m.toml: ");
         check(
             "",
@@ -338,12 +337,17 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_read_again_and_hides_secrets() {
-        let loaded = load(None, &[("MAGPIE_LIMITS__RECIPIENTS".into(), "500".into())]).unwrap();
+        let variables = [
+            ("MAGPIE_LIMITS__RECIPIENTS", "500"),
+            ("MAGPIE_CACHE__URL", "redis://:geheim@h:1/0"),
+            ("MAGPIE_SEARCH__URL", "meilisearch://h:1?key=geheim"),
+            ("AWS_SECRET_ACCESS_KEY", "geheim"),
+        ];
+        let loaded = load(None, &variables.map(|(name, value)| (name.into(), value.into()))).unwrap();
         let text = loaded.to_string();
+        assert!(!text.contains("geheim") && !format!("{loaded:?}").contains("geheim"), "{text} {loaded:?}");
         assert!(text.contains("recipients = 500  # MAGPIE_LIMITS__RECIPIENTS"), "{text}");
         check(&text, &[], "fine");
-        assert_eq!(without_secrets("redis://u:pw@h:1/0"), "redis://u:***@h:1/0");
-        assert_eq!(without_secrets("meilisearch://h:1?key=abc&x=y"), "meilisearch://h:1?key=***&x=y");
     }
 
     #[test]

@@ -11,6 +11,13 @@ use super::{
 };
 
 #[derive(Debug, Clone, Deserialize)]
+pub struct Node {
+    #[serde(deserialize_with = "optional")]
+    pub name: Option<String>,
+    pub alone: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
 pub struct Http {
     pub listen: Listen,
     #[serde(deserialize_with = "optional")]
@@ -138,6 +145,7 @@ pub struct Queue {
     pub workers: u32,
     pub retry: Vec<Span>,
     pub give_up_after: Span,
+    pub lease: Span,
     pub port: u16,
     pub allow_private_targets: bool,
 }

@@ -2,40 +2,53 @@
 
 use std::{path::PathBuf, str::FromStr};
 
+use blob::S3Url;
+use search::MeiliUrl;
+use serde::{Deserialize, Deserializer};
+use storage_sql::DatabaseUrl;
+use types::Secret;
+
 use super::human;
 
-/// A database: `sqlite:PATH`.
+/// A database: `sqlite:PATH` or `postgres://...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Database {
-    Sqlite(PathBuf),
-}
+pub struct Database(pub DatabaseUrl);
 
-/// Where blobs are kept: `file:PATH`.
+/// Where blobs are kept: `file:PATH` or `s3://...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlobStore {
     Files(PathBuf),
+    S3(S3Url),
 }
 
-/// Where what is shared between connections is kept: `memory:`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where what is shared between connections is kept: `memory:` or `redis://...`.
+#[derive(Debug, Clone)]
 pub enum Shared {
     Memory,
+    Redis(Secret),
 }
 
-/// The search index: `tantivy:PATH`.
+/// The search index: `tantivy:PATH`, `meilisearch://...` or `none:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SearchIndex {
     Tantivy(PathBuf),
+    Meili(MeiliUrl),
+    None,
+}
+
+impl Database {
+    /// Whether it is a file here, of which nobody else may know.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        matches!(self.0, DatabaseUrl::Sqlite(_))
+    }
 }
 
 impl FromStr for Database {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match split(text)? {
-            ("sqlite", path) => path_of("sqlite", path).map(Self::Sqlite),
-            (kind, _) => Err(refused(kind, &["postgres", "postgresql"], "sqlite:PATH")),
-        }
+        text.parse().map(Self)
     }
 }
 
@@ -45,7 +58,8 @@ impl FromStr for BlobStore {
     fn from_str(text: &str) -> Result<Self, String> {
         match split(text)? {
             ("file", path) => path_of("file", path).map(Self::Files),
-            (kind, _) => Err(refused(kind, &["s3"], "file:PATH")),
+            ("s3", _) => text.parse().map(Self::S3),
+            (kind, _) => Err(unknown(kind, "file:PATH or s3://BUCKET")),
         }
     }
 }
@@ -57,7 +71,8 @@ impl FromStr for Shared {
         match split(text)? {
             ("memory", "") => Ok(Self::Memory),
             ("memory", _) => Err("`memory:` takes nothing after the colon".into()),
-            (kind, _) => Err(refused(kind, &["redis", "rediss"], "memory:")),
+            ("redis" | "rediss", _) => Ok(Self::Redis(Secret::new(text.to_owned()))),
+            (kind, _) => Err(unknown(kind, "memory: or redis://HOST:PORT")),
         }
     }
 }
@@ -68,7 +83,10 @@ impl FromStr for SearchIndex {
     fn from_str(text: &str) -> Result<Self, String> {
         match split(text)? {
             ("tantivy", path) => path_of("tantivy", path).map(Self::Tantivy),
-            (kind, _) => Err(refused(kind, &["meilisearch"], "tantivy:PATH")),
+            ("meilisearch" | "meilisearchs", _) => text.parse().map(Self::Meili),
+            ("none", "") => Ok(Self::None),
+            ("none", _) => Err("`none:` takes nothing after the colon".into()),
+            (kind, _) => Err(unknown(kind, "tantivy:PATH, meilisearch://HOST:PORT or none:")),
         }
     }
 }
@@ -81,20 +99,41 @@ fn split(text: &str) -> Result<(&str, &str), String> {
 }
 
 fn path_of(kind: &str, path: &str) -> Result<PathBuf, String> {
-    // `sqlite:///path` and `sqlite:/path` are the same absolute path.
+    // `file:///path` and `file:/path` are the same absolute path.
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() { Err(format!("`{kind}:` needs a path after it")) } else { Ok(path.into()) }
 }
 
-fn refused(kind: &str, planned: &[&str], usable: &str) -> String {
-    if planned.contains(&kind) {
-        format!("`{kind}:` is not part of this version; use {usable}")
-    } else {
-        format!("`{kind}:` is not known; use {usable}")
-    }
+fn unknown(kind: &str, usable: &str) -> String {
+    format!("`{kind}:` is not known; use {usable}")
 }
 
-use serde::{Deserialize, Deserializer};
+/// A URL as it may be shown: without the password of its user, and without what parameters say that name one.
+pub(super) fn without_secrets(url: &str) -> String {
+    let Some((kind, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (place, parameters) = rest.split_once('?').map_or((rest, None), |(place, rest)| (place, Some(rest)));
+    let mut shown = format!("{kind}://");
+    match place.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            shown.push_str(&format!("{user}:***@{host}"));
+        }
+        None => shown.push_str(place),
+    }
+    let hidden = |parameter: &str| match parameter.split_once('=') {
+        Some((name, _)) if SECRETS.iter().any(|secret| name.to_lowercase().contains(secret)) => {
+            format!("{name}=***")
+        }
+        Some(_) | None => parameter.to_owned(),
+    };
+    if let Some(parameters) = parameters {
+        shown.push('?');
+        shown.push_str(&parameters.split('&').map(hidden).collect::<Vec<_>>().join("&"));
+    }
+    shown
+}
+
+const SECRETS: [&str; 4] = ["key", "password", "secret", "token"];
 
 #[cfg(test)]
 mod tests {
@@ -102,16 +141,34 @@ mod tests {
 
     #[test]
     fn urls_choose_a_part_or_say_why_not() {
-        assert_eq!("sqlite:a.db".parse(), Ok(Database::Sqlite("a.db".into())));
-        assert_eq!("sqlite:///a/b.db".parse(), Ok(Database::Sqlite("/a/b.db".into())));
-        assert_eq!("memory:".parse(), Ok(Shared::Memory));
-        let secret = "postgres://magpie:geheim@db/mail".parse::<Database>().unwrap_err();
-        assert_eq!(secret, "`postgres:` is not part of this version; use sqlite:PATH");
-        for text in ["redis://x", "memory:x", "memory", "disk:"] {
+        assert_eq!("sqlite:a.db".parse(), Ok(Database(DatabaseUrl::sqlite("a.db"))));
+        assert_eq!("file:///a/b".parse(), Ok(BlobStore::Files("/a/b".into())));
+        assert_eq!("none:".parse(), Ok(SearchIndex::None));
+        assert!(matches!("memory:".parse(), Ok(Shared::Memory)));
+        assert!(matches!("redis://:geheim@h:1/0".parse(), Ok(Shared::Redis(_))));
+        assert!(matches!("s3://bucket?endpoint=http://h:1".parse(), Ok(BlobStore::S3(_))));
+        assert!(matches!("meilisearch://h:1?key=abc".parse(), Ok(SearchIndex::Meili(_))));
+        assert!(!"postgres://m:geheim@h/d".parse::<Database>().unwrap().is_file());
+        for text in ["unix:x", "memory:x", "memory", "disk:"] {
             assert!(text.parse::<Shared>().is_err(), "{text}");
         }
-        assert!("s3://bucket".parse::<BlobStore>().is_err());
-        assert!("meilisearch://x".parse::<SearchIndex>().is_err());
-        assert!("sqlite:".parse::<Database>().is_err());
+        for text in ["none:x", "tantivy:", "meilisearch:", "elastic://geheim"] {
+            let said = text.parse::<SearchIndex>().unwrap_err();
+            assert!(!said.contains("geheim"), "{said}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let check = |url: &str, wanted: &str| assert_eq!(without_secrets(url), wanted);
+        check("redis://u:pw@h:1/0", "redis://u:***@h:1/0");
+        check("redis://:p@w@h:1/0", "redis://:***@h:1/0");
+        check("meilisearch://h:1?key=abc&x=y", "meilisearch://h:1?key=***&x=y");
+        check(
+            "postgres://u@h/d?sslmode=disable&password=pw",
+            "postgres://u:***@h/d?sslmode=disable&password=***",
+        );
+        check("s3://b?endpoint=http://h:1&region=r", "s3://b?endpoint=http://h:1&region=r");
+        check("sqlite:a.db", "sqlite:a.db");
     }
 }

@@ -30,20 +30,23 @@ async fn health() -> &'static str {
 }
 
 /// How long the parts have to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Every part answers, so requests can be sent here.
+/// Requests can be sent here. What is not as it should be all the same is told beside.
 async fn ready(State(web): State<Web>) -> Result<Response> {
     if web.leaving.is_cancelled() {
         return Err(Failure::new(ProblemKind::Unavailable, "This server is stopping."));
     }
-    match tokio::time::timeout(PATIENCE, web.mail.ready()).await {
-        Ok(Ok(())) => Ok(Json(serde_json::json!({ "status": "ready" })).into_response()),
-        Ok(Err(error)) => {
+    match web.mail.ready(PATIENCE).await {
+        Ok(away) => {
+            let away = away.iter().map(|shard| format!("shard {shard} does not answer"));
+            let warnings: Vec<_> = web.warnings.all().into_iter().chain(away).collect();
+            Ok(Json(serde_json::json!({ "status": "ready", "warnings": warnings })).into_response())
+        }
+        Err(error) => {
             tracing::warn!(%error, "not ready");
             Err(Failure::new(ProblemKind::Unavailable, "The storage does not answer; see the log."))
         }
-        Err(_) => Err(Failure::new(ProblemKind::Unavailable, "The storage does not answer in time.")),
     }
 }
 

@@ -12,10 +12,57 @@ use server::{
     node::{Node, Options},
 };
 use tempfile::TempDir;
+use testkit::Services;
 use types::{EmailAddress, Secret};
 
 /// What every account's password is.
 pub(crate) const PASSWORD: &str = "correct horse";
+
+/// What a server stands on.
+pub(crate) enum Plane<'a> {
+    /// Everything in its own folder.
+    Embedded,
+    /// A service of this name of PostgreSQL, Redis and S3. Without a MeiliSearch to try, its index is in its folder.
+    Cluster(&'a Services, String),
+}
+
+/// Tests that take a [`Plane`], each on the embedded one, and one after another on the cluster's.
+macro_rules! on_both_planes {
+    ($($test:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(&super::Plane::Embedded).await;
+            })*
+        }
+
+        #[tokio::test]
+        async fn the_same_on_the_cluster_plane() {
+            let services = testkit::Services::start(1).await.unwrap();
+            let mut services = (1..).map(|number| (&services, format!("service{number}")));
+            $(
+                eprintln!("{}", stringify!($test));
+                let (engines, service) = services.next().unwrap();
+                engines.create(&service).await.unwrap();
+                $test(&Plane::Cluster(engines, service)).await;
+            )*
+        }
+    };
+}
+pub(crate) use on_both_planes;
+
+impl Plane<'_> {
+    /// The variables that choose its parts.
+    fn variables(&self) -> Vec<(String, String)> {
+        let Self::Cluster(services, service) = self else { return Vec::new() };
+        let mut variables = services.variables(service);
+        if variables.contains(&("MAGPIE_SEARCH__URL".to_owned(), "none:".to_owned())) {
+            variables.push(("MAGPIE_SEARCH__URL".to_owned(), "tantivy:search".to_owned()));
+            variables.push(("MAGPIE_NODE__ALONE".to_owned(), "true".to_owned()));
+        }
+        variables
+    }
+}
 
 /// A running server.
 pub(crate) struct Server {
@@ -26,18 +73,19 @@ pub(crate) struct Server {
 
 impl Server {
     /// With the accounts alice and bob at demo.test.
-    pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+    pub(crate) async fn start(plane: &Plane<'_>) -> Self {
+        Self::start_with(plane, &[]).await
     }
 
     /// With these keys set, each as its variable of the environment.
-    pub(crate) async fn start_with(keys: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_with(plane: &Plane<'_>, keys: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let mut variables = vec![("MAGPIE_DATA_DIR".to_owned(), data.display().to_string())];
         for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS"] {
             variables.push((format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0".to_owned()));
         }
+        variables.extend(plane.variables());
         variables.extend(keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = config::load(None, &variables).unwrap().config;
         let node = Node::start(config, Options::default()).await.unwrap();
