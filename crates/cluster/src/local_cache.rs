@@ -16,8 +16,15 @@ pub struct LocalCache {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    value: Bytes,
+    /// `None`: a pass that was revoked.
+    value: Option<Bytes>,
     ttl: Duration,
+}
+
+impl Entry {
+    fn len(&self) -> usize {
+        self.value.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// What an entry costs beside its key and value, about.
@@ -30,12 +37,21 @@ impl LocalCache {
         let entries = sync::Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|key: &String, entry: &Entry| {
-                u32::try_from(key.len() + entry.value.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
+                u32::try_from(key.len() + entry.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
             })
             .expire_after(Ttl)
             .build();
         Self { entries }
     }
+
+    /// Whether the pass was revoked in this node.
+    pub(crate) fn is_revoked(&self, key: &str) -> bool {
+        self.entries.get(&pass_key(key)).is_some_and(|entry| entry.value.is_none())
+    }
+}
+
+fn pass_key(key: &str) -> String {
+    format!("pass:{key}")
 }
 
 struct Ttl;
@@ -59,11 +75,23 @@ impl Expiry<String, Entry> for Ttl {
 #[async_trait]
 impl Cache for LocalCache {
     async fn get(&self, key: &str) -> Option<Bytes> {
-        self.entries.get(key).map(|entry| entry.value)
+        self.entries.get(key).and_then(|entry| entry.value)
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) {
-        self.entries.insert(key.into(), Entry { value, ttl });
+        self.entries.insert(key.into(), Entry { value: Some(value), ttl });
+    }
+
+    async fn pass(&self, key: &str) -> Option<Bytes> {
+        self.get(&pass_key(key)).await
+    }
+
+    async fn issue(&self, key: &str, value: Bytes, ttl: Duration) {
+        self.entries.entry(pass_key(key)).or_insert_with(|| Entry { value: Some(value), ttl });
+    }
+
+    async fn revoke(&self, key: &str, ttl: Duration) {
+        self.entries.insert(pass_key(key), Entry { value: None, ttl });
     }
 }
 

@@ -104,7 +104,7 @@ impl Admin {
         let id = self.account(email).await?.id;
         let password_hash = self.hash(password).await?;
         self.directory().set_password(id, password_hash).await?;
-        Ok(self.directory().end_sessions(id).await?)
+        self.service.end_sessions(id).await
     }
 
     /// Lets the account log in, or no more; disabling ends all sessions.
@@ -112,7 +112,7 @@ impl Admin {
         let id = self.account(email).await?.id;
         self.directory().set_enabled(id, enabled).await?;
         if !enabled {
-            self.directory().end_sessions(id).await?;
+            self.service.end_sessions(id).await?;
         }
         Ok(())
     }
@@ -121,6 +121,8 @@ impl Admin {
     pub async fn remove_account(&self, email: &EmailAddress) -> Result<()> {
         let id = self.account(email).await?.id;
         let shard = self.service.shard_of(id);
+        // Nobody begins a session in between.
+        self.set_enabled(email, false).await?;
         self.directory().remove_account(id).await?;
         self.service.write(shard, Purge(id)).await?;
         Ok(self.service.parts.search.forget(id).await?)

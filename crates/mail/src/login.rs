@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use cluster::{Quota, Verdict};
+use cluster::{Cached, Quota, Verdict};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use storage::Session;
-use types::{EmailAddress, Secret, client_network};
+use types::{AccountId, EmailAddress, Secret, Timestamp, client_network};
 
 use crate::{Access, Error, Result, Service};
 
@@ -17,6 +18,28 @@ pub struct Client {
     pub ip: Option<IpAddr>,
     /// What it calls itself.
     pub name: String,
+}
+
+/// What the directory said of a token, so that it need not be asked for each request: a pass, revoked when the session
+/// ends. The key is the token's hash. That there is none says nothing; then the directory is asked.
+#[derive(Serialize, Deserialize)]
+struct Grant {
+    account: AccountId,
+    email: EmailAddress,
+    name: String,
+    quota_bytes: Option<u64>,
+    expires_at: Timestamp,
+    /// When the directory was asked; by this clock a grant is good for no longer than its time, whatever became of it
+    /// on its way.
+    asked_at: Timestamp,
+}
+
+impl Cached for Grant {
+    type Key = str;
+    const PREFIX: &'static str = "session-1";
+    /// So long a session may outlast its end where a node does not hear of it: Redis is away, or there is none and
+    /// the end came from a command in another process.
+    const TTL: Duration = Duration::from_secs(30);
 }
 
 /// Longer ones are refused unhashed: nobody types them, and hashing costs.
@@ -69,16 +92,43 @@ impl Service {
 
     /// Lets the holder of a session's token in.
     pub async fn access(&self, token: &Secret) -> Result<Access> {
-        let session = self.parts.directory.session(&hash(token.expose()), self.now()).await?;
-        let session = session.ok_or(Error::Unauthenticated)?;
-        let account = self.parts.directory.account(session.account).await?;
-        let account = account.filter(|account| account.enabled).ok_or(Error::Unauthenticated)?;
+        let (hash, now) = (hash(token.expose()), self.now());
+        let (cache, key) = (&self.parts.cache, key(&hash));
+        if let Some(grant) = cache.load_pass::<Grant>(&key).await
+            && grant.is_good(now)
+        {
+            let Grant { account, email, name, quota_bytes, .. } = grant;
+            return Ok(Access { service: self.clone(), id: account, email, name, quota_bytes });
+        }
+        let found = self.parts.directory.session(&hash, now).await?;
+        let (session, account) =
+            found.filter(|(_, account)| account.enabled).ok_or(Error::Unauthenticated)?;
+        let grant = Grant {
+            account: account.id,
+            email: account.email.clone(),
+            name: account.name.clone(),
+            quota_bytes: account.quota_bytes,
+            expires_at: session.expires_at,
+            asked_at: now,
+        };
+        cache.issue_pass(key.as_str(), &grant).await;
         Ok(Access::new(self, account))
     }
 
     /// Ends a session.
     pub async fn logout(&self, token: &Secret) -> Result<()> {
-        Ok(self.parts.directory.end_session(&hash(token.expose())).await?)
+        let hash = hash(token.expose());
+        // First, so that no node misses it should this be given up half way: then the directory is asked again.
+        self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;
+        Ok(self.parts.directory.end_session(&hash).await?)
+    }
+
+    /// Ends all sessions of an account.
+    pub(crate) async fn end_sessions(&self, account: AccountId) -> Result<()> {
+        for hash in self.parts.directory.end_sessions(account).await? {
+            self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;
+        }
+        Ok(())
     }
 
     async fn limit_logins(&self, address: Option<&EmailAddress>, client: &Client) -> Result<()> {
@@ -97,6 +147,16 @@ impl Service {
         }
         Ok(())
     }
+}
+
+impl Grant {
+    fn is_good(&self, now: Timestamp) -> bool {
+        now < self.expires_at && now < self.asked_at.plus(Self::TTL)
+    }
+}
+
+fn key(hash: &[u8; 32]) -> String {
+    URL_SAFE_NO_PAD.encode(hash)
 }
 
 fn hash(token: &str) -> [u8; 32] {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use moka::sync::Cache;
 use sea_orm::{
     ActiveValue::{NotSet, Set, Unchanged},
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, SqlErr,
 };
 use storage::{Account, BucketMap, Directory, Domain, Error, NewAccount, Node, Result, Session};
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
@@ -210,19 +210,25 @@ impl Directory for SqlDirectory {
         tx.commit().await.map_err(failed)
     }
 
-    async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<Session>> {
-        let row = session::Entity::find_by_id(token_hash.to_vec())
+    async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<(Session, Account)>> {
+        let owner = session::Entity::belongs_to(account::Entity)
+            .from(session::Column::AccountId)
+            .to(account::Column::Id);
+        let found = session::Entity::find_by_id(token_hash.to_vec())
             .filter(session::Column::ExpiresAt.gt(now.millis()))
+            .join(JoinType::InnerJoin, owner.into())
+            .select_also(account::Entity)
             .one(&self.readers.each())
-            .await
-            .map_err(failed)?;
-        Ok(row.map(|row| Session {
+            .await;
+        let Some((row, Some(owner))) = found.map_err(failed)? else { return Ok(None) };
+        let session = Session {
             token_hash: *token_hash,
             account: AccountId(row.account_id),
             created_at: Timestamp::from_millis(row.created_at),
             expires_at: Timestamp::from_millis(row.expires_at),
             client: row.client,
-        }))
+        };
+        Ok(Some((session, view_account(owner)?)))
     }
 
     async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()> {
@@ -233,10 +239,21 @@ impl Directory for SqlDirectory {
         Ok(())
     }
 
-    async fn end_sessions(&self, account: AccountId) -> Result<()> {
-        let all = session::Entity::delete_many().filter(session::Column::AccountId.eq(account.0));
-        all.exec(&self.writers.each()).await.map_err(failed)?;
-        Ok(())
+    async fn end_sessions(&self, account: AccountId) -> Result<Vec<[u8; 32]>> {
+        let theirs = session::Column::AccountId.eq(account.0);
+        let tx = self.begin().await?;
+        let ended = session::Entity::find()
+            .select_only()
+            .column(session::Column::TokenHash)
+            .filter(theirs.clone())
+            .into_tuple::<Vec<u8>>()
+            .all(&tx)
+            .await
+            .map_err(failed)?;
+        session::Entity::delete_many().filter(theirs).exec(&tx).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        let damaged = |_| Error::Corrupt("the hash of a session's token".to_owned());
+        ended.into_iter().map(|hash| hash.try_into().map_err(damaged)).collect()
     }
 
     async fn expire_sessions(&self, now: Timestamp) -> Result<u64> {

@@ -119,10 +119,11 @@ pub trait Directory: Send + Sync {
     async fn resolve(&self, address: &EmailAddress) -> Result<Option<AccountId>>;
 
     async fn add_session(&self, session: Session) -> Result<()>;
-    /// The session, if it has not expired.
-    async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<Session>>;
+    /// The session, if it has not expired, and its account as it is now: one query, past every cache.
+    async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<(Session, Account)>>;
     async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()>;
-    async fn end_sessions(&self, account: AccountId) -> Result<()>;
+    /// Ends all sessions of the account; returns the hashes of their tokens.
+    async fn end_sessions(&self, account: AccountId) -> Result<Vec<[u8; 32]>>;
     /// Removes expired sessions; returns how many.
     async fn expire_sessions(&self, now: Timestamp) -> Result<u64>;
 

@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use anyhow::{Context, Result};
+use blob::FileBlobs;
+use cluster::{Cache, LocalCache};
 use mail::{Access, Config, PageQuery, Parts, Random, Service};
+use search::TantivySearch;
 use storage::Shards;
 use storage_sql::DatabaseUrl;
 use tempfile::TempDir;
@@ -18,11 +21,54 @@ use crate::TurnedClock;
 pub struct House {
     pub mail: Service,
     pub clock: Arc<TurnedClock>,
-    _folder: TempDir,
+    ground: Ground,
+}
+
+/// What the nodes of a service share.
+struct Ground {
+    clock: Arc<TurnedClock>,
+    blobs: Arc<FileBlobs>,
+    search: TantivySearch,
+    random: Arc<Counting>,
+    folder: TempDir,
 }
 
 /// Everybody's.
 pub const PASSWORD: &str = "magpie-demo";
+
+impl Ground {
+    fn open() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let clock = Arc::new(TurnedClock::default());
+        let blobs = FileBlobs::open(&folder.path().join("blobs"), Arc::<TurnedClock>::clone(&clock))?;
+        let search = TantivySearch::open(&folder.path().join("search"))?.search;
+        Ok(Self { clock, blobs: Arc::new(blobs), search, random: Arc::default(), folder })
+    }
+
+    async fn node(
+        &self,
+        cache: Arc<dyn Cache>,
+        wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>,
+    ) -> Result<Service> {
+        let file = |name: &str| DatabaseUrl::sqlite(self.folder.path().join(name));
+        let shards = [(ShardId(0), file("shard0.sqlite")), (ShardId(1), file("shard1.sqlite"))];
+        let options = storage_sql::Options::default();
+        let databases = storage_sql::open(&file("directory.sqlite"), &shards, &options).await?;
+        let clock: Arc<dyn Clock> = Arc::<TurnedClock>::clone(&self.clock);
+        Ok(Service::new(Parts {
+            directory: databases.directory,
+            shards: wrap(databases.shards),
+            blobs: Arc::<FileBlobs>::clone(&self.blobs),
+            bus: Arc::new(cluster::LocalBus::new()),
+            cache,
+            limits: Arc::new(cluster::LocalLimits::new(Arc::clone(&clock), 1_000)),
+            search: Arc::new(self.search.clone()),
+            clock,
+            random: Arc::<Counting>::clone(&self.random),
+            config: Config { hostname: "mx.demo.test".to_owned(), ..Config::default() },
+        }))
+    }
+}
 
 impl House {
     pub async fn open() -> Result<Self> {
@@ -31,33 +77,20 @@ impl House {
 
     /// With something between the service and its shards.
     pub async fn open_on(wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let clock = Arc::new(TurnedClock::default());
-        let shared: Arc<dyn Clock> = Arc::<TurnedClock>::clone(&clock);
-        let file = |name: &str| DatabaseUrl::sqlite(folder.path().join(name));
-        let shards = [(ShardId(0), file("shard0.sqlite")), (ShardId(1), file("shard1.sqlite"))];
-        let options = storage_sql::Options::default();
-        let databases = storage_sql::open(&file("directory.sqlite"), &shards, &options).await?;
-        let opened = search::TantivySearch::open(&folder.path().join("search"))?;
-        let mail = Service::new(Parts {
-            directory: databases.directory,
-            shards: wrap(databases.shards),
-            blobs: Arc::new(blob::FileBlobs::open(&folder.path().join("blobs"), Arc::clone(&shared))?),
-            bus: Arc::new(cluster::LocalBus::new()),
-            cache: Arc::new(cluster::LocalCache::new(1 << 20)),
-            limits: Arc::new(cluster::LocalLimits::new(Arc::clone(&shared), 1_000)),
-            search: Arc::new(opened.search),
-            clock: shared,
-            random: Arc::new(Counting::default()),
-            config: Config { hostname: "mx.demo.test".to_owned(), ..Config::default() },
-        });
+        let ground = Ground::open()?;
+        let mail = ground.node(Arc::new(LocalCache::new(1 << 20)), wrap).await?;
         let admin = mail.admin();
         admin.add_domain("demo.test").await?;
         for name in ["alice", "bob", "admin"] {
             let email = format!("{name}@demo.test").parse()?;
             admin.add_account(&email, name, Secret::new(PASSWORD.to_owned()), None).await?;
         }
-        Ok(Self { mail, clock, _folder: folder })
+        Ok(Self { mail, clock: Arc::clone(&ground.clock), ground })
+    }
+
+    /// Another node over the same databases, with this cache.
+    pub async fn node(&self, cache: Arc<dyn Cache>) -> Result<Service> {
+        self.ground.node(cache, |shards| shards).await
     }
 
     /// The access of whoever has this address.

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{RedisResult, SetExpiry, SetOptions, cmd, pipe};
+use ::redis::{ExistenceCheck, RedisResult, SetExpiry, SetOptions, cmd, pipe};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::link::Link;
+use super::link::{Link, NoAnswer};
 use crate::{Cache, LocalCache};
 
 /// The cache in Redis. Values are as they are in the program, not encrypted: it belongs into the same hands as the
@@ -14,7 +14,8 @@ use crate::{Cache, LocalCache};
 #[derive(Debug)]
 pub struct RedisCache {
     link: Arc<Link>,
-    /// Values never change under their key, so what is here needs no check.
+    /// Values never change under their key, so what is here needs no check. Of passes, what this node issued and
+    /// revoked.
     near: LocalCache,
 }
 
@@ -26,6 +27,17 @@ const LARGEST_BYTES: usize = 256 << 10;
 impl RedisCache {
     pub(super) const fn new(link: Arc<Link>, near: LocalCache) -> Self {
         Self { link, near }
+    }
+
+    /// Keeps a value; false if the options forbid it.
+    async fn send(&self, part: &str, key: &str, value: &[u8], options: SetOptions) -> Result<bool, NoAnswer> {
+        let name = self.link.key(part, key);
+        let kept = self.link.call(LONGEST, |mut connection| async move {
+            let kept: RedisResult<Option<()>> =
+                cmd("SET").arg(name).arg(value).arg(options).query_async(&mut connection).await;
+            kept
+        });
+        Ok(kept.await?.is_some())
     }
 }
 
@@ -56,22 +68,55 @@ impl Cache for RedisCache {
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) {
         self.near.set(key, value.clone(), ttl).await;
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl_ms = millis(ttl);
         if value.len() > LARGEST_BYTES || ttl_ms == 0 {
             return;
         }
-        let name = self.link.key("cache", key);
-        let expiry = SetOptions::default().with_expiration(SetExpiry::PX(ttl_ms));
         // Whatever goes wrong is counted by the link, and the value is not shared.
-        let _ = self
-            .link
-            .call(LONGEST, |mut connection| async move {
-                let kept: RedisResult<()> =
-                    cmd("SET").arg(name).arg(value.as_ref()).arg(expiry).query_async(&mut connection).await;
-                kept
-            })
-            .await;
+        let _ = self.send("cache", key, &value, lasting(ttl_ms)).await;
     }
+
+    async fn pass(&self, key: &str) -> Option<Bytes> {
+        // Redis may not have heard of it.
+        if self.near.is_revoked(key) {
+            return None;
+        }
+        let name = self.link.key("pass", key);
+        let asked = self.link.call(LONGEST, |mut connection| async move {
+            let found: RedisResult<Option<Vec<u8>>> = cmd("GET").arg(name).query_async(&mut connection).await;
+            found
+        });
+        match asked.await {
+            Ok(found) => found?.strip_prefix(ISSUED).map(Bytes::copy_from_slice),
+            Err(_) => self.near.pass(key).await,
+        }
+    }
+
+    async fn issue(&self, key: &str, value: Bytes, ttl: Duration) {
+        let ttl_ms = millis(ttl);
+        let new = lasting(ttl_ms).conditional_set(ExistenceCheck::NX);
+        let marked = [ISSUED, value.as_ref()].concat();
+        // Here as well, in case Redis goes; but not what another node has revoked.
+        if !matches!(self.send("pass", key, &marked, new).await, Ok(false)) {
+            self.near.issue(key, value, ttl).await;
+        }
+    }
+
+    async fn revoke(&self, key: &str, ttl: Duration) {
+        self.near.revoke(key, ttl).await;
+        let _ = self.send("pass", key, &[], lasting(millis(ttl))).await;
+    }
+}
+
+/// What a pass begins with; one that was revoked is empty.
+const ISSUED: &[u8] = b"+";
+
+fn lasting(ttl_ms: u64) -> SetOptions {
+    SetOptions::default().with_expiration(SetExpiry::PX(ttl_ms))
+}
+
+fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn count(found: &'static str) {

@@ -101,7 +101,8 @@ async fn sessions_end(directory: &dyn Directory) {
     for (token, seconds) in [(1, 10), (2, 20), (3, 30)] {
         directory.add_session(session(token, later(seconds))).await.unwrap();
     }
-    assert_eq!(directory.session(&[1; 32], later(9)).await.unwrap(), Some(session(1, later(10))));
+    let found = directory.session(&[1; 32], later(9)).await.unwrap();
+    assert_eq!(found, Some((session(1, later(10)), erin.clone())));
     assert_eq!(directory.session(&[1; 32], later(10)).await.unwrap(), None, "expired");
     assert_eq!(directory.session(&[9; 32], NOW).await.unwrap(), None);
     assert_eq!(directory.expire_sessions(later(10)).await.unwrap(), 1);
@@ -109,8 +110,11 @@ async fn sessions_end(directory: &dyn Directory) {
     directory.end_session(&[2; 32]).await.unwrap();
     assert_eq!(directory.session(&[2; 32], NOW).await.unwrap(), None);
     assert!(directory.session(&[3; 32], NOW).await.unwrap().is_some());
-    directory.end_sessions(erin.id).await.unwrap();
+    assert!(directory.set_enabled(erin.id, false).await.unwrap());
+    assert!(!directory.session(&[3; 32], NOW).await.unwrap().unwrap().1.enabled);
+    assert_eq!(directory.end_sessions(erin.id).await.unwrap(), [[3; 32]]);
     assert_eq!(directory.session(&[3; 32], NOW).await.unwrap(), None);
+    assert!(directory.end_sessions(erin.id).await.unwrap().is_empty());
 }
 
 async fn what_is_removed_is_gone(directory: &dyn Directory) {

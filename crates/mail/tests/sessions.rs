@@ -1,0 +1,167 @@
+//! Sessions on several nodes: what ends on one has ended on all, and how long it may last where it is not heard.
+
+#![cfg(test)]
+
+use std::{sync::Arc, time::Duration};
+
+use cluster::{Cache, LocalCache, Redis, RedisOptions};
+use mail::{Client, Error, Service};
+use testkit::{House, house::PASSWORD};
+use tokio::time::{Instant, sleep};
+use types::{EmailAddress, Secret};
+
+const ALICE: &str = "alice@demo.test";
+const BOB: &str = "bob@demo.test";
+/// What ARCHITECTURE.md promises.
+const BOUND: Duration = Duration::from_secs(30);
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn login(node: &Service, email: &str) -> Secret {
+    node.login(email, &Secret::new(PASSWORD.to_owned()), &Client::default()).await.unwrap().1
+}
+
+/// Whose session it is, as the node sees it; `None`: nobody's.
+async fn who(node: &Service, token: &Secret) -> Option<String> {
+    match node.access(token).await {
+        Ok(access) => Some(access.email().to_string()),
+        Err(Error::Unauthenticated) => None,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn alice() -> EmailAddress {
+    ALICE.parse().unwrap()
+}
+
+/// Ways to end Alice's session.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Logout,
+    Password,
+    Disable,
+    Remove,
+}
+
+impl End {
+    const ALL: [Self; 4] = [Self::Logout, Self::Password, Self::Disable, Self::Remove];
+
+    async fn on(self, node: &Service, token: &Secret) {
+        let password = Secret::new("another password".to_owned());
+        match self {
+            Self::Logout => node.logout(token).await.unwrap(),
+            Self::Password => node.admin().set_password(&alice(), password).await.unwrap(),
+            Self::Disable => node.admin().set_enabled(&alice(), false).await.unwrap(),
+            Self::Remove => node.admin().remove_account(&alice()).await.unwrap(),
+        }
+    }
+}
+
+/// Two nodes that share a Redis.
+async fn two_nodes(house: &House, server: &testkit::Redis) -> [(Service, Redis); 2] {
+    let node = async |number| {
+        let options = RedisOptions { prefix: "test".into(), node: number };
+        let redis = Redis::connect(&Secret::new(server.url()), options).await.unwrap();
+        let cache: Arc<dyn Cache> = Arc::new(redis.cache(LocalCache::new(1 << 20)));
+        (house.node(cache).await.unwrap(), redis)
+    };
+    [node(1).await, node(2).await]
+}
+
+#[tokio::test]
+async fn what_ends_on_one_node_has_ended_on_all() {
+    let server = testkit::Redis::start().await.unwrap();
+    for end in End::ALL {
+        let house = House::open().await.unwrap();
+        let [(one, _), (other, _)] = two_nodes(&house, &server).await;
+        let (token, bobs) = (login(&one, ALICE).await, login(&one, BOB).await);
+        let again = login(&other, ALICE).await;
+        for node in [&one, &other] {
+            for (token, owner) in [(&token, ALICE), (&again, ALICE), (&bobs, BOB)] {
+                for _ in 0..2 {
+                    assert_eq!(who(node, token).await.as_deref(), Some(owner), "{end:?}");
+                }
+            }
+        }
+        end.on(&other, &token).await;
+        let only_one = matches!(end, End::Logout).then(|| ALICE.to_owned());
+        for node in [&other, &one] {
+            for _ in 0..2 {
+                assert_eq!(who(node, &token).await, None, "{end:?}");
+                assert_eq!(who(node, &again).await, only_one, "{end:?}");
+                assert_eq!(who(node, &bobs).await.as_deref(), Some(BOB), "{end:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_does_not_hear_of_ends_in_time() {
+    for end in End::ALL {
+        let house = House::open().await.unwrap();
+        // As a command beside the server does it: with the databases and a memory of its own.
+        let command = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+        let token = login(&house.mail, ALICE).await;
+        assert!(who(&house.mail, &token).await.is_some());
+        end.on(&command, &token).await;
+        assert_eq!(who(&command, &token).await, None, "{end:?}");
+        assert!(who(&house.mail, &token).await.is_some(), "{end:?}: the directory is not asked each time");
+        house.clock.advance(BOUND);
+        assert_eq!(who(&house.mail, &token).await, None, "{end:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_redis_ends_no_session_and_keeps_none_for_long() {
+    let mut server = testkit::Redis::start().await.unwrap();
+    let house = House::open().await.unwrap();
+    let [(one, _), (other, redis)] = two_nodes(&house, &server).await;
+    let (token, bobs) = (login(&one, ALICE).await, login(&one, BOB).await);
+    for node in [&one, &other] {
+        assert!(who(node, &token).await.is_some() && who(node, &bobs).await.is_some());
+    }
+    server.stop().await.unwrap();
+    one.logout(&token).await.unwrap();
+    assert_eq!(who(&one, &token).await, None, "where it ended, at once");
+    house.clock.advance(BOUND);
+    assert_eq!(who(&other, &token).await, None, "elsewhere in time");
+    let new = login(&other, ALICE).await;
+    for node in [&one, &other] {
+        assert_eq!(who(node, &bobs).await.as_deref(), Some(BOB));
+        assert_eq!(who(node, &new).await.as_deref(), Some(ALICE));
+    }
+
+    server.again().await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !redis.is_there() {
+        assert!(Instant::now() < deadline, "Redis is not found again");
+        sleep(Duration::from_millis(5)).await;
+    }
+    for node in [&one, &other] {
+        assert_eq!(who(node, &token).await, None);
+        assert_eq!(who(node, &bobs).await.as_deref(), Some(BOB));
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_known_ends_with_its_time() {
+    let house = House::open().await.unwrap();
+    let token = login(&house.mail, ALICE).await;
+    house.clock.advance(house.mail.config().session_lifetime - SECOND);
+    assert!(who(&house.mail, &token).await.is_some());
+    house.clock.advance(SECOND);
+    assert_eq!(who(&house.mail, &token).await, None);
+}
+
+#[tokio::test]
+async fn who_is_unknown_now_may_be_known_in_a_moment() {
+    let house = House::open().await.unwrap();
+    let admin = house.mail.admin();
+    admin.set_enabled(&alice(), false).await.unwrap();
+    assert_eq!(who(&house.mail, &Secret::new("x".to_owned())).await, None);
+    admin.set_enabled(&alice(), true).await.unwrap();
+    let token = login(&house.mail, ALICE).await;
+    assert!(who(&house.mail, &token).await.is_some());
+    house.mail.logout(&token).await.unwrap();
+    let token = login(&house.mail, ALICE).await;
+    assert!(who(&house.mail, &token).await.is_some());
+}
