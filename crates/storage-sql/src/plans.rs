@@ -90,7 +90,10 @@ async fn lists_are_index_scans_on_postgres() {
     }
     let statements = statements(&database, &caught).await;
     let conn = database.writers().begin().await.unwrap();
-    conn.execute_unprepared("SET LOCAL enable_seqscan = off").await.unwrap();
+    // With so few rows it would rather read all matches and sort them; with many it does not.
+    for setting in ["enable_seqscan", "enable_bitmapscan", "enable_sort"] {
+        conn.execute_unprepared(&format!("SET LOCAL {setting} = off")).await.unwrap();
+    }
     let mut plans = String::new();
     for (sql, values) in statements {
         let explain = Statement::from_sql_and_values(DbBackend::Postgres, format!("EXPLAIN {sql}"), values);

@@ -27,12 +27,13 @@ const KEYED: [&str; 11] = [
 ];
 
 /// Statements that are meant for all accounts of a shard: what they contain, and why.
-const SHARD_WIDE: [(&str, &str); 8] = [
+const SHARD_WIDE: &[(&str, &str)] = &[
     ("SELECT 1 FROM account LIMIT 1", "readiness: whether the shard answers"),
     (
         "FROM \"account\" WHERE \"account\".\"account_id\" > ",
         "the list of accounts, for housekeeping and the indexer",
     ),
+    ("FROM \"queue_entry\" WHERE held = FALSE ORDER BY", "when the queue's workers have to wake"),
     (
         "FROM \"queue_entry\" WHERE (held = FALSE)",
         "the queue's workers serve all accounts in the order of what is due",
