@@ -244,12 +244,13 @@ fn work(
         }
         worker.run().await;
     });
-    let (indexer, house) = (parts.mail.clone(), parts.mail.clone());
-    let (until_indexed, until_clean) = (stop.clone(), stop.clone());
+    let (indexer, house, moves) = (parts.mail.clone(), parts.mail.clone(), parts.mail.clone());
+    let (until_indexed, until_clean, until_moved) = (stop.clone(), stop.clone(), stop.clone());
     if config.search.url != SearchIndex::None {
         tasks.spawn(async move { indexer.run_indexer(until_indexed).await });
     }
     tasks.spawn(async move { house.run_housekeeping(until_clean).await });
+    tasks.spawn(async move { moves.run_moves(until_moved).await });
     Ok(())
 }
 

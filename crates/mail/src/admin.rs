@@ -11,7 +11,7 @@ use crate::{Access, Error, Result, Service};
 /// The operator's view of the service. Whoever has the data folder may have one.
 #[derive(Clone)]
 pub struct Admin {
-    service: Service,
+    pub(crate) service: Service,
 }
 
 /// What to do with a queue entry.
@@ -223,7 +223,7 @@ impl Unit for Purge {
     type Output = ();
 
     fn needs(&self) -> Needs {
-        Needs::default()
+        Needs { accounts: vec![self.0], ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
@@ -243,7 +243,7 @@ impl Unit for Act {
     type Output = bool;
 
     fn needs(&self) -> Needs {
-        Needs::default()
+        Needs { accounts: vec![self.account], ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {

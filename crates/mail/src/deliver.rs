@@ -191,6 +191,7 @@ pub(crate) fn needs(messages: &[NewMessage]) -> Needs {
             .flat_map(|message| message.refs.iter().map(|hash| (message.account, *hash)))
             .collect(),
         ids: messages.iter().map(|message| (message.account, message.id)).collect(),
+        blobs: messages.iter().flat_map(|message| message.body.blobs.iter().copied()).collect(),
     }
 }
 

@@ -79,7 +79,9 @@ impl Error {
             Self::Cursor => ProblemKind::InvalidCursor,
             Self::Quota => ProblemKind::QuotaExceeded,
             Self::Limited { .. } => ProblemKind::RateLimited,
-            Self::Full(_) | Self::Storage(storage::Error::Unavailable(_)) => ProblemKind::Unavailable,
+            Self::Full(_) | Self::Storage(storage::Error::Unavailable(_) | storage::Error::Moving) => {
+                ProblemKind::Unavailable
+            }
             Self::Storage(_) | Self::Internal(_) => ProblemKind::Internal,
         }
     }
@@ -90,7 +92,7 @@ impl Error {
         let detail = match self {
             Self::Storage(storage::Error::Exists(_)) => "Something of that name exists already.".to_owned(),
             Self::Full(_) => "The service has no room left. Nothing was stored.".to_owned(),
-            Self::Storage(storage::Error::Unavailable(_)) => "Please try again in a moment.".to_owned(),
+            Self::Storage(storage::Error::Unavailable(_) | storage::Error::Moving) => "Please try again in a moment.".to_owned(),
             Self::Storage(_) | Self::Internal(_) => "It has been logged. Please try again.".to_owned(),
             other => sentence(&other.to_string()),
         };

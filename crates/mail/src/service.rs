@@ -117,7 +117,7 @@ impl Service {
     pub async fn write<U: Unit>(&self, shard: ShardId, unit: U) -> Result<U::Output> {
         let service = self.clone();
         let task = self.writes.spawn(async move {
-            let (output, committed) = storage::write(&*service.parts.shards, shard, unit).await?;
+            let (output, committed) = service.write_where_it_lives(shard, unit).await?;
             service.publish(&committed);
             Ok(output)
         });

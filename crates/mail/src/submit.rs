@@ -95,7 +95,11 @@ impl Unit for Enqueue {
     type Output = ();
 
     fn needs(&self) -> Needs {
-        Needs { accounts: vec![self.0.account], ..Needs::default() }
+        let blobs = match &self.0.body {
+            QueueBody::Own(body) => body.blobs.clone(),
+            QueueBody::Shared(_) => Vec::new(),
+        };
+        Needs { accounts: vec![self.0.account], blobs, ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {

@@ -86,7 +86,7 @@ impl Unit for Add {
     type Output = ();
 
     fn needs(&self) -> Needs {
-        Needs { accounts: vec![self.0.account], ..Needs::default() }
+        Needs { accounts: vec![self.0.account], blobs: vec![self.0.blob], ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {

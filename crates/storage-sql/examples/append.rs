@@ -33,6 +33,7 @@ impl Unit for Deliver {
             accounts: vec![account],
             refs: self.0.refs.iter().map(|hash| (account, *hash)).collect(),
             ids: vec![(account, id)],
+            ..Needs::default()
         }
     }
 

@@ -1,5 +1,6 @@
 //! The directory: read through a cache that lives for two seconds, since a command in another process may change it.
 
+mod moves;
 mod nodes;
 
 use std::{sync::Arc, time::Duration};

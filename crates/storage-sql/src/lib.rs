@@ -12,6 +12,8 @@ mod connect;
 mod directory;
 mod entity;
 mod error;
+mod fence;
+mod identity;
 mod open;
 #[cfg(test)]
 mod plans;
@@ -50,8 +52,6 @@ pub async fn open(
     options: &Options,
 ) -> Result<Databases> {
     let directory = Arc::new(SqlDirectory::open(directory, options).await?);
-    let ids: Vec<_> = shards.iter().map(|(id, _)| *id).collect();
-    let map = directory.bucket_map(&ids).await?;
-    let shards = Arc::new(SqlShards::open(shards, map, options).await?);
+    let shards = SqlShards::follow(Arc::clone(&directory), shards, options).await?;
     Ok(Databases { directory, shards })
 }

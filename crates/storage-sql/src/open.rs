@@ -17,6 +17,7 @@ use crate::{
     entity::shard::{
         account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone,
     },
+    fence,
     statement::{Conflict, TRANSACTION, Writes, transaction_id},
 };
 
@@ -94,9 +95,18 @@ impl Open {
         }
     }
 
-    /// Makes sure of the account before it is read, if it may be written to.
+    /// Makes sure of the account before it is read, if it may be written to: nobody else writes to it until the commit,
+    /// and it lives here.
     pub(crate) async fn hold(&mut self, account: AccountId) -> Result<()> {
-        if self.writes { self.load(vec![account.0]).await } else { Ok(()) }
+        if !self.writes {
+            return Ok(());
+        }
+        self.load(vec![account.0]).await?;
+        match self.accounts.get(&account.0).and_then(|loaded| loaded.row.as_ref()) {
+            Some(row) if row.fenced => Err(Error::Moving),
+            Some(_) => Ok(()),
+            None => fence::check_placing(&self.conn, account.0).await,
+        }
     }
 
     /// The account, which must be loaded and provisioned.
@@ -205,6 +215,14 @@ impl Open {
         self.accounts.remove(&account);
         self.known.retain(|key, _| key.0 != account);
         self.threads.retain(|key, _| key.0 != account);
+        self.unit.wrote = true;
+    }
+
+    /// The same for all accounts; nothing waits to be written.
+    pub(crate) fn reload_all(&mut self) {
+        self.accounts.clear();
+        self.known.clear();
+        self.threads.clear();
         self.unit.wrote = true;
     }
 

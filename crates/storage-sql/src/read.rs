@@ -11,17 +11,18 @@ use sea_orm::{
     QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 use storage::{
-    AccountState, Changes, Content, Error, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter,
-    Result, Snapshot, Upload,
+    AccountState, Changes, Content, Error, Fence, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter,
+    Result, Snapshot, Totals, Upload,
     replica::{Counts, Cursor, Page},
 };
 use types::{
-    AccountId, BlobId, BodyId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId,
+    AccountId, BlobId, BodyId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId,
 };
 
 use crate::{
     entity::shard::{account, body, body_blob, mailbox, message, upload},
     error::failed,
+    fence,
     open::Open,
     replica::export,
     rows,
@@ -150,7 +151,7 @@ impl Snapshot for Open {
             .select_only()
             .column(account::Column::AccountId)
             .filter(account::Column::AccountId.gt(after.map_or(i64::MIN, |after| after.0)))
-            .filter(Expr::cust("indexed_modseq < modseq"))
+            .filter(Expr::cust("indexed_modseq < modseq AND fenced = FALSE"))
             .order_by_asc(account::Column::AccountId)
             .limit(u64::from(limit))
             .into_tuple::<i64>();
@@ -190,6 +191,20 @@ impl Snapshot for Open {
     async fn counts(&mut self, account: AccountId) -> Result<Counts> {
         self.flush().await?;
         export::counts(&self.conn, account).await
+    }
+
+    async fn totals(&mut self) -> Result<Totals> {
+        self.flush().await?;
+        fence::totals(&self.conn).await
+    }
+
+    async fn fenced(&mut self, bucket: Bucket) -> Result<Option<Fence>> {
+        fence::find(&self.conn, bucket).await
+    }
+
+    async fn bucket(&mut self, bucket: Bucket) -> Result<Vec<AccountState>> {
+        self.flush().await?;
+        fence::accounts(&self.conn, bucket).await
     }
 
     async fn accounts(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountState>> {

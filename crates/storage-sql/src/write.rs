@@ -5,16 +5,17 @@ pub(crate) mod messages;
 mod queue;
 
 use async_trait::async_trait;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{
     Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
     RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
 };
-use types::{AccountId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
+use types::{AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
 
 use crate::{
     entity::shard::upload,
     error::failed,
+    fence,
     open::Open,
     replica::import,
     rows,
@@ -33,6 +34,30 @@ impl Transaction for Open {
 
     async fn import(&mut self, account: AccountId, records: &[Record]) -> Result<()> {
         import::import(self, account, records).await
+    }
+
+    async fn fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool> {
+        fence::put_up(self, bucket, mover).await
+    }
+
+    async fn receive(&mut self, bucket: Bucket, mover: &str) -> Result<()> {
+        fence::receive(self, bucket, mover).await
+    }
+
+    async fn close_fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool> {
+        fence::close(self, bucket, mover).await
+    }
+
+    async fn lift_fence(&mut self, bucket: Bucket) -> Result<()> {
+        fence::lift(self, bucket).await
+    }
+
+    async fn place(&mut self, after: Option<AccountId>) -> Result<Option<AccountId>> {
+        fence::place(self, after).await
+    }
+
+    async fn clear_some(&mut self, account: AccountId, limit: u32) -> Result<bool> {
+        fence::clear_some(self, account, u64::from(limit)).await
     }
 
     async fn threads(&mut self, account: AccountId, refs: &[RefHash]) -> Result<Vec<(RefHash, ThreadId)>> {
@@ -138,11 +163,13 @@ impl Transaction for Open {
     }
 
     async fn add_upload(&mut self, upload: Upload) -> Result<()> {
+        self.hold(upload.account).await?;
         self.wrote();
         insert::<upload::Entity>(&self.conn, vec![rows::stored_upload(upload)], Conflict::Fails).await
     }
 
     async fn remove_upload(&mut self, account: AccountId, id: UploadId) -> Result<()> {
+        self.hold(account).await?;
         self.wrote();
         upload::Entity::delete_by_id((account.0, id.0)).exec(&self.conn).await.map_err(failed)?;
         Ok(())
@@ -150,17 +177,21 @@ impl Transaction for Open {
 
     async fn expire_uploads(&mut self, before: Timestamp) -> Result<u64> {
         self.wrote();
-        let old = upload::Entity::delete_many().filter(upload::Column::CreatedAt.lt(before.millis()));
+        let old = upload::Entity::delete_many().filter(upload::Column::CreatedAt.lt(before.millis())).filter(Expr::cust(NOT_FENCED));
         Ok(old.exec(&self.conn).await.map_err(failed)?.rows_affected)
     }
 
     async fn set_indexed(&mut self, account: AccountId, modseq: ModSeq) -> Result<()> {
         self.load(vec![account.0]).await?;
         let Ok(row) = self.account(account.0) else { return Ok(()) };
-        if row.indexed_modseq != modseq.0 {
+        if row.indexed_modseq != modseq.0 && !row.fenced {
             row.indexed_modseq = modseq.0;
             self.bookkept(account.0);
         }
         Ok(())
     }
 }
+
+/// Rows of accounts that live here.
+pub(crate) const NOT_FENCED: &str =
+    "account_id NOT IN (SELECT account_id FROM account WHERE fenced = TRUE)";

@@ -49,6 +49,7 @@ impl Unit for Add {
             accounts: self.accounts.iter().copied().take(named).collect(),
             refs: self.accounts.iter().take(named).map(|account| (*account, 7)).collect(),
             ids: self.accounts.iter().take(named).map(|account| (*account, self.id)).collect(),
+            ..Needs::default()
         }
     }
 

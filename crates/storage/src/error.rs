@@ -17,6 +17,10 @@ pub enum Error {
     /// Not there right now: a broken connection, a time-out, a fence. The same call may succeed later.
     #[error("the storage is not available")]
     Unavailable(#[source] Source),
+    /// The account is being moved to another shard, or was. After [`crate::Shards::refresh`] the same call may be made
+    /// where it lives then.
+    #[error("the account is being moved to another shard")]
+    Moving,
     /// What was read is not what was written.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
@@ -32,7 +36,7 @@ impl Error {
     /// Whether the same call may succeed later without anybody changing anything.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Full(_) | Self::Unavailable(_))
+        matches!(self, Self::Full(_) | Self::Unavailable(_) | Self::Moving)
     }
 
     /// The error for an I/O error of a file.

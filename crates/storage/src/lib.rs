@@ -17,6 +17,7 @@ pub mod directory;
 pub mod error;
 pub mod mailbox;
 pub mod message;
+pub mod moves;
 pub mod queue;
 pub mod replica;
 pub mod shards;
@@ -37,7 +38,8 @@ pub use queue::{
     Lease, NewQueueEntry, Origin, QueueBody, QueueEntry, QueueFilter, QueueRecipient, RecipientState,
     RecipientUpdate,
 };
-pub use shards::{Committed, ErasedUnit, Needs, Shards, Unit, write};
+pub use moves::Moves;
+pub use shards::{Committed, ErasedUnit, Fence, Needs, Pending, Shards, Totals, Unit, write};
 pub use snapshot::Snapshot;
 pub use transaction::Transaction;
 pub use upload::Upload;

@@ -203,7 +203,7 @@ pub struct QueueRecipient {
 pub struct Cursor {
     /// Where the round begins: the copy has everything up to here.
     pub since: ModSeq,
-    /// Where it ends, which its first page decides. What changes meanwhile is left to the next round.
+    /// Where it ends, which its first page decides. What changes meanwhile is in this round or in the next one.
     pub upto: Option<ModSeq>,
     pub stage: Stage,
 }

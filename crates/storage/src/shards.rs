@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use types::{AccountId, MessageId, ModSeq, ShardId};
+use types::{AccountId, BlobId, MessageId, ModSeq, Secret, ShardId, Timestamp};
 
 use crate::{Error, RefHash, Result, Snapshot, Transaction};
 
@@ -32,6 +32,23 @@ pub trait Shards: Send + Sync {
     /// If the unit fails, nothing of it is kept and its error is returned. Call [`write()`] rather than this.
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed>;
 
+    /// Takes in what is new of the bucket map and of added shards.
+    async fn refresh(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes the database at this URL a shard of the service, under the next number; no bucket lives there yet.
+    /// `Err(Exists)` if it is a shard of the service already.
+    async fn add(&self, url: &Secret, now: Timestamp) -> Result<ShardId> {
+        let _ = (url, now);
+        Err(Error::Backend("these shards are as they are".into()))
+    }
+
+    /// What people call the shard's database; no password.
+    fn name(&self, shard: ShardId) -> String {
+        format!("shard {shard}")
+    }
+
     /// Checks that the shard answers; for readiness.
     async fn ping(&self, shard: ShardId) -> Result<()>;
 }
@@ -45,6 +62,29 @@ pub struct Needs {
     pub refs: Vec<(AccountId, RefHash)>,
     /// For [`Transaction::append`].
     pub ids: Vec<(AccountId, MessageId)>,
+    /// Blobs that its rows are going to name: wherever it is run, they are there before.
+    pub blobs: Vec<BlobId>,
+}
+
+/// What a shard holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    pub accounts: u64,
+    pub messages: u64,
+    pub used_bytes: u64,
+    /// Accounts whose search index is behind.
+    pub unindexed: u64,
+    /// Queue entries.
+    pub queued: u64,
+}
+
+/// Keeps writers away from a bucket; see [`Transaction::fence`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// Who put it up.
+    pub mover: String,
+    /// For good: the bucket lives elsewhere.
+    pub closed: bool,
 }
 
 /// A unit of work on one shard.
@@ -95,11 +135,31 @@ pub struct Committed {
     pub queued: bool,
 }
 
+/// A unit of work that may be executed again, also on another shard, until it succeeds.
+pub struct Pending<U: Unit>(Arc<Slot<U>>);
+
+impl<U: Unit> Pending<U> {
+    #[must_use]
+    pub fn new(unit: U) -> Self {
+        Self(Arc::new(Slot { unit, output: Mutex::new(None) }))
+    }
+
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        self.0.unit.needs()
+    }
+
+    /// See [`Shards::execute`].
+    pub async fn execute(&self, shards: &dyn Shards, shard: ShardId) -> Result<(U::Output, Committed)> {
+        let committed = shards.execute(shard, Arc::clone(&self.0) as Arc<dyn ErasedUnit>).await?;
+        let output = self.0.output.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let output =
+            output.ok_or_else(|| Error::Backend("a unit was committed without having run".into()))?;
+        Ok((output, committed))
+    }
+}
+
 /// Runs a unit of work on a shard; see [`Shards::execute`].
 pub async fn write<U: Unit>(shards: &dyn Shards, shard: ShardId, unit: U) -> Result<(U::Output, Committed)> {
-    let slot = Arc::new(Slot { unit, output: Mutex::new(None) });
-    let committed = shards.execute(shard, Arc::clone(&slot) as Arc<dyn ErasedUnit>).await?;
-    let output = slot.output.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let output = output.ok_or_else(|| Error::Backend("a unit was committed without having run".into()))?;
-    Ok((output, committed))
+    Pending::new(unit).execute(shards, shard).await
 }

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use types::{
-    AccountId, BlobId, BodyId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId,
+    AccountId, BlobId, BodyId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId,
 };
 
 use crate::{
-    AccountState, Changes, Content, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter, Result,
-    Upload, replica,
+    AccountState, Changes, Content, Fence, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter, Result,
+    Totals, Upload, replica,
 };
 
 /// A consistent view of one shard.
@@ -62,6 +62,15 @@ pub trait Snapshot: Send {
 
     /// How many rows the account has.
     async fn counts(&mut self, account: AccountId) -> Result<replica::Counts>;
+
+    /// Sums over the accounts that live here; every one of them is read.
+    async fn totals(&mut self) -> Result<Totals>;
+
+    /// The bucket's fence, if there is one.
+    async fn fenced(&mut self, bucket: Bucket) -> Result<Option<Fence>>;
+
+    /// The bucket's accounts that are set up here, in order.
+    async fn bucket(&mut self, bucket: Bucket) -> Result<Vec<AccountState>>;
 
     /// Accounts of the shard after this one, in order, at most `limit`.
     async fn accounts(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountState>>;

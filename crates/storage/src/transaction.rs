@@ -1,7 +1,7 @@
 //! Writing: what a unit of work can do to a shard. What it reads through [`Snapshot`] includes its own writes.
 
 use async_trait::async_trait;
-use types::{AccountId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
+use types::{AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
 
 use crate::{
     Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
@@ -21,6 +21,26 @@ pub trait Transaction: Snapshot {
 
     /// Takes in records of a copy of the account; see [`crate::replica`]. The only write that a fence does not stop.
     async fn import(&mut self, account: AccountId, records: &[replica::Record]) -> Result<()>;
+
+    /// Keeps everybody away from the bucket who would write to its accounts or set up new ones: they get
+    /// [`crate::Error::Moving`]. What was written before is committed when this is. [`Transaction::import`] goes on.
+    /// False if there is a closed fence, which stays.
+    async fn fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool>;
+
+    /// The same for a bucket that is going to be copied here, whatever fence there was.
+    async fn receive(&mut self, bucket: Bucket, mover: &str) -> Result<()>;
+
+    /// Makes the fence one for good. False if it is not this mover's any more.
+    async fn close_fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool>;
+
+    /// Takes a fence down that is not closed.
+    async fn lift_fence(&mut self, bucket: Bucket) -> Result<()>;
+
+    /// Notes the bucket of some accounts after this one, should that be missing; returns the last of them.
+    async fn place(&mut self, after: Option<AccountId>) -> Result<Option<AccountId>>;
+
+    /// Removes at most about `limit` rows of an account that lives elsewhere. False if there was nothing left.
+    async fn clear_some(&mut self, account: AccountId, limit: u32) -> Result<bool>;
 
     /// The threads that these Message-ID hashes lead to.
     async fn threads(&mut self, account: AccountId, refs: &[RefHash]) -> Result<Vec<(RefHash, ThreadId)>>;

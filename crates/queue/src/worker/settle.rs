@@ -279,7 +279,7 @@ impl Unit for Renew {
     type Output = bool;
 
     fn needs(&self) -> Needs {
-        Needs::default()
+        Needs { accounts: vec![self.account], ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {

@@ -301,3 +301,22 @@ pub(crate) mod fence {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// Which shard of which service this is; one row.
+pub(crate) mod identity {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "identity")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) one: i32,
+        pub(crate) service: String,
+        pub(crate) shard_id: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

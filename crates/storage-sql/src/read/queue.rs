@@ -66,6 +66,7 @@ pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueE
 pub(crate) async fn due(conn: &Conn, now: Timestamp, limit: u32) -> Result<Vec<Found>> {
     let found = queue_entry::Entity::find()
         .filter(Expr::cust("held = FALSE"))
+        .filter(Expr::cust(LIVES_HERE))
         .filter(queue_entry::Column::DueAt.lte(now.millis()))
         .order_by_asc(queue_entry::Column::DueAt)
         .limit(u64::from(limit))
@@ -81,6 +82,7 @@ pub(crate) async fn next_due(conn: &Conn) -> Result<Option<Timestamp>> {
         .select_only()
         .column(queue_entry::Column::DueAt)
         .filter(Expr::cust("held = FALSE"))
+        .filter(Expr::cust(LIVES_HERE))
         .order_by_asc(queue_entry::Column::DueAt)
         .limit(1)
         .into_tuple::<i64>();
@@ -104,3 +106,7 @@ async fn with_recipients(conn: &Conn, entries: Vec<queue_entry::Model>) -> Resul
     };
     Ok(entries.into_iter().map(|row| Found { recipients: of(&row), row }).collect())
 }
+
+/// Entries of accounts that were moved away, or are on their way, are nobody's here.
+const LIVES_HERE: &str = "NOT EXISTS (SELECT 1 FROM account WHERE account.account_id = queue_entry.account_id \
+     AND account.fenced = TRUE)";

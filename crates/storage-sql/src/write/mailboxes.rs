@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) async fn provision(open: &mut Open, account: AccountId, now: Timestamp) -> Result<()> {
-    open.load(vec![account.0]).await?;
+    open.hold(account).await?;
     if open.account(account.0).is_ok() {
         return Ok(());
     }
@@ -43,7 +43,7 @@ pub(super) async fn provision(open: &mut Open, account: AccountId, now: Timestam
 
 pub(super) async fn create(open: &mut Open, new: NewMailbox) -> Result<Mailbox> {
     let account = new.account.0;
-    open.load(vec![account]).await?;
+    open.hold(new.account).await?;
     let parent_id = new.parent.map(|parent| parent.0);
     if parent_id.is_some_and(|parent| open.mailbox(account, parent).is_none()) {
         return Err(Error::Backend("the parent of the new mailbox is not there".into()));
@@ -89,7 +89,7 @@ pub(super) async fn rename(
     id: MailboxId,
     name: &str,
 ) -> Result<Option<Mailbox>> {
-    open.load(vec![account.0]).await?;
+    open.hold(account).await?;
     let Some(row) = open.mailbox(account.0, id.0).cloned() else { return Ok(None) };
     if row.name == name {
         return Ok(Some(rows::mailbox(&row)));
@@ -110,7 +110,7 @@ pub(super) async fn rename(
 }
 
 pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -> Result<bool> {
-    open.load(vec![account.0]).await?;
+    open.hold(account).await?;
     if open.mailbox(account.0, id.0).is_none_or(|row| row.total > 0) {
         return Ok(false);
     }
@@ -124,7 +124,7 @@ pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -
 }
 
 pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
-    open.load(vec![account.0]).await?;
+    open.hold(account).await?;
     open.flush().await?;
     let account = account.0;
     macro_rules! remove {

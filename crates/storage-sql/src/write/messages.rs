@@ -20,7 +20,7 @@ use crate::{
 
 pub(super) async fn append(open: &mut Open, new: NewMessage) -> Result<Appended> {
     let (account, key) = (new.account.0, (new.account.0, new.id.0));
-    open.load(vec![account]).await?;
+    open.hold(new.account).await?;
     open.look_up(&[(new.account, new.id)], &[]).await?;
     if open.known.get(&key).copied().unwrap_or_default() {
         return Ok(Appended::Duplicate);
@@ -115,7 +115,7 @@ pub(super) async fn change_flags(
     ids: &[MessageId],
     change: &FlagChange,
 ) -> Result<Vec<Message>> {
-    open.load(vec![account.0]).await?;
+    open.hold(account).await?;
     open.flush().await?;
     let mut found = open.message_rows(account, ids).await?;
     let mut changed = Vec::new();
@@ -152,7 +152,7 @@ pub(super) async fn move_to(
     ids: &[MessageId],
     to: MailboxId,
 ) -> Result<Vec<Message>> {
-    open.load(vec![account.0]).await?;
+    open.hold(account).await?;
     open.flush().await?;
     place(open, account.0, Source::Mailbox(to))?;
     let mut found = open.message_rows(account, ids).await?;
@@ -180,7 +180,7 @@ pub(super) async fn move_to(
 }
 
 pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageId]) -> Result<u64> {
-    open.load(vec![account.0]).await?;
+    open.hold(account).await?;
     open.flush().await?;
     let found = open.message_rows(account, ids).await?;
     if found.is_empty() {
@@ -213,7 +213,7 @@ pub(super) async fn set_delivery(
     id: MessageId,
     delivery: &[Delivery],
 ) -> Result<()> {
-    open.load(vec![account.0]).await?;
+    open.hold(account).await?;
     open.flush().await?;
     let delivery = rows::stored_delivery(delivery)?;
     let Some(mut row) = open.message_rows(account, &[id]).await?.pop() else { return Ok(()) };

@@ -4,7 +4,10 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{Lease, NewQueueEntry, QueueBody, QueueEntry, RecipientUpdate, Result};
 use types::{AccountId, QueueId, Timestamp};
 
-use super::messages::{add_blobs, add_body, release_bodies, share_body};
+use super::{
+    NOT_FENCED,
+    messages::{add_blobs, add_body, release_bodies, share_body},
+};
 use crate::{
     entity::shard::{queue_entry, queue_recipient},
     error::failed,
@@ -15,7 +18,7 @@ use crate::{
 };
 
 pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<()> {
-    open.load(vec![new.account.0]).await?;
+    open.hold(new.account).await?;
     open.queued();
     let account = new.account.0;
     let own = QueueBody::Shared(match &new.body {
@@ -43,6 +46,9 @@ pub(super) async fn lease(open: &mut Open, lease: &Lease) -> Result<Vec<QueueEnt
     if found.is_empty() {
         return Ok(Vec::new());
     }
+    // An account that was fenced meanwhile is not ours any more.
+    open.load(found.iter().map(|entry| entry.row.account_id).collect()).await?;
+    found.retain(|entry| open.account(entry.row.account_id).is_ok_and(|owner| !owner.fenced));
     open.wrote();
     for entry in &mut found {
         entry.row.leased_by = Some(lease.worker.clone());
@@ -81,7 +87,8 @@ pub(super) async fn end_leases(open: &mut Open) -> Result<u64> {
         .col_expr(LeasedBy, Expr::value(Option::<String>::None))
         .col_expr(LeasedUntil, Expr::value(Option::<i64>::None))
         .col_expr(DueAt, Expr::col(NextAttemptAt))
-        .filter(LeasedUntil.is_not_null());
+        .filter(LeasedUntil.is_not_null())
+        .filter(Expr::cust(NOT_FENCED));
     Ok(ended.exec(&open.conn).await.map_err(failed)?.rows_affected)
 }
 

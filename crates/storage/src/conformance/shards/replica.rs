@@ -72,6 +72,7 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     unknown_accounts_are_empty(shards).await;
     large_bodies_come_one_by_one(shards).await;
     broken_off_rounds_begin_again(shards).await;
+    what_changes_during_a_round_is_not_lost(shards).await;
 }
 
 struct World {
@@ -397,6 +398,37 @@ async fn broken_off_rounds_begin_again(shards: &Arc<dyn Shards>) {
     })
     .await
     .unwrap();
+    copy(&kit, &target).await;
+    assert_eq!(seen(&target).await, seen(&kit).await);
+}
+
+/// A message that was there when the round began is changed before the round comes to it.
+async fn what_changes_during_a_round_is_not_lost(shards: &Arc<dyn Shards>) {
+    let kit = Kit::new(shards).await;
+    let mut ids = Vec::new();
+    for number in 0..250 {
+        ids.push(kit.add(number).await);
+    }
+    let target = Kit::unused(shards);
+    let account = kit.account;
+    let mut cursor = Some(Cursor::after(ModSeq(0)));
+    while let Some(at) = cursor {
+        let page = kit.read().await.export(account, at).await.unwrap();
+        import(&target, &page.records).await;
+        cursor = page.next;
+        let last = vec![ids[249]];
+        let seen = crate::FlagChange { add: types::Flags::SEEN, ..Default::default() };
+        let flagged = crate::FlagChange { add: types::Flags::FLAGGED, ..Default::default() };
+        kit.write(move |tx| {
+            let (last, seen, flagged) = (last.clone(), seen.clone(), flagged.clone());
+            Box::pin(async move {
+                tx.change_flags(account, &last, &seen).await?;
+                tx.change_flags(account, &last, &flagged).await
+            })
+        })
+        .await
+        .unwrap();
+    }
     copy(&kit, &target).await;
     assert_eq!(seen(&target).await, seen(&kit).await);
 }

@@ -1,0 +1,275 @@
+//! Moving accounts between shards while they are used, and moves that die on the way.
+
+#![cfg(test)]
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::TryStreamExt as _;
+use mail::{Access, Error, Incoming, PageQuery, Step};
+use testkit::{House, fixtures};
+use tokio::time::{Instant, timeout};
+use types::{Bucket, Flags, MessageId, Role, ShardId, Timestamp, api};
+
+const ALICE: &str = "alice@demo.test";
+const BOB: &str = "bob@demo.test";
+const LONG: Duration = Duration::from_secs(700);
+
+/// Delivers a mail of this subject; some have an attachment that is kept as a blob.
+async fn deliver(house: &House, access: &Access, subject: &str, attachment: Option<u8>) -> mail::Result<()> {
+    let to = access.email().to_string();
+    let raw = match attachment {
+        Some(byte) => fixtures::mail_with_attachment("x@y.test", &to, subject, &vec![byte; 90_000]),
+        None => fixtures::mail("x@y.test", &to, subject, "Hello there"),
+    };
+    let incoming = Incoming {
+        id: house.mail.new_id(),
+        return_path: None,
+        recipients: vec![(access.email().clone(), access.id())],
+        raw: raw.into(),
+    };
+    house.mail.deliver(incoming).await
+}
+
+async fn inbox(access: &Access) -> Vec<api::Summary> {
+    let folders = access.folders().await.unwrap().folders;
+    let inbox = folders.iter().find(|folder| folder.role == Some(Role::Inbox)).unwrap();
+    let mut all = Vec::new();
+    let mut query = PageQuery { limit: Some(100), ..PageQuery::default() };
+    loop {
+        let page = access.page(inbox.id, &query).await.unwrap();
+        all.extend(page.messages);
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            assert_eq!(all.len() as u64, inbox.total.max(all.len() as u64));
+            return all;
+        }
+    }
+}
+
+async fn bytes(access: &Access, id: MessageId) -> usize {
+    let mut pieces = access.raw(id).await.unwrap().content.bytes(0..u64::MAX);
+    let mut length = 0;
+    while let Some(piece) = pieces.try_next().await.unwrap() {
+        length += piece.len();
+    }
+    length
+}
+
+fn home(house: &House, access: &Access) -> ShardId {
+    house.mail.shards().shard_of(access.id())
+}
+
+fn other(shard: ShardId) -> ShardId {
+    ShardId(1 - shard.0)
+}
+
+/// Removes what moved away, and the blobs that nothing names any more.
+async fn clean(house: &House) {
+    house.clock.advance(LONG);
+    house.mail.tend_moves().await.unwrap();
+    assert!(house.mail.admin().moves().await.unwrap().is_empty());
+    house.clock.advance(Duration::from_secs(100_000));
+    house.mail.keep_house().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_read_and_receive_mail_while_they_are_moved() {
+    let house = Arc::new(House::open().await.unwrap());
+    let (alice, bob) = (house.access(ALICE).await.unwrap(), house.access(BOB).await.unwrap());
+    for number in 0..150_u8 {
+        let attachment = number.is_multiple_of(10).then_some(number);
+        deliver(&house, &alice, &format!("old {number}"), attachment).await.unwrap();
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let slowest = Arc::new(AtomicU64::new(0));
+    let mut tasks = Vec::new();
+    for (name, access) in [("a", alice.clone()), ("b", alice.clone()), ("c", bob.clone())] {
+        let (house, stop, slowest) = (Arc::clone(&house), Arc::clone(&stop), Arc::clone(&slowest));
+        tasks.push(tokio::spawn(async move {
+            let mut count = 0_u64;
+            while !stop.load(Ordering::SeqCst) {
+                let started = Instant::now();
+                let attachment = count.is_multiple_of(7).then(|| u8::try_from(count % 200).unwrap());
+                deliver(&house, &access, &format!("{name} {count}"), attachment).await.unwrap();
+                let took = u64::try_from(started.elapsed().as_millis()).unwrap();
+                slowest.fetch_max(took, Ordering::SeqCst);
+                count += 1;
+            }
+            count
+        }));
+    }
+    let (reader, stops) = (alice.clone(), Arc::clone(&stop));
+    let reading = tokio::spawn(async move {
+        let mut reads = 0_u64;
+        while !stops.load(Ordering::SeqCst) {
+            let messages = inbox(&reader).await;
+            let newest = messages.first().unwrap();
+            assert!(bytes(&reader, newest.id).await > 0);
+            let patch = api::Patch { flagged: Some(reads.is_multiple_of(2)), ..api::Patch::default() };
+            reader.patch(&[newest.id], &patch).await.unwrap();
+            reads += 1;
+        }
+        reads
+    });
+
+    let buckets = [Bucket::of(alice.id())];
+    let mut pause = Duration::ZERO;
+    for _ in 0..4 {
+        let to = other(home(&house, &alice));
+        let moved = house.mail.admin().move_buckets(&buckets, to, &mut |_| {}).await.unwrap();
+        assert_eq!((moved.buckets, moved.accounts), (1, 1));
+        pause = pause.max(moved.longest_pause);
+        assert_eq!(home(&house, &alice), to);
+        house.clock.advance(LONG);
+        house.mail.tend_moves().await.unwrap();
+    }
+    stop.store(true, Ordering::SeqCst);
+    let mut counts = Vec::new();
+    for task in tasks {
+        counts.push(task.await.unwrap());
+    }
+    let reads = reading.await.unwrap();
+    println!(
+        "delivered {counts:?}, read {reads} times, writers waited {pause:?} at most, the slowest delivery took {slowest:?} ms"
+    );
+    clean(&house).await;
+    for (access, expected) in
+        [(&alice, 150 + counts.first().unwrap() + counts.get(1).unwrap()), (&bob, *counts.last().unwrap())]
+    {
+        let all = inbox(access).await;
+        let subjects: BTreeSet<_> = all.iter().map(|message| message.subject.clone()).collect();
+        assert_eq!((all.len() as u64, subjects.len() as u64), (expected, expected), "each once");
+        for message in all.iter().filter(|message| message.has_attachments) {
+            assert!(
+                bytes(access, message.id).await > 90_000,
+                "the attachment of {} is there",
+                message.subject
+            );
+        }
+    }
+    assert!(pause < Duration::from_secs(5), "{pause:?}");
+}
+
+/// The move dies at this step; `rescued` is whether others end its fence.
+async fn dies(at: fn(&Step) -> bool, rescued: bool) {
+    let house = Arc::new(House::open().await.unwrap());
+    let alice = house.access(ALICE).await.unwrap();
+    for number in 0..30_u8 {
+        let attachment = number.is_multiple_of(10).then_some(number);
+        deliver(&house, &alice, &format!("old {number}"), attachment).await.unwrap();
+    }
+    let before = inbox(&alice).await;
+    let (buckets, from) = ([Bucket::of(alice.id())], home(&house, &alice));
+    let to = other(from);
+    let dying = Arc::clone(&house);
+    let died = tokio::spawn(async move {
+        let mut watch = |step| assert!(!at(&step), "the mover dies here");
+        dying.mail.admin().move_buckets(&buckets, to, &mut watch).await
+    });
+    assert!(died.await.is_err());
+    assert_eq!(inbox(&alice).await, before, "readers notice nothing");
+
+    let admin = house.mail.admin();
+    let busy = admin.move_buckets(&buckets, to, &mut |_| {}).await.unwrap_err();
+    assert!(busy.to_string().contains("by another process"), "{busy}");
+    house.clock.advance(Duration::from_secs(31));
+    if rescued {
+        let mut waits = Box::pin(deliver(&house, &alice, "meanwhile", None));
+        assert!(timeout(Duration::from_millis(300), &mut waits).await.is_err(), "it waits at the fence");
+        house.mail.tend_moves().await.unwrap();
+        waits.await.unwrap();
+        house.clock.advance(Duration::from_secs(31));
+    } else {
+        deliver(&house, &alice, "meanwhile", None).await.unwrap();
+    }
+    admin.move_buckets(&buckets, to, &mut |_| {}).await.unwrap();
+    assert_eq!(home(&house, &alice), to);
+    deliver(&house, &alice, "afterwards", None).await.unwrap();
+    clean(&house).await;
+    let after = inbox(&alice).await;
+    let subjects: Vec<_> = after.iter().take(2).map(|message| message.subject.as_str()).collect();
+    assert_eq!(BTreeSet::from_iter(subjects), BTreeSet::from(["afterwards", "meanwhile"]));
+    assert_eq!(after.len(), before.len() + 2);
+    for message in before.iter().filter(|message| message.has_attachments) {
+        assert!(bytes(&alice, message.id).await > 90_000);
+    }
+    let mut old = house.mail.shards().latest(from).await.unwrap();
+    assert!(old.bucket(buckets[0]).await.unwrap().is_empty());
+    assert!(old.fenced(buckets[0]).await.unwrap().unwrap().closed, "nobody can ever write there");
+}
+
+#[tokio::test]
+async fn a_move_that_dies_while_copying_goes_on() {
+    dies(|step| matches!(step, Step::Copied(_)), false).await;
+}
+
+#[tokio::test]
+async fn a_move_that_dies_behind_its_fence_is_let_go_of() {
+    dies(|step| matches!(step, Step::Fenced(_)), true).await;
+}
+
+#[tokio::test]
+async fn a_move_that_dies_at_its_end_is_finished_by_others() {
+    dies(|step| matches!(step, Step::Closed(_)), true).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_moved_is_said_so() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let buckets = [Bucket::of(alice.id())];
+    let admin = house.mail.admin();
+    let error = admin.move_buckets(&buckets, ShardId(7), &mut |_| {}).await.unwrap_err();
+    assert!(matches!(&error, Error::Conflict(text) if text.contains("no shard 7")), "{error}");
+    let from = home(&house, &alice);
+    let stays = admin.move_buckets(&buckets, from, &mut |_| {}).await.unwrap();
+    assert_eq!(stays.buckets, 0, "it lives there already");
+    admin.move_buckets(&buckets, other(from), &mut |_| {}).await.unwrap();
+    let error = admin.move_buckets(&buckets, from, &mut |_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("a moment ago"), "{error}");
+    clean(&house).await;
+    let back = admin.move_buckets(&buckets, from, &mut |_| {}).await.unwrap();
+    assert_eq!(back.buckets, 1, "and it may come back");
+    let reports = admin.shards().await.unwrap();
+    assert_eq!(reports.iter().map(|report| u32::from(report.buckets)).sum::<u32>(), u32::from(Bucket::COUNT));
+    let accounts: u64 = reports.iter().map(|report| report.totals.clone().unwrap().accounts).sum();
+    assert_eq!(accounts, 3, "an account counts where it lives");
+}
+
+#[tokio::test]
+async fn uids_and_flags_stay() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    for number in 0..5 {
+        deliver(&house, &alice, &format!("{number}"), None).await.unwrap();
+    }
+    let shards = house.mail.shards();
+    let rows = async |shard| {
+        let mut latest = shards.latest(shard).await.unwrap();
+        let page = storage::PageRequest {
+            mailbox: None,
+            filter: storage::Filter::default(),
+            before: None,
+            limit: 100,
+        };
+        let state = latest.account(alice.id()).await.unwrap().unwrap();
+        (state, latest.mailboxes(alice.id()).await.unwrap(), latest.page(alice.id(), &page).await.unwrap())
+    };
+    let from = home(&house, &alice);
+    let before = rows(from).await;
+    assert!(
+        before
+            .2
+            .iter()
+            .all(|message| message.flags == Flags::NONE && message.sent_at != Some(Timestamp::default()))
+    );
+    house.mail.admin().move_buckets(&[Bucket::of(alice.id())], other(from), &mut |_| {}).await.unwrap();
+    assert_eq!(rows(other(from)).await, before);
+}

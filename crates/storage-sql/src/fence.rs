@@ -1,0 +1,190 @@
+//! Fences: buckets that this shard does not answer for. See [`storage::Transaction::fence`].
+//!
+//! Whoever writes to an account holds its row (`open::load`), and the row says whether it is fenced: so a fence that is
+//! put up waits for the writers before it, and is seen by those after it. An account without a row is asked of the table
+//! `fence`, under a lock that a new fence waits for: so nobody sets up an account that the fence would overlook.
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    sea_query::Expr,
+};
+use storage::{AccountState, Error, Fence, Result, Totals};
+use types::{AccountId, Bucket};
+
+use crate::{
+    connect::Conn,
+    entity::shard::{account, fence, placement},
+    error::failed,
+    open::Open,
+    rows,
+    statement::{Conflict, among, insert},
+};
+
+/// Accounts that are looked at by one statement.
+const ACCOUNTS: u64 = 5_000;
+
+/// Whether an account without a row may get one.
+pub(crate) async fn check_placing(conn: &Conn, account: i64) -> Result<()> {
+    if conn.is_postgres() {
+        conn.execute_unprepared("LOCK TABLE fence IN SHARE MODE").await.map_err(failed)?;
+    }
+    let bucket = Bucket::of(AccountId(account));
+    if find(conn, bucket).await?.is_some() { Err(Error::Moving) } else { Ok(()) }
+}
+
+pub(crate) async fn find(conn: &Conn, bucket: Bucket) -> Result<Option<Fence>> {
+    let row = fence::Entity::find_by_id(i32::from(bucket.0)).one(conn).await.map_err(failed)?;
+    Ok(row.map(|row| Fence { mover: row.mover, closed: row.closed }))
+}
+
+pub(crate) async fn put_up(open: &mut Open, bucket: Bucket, mover: &str) -> Result<bool> {
+    if find(&open.conn, bucket).await?.is_some_and(|fence| fence.closed) {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO fence (bucket, closed, mover) VALUES ($1, FALSE, $2) \
+               ON CONFLICT (bucket) DO UPDATE SET mover = excluded.mover WHERE fence.closed = FALSE";
+    let values = [i32::from(bucket.0).into(), mover.into()];
+    let statement = Statement::from_sql_and_values(open.conn.get_database_backend(), sql, values);
+    open.flush().await?;
+    let put = open.conn.execute_raw(statement).await.map_err(failed)?.rows_affected() > 0;
+    if put {
+        mark(open, bucket, true).await?;
+    }
+    Ok(put)
+}
+
+pub(crate) async fn receive(open: &mut Open, bucket: Bucket, mover: &str) -> Result<()> {
+    open.flush().await?;
+    let row = fence::Model { bucket: i32::from(bucket.0), closed: false, mover: mover.to_owned() };
+    let columns = [fence::Column::Closed, fence::Column::Mover];
+    insert::<fence::Entity>(&open.conn, vec![row], Conflict::Replaces(&columns)).await?;
+    mark(open, bucket, true).await
+}
+
+pub(crate) async fn close(open: &mut Open, bucket: Bucket, mover: &str) -> Result<bool> {
+    open.wrote();
+    let closed = fence::Entity::update_many()
+        .col_expr(fence::Column::Closed, Expr::value(true))
+        .filter(fence::Column::Bucket.eq(i32::from(bucket.0)))
+        .filter(fence::Column::Mover.eq(mover));
+    Ok(closed.exec(&open.conn).await.map_err(failed)?.rows_affected > 0)
+}
+
+pub(crate) async fn lift(open: &mut Open, bucket: Bucket) -> Result<()> {
+    open.flush().await?;
+    let lifted = fence::Entity::delete_many()
+        .filter(fence::Column::Bucket.eq(i32::from(bucket.0)))
+        .filter(fence::Column::Closed.eq(false));
+    if lifted.exec(&open.conn).await.map_err(failed)?.rows_affected > 0 {
+        mark(open, bucket, false).await?;
+    }
+    Ok(())
+}
+
+/// Writes the fence on the rows of the bucket's accounts, waiting for whoever holds them.
+async fn mark(open: &mut Open, bucket: Bucket, fenced: bool) -> Result<()> {
+    let sql = "UPDATE account SET fenced = $1 WHERE account_id IN \
+               (SELECT account_id FROM placement WHERE bucket = $2)";
+    let values = [fenced.into(), i32::from(bucket.0).into()];
+    let statement = Statement::from_sql_and_values(open.conn.get_database_backend(), sql, values);
+    open.conn.execute_raw(statement).await.map_err(failed)?;
+    open.reload_all();
+    Ok(())
+}
+
+/// The bucket's accounts, in order.
+pub(crate) async fn accounts(conn: &Conn, bucket: Bucket) -> Result<Vec<AccountState>> {
+    let ids = placement::Entity::find()
+        .select_only()
+        .column(placement::Column::AccountId)
+        .filter(placement::Column::Bucket.eq(i32::from(bucket.0)))
+        .order_by_asc(placement::Column::AccountId)
+        .into_tuple::<i64>();
+    let ids = ids.all(conn).await.map_err(failed)?;
+    let mut found = Vec::with_capacity(ids.len());
+    for list in crate::statement::lists(conn, &ids) {
+        let rows = account::Entity::find().filter(among(conn, account::Column::AccountId, list));
+        found.extend(rows.all(conn).await.map_err(failed)?.iter().map(rows::account_state));
+    }
+    found.sort_unstable_by_key(|state| state.id);
+    found.dedup_by_key(|state| state.id);
+    Ok(found)
+}
+
+pub(crate) async fn totals(conn: &Conn) -> Result<Totals> {
+    let sql = "SELECT count(*) AS accounts, CAST(COALESCE(sum(messages), 0) AS BIGINT) AS messages, \
+         CAST(COALESCE(sum(used_bytes), 0) AS BIGINT) AS used_bytes, \
+         CAST(COALESCE(sum(CASE WHEN indexed_modseq < modseq THEN 1 ELSE 0 END), 0) AS BIGINT) AS unindexed, \
+         (SELECT count(*) FROM queue_entry WHERE account_id IN \
+         (SELECT account_id FROM account WHERE fenced = FALSE)) AS queued FROM account WHERE fenced = FALSE";
+    let statement = Statement::from_string(conn.get_database_backend(), sql);
+    let Some(row) = conn.query_one_raw(statement).await.map_err(failed)? else {
+        return Ok(Totals::default());
+    };
+    let number = |name: &str| row.try_get::<i64>("", name).map(rows::count).map_err(failed);
+    Ok(Totals {
+        accounts: number("accounts")?,
+        messages: number("messages")?,
+        used_bytes: number("used_bytes")?,
+        unindexed: number("unindexed")?,
+        queued: number("queued")?,
+    })
+}
+
+/// Notes the bucket of accounts after this one that were set up before buckets were noted.
+pub(crate) async fn place(open: &mut Open, after: Option<AccountId>) -> Result<Option<AccountId>> {
+    open.flush().await?;
+    open.wrote();
+    let ids = account::Entity::find()
+        .select_only()
+        .column(account::Column::AccountId)
+        .filter(account::Column::AccountId.gt(after.map_or(i64::MIN, |after| after.0)))
+        .order_by_asc(account::Column::AccountId)
+        .limit(ACCOUNTS)
+        .into_tuple::<i64>();
+    let ids = ids.all(&open.conn).await.map_err(failed)?;
+    let last = ids.last().copied().map(AccountId);
+    let placed = |account_id: i64| placement::Model {
+        account_id,
+        bucket: i32::from(Bucket::of(AccountId(account_id)).0),
+    };
+    let rows = ids.into_iter().map(placed).collect();
+    insert::<placement::Entity>(&open.conn, rows, Conflict::Stays).await?;
+    Ok(last)
+}
+
+/// Removes some rows of an account that lives elsewhere; false if there are none.
+pub(crate) async fn clear_some(open: &mut Open, account: AccountId, limit: u64) -> Result<bool> {
+    open.flush().await?;
+    open.wrote();
+    macro_rules! clear {
+        ($($table:ident: $($key:ident),+;)*) => {$(
+            let sql = format!(
+                "DELETE FROM {table} WHERE account_id = $1 AND ({key}) IN \
+                 (SELECT {key} FROM {table} WHERE account_id = $1 LIMIT {limit})",
+                table = stringify!($table),
+                key = [$(stringify!($key)),+].join(", "),
+            );
+            let values = [account.0.into()];
+            let statement = Statement::from_sql_and_values(open.conn.get_database_backend(), sql, values);
+            if open.conn.execute_raw(statement).await.map_err(failed)?.rows_affected() > 0 {
+                open.reload(account.0);
+                return Ok(true);
+            }
+        )*};
+    }
+    clear!(
+        queue_recipient: queue_id, position;
+        queue_entry: id;
+        upload: id;
+        message: id;
+        tombstone: mailbox_id, uid;
+        thread_ref: ref_hash;
+        body_blob: body_id, blob_id;
+        body: id;
+        mailbox: id;
+        account: account_id;
+        placement: account_id;
+    );
+    Ok(false)
+}
