@@ -6,6 +6,7 @@ mod capacity;
 mod check_config;
 mod domain;
 mod import;
+mod index;
 mod migrate;
 mod password;
 mod queue;
@@ -53,6 +54,9 @@ enum Command {
     Alias(alias::Alias),
     /// Bring in mail that is somewhere else; doing it again adds nothing twice
     Import(import::Import),
+    /// The search index
+    #[command(subcommand)]
+    Index(index::Index),
     /// Mail on its way out
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -97,6 +101,7 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
             Command::Account(account) => account.run(&config).await,
             Command::Alias(alias) => alias.run(&config).await,
             Command::Import(import) => import.run(&config).await,
+            Command::Index(index) => index.run(&config).await,
             Command::Queue(queue) => queue.run(&config).await,
         }
     })

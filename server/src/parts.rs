@@ -148,6 +148,21 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// How large the index is, whoever has it open.
+pub(crate) async fn index_size(config: &Config) -> anyhow::Result<Size> {
+    let size = async || match &config.search.url {
+        SearchIndex::None => {
+            anyhow::bail!("there is no index; use tantivy:PATH or meilisearch://HOST:PORT?key=...")
+        }
+        SearchIndex::Tantivy(path) => Ok(TantivySearch::size_of(&config.in_data(path)).await?),
+        SearchIndex::Meili(url) => match MeiliSearch::open(url).await? {
+            opened if opened.fresh => Ok(Size::default()),
+            opened => Ok(opened.search.size().await?),
+        },
+    };
+    size().await.context("search.url")
+}
+
 impl Parts {
     /// Notes that a new index lacks everything. Call it before the indexer runs, and only where it runs.
     pub(crate) async fn accept_index(&self) -> anyhow::Result<()> {

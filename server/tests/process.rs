@@ -172,6 +172,40 @@ fn what_is_imported_twice_is_there_once() {
 }
 
 #[test]
+fn the_index_is_shown_and_built_anew() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    told(folder, &["domain", "add", "demo.test"], "");
+    told(folder, &["account", "add", "carol@demo.test", "--password-stdin"], "long enough\n");
+    let mbox = "From a@b Sat Jan  3 01:05:34 2026\nSubject: One\n\nfirst\n\n\
+                From a@b Sat Jan  3 01:05:35 2026\nSubject: Two\nStatus: RO\n\nsecond\n";
+    fs::write(folder.join("old.mbox"), mbox).unwrap();
+    told(folder, &["import", "carol@demo.test", "--format", "mbox", "old.mbox"], "");
+    let shown = told(folder, &["index", "status"], "");
+    assert!(shown.contains(": 1 of 1 accounts behind, 2 messages\n"), "{shown}");
+    assert!(shown.ends_with("index: 0 documents, 0.0 MB\n"), "{shown}");
+    for _ in 0..2 {
+        let built = told(folder, &["index", "rebuild"], "");
+        assert!(built.starts_with("The index is built: 2 documents, "), "{built}");
+    }
+    let server = Running::start(folder, &["serve"]);
+    let shown = told(folder, &["index", "status"], "");
+    assert!(shown.contains("\nindex: 2 documents, "), "{shown}");
+    refused(magpie(folder, &["index", "rebuild"]), "open; stop it first");
+    server.stop();
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for command in [&["serve"][..], &["index", "status"], &["index", "rebuild"]] {
+        let mut unreachable = magpie(folder, command);
+        unreachable.env("MAGPIE_SEARCH__URL", format!("meilisearch://{nobody}?key=geheim"));
+        refused(
+            unreachable,
+            &format!("search.url: no MeiliSearch answers at http://{nobody}; see that it runs"),
+        );
+    }
+}
+
+#[test]
 fn the_demo_is_filled_once_and_kept() {
     let temp = TempDir::new().unwrap();
     let folder = temp.path();

@@ -18,11 +18,11 @@ use types::{AccountId, MessageId, ModSeq, ShardId};
 use crate::{Result, Service, body};
 
 /// Accounts looked at in one round.
-const ACCOUNTS_AT_ONCE: u32 = 256;
+pub(crate) const ACCOUNTS_AT_ONCE: u32 = 256;
 /// Changes of an account in one round.
 const CHANGES_AT_ONCE: u32 = 200;
 /// Texts in one commit of the index, at about the most.
-const BATCH_BYTES: usize = 8 << 20;
+pub(crate) const BATCH_BYTES: usize = 8 << 20;
 /// Bodies that are in memory at the same time.
 const BODIES_AT_ONCE: usize = 20;
 /// New mail is findable after about this long; many mails share one commit of the index.
@@ -41,7 +41,8 @@ impl Service {
                 let begin = Instant::now();
                 // A failing index must not spin.
                 behind = self.index_round(&mut rounds).await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "indexing failed; trying again");
+                    let cause = &error as &(dyn std::error::Error + 'static);
+                    tracing::warn!(error = cause, "indexing failed; trying again");
                     false
                 });
                 if behind {
@@ -90,7 +91,7 @@ impl Service {
             let mut batch = Batch::default();
             let mut marks = Vec::new();
             for account in accounts {
-                marks.push((account, self.gather(account, &mut batch).await?));
+                marks.push((account, self.gather(account, None, &mut batch).await?));
                 rounds.insert(shard, account);
                 if batch.bytes >= BATCH_BYTES {
                     break;
@@ -105,10 +106,19 @@ impl Service {
         Ok(more)
     }
 
-    /// What the index lacks of an account, as operations; up to where they lead.
-    async fn gather(&self, account: AccountId, batch: &mut Batch) -> Result<ModSeq> {
+    /// What an index lacks of an account that has its changes up to `since`, or to the account's mark, as operations;
+    /// up to where they lead.
+    pub(crate) async fn gather(
+        &self,
+        account: AccountId,
+        since: Option<ModSeq>,
+        batch: &mut Batch,
+    ) -> Result<ModSeq> {
         let mut snapshot = self.snapshot(account).await?;
-        let since = snapshot.account(account).await?.map(|state| state.indexed).unwrap_or_default();
+        let since = match since {
+            Some(since) => since,
+            None => snapshot.account(account).await?.map(|state| state.indexed).unwrap_or_default(),
+        };
         let changes = snapshot.changes(account, since, CHANGES_AT_ONCE).await?;
         for removed in changes.removed.iter().filter(|removed| removed.expunged) {
             batch.ops.push(Op::Remove { account, id: removed.id });
@@ -140,9 +150,9 @@ type Rounds = HashMap<ShardId, AccountId>;
 
 /// What a round writes to the index.
 #[derive(Default)]
-struct Batch {
-    ops: Vec<Op>,
-    bytes: usize,
+pub(crate) struct Batch {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) bytes: usize,
 }
 
 impl Batch {
@@ -187,45 +197,5 @@ impl Unit for Mark {
             tx.set_indexed(*account, *modseq).await?;
         }
         Ok(())
-    }
-}
-
-/// Marks every account of a shard as not indexed, after the index was lost.
-pub(crate) struct Unmark(pub(crate) Vec<AccountId>);
-
-#[async_trait]
-impl Unit for Unmark {
-    type Output = ();
-
-    fn needs(&self) -> Needs {
-        Needs { accounts: self.0.clone(), ..Needs::default() }
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
-        for account in &self.0 {
-            tx.set_indexed(*account, ModSeq(0)).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Service {
-    /// Has everything indexed again from the beginning, for an index that is new or was lost.
-    pub async fn reindex(&self) -> Result<()> {
-        for shard in self.parts.shards.all() {
-            self.reindex_shard(shard).await?;
-        }
-        Ok(())
-    }
-
-    async fn reindex_shard(&self, shard: ShardId) -> Result<()> {
-        let mut after = None;
-        loop {
-            let accounts = self.parts.shards.snapshot(shard).await?.accounts(after, ACCOUNTS_AT_ONCE).await?;
-            let Some(last) = accounts.last() else { return Ok(()) };
-            after = Some(last.id);
-            let ids = accounts.iter().map(|state| state.id).collect();
-            storage::write(&*self.parts.shards, shard, Unmark(ids)).await.map(|((), _)| ())?;
-        }
     }
 }

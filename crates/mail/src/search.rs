@@ -28,7 +28,8 @@ impl Access {
         let query = Query::parse(text, self.service.now());
         let limit = usize::try_from(self.page_limit(limit)?).unwrap_or(usize::MAX);
         let mut before = cursor.map(cursor::decode).transpose()?;
-        let mut snapshot = self.service.snapshot(self.id).await?;
+        // Not one view for all of it: that would hold a connection while the index is asked.
+        let mut snapshot = self.service.parts.shards.latest(self.service.shard_of(self.id)).await?;
         let mailboxes = snapshot.mailboxes(self.id).await?;
         let (mut found, mut total, mut looked_at, mut more) = (Vec::new(), None, 0, true);
         while more && found.len() <= limit && looked_at < MAX_CANDIDATES {

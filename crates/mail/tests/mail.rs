@@ -242,6 +242,31 @@ async fn search_joins_texts_with_what_lists_show() {
 }
 
 #[tokio::test]
+async fn the_index_is_built_anew() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let kept = deliver(&house, &[ALICE], fixtures::mail("x@y.test", ALICE, "Kept", "found")).await;
+    let gone = deliver(&house, &[ALICE, BOB], fixtures::mail("x@y.test", ALICE, "Gone", "found")).await;
+    house.mail.index_all().await.unwrap();
+    let admin = house.mail.admin();
+    alice.delete(&[gone]).await.unwrap();
+    alice.delete(&[gone]).await.unwrap();
+    let behind = async || admin.indexed().await.unwrap().iter().map(|shard| shard.behind).sum::<u64>();
+    assert_eq!(behind().await, 1);
+    let mut done = 0;
+    admin.rebuild_index(&mut |so_far| done = so_far).await.unwrap();
+    assert!(done >= 1);
+    let found = alice.search("found", None, None).await.unwrap().messages;
+    assert_eq!(found.iter().map(|message| message.id).collect::<Vec<_>>(), [kept]);
+    // The indexer goes on where it was.
+    assert_eq!(behind().await, 1);
+    deliver(&house, &[ALICE], fixtures::mail("x@y.test", ALICE, "New", "found")).await;
+    house.mail.index_all().await.unwrap();
+    assert_eq!(behind().await, 0);
+    assert_eq!(alice.search("found", None, None).await.unwrap().total, 2);
+}
+
+#[tokio::test]
 async fn housekeeping_removes_what_nothing_names() {
     let house = House::open().await.unwrap();
     let alice = house.access(ALICE).await.unwrap();

@@ -30,6 +30,9 @@ const PREFIX: &str = "MAGPIE_";
 /// Variables of this beginning that are not keys: what `--config` and the build read.
 const NOT_KEYS: [&str; 2] = ["MAGPIE_CONFIG", "MAGPIE_SITE"];
 
+/// The beginning of variables that say what the tests may use.
+const TESTS_PREFIX: &str = "MAGPIE_TEST_";
+
 /// A configuration and where each value came from.
 #[derive(Debug)]
 pub struct Loaded {
@@ -146,7 +149,8 @@ fn dict(text: &str) -> Result<Dict, String> {
 /// `MAGPIE_HTTP__LISTEN` is `http.listen`.
 fn key_of(variable: &str) -> Option<String> {
     let rest = variable.strip_prefix(PREFIX)?;
-    (!NOT_KEYS.contains(&variable)).then(|| rest.to_lowercase().replace("__", "."))
+    let is_key = !NOT_KEYS.contains(&variable) && !variable.starts_with(TESTS_PREFIX);
+    is_key.then(|| rest.to_lowercase().replace("__", "."))
 }
 
 /// Every leaf under its dotted key.
@@ -328,6 +332,8 @@ mod tests {
             "MAGPIE_SHARDS__URLS: shards.urls: there must be at least one shard",
         );
         check("", &[("MAGPIE_CONFIG", "x"), ("OTHER", "y")], "fine");
+        check("", &[("MAGPIE_TEST_MEILI_URL", "meilisearch://127.0.0.1:7700")], "fine");
+        check("", &[("MAGPIE_TESTS", "x")], "there is no key `tests`");
         check("[tls]\nkey = \"k.pem\"\n", &[], "certificate and key go together");
         check("[http]\npublic_url = \"mail.example.com\"\n", &[], "m.toml:2: http.public_url");
         check("[limits]\nupload_size = \"60MB\"\n", &[], "limits.upload_size");

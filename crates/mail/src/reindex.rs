@@ -1,0 +1,171 @@
+//! Building the search index anew, and saying how far it is.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use search::{Rebuild, Size};
+use storage::{AccountState, Needs, Result as StorageResult, Transaction, Unit};
+use types::{AccountId, ModSeq, ShardId};
+
+use crate::{
+    Admin, Result, Service,
+    indexer::{ACCOUNTS_AT_ONCE, BATCH_BYTES, Batch},
+};
+
+/// Changes in one commit of the index.
+const OPS_AT_ONCE: usize = 1_000;
+/// Passes over everything before the new index takes over, at the most; each has only what came in during the last.
+const PASSES: usize = 5;
+/// So many changes are caught up with in a moment.
+const FEW: u64 = 1_000;
+
+/// How far the search index is with a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardIndexed {
+    pub shard: ShardId,
+    pub accounts: u64,
+    /// Accounts with changes that the index does not have yet.
+    pub behind: u64,
+    pub messages: u64,
+}
+
+impl Admin {
+    /// How far the search index is, shard by shard.
+    pub async fn indexed(&self) -> Result<Vec<ShardIndexed>> {
+        let mut all = Vec::new();
+        for shard in self.service.parts.shards.all() {
+            let mut indexed = ShardIndexed { shard, accounts: 0, behind: 0, messages: 0 };
+            let mut after = None;
+            loop {
+                let page = self.service.accounts(shard, after).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.id);
+                for state in &page {
+                    indexed.accounts += 1;
+                    indexed.behind += u64::from(state.indexed < state.modseq);
+                    indexed.messages += state.messages;
+                }
+            }
+            all.push(indexed);
+        }
+        Ok(all)
+    }
+
+    /// How large the search index is.
+    pub async fn index_size(&self) -> Result<Size> {
+        Ok(self.service.parts.search.size().await?)
+    }
+
+    /// Builds the search index anew beside the one that is searched and written meanwhile, and puts it in its place.
+    /// `progress` is told how many changes were indexed so far.
+    pub async fn rebuild_index(&self, progress: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
+        let service = &self.service;
+        let next = service.parts.search.rebuild().await?;
+        let mut walk = Walk { service, marks: HashMap::new(), done: 0, progress };
+        for _ in 0..PASSES {
+            let before = walk.done;
+            walk.pass(Some(&*next)).await?;
+            if walk.done - before <= FEW {
+                break;
+            }
+        }
+        next.take_over().await?;
+        // What the indexer wrote since then went into the index that is gone.
+        walk.pass(None).await
+    }
+}
+
+/// Goes through all changes of all accounts.
+struct Walk<'w> {
+    service: &'w Service,
+    /// How far each account is in the new index.
+    marks: HashMap<AccountId, ModSeq>,
+    done: u64,
+    progress: &'w mut (dyn FnMut(u64) + Send),
+}
+
+impl Walk<'_> {
+    /// Indexes what the marks do not have: into the new index, or into the one in use if that is none.
+    async fn pass(&mut self, next: Option<&dyn Rebuild>) -> Result<()> {
+        let mut batch = Batch::default();
+        for shard in self.service.parts.shards.all() {
+            let mut after = None;
+            loop {
+                let page = self.service.accounts(shard, after).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.id);
+                for state in page {
+                    let mut mark = self.marks.get(&state.id).copied().unwrap_or_default();
+                    while mark < state.modseq {
+                        let upto = self.service.gather(state.id, Some(mark), &mut batch).await?;
+                        if batch.bytes >= BATCH_BYTES || batch.ops.len() >= OPS_AT_ONCE {
+                            self.write(next, &mut batch).await?;
+                        }
+                        if upto <= mark {
+                            break;
+                        }
+                        mark = upto;
+                    }
+                    self.marks.insert(state.id, mark);
+                }
+            }
+        }
+        self.write(next, &mut batch).await
+    }
+
+    async fn write(&mut self, next: Option<&dyn Rebuild>, batch: &mut Batch) -> Result<()> {
+        let Batch { ops, .. } = std::mem::take(batch);
+        let count = u64::try_from(ops.len()).unwrap_or(u64::MAX);
+        match next {
+            Some(next) => next.apply(ops).await?,
+            None => self.service.parts.search.apply(ops).await?,
+        }
+        self.done += count;
+        (self.progress)(self.done);
+        Ok(())
+    }
+}
+
+/// Marks every account of a shard as not indexed, after the index was lost.
+struct Unmark(Vec<AccountId>);
+
+#[async_trait]
+impl Unit for Unmark {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: self.0.clone(), ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
+        for account in &self.0 {
+            tx.set_indexed(*account, ModSeq(0)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Service {
+    /// Has everything indexed again from the beginning, for an index that is new or was lost.
+    pub async fn reindex(&self) -> Result<()> {
+        for shard in self.parts.shards.all() {
+            self.reindex_shard(shard).await?;
+        }
+        Ok(())
+    }
+
+    async fn accounts(&self, shard: ShardId, after: Option<AccountId>) -> Result<Vec<AccountState>> {
+        Ok(self.parts.shards.latest(shard).await?.accounts(after, ACCOUNTS_AT_ONCE).await?)
+    }
+
+    async fn reindex_shard(&self, shard: ShardId) -> Result<()> {
+        let mut after = None;
+        loop {
+            let accounts = self.accounts(shard, after).await?;
+            let Some(last) = accounts.last() else { return Ok(()) };
+            after = Some(last.id);
+            let ids = accounts.iter().map(|state| state.id).collect();
+            storage::write(&*self.parts.shards, shard, Unmark(ids)).await.map(|((), _)| ())?;
+        }
+    }
+}
