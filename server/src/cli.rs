@@ -2,6 +2,7 @@
 
 mod account;
 mod alias;
+mod backup;
 mod capacity;
 mod check_config;
 mod domain;
@@ -10,6 +11,7 @@ mod index;
 mod migrate;
 mod password;
 mod queue;
+mod restore;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -20,7 +22,9 @@ use mail::Admin;
 
 use crate::{
     config::{self, Config, Loaded},
-    data, parts, telemetry,
+    data,
+    parts::{self, Parts},
+    telemetry,
 };
 
 /// A mail service: SMTP, REST, WebSocket and webmail in one program.
@@ -57,6 +61,10 @@ enum Command {
     /// The search index
     #[command(subcommand)]
     Index(index::Index),
+    /// Copy everything that has changed into a folder
+    Backup(backup::Backup),
+    /// Bring back from such a folder: everything, or one account
+    Restore(restore::Restore),
     /// Mail on its way out
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -102,6 +110,8 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
             Command::Alias(alias) => alias.run(&config).await,
             Command::Import(import) => import.run(&config).await,
             Command::Index(index) => index.run(&config).await,
+            Command::Backup(backup) => backup.run(&config).await,
+            Command::Restore(restore) => restore.run(&config).await,
             Command::Queue(queue) => queue.run(&config).await,
         }
     })
@@ -109,9 +119,14 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
 
 /// The operator's use-cases on the configured data, whether or not a server runs on it.
 async fn admin(config: &Config) -> anyhow::Result<Admin> {
+    Ok(open(config).await?.mail.admin())
+}
+
+/// The configured data, whether or not a server runs on it.
+async fn open(config: &Config) -> anyhow::Result<Parts> {
     telemetry::log(&quiet(config))?;
     data::prepare(config)?;
-    Ok(parts::open(config, parts::Indexing::Elsewhere).await?.mail.admin())
+    parts::open(config, parts::Indexing::Elsewhere).await
 }
 
 /// Commands speak for themselves; the log is for what goes wrong.

@@ -3,6 +3,7 @@
 //! **Invariant:** the only crate that chooses adapters, reads the clock and draws random numbers. Nothing depends on it
 //! but tests.
 
+pub mod backup;
 pub mod capacity;
 mod cli;
 mod clock;

@@ -12,6 +12,7 @@ use storage_sql::{DatabaseUrl, Databases, SqlDirectory, SqlShards};
 use types::{AccountId, Clock, MessageId, ShardId, query::Query};
 
 use crate::{
+    backup::Ports,
     clock::{SystemClock, SystemRandom},
     config::{BlobStore, Config, Database, SearchIndex, Shared},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Parts {
     /// For the endpoints.
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) directory: Arc<dyn Directory>,
+    /// For backups.
+    pub(crate) ports: Ports,
     /// Says that everything will be indexed anew, once that is noted.
     fresh_index: Option<Fresh>,
 }
@@ -52,10 +55,12 @@ pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<
     let blobs = blobs(config, &clock).await?;
     let Between { bus, cache, limits } = between(config, &clock).await?;
     let (search, fresh_index) = index(config, indexing).await?;
+    let directory = Arc::clone(&sql.directory);
+    let ports = Ports { directory: sql.directory, shards: sql.shards, blobs, clock: Arc::clone(&clock) };
     let mail = mail::Service::new(mail::Parts {
-        directory: Arc::clone(&sql.directory),
-        shards: sql.shards,
-        blobs,
+        directory: Arc::clone(&ports.directory),
+        shards: Arc::clone(&ports.shards),
+        blobs: Arc::clone(&ports.blobs),
         bus,
         cache,
         limits,
@@ -64,7 +69,7 @@ pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<
         random: Arc::new(SystemRandom),
         config: mail_config(config),
     });
-    Ok(Parts { mail, clock, directory: sql.directory, fresh_index })
+    Ok(Parts { mail, clock, directory, ports, fresh_index })
 }
 
 /// Where the directory and the shards are.

@@ -20,6 +20,7 @@ use crate::{
     entity::directory::{account, address, bucket_run, domain, session},
     error::failed,
     rows,
+    statement::{among, lists},
 };
 
 /// The directory in an SQL database.
@@ -116,6 +117,36 @@ impl Directory for SqlDirectory {
         view_account(row).map(Some)
     }
 
+    async fn restore_account(&self, old: &Account, aliases: &[EmailAddress]) -> Result<bool> {
+        let tx = self.begin().await?;
+        for address in aliases.iter().chain([&old.email]) {
+            if find_domain(&tx, &address.domain_key()).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        let row = account::ActiveModel {
+            id: Set(old.id.0),
+            email: Set(old.email.to_string()),
+            name: Set(old.name.clone()),
+            password_hash: Set(old.password_hash.expose().clone()),
+            enabled: Set(old.enabled),
+            quota_bytes: Set(old.quota_bytes.map(rows::stored)),
+            created_at: Set(old.created_at.millis()),
+        };
+        let added = account::Entity::insert(row).exec_without_returning(&tx).await;
+        added.map_err(|error| taken(error, "the account"))?;
+        if tx.is_postgres() {
+            // SQLite counts from the highest id by itself.
+            tx.execute_unprepared(NEXT_ACCOUNT).await.map_err(failed)?;
+        }
+        add_address(&tx, old.id.0, &old.email, true).await?;
+        for alias in aliases {
+            add_address(&tx, old.id.0, alias, false).await?;
+        }
+        self.commit(tx).await?;
+        Ok(true)
+    }
+
     async fn account(&self, id: AccountId) -> Result<Option<Account>> {
         if let Some(cached) = self.accounts.get(&id) {
             return Ok(cached);
@@ -183,6 +214,20 @@ impl Directory for SqlDirectory {
             .order_by_desc(address::Column::Main)
             .order_by_asc(address::Column::AddressKey);
         found.all(&self.readers.each()).await.map_err(failed)?.iter().map(|row| parse(&row.address)).collect()
+    }
+
+    async fn aliases(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, EmailAddress)>> {
+        let conn = self.readers.each();
+        let ids: Vec<_> = accounts.iter().map(|account| account.0).collect();
+        let mut rows = Vec::new();
+        for list in lists(&conn, &ids) {
+            let found = address::Entity::find()
+                .filter(among(&conn, address::Column::AccountId, list))
+                .filter(address::Column::Main.eq(false));
+            rows.extend(found.all(&conn).await.map_err(failed)?);
+        }
+        rows.sort_unstable_by(|a, b| (a.account_id, &a.address_key).cmp(&(b.account_id, &b.address_key)));
+        rows.iter().map(|row| Ok((AccountId(row.account_id), parse(&row.address)?))).collect()
     }
 
     async fn resolve(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
@@ -301,6 +346,10 @@ impl Directory for SqlDirectory {
         Ok(())
     }
 }
+
+/// Has PostgreSQL give the ids after the highest one; never one again that it gave before.
+const NEXT_ACCOUNT: &str = "SELECT setval(pg_get_serial_sequence('account', 'id'), \
+     GREATEST((SELECT max(id) FROM account), nextval(pg_get_serial_sequence('account', 'id'))))";
 
 fn cache<K, V>() -> Cache<K, V>
 where

@@ -99,6 +99,9 @@ pub trait Directory: Moves {
 
     /// Adds the account and its address. `Err(Exists)` if the address is taken, `Ok(None)` if the domain is not ours.
     async fn add_account(&self, account: NewAccount) -> Result<Option<Account>>;
+    /// Adds an account as it was once, under its old id, with these aliases. `Err(Exists)` if the id or an address is
+    /// taken, false if the domain of an address is not ours; then nothing is added. Ids given later are higher.
+    async fn restore_account(&self, account: &Account, aliases: &[EmailAddress]) -> Result<bool>;
     async fn account(&self, id: AccountId) -> Result<Option<Account>>;
     /// Accounts after this one, in order, at most `limit`.
     async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Result<Vec<Account>>;
@@ -115,6 +118,8 @@ pub trait Directory: Moves {
     async fn remove_alias(&self, alias: &EmailAddress) -> Result<bool>;
     /// Every address of the account, the main one first.
     async fn addresses(&self, account: AccountId) -> Result<Vec<EmailAddress>>;
+    /// The aliases of these accounts, in order of account and address.
+    async fn aliases(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, EmailAddress)>>;
     /// Whose address this is, exactly (no `+tag` rule here).
     async fn resolve(&self, address: &EmailAddress) -> Result<Option<AccountId>>;
 

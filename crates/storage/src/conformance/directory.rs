@@ -16,6 +16,7 @@ pub async fn run(directory: Arc<dyn Directory>) {
     aliases_lead_to_their_account(directory).await;
     sessions_end(directory).await;
     what_is_removed_is_gone(directory).await;
+    accounts_come_back_as_they_were(directory).await;
     the_bucket_map_is_kept(directory).await;
     nodes_hold_their_names(directory).await;
 }
@@ -135,6 +136,32 @@ async fn what_is_removed_is_gone(directory: &dyn Directory) {
     assert_eq!(directory.session(&[7; 32], NOW).await.unwrap(), None);
     let next = add(directory, "frank@demo.test").await;
     assert!(next.id > frank.id, "ids are never used again");
+}
+
+async fn accounts_come_back_as_they_were(directory: &dyn Directory) {
+    let frank = add(directory, "Frank@demo.test").await;
+    let aliases = [email("A.Frank@demo.test"), email("frankie@demo.test")];
+    for alias in &aliases {
+        assert!(directory.add_alias(frank.id, alias).await.unwrap());
+    }
+    directory.set_enabled(frank.id, false).await.unwrap();
+    let frank = directory.account(frank.id).await.unwrap().unwrap();
+    let found = directory.aliases(&[AccountId(i64::MAX), frank.id]).await.unwrap();
+    assert_eq!(found, aliases.clone().map(|alias| (frank.id, alias)));
+    let there = directory.restore_account(&frank, &aliases).await;
+    assert!(matches!(there, Err(Error::Exists(_))), "{there:?}");
+    assert!(directory.remove_account(frank.id).await.unwrap());
+    assert_eq!(directory.aliases(&[frank.id]).await.unwrap(), []);
+    let strange = directory.restore_account(&frank, &[email("frank@elsewhere.test")]).await.unwrap();
+    assert!(!strange, "not our domain");
+    assert_eq!(directory.account(frank.id).await.unwrap(), None, "nothing half-added");
+    assert!(directory.restore_account(&frank, &aliases).await.unwrap());
+    assert_eq!(directory.account(frank.id).await.unwrap(), Some(frank.clone()));
+    assert_eq!(directory.aliases(&[frank.id]).await.unwrap().len(), 2);
+    assert_eq!(directory.resolve(&email("frankie@demo.test")).await.unwrap(), Some(frank.id));
+    let ahead = Account { id: AccountId(frank.id.0 + 1_000), email: email("grace@demo.test"), ..frank };
+    assert!(directory.restore_account(&ahead, &[]).await.unwrap());
+    assert!(add(directory, "heidi@demo.test").await.id > ahead.id, "ids are not given twice");
 }
 
 async fn the_bucket_map_is_kept(directory: &dyn Directory) {

@@ -1,0 +1,343 @@
+//! Restoring: everything into an empty service, or one account.
+//!
+//! An account's rows come before its entry in the directory, so that nobody writes to it before it is whole. What an
+//! earlier attempt has finished is known by its mark (see `take`) and kept, so a restore that broke off is simply
+//! started again.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use storage::{AccountState, Error, NewAccount, write};
+use types::{AccountId, EmailAddress, Timestamp};
+
+use super::{
+    Ports, Watch,
+    blobs::BlobFolder,
+    chain::{Entries, Entry, Person, Rounds},
+    folder::{Chain, Folder},
+    manifest::{Manifest, RunName},
+    take::{Goal, Provision, Taker, mark},
+};
+
+const PAGE: u32 = 500;
+
+/// A run to restore from.
+#[derive(Debug)]
+pub struct At {
+    folder: Folder,
+    chain: Chain,
+    /// With it, and those before it.
+    runs: usize,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    pub accounts: u64,
+    /// Accounts that an earlier attempt had brought back.
+    pub before: u64,
+    pub messages: u64,
+    /// What could not be brought back, a line each.
+    pub faults: Vec<String>,
+}
+
+/// Where one account goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Where it was.
+    Itself,
+    /// This account, which is another and has no mail.
+    Into(AccountId),
+}
+
+/// The newest run, or the one that `at` names, or the newest at that time.
+///
+/// # Errors
+/// There is none, or `at` is neither a run nor a time.
+pub fn find(folder: &Path, at: Option<&str>) -> anyhow::Result<At> {
+    let folder = Folder::open(folder)?;
+    let chains = folder.chains()?;
+    let wanted: Box<dyn Fn(&Manifest) -> bool> = match at {
+        None => Box::new(|_| true),
+        Some(at) => match (RunName::parse(at), at.parse::<Timestamp>()) {
+            (Some(run), _) => Box::new(move |manifest| manifest.run == run),
+            (None, Ok(time)) => Box::new(move |manifest| manifest.began_at <= time),
+            (None, Err(_)) => {
+                bail!(
+                    "--at {at}: it is neither a run like 20261122T163038Z nor a time like 2026-11-22T16:30:38Z"
+                )
+            }
+        },
+    };
+    let mut found = None;
+    let mut runs = Vec::new();
+    for chain in &chains {
+        for (manifest, count) in chain.manifests.iter().zip(1..) {
+            runs.push(manifest.run.as_str());
+            if wanted(manifest) {
+                found = Some((chain, count));
+            }
+        }
+        if let (None, Some(fault)) = (at, &chain.fault) {
+            bail!("{fault}; name a run with --at: {}", runs.join(", "));
+        }
+    }
+    let none = || match at {
+        Some(at) => {
+            format!("{}: no run fits --at {at}; there are {}", folder.path().display(), runs.join(", "))
+        }
+        None => format!("{}: there is no run in it", folder.path().display()),
+    };
+    let (chain, runs) = found.with_context(none)?;
+    Ok(At { chain: chain.clone(), runs, folder: folder.clone() })
+}
+
+impl At {
+    /// The run.
+    pub fn run(&self) -> anyhow::Result<&RunName> {
+        Ok(&self.manifest()?.run)
+    }
+
+    fn manifest(&self) -> anyhow::Result<&Manifest> {
+        self.runs.checked_sub(1).and_then(|last| self.chain.manifests.get(last)).context("there is no run")
+    }
+
+    fn entries(&self) -> anyhow::Result<Entries> {
+        Entries::open(&self.chain.folder, self.manifest()?)
+    }
+
+    /// The account that had this address, and its quota in bytes.
+    fn person(&self, address: &EmailAddress) -> anyhow::Result<Person> {
+        let mut entries = self.entries()?;
+        while let Some(person) = entries.next_person()? {
+            if person.aliases.iter().chain([&person.email]).any(|known| known.key() == address.key()) {
+                return Ok(person);
+            }
+        }
+        bail!("run {} has no account {address}", self.run()?)
+    }
+
+    /// The quota, in bytes, of the account that had this address.
+    ///
+    /// # Errors
+    /// There was none, or the run cannot be read.
+    pub fn quota_bytes(&self, address: &EmailAddress) -> anyhow::Result<Option<u64>> {
+        Ok(self.person(address)?.quota_bytes)
+    }
+
+    fn taker<'a>(&'a self, ports: &'a Ports, watch: &'a Watch) -> Taker<'a> {
+        Taker {
+            ports,
+            watch,
+            chain: &self.chain,
+            blobs: BlobFolder::new(self.folder.blobs()),
+            put: HashSet::new(),
+            messages: 0,
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// Brings everything back into a service that is empty, or has only what an earlier attempt brought back.
+///
+/// # Errors
+/// The service is not empty, or something cannot be read or written. Damage of single files is no error, but among
+/// [`Restored::faults`].
+pub async fn everything(ports: &Ports, at: &At, with_queue: bool, watch: &Watch) -> anyhow::Result<Restored> {
+    let rounds = Rounds::read(&at.chain, at.runs)?;
+    let done = empty_but_for(ports, at, &rounds).await?;
+    let mut taker = at.taker(ports, watch);
+    let (mut accounts, mut before) = (0, 0);
+    let mut entries = at.entries()?;
+    while let Some(entry) = entries.next()? {
+        let person = match entry {
+            Entry::Domain { name, created_at } => {
+                match ports.directory.add_domain(&name, created_at).await {
+                    Ok(_) | Err(Error::Exists(_)) => {}
+                    Err(error) => return Err(error).context("the directory"),
+                }
+                continue;
+            }
+            Entry::Account(person) => person,
+        };
+        let mut whole = done.contains(&person.id);
+        if whole && ports.directory.account(person.id).await?.is_some() {
+            before += 1;
+            continue;
+        }
+        if !whole {
+            let rounds = rounds.of(person.id, person.created_at);
+            let goal = Goal { account: person.id, renewed: None, with_queue };
+            whole = taker.account(&person.email.to_string(), rounds, goal).await?;
+        }
+        if !whole {
+            provision(ports, person.id).await?;
+        }
+        enter(ports, &person, &mut taker.faults).await?;
+        accounts += 1;
+        watch.step();
+    }
+    Ok(Restored { accounts, before, messages: taker.messages, faults: taker.faults })
+}
+
+/// Brings one account back.
+///
+/// # Errors
+/// The run has no such account, there is mail where it should go, or something cannot be read or written. Damage of
+/// single files is no error, but among [`Restored::faults`].
+pub async fn account(
+    ports: &Ports,
+    at: &At,
+    address: &EmailAddress,
+    target: Target,
+    with_queue: bool,
+    watch: &Watch,
+) -> anyhow::Result<Restored> {
+    let person = at.person(address)?;
+    let known = Rounds::read(&at.chain, at.runs)?;
+    let rounds = known.of(person.id, person.created_at);
+    let mut taker = at.taker(ports, watch);
+    let now = ports.clock.now();
+    let goal = match target {
+        Target::Into(account) => {
+            without_mail(ports, account, mark(rounds), &account.to_string()).await?;
+            Goal { account, renewed: Some(now), with_queue }
+        }
+        Target::Itself => itself(ports, &person, mark(rounds), with_queue).await?,
+    };
+    let whole = taker.account(&person.email.to_string(), rounds, goal).await?;
+    if !whole {
+        provision(ports, goal.account).await?;
+    }
+    if goal.account == person.id && ports.directory.account(person.id).await?.is_none() {
+        enter(ports, &person, &mut taker.faults).await?;
+    }
+    let complaint = format!("{address}: the run has none of its mail");
+    let Taker { messages, mut faults, .. } = taker;
+    if !whole && faults.is_empty() {
+        faults.push(complaint);
+    }
+    Ok(Restored { accounts: 1, before: 0, messages, faults })
+}
+
+/// Where an account goes that goes where it was.
+async fn itself(ports: &Ports, person: &Person, mark: i64, with_queue: bool) -> anyhow::Result<Goal> {
+    let directory = &*ports.directory;
+    for address in person.aliases.iter().chain([&person.email]) {
+        let domain = address.domain();
+        ensure!(
+            directory.domain(&address.domain_key()).await?.is_some(),
+            "{domain} is not a domain of this service; `magpie domain add {domain}` first"
+        );
+    }
+    let now = ports.clock.now();
+    if let Some(id) = directory.resolve(&person.email).await? {
+        without_mail(ports, id, mark, &person.email.to_string()).await?;
+        let there = directory.account(id).await?;
+        let same = id == person.id && there.is_some_and(|there| there.created_at == person.created_at);
+        return Ok(Goal { account: id, renewed: (!same).then_some(now), with_queue });
+    }
+    if directory.account(person.id).await?.is_none() {
+        without_mail(ports, person.id, mark, &format!("account {}", person.id)).await?;
+        return Ok(Goal { account: person.id, renewed: None, with_queue });
+    }
+    // Somebody else has its id meanwhile.
+    let new = NewAccount {
+        email: person.email.clone(),
+        name: person.name.clone(),
+        password_hash: person.password_hash.clone(),
+        quota_bytes: person.quota_bytes,
+        created_at: now,
+    };
+    let added = directory.add_account(new).await?.context("its domain was removed just now")?;
+    for alias in &person.aliases {
+        if directory.resolve(alias).await?.is_none() {
+            directory.add_alias(added.id, alias).await?;
+        }
+    }
+    directory.set_enabled(added.id, person.enabled).await?;
+    Ok(Goal { account: added.id, renewed: Some(now), with_queue })
+}
+
+/// Whether the account may be written over.
+async fn without_mail(ports: &Ports, account: AccountId, mark: i64, who: &str) -> anyhow::Result<()> {
+    let shard = ports.shards.shard_of(account);
+    let state = ports.shards.latest(shard).await?.account(account).await?;
+    let Some(state) = state.filter(|state| state.messages > 0) else { return Ok(()) };
+    ensure!(
+        state.forgotten.0 != mark,
+        "{who} was restored from this run already and has {} messages",
+        state.messages
+    );
+    bail!(
+        "{who} has {} messages; --into NEW@ADDRESS brings the old ones into a new account beside it",
+        state.messages
+    )
+}
+
+/// Adds the account to the directory. Aliases that somebody else has now stay there.
+async fn enter(ports: &Ports, person: &Person, faults: &mut Vec<String>) -> anyhow::Result<()> {
+    let directory = &*ports.directory;
+    let mut aliases = Vec::new();
+    for alias in &person.aliases {
+        match directory.resolve(alias).await? {
+            None => aliases.push(alias.clone()),
+            Some(_) => faults.push(format!("{}: its alias {alias} is somebody else's now", person.email)),
+        }
+    }
+    let entered = directory.restore_account(&person.account(), &aliases).await;
+    let entered = entered.with_context(|| format!("{} cannot be added", person.email))?;
+    ensure!(entered, "{} cannot be added: its domain is missing", person.email);
+    Ok(())
+}
+
+async fn provision(ports: &Ports, account: AccountId) -> anyhow::Result<()> {
+    let shard = ports.shards.shard_of(account);
+    let provisioned = write(&*ports.shards, shard, Provision(account, ports.clock.now())).await;
+    // Nobody listens to an account that was not there.
+    provisioned.map(drop).with_context(|| format!("shard {shard}"))
+}
+
+/// Makes sure that the service has nothing but what was restored from this run; those accounts.
+async fn empty_but_for(ports: &Ports, at: &At, rounds: &Rounds) -> anyhow::Result<HashSet<AccountId>> {
+    let mut marks = HashMap::new();
+    let mut entries = at.entries()?;
+    while let Some(person) = entries.next_person()? {
+        marks.insert(person.id, (person.created_at, mark(rounds.of(person.id, person.created_at))));
+    }
+    let wish = "restoring everything wants an empty service (or --account for one account)";
+    let ours = |state: &AccountState| match marks.get(&state.id) {
+        Some((_, mark)) => state.forgotten.0 == *mark && (*mark > 0 || state.messages == 0),
+        None => false,
+    };
+    let mut done = HashSet::new();
+    for shard in ports.shards.all() {
+        let mut after = None;
+        loop {
+            let states = ports.shards.latest(shard).await?.accounts(after, PAGE).await?;
+            let Some(last) = states.last() else { break };
+            after = Some(last.id);
+            for state in &states {
+                ensure!(ours(state), "shard {shard} has mail of account {} already: {wish}", state.id);
+                done.insert(state.id);
+            }
+        }
+    }
+    let mut after = None;
+    loop {
+        let accounts = ports.directory.accounts(after, PAGE).await?;
+        let Some(last) = accounts.last() else { return Ok(done) };
+        after = Some(last.id);
+        for account in &accounts {
+            let same = marks.get(&account.id).is_some_and(|(made, _)| *made == account.created_at);
+            ensure!(
+                same && done.contains(&account.id),
+                "there is an account {} already: {wish}",
+                account.email
+            );
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! A run: what has changed since the last one, account by account, each as of one snapshot.
+//!
+//! The directory comes first and whole: an account that is made meanwhile is left to the next run. A round's blobs are
+//! copied after its snapshot has ended, since they may come slowly; if the collector was faster, the round is done again.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use storage::{
+    AccountState, QueueFilter,
+    replica::{Cursor, Record},
+};
+use types::{AccountId, BlobId, ModSeq, ShardId, Timestamp};
+
+use super::{
+    Ports, Watch,
+    blobs::BlobFolder,
+    chain::{Entry, Person, Rounds, Segment},
+    folder::Folder,
+    lines::LineFile,
+    manifest::{Manifest, Piece, RunName},
+};
+
+/// Accounts that are looked at at once.
+const ACCOUNTS: u32 = 500;
+const QUEUE: u32 = 500;
+/// A file of rows is ended with the account that makes it this large.
+const ROWS_BYTES: u64 = 256 << 20;
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    pub run: RunName,
+    /// Whether it began a chain.
+    pub full: bool,
+    pub accounts: u64,
+    /// Accounts that had changed.
+    pub changed: u64,
+    /// Messages that were new or had changed.
+    pub messages: u64,
+    pub blobs: u64,
+    /// Bytes that came into the folder.
+    pub size_bytes: u64,
+    /// What the service has lost, a line each.
+    pub faults: Vec<String>,
+}
+
+/// Brings the folder up to now; with `full` by a new chain.
+///
+/// # Errors
+/// The folder or the service cannot be read or written, or another run works in the folder. What was there before is
+/// as it was.
+pub async fn run(ports: &Ports, folder: &Path, full: bool, watch: &Watch) -> anyhow::Result<Ran> {
+    let folder = Folder::make(folder)?;
+    let _held = folder.hold()?;
+    folder.clean()?;
+    let began_at = ports.clock.now();
+    let mut chains = folder.chains()?;
+    let newest = chains.iter().flat_map(|chain| chain.manifests.last()).max_by_key(|last| last.run.clone());
+    let name = RunName::next(began_at, newest);
+    let chain = if full { None } else { chains.pop() };
+    if let Some(fault) = chain.as_ref().and_then(|chain| chain.fault.as_ref()) {
+        bail!("{fault}; begin a new chain with --full");
+    }
+    let known = match &chain {
+        Some(chain) => Rounds::read(chain, chain.manifests.len()).context("begin a new chain with --full")?,
+        None => Rounds::default(),
+    };
+    let path = chain.as_ref().map_or_else(|| folder.chain(&name), |chain| chain.folder.clone());
+    let mut run = Run {
+        ports,
+        watch,
+        files: Files {
+            folder: folder.begin(&path, &name)?,
+            name: name.clone(),
+            rows: None,
+            done: Vec::new(),
+        },
+        blobs: BlobFolder::new(folder.blobs()),
+        known,
+        people: HashMap::new(),
+        segments: Vec::new(),
+        ran: Ran {
+            run: name.clone(),
+            full: chain.is_none(),
+            accounts: 0,
+            changed: 0,
+            messages: 0,
+            blobs: 0,
+            size_bytes: 0,
+            faults: Vec::new(),
+        },
+    };
+    let last = chain.as_ref().and_then(|chain| chain.manifests.last());
+    match run.all(last).await {
+        Ok((pieces, rows)) => {
+            let times = [began_at, ports.clock.now()];
+            let manifest = Manifest::new(name, last, times, pieces, rows);
+            folder.commit(&path, &manifest)?;
+            Ok(run.ran)
+        }
+        Err(error) => {
+            // A full disk is not left full of what nobody can use; the next run would remove it, too.
+            let _ = folder.clean();
+            Err(error)
+        }
+    }
+}
+
+struct Run<'a> {
+    ports: &'a Ports,
+    watch: &'a Watch,
+    files: Files,
+    blobs: BlobFolder,
+    known: Rounds,
+    /// When each account was made.
+    people: HashMap<AccountId, Timestamp>,
+    segments: Vec<Segment>,
+    ran: Ran,
+}
+
+impl Run<'_> {
+    async fn all(&mut self, last: Option<&Manifest>) -> anyhow::Result<([Piece; 2], Vec<Piece>)> {
+        let directory = self.directory(last).await?;
+        self.watch.begin(self.people.len() as u64);
+        for shard in self.ports.shards.all() {
+            self.shard(shard).await.with_context(|| format!("shard {shard}"))?;
+        }
+        let mut lines = self.files.create("accounts")?.part()?;
+        for segment in &self.segments {
+            lines.push(segment)?;
+        }
+        let accounts = lines.finish()?.0.finish(self.files.within("accounts"))?;
+        let rows = self.files.finish()?;
+        self.blobs.sync()?;
+        self.ran.size_bytes += accounts.size_bytes + rows.iter().map(|rows| rows.size_bytes).sum::<u64>();
+        Ok(([directory, accounts], rows))
+    }
+
+    /// Writes the directory down, unless it is as it was.
+    async fn directory(&mut self, last: Option<&Manifest>) -> anyhow::Result<Piece> {
+        let directory = &*self.ports.directory;
+        let mut lines = self.files.create("directory")?.part()?;
+        for domain in directory.domains().await? {
+            lines.push(&Entry::Domain { name: domain.name, created_at: domain.created_at })?;
+        }
+        let mut after = None;
+        loop {
+            let accounts = directory.accounts(after, ACCOUNTS).await?;
+            let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
+            let Some(id) = ids.last() else { break };
+            after = Some(*id);
+            let mut aliases: HashMap<_, Vec<_>> = HashMap::new();
+            for (account, alias) in directory.aliases(&ids).await? {
+                aliases.entry(account).or_default().push(alias);
+            }
+            for account in accounts {
+                self.people.insert(account.id, account.created_at);
+                lines.push(&Entry::Account(Person {
+                    id: account.id,
+                    email: account.email,
+                    name: account.name,
+                    password_hash: account.password_hash,
+                    enabled: account.enabled,
+                    quota_bytes: account.quota_bytes,
+                    created_at: account.created_at,
+                    aliases: aliases.remove(&account.id).unwrap_or_default(),
+                }))?;
+            }
+        }
+        self.ran.accounts = self.people.len() as u64;
+        let piece = lines.finish()?.0.finish(self.files.within("directory"))?;
+        match last.map(|last| &last.directory).filter(|old| old.blake3 == piece.blake3) {
+            Some(old) => {
+                self.files.remove("directory")?;
+                Ok(old.clone())
+            }
+            None => {
+                self.ran.size_bytes += piece.size_bytes;
+                Ok(piece)
+            }
+        }
+    }
+
+    async fn shard(&mut self, shard: ShardId) -> anyhow::Result<()> {
+        let queued = self.queued(shard).await?;
+        let mut after = None;
+        loop {
+            let states = self.ports.shards.latest(shard).await?.accounts(after, ACCOUNTS).await?;
+            let Some(last) = states.last() else { return Ok(()) };
+            after = Some(last.id);
+            for state in states {
+                // What is left of an account that has moved away is none of it.
+                if self.ports.shards.shard_of(state.id) == shard
+                    && let Some(created_at) = self.people.get(&state.id).copied()
+                {
+                    if let Some(since) = self.due(&state, created_at, &queued) {
+                        self.account(shard, state.id, created_at, since)
+                            .await
+                            .with_context(|| format!("account {}", state.id))?;
+                    }
+                    self.watch.step();
+                }
+            }
+        }
+    }
+
+    /// The accounts with mail on its way: the queue is in no change log.
+    async fn queued(&self, shard: ShardId) -> anyhow::Result<HashSet<AccountId>> {
+        let mut queued = HashSet::new();
+        let mut filter = QueueFilter { limit: QUEUE, ..QueueFilter::default() };
+        loop {
+            let entries = self.ports.shards.latest(shard).await?.queue(&filter).await?;
+            let Some(last) = entries.last() else { return Ok(queued) };
+            filter.after = Some((last.account, last.id));
+            queued.extend(entries.iter().map(|entry| entry.account));
+        }
+    }
+
+    /// Where the account's round begins; `None` if nothing has changed.
+    fn due(
+        &self,
+        state: &AccountState,
+        created_at: Timestamp,
+        queued: &HashSet<AccountId>,
+    ) -> Option<ModSeq> {
+        let Some(last) = self.known.of(state.id, created_at).last() else { return Some(ModSeq(0)) };
+        let upto = ModSeq(last.upto);
+        // What was restored, or has forgotten what was removed, does not go on from what we know.
+        if state.forgotten > upto || state.modseq < upto {
+            return Some(ModSeq(0));
+        }
+        let changed = state.modseq > upto || queued.contains(&state.id) || last.counts.queue > 0;
+        changed.then_some(upto)
+    }
+
+    async fn account(
+        &mut self,
+        shard: ShardId,
+        account: AccountId,
+        created_at: Timestamp,
+        since: ModSeq,
+    ) -> anyhow::Result<()> {
+        let mut missing = Vec::new();
+        // Blobs that are not there the second time either were lost by the service.
+        for again in [false, true] {
+            let mut round = Round::default();
+            let mut lines = self.files.rows()?.part()?;
+            let mut snapshot = self.ports.shards.snapshot(shard).await?;
+            let counts = snapshot.counts(account).await?;
+            let mut cursor = Some(Cursor::after(since));
+            while let Some(at) = cursor {
+                let page = snapshot.export(account, at).await?;
+                round.blobs.extend(page.blobs());
+                for record in &page.records {
+                    round.saw(record);
+                    lines.push(record)?;
+                }
+                self.watch.messages(self.ran.messages + round.messages);
+                cursor = page.next;
+            }
+            drop(snapshot);
+            let Some((upto, used_bytes)) = round.end else {
+                // It was removed, or moved to another shard, just now.
+                self.files.rows = Some(lines.abandon()?);
+                return Ok(());
+            };
+            let copied = self.blobs.keep(&*self.ports.blobs, shard, &round.blobs).await?;
+            self.ran.blobs += copied.new;
+            self.ran.size_bytes += copied.new_bytes;
+            missing = copied.missing;
+            if !missing.is_empty() && !again {
+                self.files.rows = Some(lines.abandon()?);
+                continue;
+            }
+            let (file, extent) = lines.finish()?;
+            self.segments.push(Segment {
+                account,
+                created_at,
+                since: since.0,
+                upto,
+                file: self.files.row_name(),
+                extent,
+                records: round.records,
+                counts,
+                used_bytes,
+                missing: missing.clone(),
+            });
+            self.files.put_back(file)?;
+            self.ran.changed += 1;
+            self.ran.messages += round.messages;
+            break;
+        }
+        let lost =
+            |blob: &BlobId| format!("account {account}: the service has lost blob {blob} of shard {shard}");
+        self.ran.faults.extend(missing.iter().map(lost));
+        Ok(())
+    }
+}
+
+/// What is noted of a round while it is written.
+#[derive(Default)]
+struct Round {
+    blobs: BTreeSet<BlobId>,
+    records: u64,
+    messages: u64,
+    /// The account's modseq and bytes.
+    end: Option<(i64, i64)>,
+}
+
+impl Round {
+    fn saw(&mut self, record: &Record) {
+        self.records += 1;
+        match record {
+            Record::Message(_) => self.messages += 1,
+            Record::Account(account) => self.end = Some((account.modseq, account.used_bytes)),
+            _ => {}
+        }
+    }
+}
+
+/// The files of the run.
+struct Files {
+    folder: PathBuf,
+    name: RunName,
+    /// The file of rows that is being written.
+    rows: Option<LineFile>,
+    done: Vec<Piece>,
+}
+
+impl Files {
+    fn create(&self, name: &str) -> anyhow::Result<LineFile> {
+        LineFile::create(self.folder.join(name))
+    }
+
+    fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.folder.join(name);
+        std::fs::remove_file(&path).with_context(|| path.display().to_string())
+    }
+
+    /// The name of a file within the chain's folder.
+    fn within(&self, name: &str) -> String {
+        format!("{}/{name}", self.name)
+    }
+
+    /// The name of the file of rows that is being written.
+    fn row_name(&self) -> String {
+        self.within(&self.row_file())
+    }
+
+    fn row_file(&self) -> String {
+        format!("rows-{:04}", self.done.len() + 1)
+    }
+
+    fn rows(&mut self) -> anyhow::Result<LineFile> {
+        self.rows.take().map_or_else(|| self.create(&self.row_file()), Ok)
+    }
+
+    /// Goes on with the file, if it is not large enough.
+    fn put_back(&mut self, file: LineFile) -> anyhow::Result<()> {
+        if file.size_bytes() < ROWS_BYTES {
+            self.rows = Some(file);
+        } else {
+            let piece = file.finish(self.row_name())?;
+            self.done.push(piece);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> anyhow::Result<Vec<Piece>> {
+        if let Some(file) = self.rows.take() {
+            let piece = file.finish(self.row_name())?;
+            self.done.push(piece);
+        }
+        Ok(std::mem::take(&mut self.done))
+    }
+}

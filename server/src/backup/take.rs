@@ -1,0 +1,268 @@
+//! Rounds into a shard: blobs first, then rows, a few hundred to a transaction, the account's own row last.
+//!
+//! A restored account goes on with a gap: its next modseq and UIDs are far above those that it gave after the backup
+//! was made, so that no client takes new mail for mail that it has seen; clients that know a modseq load anew.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, bail, ensure};
+use async_trait::async_trait;
+use futures::{StreamExt as _, stream};
+use storage::{
+    Error, Needs, Result, Transaction, Unit,
+    replica::{self, Counts, Page, Record},
+    write,
+};
+use types::{AccountId, BlobId, ShardId, Timestamp};
+
+use super::{
+    Ports, Watch,
+    blobs::{AT_ONCE, BlobFolder},
+    chain::Segment,
+    folder::Chain,
+    lines::{Reader, check},
+};
+
+/// Records, and bytes of their text, of a transaction.
+const RECORDS: usize = 500;
+const BYTES: usize = 4 << 20;
+/// How far ahead a restored account goes on.
+const MODSEQS: i64 = 1 << 32;
+const UIDS: i64 = 1 << 20;
+const MOST_UID: i64 = u32::MAX as i64;
+
+/// What an account that was restored from these rounds has forgotten: everything. No other account has this number.
+pub(super) fn mark(rounds: &[Segment]) -> i64 {
+    rounds.last().map_or(0, |last| last.upto.saturating_add(MODSEQS))
+}
+
+/// Where rounds go to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goal {
+    pub(super) account: AccountId,
+    /// Makes its mailboxes others than those of the backup: their UIDVALIDITY comes from this time.
+    pub(super) renewed: Option<Timestamp>,
+    pub(super) with_queue: bool,
+}
+
+/// Brings accounts from a chain into the service.
+pub(super) struct Taker<'a> {
+    pub(super) ports: &'a Ports,
+    pub(super) watch: &'a Watch,
+    pub(super) chain: &'a Chain,
+    pub(super) blobs: BlobFolder,
+    /// What was put already.
+    pub(super) put: HashSet<(ShardId, BlobId)>,
+    pub(super) messages: u64,
+    /// What could not be brought back, a line each.
+    pub(super) faults: Vec<String>,
+}
+
+impl Taker<'_> {
+    /// Has the account be what the rounds say; what it was before is gone. If a file is damaged, it becomes what it
+    /// was before that, and false is returned if that is nothing.
+    pub(super) async fn account(
+        &mut self,
+        who: &str,
+        rounds: &[Segment],
+        goal: Goal,
+    ) -> anyhow::Result<bool> {
+        let mut whole = 0;
+        for round in rounds {
+            let path = self.chain.folder.join(&round.file);
+            if let Err(error) = check(&path, &round.extent) {
+                let then =
+                    if whole == 0 { "nothing is restored" } else { "it is restored as of the run before" };
+                self.faults.push(format!("{who}: {}: {error:#}; {then}", path.display()));
+                break;
+            }
+            whole += 1;
+        }
+        let Some((last, before)) = rounds.get(..whole).and_then(<[Segment]>::split_last) else {
+            return Ok(false);
+        };
+        let mut fresh = true;
+        for round in before {
+            self.round(round, &mut Adapt::new(goal, None), &mut fresh).await?;
+        }
+        self.round(last, &mut Adapt::new(goal, Some(mark(rounds))), &mut fresh).await?;
+        self.check(goal, last.counts).await?;
+        self.messages += last.counts.messages;
+        self.watch.messages(self.messages);
+        Ok(true)
+    }
+
+    async fn round(&mut self, round: &Segment, adapt: &mut Adapt, fresh: &mut bool) -> anyhow::Result<()> {
+        let path = self.chain.folder.join(&round.file);
+        let mut reader = Reader::<Record>::open(&path, &round.extent)?;
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        loop {
+            let next = reader.next().with_context(|| path.display().to_string())?;
+            let over = next.is_none();
+            if let Some((record, size)) = next
+                && let Some(record) = adapt.adapt(record)
+            {
+                records.push(record);
+                bytes += size;
+            }
+            if over || records.len() >= RECORDS || bytes >= BYTES {
+                self.import(adapt.goal.account, std::mem::take(&mut records), fresh).await?;
+                bytes = 0;
+            }
+            if over {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn import(
+        &mut self,
+        account: AccountId,
+        records: Vec<Record>,
+        fresh: &mut bool,
+    ) -> anyhow::Result<()> {
+        let shard = self.ports.shards.shard_of(account);
+        let page = Page { records, next: None };
+        self.put(shard, page.blobs()).await?;
+        let unit = Import { account, records: page.records, fresh: std::mem::take(fresh) };
+        match write(&*self.ports.shards, shard, unit).await {
+            // Nobody listens to an account that was not there.
+            Ok(_) => Ok(()),
+            Err(Error::Exists(_)) => {
+                bail!("account {account} is used while it is being restored; restore it again when it is not")
+            }
+            Err(error) => Err(error).with_context(|| format!("shard {shard}")),
+        }
+    }
+
+    /// Puts the blobs, also those that are there: then they are new to the collector.
+    async fn put(&mut self, shard: ShardId, mut ids: Vec<BlobId>) -> anyhow::Result<()> {
+        ids.retain(|id| self.put.insert((shard, *id)));
+        let (blobs, to) = (&self.blobs, &*self.ports.blobs);
+        let puts = ids.into_iter().map(|id| async move {
+            let Some(stream) = blobs.open(id).await? else {
+                return Ok(Some(format!("{}: it is missing", blobs.path(id).display())));
+            };
+            let (put, _) = to.put_stream(shard, stream).await.context("the service cannot store a blob")?;
+            let damaged =
+                || format!("{}: it is damaged: its content does not fit its name", blobs.path(id).display());
+            anyhow::Ok((put != id).then(damaged))
+        });
+        let mut puts = stream::iter(puts).buffer_unordered(AT_ONCE);
+        while let Some(fault) = puts.next().await {
+            self.faults.extend(fault?);
+        }
+        Ok(())
+    }
+
+    /// Whether everything has arrived.
+    async fn check(&self, goal: Goal, noted: Counts) -> anyhow::Result<()> {
+        let Goal { account, with_queue, .. } = goal;
+        let shard = self.ports.shards.shard_of(account);
+        let mut counts = self.ports.shards.latest(shard).await?.counts(account).await?;
+        if !with_queue {
+            (counts.queue, counts.bodies) = (noted.queue, noted.bodies);
+        }
+        ensure!(counts == noted, "account {account} has become {counts:?}, but was {noted:?} in the backup");
+        Ok(())
+    }
+}
+
+/// Makes records of the backup fit for where they go.
+struct Adapt {
+    goal: Goal,
+    /// The modseq to go on from, in the last round.
+    mark: Option<i64>,
+    in_queue: bool,
+}
+
+impl Adapt {
+    fn new(goal: Goal, mark: Option<i64>) -> Self {
+        Self { goal, mark, in_queue: false }
+    }
+
+    fn adapt(&mut self, record: Record) -> Option<Record> {
+        match record {
+            Record::Queue(_) => self.in_queue = true,
+            // Bodies that only the queue has come after it has begun.
+            Record::Body(_) | Record::QueueEntry(_) if self.in_queue && !self.goal.with_queue => return None,
+            Record::Mailbox(mailbox) => return Some(Record::Mailbox(self.mailbox(mailbox))),
+            Record::Account(account) => return Some(Record::Account(self.account(account)?)),
+            _ => {}
+        }
+        Some(record)
+    }
+
+    fn mailbox(&self, mailbox: replica::Mailbox) -> replica::Mailbox {
+        match self.goal.renewed {
+            Some(now) => replica::Mailbox { uid_validity: uid_validity(now, mailbox.id), ..mailbox },
+            None => {
+                let uid_next = mailbox.uid_next.saturating_add(UIDS).min(MOST_UID).max(mailbox.uid_next);
+                replica::Mailbox { uid_next, ..mailbox }
+            }
+        }
+    }
+
+    /// `None` before the last round: the row says that the account is whole.
+    fn account(&self, account: replica::Account) -> Option<replica::Account> {
+        let mark = self.mark?;
+        let last_uid_validity = match self.goal.renewed {
+            Some(now) => uid_validity(now, account.next_mailbox_id),
+            None => account.last_uid_validity,
+        };
+        // It is indexed from the beginning.
+        Some(replica::Account {
+            modseq: mark,
+            forgotten_modseq: mark,
+            indexed_modseq: 0,
+            last_uid_validity,
+            ..account
+        })
+    }
+}
+
+fn uid_validity(now: Timestamp, mailbox: i64) -> i64 {
+    now.seconds().saturating_add(mailbox).clamp(1, MOST_UID)
+}
+
+struct Import {
+    account: AccountId,
+    records: Vec<Record>,
+    /// Whether these are the first: what else there is of the account goes.
+    fresh: bool,
+}
+
+#[async_trait]
+impl Unit for Import {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<()> {
+        if self.fresh {
+            tx.purge(self.account).await?;
+        } else if tx.account(self.account).await?.is_some() {
+            // Whoever came meanwhile set it up.
+            return Err(Error::Exists("the account"));
+        }
+        tx.import(self.account, &self.records).await
+    }
+}
+
+/// Gives an account its standard folders.
+pub(super) struct Provision(pub(super) AccountId, pub(super) Timestamp);
+
+#[async_trait]
+impl Unit for Provision {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<()> {
+        tx.provision(self.0, self.1).await
+    }
+}

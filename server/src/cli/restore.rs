@@ -1,0 +1,107 @@
+//! `magpie restore`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use types::EmailAddress;
+
+use super::{
+    backup::{complain, watch},
+    password,
+};
+use crate::{
+    backup::{self, At, Ports, Target, Watch},
+    config::Config,
+    parts::Parts,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// The folder with the backups
+    folder: PathBuf,
+
+    /// Only the account that had this address, which must have no mail now
+    #[arg(long, value_name = "ADDRESS")]
+    account: Option<EmailAddress>,
+
+    /// Put the account's mail into a new account with this address
+    #[arg(long, value_name = "ADDRESS", requires = "account")]
+    into: Option<EmailAddress>,
+
+    /// Read the new account's password from standard input instead of making one up
+    #[arg(long, requires = "into")]
+    password_stdin: bool,
+
+    /// As of this run, or the last one that had begun by this time (2026-11-22T16:30:00Z); the newest if not given
+    #[arg(long, value_name = "RUN|TIME")]
+    at: Option<String>,
+
+    /// Also mail that was on its way then: it is sent, perhaps again
+    #[arg(long)]
+    with_queue: bool,
+
+    /// Say nothing if all goes well
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Restore {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let at = backup::find(&self.folder, self.at.as_deref())?;
+        let Parts { ports, mail, .. } = super::open(config).await?;
+        let watch = watch(self.quiet);
+        let restored = match (&self.account, &self.into) {
+            (None, _) => backup::everything(&ports, &at, self.with_queue, &watch).await,
+            (Some(address), None) => {
+                backup::account(&ports, &at, address, Target::Itself, self.with_queue, &watch).await
+            }
+            (Some(address), Some(into)) => {
+                self.beside(&ports, &mail.admin(), &at, address, into, &watch).await
+            }
+        };
+        watch.done();
+        let restored = restored?;
+        if !self.quiet {
+            let before = match restored.before {
+                0 => String::new(),
+                before => format!(" ({before} were back already)"),
+            };
+            println!(
+                "Restored {} accounts{before} with {} messages as of run {}.",
+                restored.accounts,
+                restored.messages,
+                at.run()?
+            );
+            if !self.with_queue {
+                println!("Mail that was on its way then is not sent; --with-queue would.");
+            }
+        }
+        complain(&restored.faults, "everything else is restored")
+    }
+
+    async fn beside(
+        &self,
+        ports: &Ports,
+        admin: &mail::Admin,
+        at: &At,
+        address: &EmailAddress,
+        into: &EmailAddress,
+        watch: &Watch,
+    ) -> anyhow::Result<backup::Restored> {
+        let quota = at.quota_bytes(address)?;
+        // One that is there already and has no mail is what a restore that broke off has left.
+        let (id, chosen) = match ports.directory.resolve(into).await? {
+            Some(id) => (id, None),
+            None => {
+                let chosen = password::read_or_make(self.password_stdin)?;
+                let made = admin.add_account(into, "", chosen.password.clone(), quota).await?;
+                (made.id, Some(chosen))
+            }
+        };
+        if let Some(chosen) = chosen {
+            println!("Added {into} (account {id}).");
+            chosen.show();
+        }
+        backup::account(ports, at, address, Target::Into(id), self.with_queue, watch).await
+    }
+}
