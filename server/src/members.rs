@@ -1,7 +1,8 @@
-//! The node among the others: its name, which it holds by renewing a claim, and its clock, compared with the directory's.
+//! The node among the others: its name, which it holds by renewing a claim; its clock, compared with the directory's;
+//! and which shards are a worker's own to index.
 //!
-//! **Invariant:** nothing that matters for mail hangs on the claim: queue entries are leased one by one under names of
-//! their own. So whoever cannot reach the directory goes on as before.
+//! **Invariant:** nothing that matters for mail hangs on the claims: queue entries are leased one by one under names of
+//! their own, and indexing a shard twice changes nothing. So whoever cannot reach the directory goes on as before.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +14,7 @@ use anyhow::{Context as _, bail};
 use storage::Directory;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use types::{Clock, Timestamp};
+use types::{Clock, ShardId, Timestamp};
 
 use crate::parts;
 
@@ -25,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How far the clocks of nodes may be apart: leases and sessions end by them.
 const MOST_SKEW: Duration = Duration::from_secs(5);
 const COMPARE_CLOCKS: Duration = Duration::from_secs(60);
+/// What a worker claims beside its name begins with this, which no name does.
+const WORKER: &str = "worker:";
 
 /// What is not as it should be, though the node works; by what it is about. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +58,10 @@ pub(crate) struct Member {
     name: String,
     /// Tells the node from one of the same name.
     instance: String,
+    is_worker: bool,
     warnings: Warnings,
+    /// The names of the workers that live.
+    workers: Arc<Mutex<Vec<String>>>,
 }
 
 impl Member {
@@ -67,10 +73,11 @@ impl Member {
         directory: Arc<dyn Directory>,
         clock: Arc<dyn Clock>,
         name: String,
+        is_worker: bool,
         warnings: Warnings,
     ) -> anyhow::Result<Self> {
         let instance = format!("{:032x}", u128::from_le_bytes(parts::random()));
-        let member = Self { directory, clock, name, instance, warnings };
+        let member = Self { directory, clock, name, instance, is_worker, warnings, workers: Arc::default() };
         if let Some(skewed) = member.skewed().await.context("directory.url")? {
             bail!("directory.url: {skewed}; set the clocks (NTP) and start again");
         }
@@ -107,11 +114,18 @@ impl Member {
         self.directory.claim_node(name, &self.instance, CLAIM).await
     }
 
-    /// Renews the claim.
+    /// Renews the claims, and looks who else works.
     async fn beat(&self) -> storage::Result<()> {
         let lost = !self.claim(&self.name).await?;
         let text = || format!("another node took the name `{}` while this one could not renew it", self.name);
         self.warnings.set("name", lost.then(text));
+        if self.is_worker {
+            self.claim(&format!("{WORKER}{}", self.name)).await?;
+            let nodes = self.directory.nodes().await?;
+            let workers = nodes.iter().filter_map(|node| node.name.strip_prefix(WORKER));
+            let workers = workers.map(str::to_owned).collect();
+            *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
+        }
         Ok(())
     }
 
@@ -130,8 +144,10 @@ impl Member {
                 }
             }
         }
-        if let Err(error) = self.directory.release_node(&self.name, &self.instance).await {
-            tracing::warn!(%error, "the node's name is left to end by itself");
+        for name in [self.name.clone(), format!("{WORKER}{}", self.name)] {
+            if let Err(error) = self.directory.release_node(&name, &self.instance).await {
+                tracing::warn!(%error, "the node's name is left to end by itself");
+            }
         }
     }
 
@@ -150,12 +166,31 @@ impl Member {
             )
         }))
     }
+
+    /// Whether the shard is for this worker to index: each is for one of those that live, and few change hands when one
+    /// comes or goes.
+    pub(crate) fn has(&self, shard: ShardId) -> bool {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        chosen(shard, &workers).is_none_or(|chosen| *chosen == self.name)
+    }
 }
 
 /// By how much our clock is ahead of theirs, which was read at some moment between two of ours: the least that fits.
 fn ahead_ms(before: Timestamp, theirs: Timestamp, after: Timestamp) -> i64 {
     let (before, theirs, after) = (before.millis(), theirs.millis(), after.millis());
     if theirs < before { before - theirs } else { (after - theirs).min(0) }
+}
+
+/// Rendezvous hashing: the one whose name goes best with the shard.
+fn chosen(shard: ShardId, workers: &[String]) -> Option<&String> {
+    workers.iter().max_by_key(|name| {
+        // FNV-1a, its bits stirred.
+        let bytes = name.bytes().chain(shard.0.to_be_bytes());
+        let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        let hash = bytes.fold(0xCBF2_9CE4_8422_2325, step);
+        let hash = (hash ^ (hash >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        hash ^ (hash >> 32)
+    })
 }
 
 #[cfg(test)]
@@ -176,7 +211,7 @@ mod tests {
 
     async fn join(directory: &Arc<dyn Directory>, name: &str, off_ms: i64) -> anyhow::Result<Member> {
         let warnings = Warnings::default();
-        Member::join(Arc::clone(directory), Arc::new(Off(off_ms)), name.to_owned(), warnings).await
+        Member::join(Arc::clone(directory), Arc::new(Off(off_ms)), name.to_owned(), true, warnings).await
     }
 
     #[tokio::test]
@@ -199,9 +234,16 @@ mod tests {
         let said = join(&directory, "one", 0).await.err().unwrap().to_string();
         assert!(said.contains("node.name: another running node is called `one`"), "{said}");
 
+        let two = join(&directory, "two", 0).await.unwrap();
+        one.beat().await.unwrap();
+        for shard in (0..20).map(ShardId) {
+            assert!(one.has(shard) != two.has(shard), "each shard is one worker's");
+        }
         stop.cancel();
         tasks.close();
         tasks.wait().await;
+        two.beat().await.unwrap();
+        assert!((0..20).map(ShardId).all(|shard| two.has(shard)), "the other one left");
         join(&directory, "one", 0).await.unwrap();
     }
 
@@ -214,5 +256,23 @@ mod tests {
         check(1_000, 5_000, 9_000, 0);
         check(9_000, 1_000, 10_000, 8_000);
         check(1_000, 9_000, 2_000, -7_000);
+    }
+
+    #[test]
+    fn shards_are_spread_and_few_change_hands() {
+        let workers: Vec<_> = (0..4).map(|number| format!("node-{number}")).collect();
+        let of = |workers: &[String]| {
+            (0..400).map(|shard| chosen(ShardId(shard), workers).cloned()).collect::<Vec<_>>()
+        };
+        let all = of(&workers);
+        for worker in &workers {
+            let count = all.iter().filter(|chosen| chosen.as_ref() == Some(worker)).count();
+            assert!((60..140).contains(&count), "{worker} has {count} of 400");
+        }
+        let fewer = of(&workers[..3]);
+        for (before, after) in all.iter().zip(&fewer) {
+            assert!(before == after || before.as_ref() == Some(&workers[3]), "{before:?} {after:?}");
+        }
+        assert_eq!(chosen(ShardId(0), &[]), None);
     }
 }

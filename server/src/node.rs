@@ -8,6 +8,7 @@ use endpoints::{
     smtp::{Budget, Kind, Settings, listen},
     tls,
 };
+use mail::Mine;
 use queue::{DnsRouter, Routing, Schedule, SmtpConfig, SmtpCourier, Timeouts, Worker, WorkerConfig};
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, time::timeout};
@@ -101,14 +102,14 @@ impl Node {
         }));
         let Sockets { web, smtp, addresses } = sockets;
         let warnings = Warnings::default();
-        let member = join(&config, &parts, &warnings).await?;
+        let member = join(&config, &parts, &roles, &warnings).await?;
         if let Some(member) = member.clone() {
             tasks.spawn(member.stay(stop.clone()));
         }
         let drain = config.drain.delay.0;
         let config = Arc::new(config);
         if roles.has(Role::Worker) {
-            work(&config, &parts, &addresses, member.is_none(), &stop, &tasks)?;
+            work(&config, &parts, &addresses, member, &stop, &tasks)?;
         }
         let smtp = receive(&config, &parts, smtp)?;
         if let Some(listener) = web {
@@ -194,14 +195,19 @@ async fn bind(key: &str, Listen(address): Listen) -> anyhow::Result<Option<TcpLi
 }
 
 /// Takes the node's place among the others; one whose directory is a file has none, since it holds its data folder.
-async fn join(config: &Config, parts: &Parts, warnings: &Warnings) -> anyhow::Result<Option<Member>> {
+async fn join(
+    config: &Config,
+    parts: &Parts,
+    roles: &Roles,
+    warnings: &Warnings,
+) -> anyhow::Result<Option<Member>> {
     if config.directory.url.is_file() {
         return Ok(None);
     }
     let made_up = || format!("{}-{:08x}", parts::hostname(config), u32::from_le_bytes(parts::random()));
     let name = config.node.name.clone().unwrap_or_else(made_up);
     let (directory, clock) = (Arc::clone(&parts.directory), Arc::clone(&parts.clock));
-    Member::join(directory, clock, name, warnings.clone()).await.map(Some)
+    Member::join(directory, clock, name, roles.has(Role::Worker), warnings.clone()).await.map(Some)
 }
 
 /// Deliveries, indexing, cleaning up.
@@ -209,7 +215,7 @@ fn work(
     config: &Config,
     parts: &Parts,
     addresses: &Addresses,
-    works_alone: bool,
+    member: Option<Member>,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
@@ -237,6 +243,11 @@ fn work(
         },
         shutdown: stop.clone(),
     });
+    let works_alone = member.is_none();
+    let mine: Mine = match member {
+        Some(member) => Arc::new(move |shard| member.has(shard)),
+        None => mail::everything(),
+    };
     tasks.spawn(async move {
         // Nobody else works where the data folder is held.
         if works_alone {
@@ -247,7 +258,7 @@ fn work(
     let (indexer, house, moves) = (parts.mail.clone(), parts.mail.clone(), parts.mail.clone());
     let (until_indexed, until_clean, until_moved) = (stop.clone(), stop.clone(), stop.clone());
     if config.search.url != SearchIndex::None {
-        tasks.spawn(async move { indexer.run_indexer(until_indexed).await });
+        tasks.spawn(async move { indexer.run_indexer(mine, until_indexed).await });
     }
     tasks.spawn(async move { house.run_housekeeping(until_clean).await });
     tasks.spawn(async move { moves.run_moves(until_moved).await });

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use blob::{FileBlobs, S3Blobs, S3Limits};
 use cluster::{Bus, Cache, LocalBus, LocalCache, LocalLimits, RateLimits, Redis, RedisOptions};
 use search::{Hits, MeiliSearch, Op, Rebuild, Search, Size, TantivySearch};
-use storage::{Blobs, Directory};
+use storage::{Blobs, Directory, Moves as _};
 use storage_sql::{DatabaseUrl, Databases, SqlDirectory, SqlShards};
 use types::{AccountId, Clock, MessageId, ShardId, query::Query};
 
@@ -51,9 +51,9 @@ const REDIS_PREFIX: &str = "magpie";
 /// Opens everything, bringing databases up to this version.
 pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let sql = open_databases(config).await?;
+    let (sql, service) = open_databases(config).await?;
     let blobs = blobs(config, &clock).await?;
-    let Between { bus, cache, limits } = between(config, &clock).await?;
+    let Between { bus, cache, limits } = between(config, &service, &clock).await?;
     let (search, fresh_index) = index(config, indexing).await?;
     let directory = Arc::clone(&sql.directory);
     let ports = Ports { directory: sql.directory, shards: sql.shards, blobs, clock: Arc::clone(&clock) };
@@ -82,15 +82,14 @@ pub(crate) fn databases(config: &Config) -> (DatabaseUrl, Vec<(ShardId, Database
     (database(&config.directory.url), shards)
 }
 
-/// The databases, opened one after the other: what is wrong is with one key.
-async fn open_databases(config: &Config) -> anyhow::Result<Databases> {
+/// The databases, and the id of the service that they are of.
+async fn open_databases(config: &Config) -> anyhow::Result<(Databases, String)> {
     let (directory, shards) = databases(config);
     let options = storage_sql::Options::default();
     let directory = Arc::new(SqlDirectory::open(&directory, &options).await.context("directory.url")?);
-    let ids: Vec<_> = shards.iter().map(|(id, _)| *id).collect();
-    let map = directory.bucket_map(&ids).await.context("directory.url")?;
-    let shards = Arc::new(SqlShards::open(&shards, map, &options).await.context("shards.urls")?);
-    Ok(Databases { directory, shards })
+    let service = directory.service_id().await.context("directory.url")?;
+    let shards = SqlShards::follow(Arc::clone(&directory), &shards, &options).await.context("shards.urls")?;
+    Ok((Databases { directory, shards }, service))
 }
 
 async fn blobs(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Blobs>> {
@@ -113,8 +112,10 @@ struct Between {
     limits: Arc<dyn RateLimits>,
 }
 
-async fn between(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Between> {
-    let options = RedisOptions { prefix: REDIS_PREFIX.to_owned(), node: u64::from_le_bytes(random()) };
+async fn between(config: &Config, service: &str, clock: &Arc<dyn Clock>) -> anyhow::Result<Between> {
+    // Services may share a Redis.
+    let prefix = format!("{REDIS_PREFIX}-{}", service.replace('-', ""));
+    let options = RedisOptions { prefix, node: u64::from_le_bytes(random()) };
     let (cache, limits) = (LocalCache::new(CACHE_BYTES), LocalLimits::new(Arc::clone(clock), LIMITED_KEYS));
     let (cache, limits): (Arc<dyn Cache>, Arc<dyn RateLimits>) = match &config.cache.url {
         Shared::Memory => (Arc::new(cache), Arc::new(limits)),

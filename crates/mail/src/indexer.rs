@@ -4,6 +4,7 @@
 //! the account's mark after it: a crash between the two indexes the same changes again, which changes nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,8 +32,8 @@ const GATHER: Duration = Duration::from_millis(400);
 const POLL: Duration = Duration::from_secs(30);
 
 impl Service {
-    /// Runs until it is told to stop. Errors are logged and tried again.
-    pub async fn run_indexer(&self, stop: CancellationToken) {
+    /// Follows the shards that are mine until it is told to stop. Errors are logged and tried again.
+    pub async fn run_indexer(&self, mine: Mine, stop: CancellationToken) {
         let mut feed = self.parts.bus.subscribe_all();
         let mut rounds = Rounds::new();
         let mut behind = true;
@@ -40,7 +41,7 @@ impl Service {
             if behind {
                 let begin = Instant::now();
                 // A failing index must not spin.
-                behind = self.index_round(&mut rounds).await.unwrap_or_else(|error| {
+                behind = self.index_round(&mut rounds, &mine).await.unwrap_or_else(|error| {
                     let cause = &error as &(dyn std::error::Error + 'static);
                     tracing::warn!(error = cause, "indexing failed; trying again");
                     false
@@ -69,41 +70,50 @@ impl Service {
 
     /// Indexes what has changed so far, all of it.
     pub async fn index_all(&self) -> Result<()> {
-        let mut rounds = Rounds::new();
-        while self.index_round(&mut rounds).await? {}
+        let (mut rounds, mine) = (Rounds::new(), everything());
+        while self.index_round(&mut rounds, &mine).await? {}
         Ok(())
     }
 
     /// One round over every shard, going on after the accounts of the last one, so that busy accounts never keep
     /// others waiting; whether there is more to do.
-    async fn index_round(&self, rounds: &mut Rounds) -> Result<bool> {
-        let mut more = false;
-        for shard in self.parts.shards.all() {
-            let after = rounds.get(&shard).copied();
-            let accounts =
-                self.parts.shards.snapshot(shard).await?.unindexed(after, ACCOUNTS_AT_ONCE).await?;
-            if accounts.is_empty() {
-                // The last ones were seen; there may be news of the first.
-                more |= rounds.remove(&shard).is_some();
-                continue;
-            }
-            more = true;
-            let mut batch = Batch::default();
-            let mut marks = Vec::new();
-            for account in accounts {
-                marks.push((account, self.gather(account, None, &mut batch).await?));
-                rounds.insert(shard, account);
-                if batch.bytes >= BATCH_BYTES {
-                    break;
+    async fn index_round(&self, rounds: &mut Rounds, mine: &Mine) -> Result<bool> {
+        let (mut more, mut failed) = (false, None);
+        for shard in self.parts.shards.all().into_iter().filter(|shard| mine(*shard)) {
+            match self.index_shard(shard, rounds).await {
+                Ok(goes_on) => more |= goes_on,
+                // Those on other shards must not notice.
+                Err(error) => {
+                    tracing::debug!(%shard, %error, "a shard cannot be indexed now");
+                    failed = Some(error);
                 }
             }
-            metrics::counter!("magpie_search_operations_total").increment(batch.ops.len() as u64);
-            if !batch.ops.is_empty() {
-                self.parts.search.apply(batch.ops).await?;
-            }
-            storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
         }
-        Ok(more)
+        failed.filter(|_| !more).map_or(Ok(more), Err)
+    }
+
+    async fn index_shard(&self, shard: ShardId, rounds: &mut Rounds) -> Result<bool> {
+        let after = rounds.get(&shard).copied();
+        let accounts = self.parts.shards.latest(shard).await?.unindexed(after, ACCOUNTS_AT_ONCE).await?;
+        if accounts.is_empty() {
+            // The last ones were seen; there may be news of the first.
+            return Ok(rounds.remove(&shard).is_some());
+        }
+        let mut batch = Batch::default();
+        let mut marks = Vec::new();
+        for account in accounts {
+            marks.push((account, self.gather(account, None, &mut batch).await?));
+            rounds.insert(shard, account);
+            if batch.bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        metrics::counter!("magpie_search_operations_total").increment(batch.ops.len() as u64);
+        if !batch.ops.is_empty() {
+            self.parts.search.apply(batch.ops).await?;
+        }
+        storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
+        Ok(true)
     }
 
     /// What an index lacks of an account that has its changes up to `since`, or to the account's mark, as operations;
@@ -143,6 +153,16 @@ impl Service {
         }
         Ok(changes.upto)
     }
+}
+
+/// Which shards are for this worker to index: each is for one of the workers at most times. Two at once only do it
+/// twice.
+pub type Mine = Arc<dyn Fn(ShardId) -> bool + Send + Sync>;
+
+/// Of a worker alone.
+#[must_use]
+pub fn everything() -> Mine {
+    Arc::new(|_| true)
 }
 
 /// The account that the last round ended with, for each shard.

@@ -43,6 +43,7 @@ pub use deliver::Incoming;
 pub use error::{Error, Result};
 pub use events::Changes;
 pub use import::{Import, Imported};
+pub use indexer::{Mine, everything};
 pub use login::Client;
 pub use message::Images;
 pub use page::PageQuery;
