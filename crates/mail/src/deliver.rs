@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use storage::queue::QueueBody;
 use storage::{
-    Appended, Needs, NewMessage, NewQueueEntry, Origin, QueueEntry, Result as StorageResult, Source,
-    Transaction, Unit,
+    Appended, Error as StorageError, Needs, NewMessage, NewQueueEntry, Origin, QueueEntry,
+    Result as StorageResult, Source, Transaction, Unit,
 };
 use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, Role, ShardId, ThreadId, Timestamp};
 
 use crate::prepare::{Prepared, parse};
-use crate::{Result, Service};
+use crate::{Error, Result, Service};
 
 /// Deliveries of a queued mail in one commit, at most, and the bytes of their texts.
 const COPIES: usize = 100;
@@ -33,6 +33,9 @@ pub struct Incoming {
     pub raw: Bytes,
 }
 
+/// How often the recipients of a mail are grouped by shards, should accounts move meanwhile.
+const REGROUPED: usize = 3;
+
 impl Service {
     /// A fresh message id of now.
     #[must_use]
@@ -42,10 +45,21 @@ impl Service {
 
     /// Accepts a mail for its local recipients. Durable when it returns.
     pub async fn deliver(&self, incoming: Incoming) -> Result<()> {
+        for _ in 1..REGROUPED {
+            match self.deliver_grouped(incoming.clone()).await {
+                // Its recipients have parted meanwhile: some live on another shard now.
+                Err(Error::Storage(StorageError::Moving)) => {}
+                ended => return ended,
+            }
+        }
+        self.deliver_grouped(incoming).await
+    }
+
+    async fn deliver_grouped(&self, incoming: Incoming) -> Result<()> {
         let Incoming { id, return_path, recipients, raw } = incoming;
         let now = self.now();
         let Some((_, first)) = recipients.first().cloned() else {
-            return Err(crate::Error::Internal("a delivery without recipients".into()));
+            return Err(Error::Internal("a delivery without recipients".into()));
         };
         let shard = self.shard_of(first);
         let prepared = self.prepare(shard, raw).await?;

@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
+use cluster::LocalCache;
 use futures::TryStreamExt as _;
-use mail::{Access, Error, Incoming, PageQuery, Step};
-use testkit::{House, fixtures};
+use mail::{Access, Error, Incoming, PageQuery, Service, Step};
+use testkit::{House, PostgresCluster, fixtures};
 use tokio::time::{Instant, timeout};
 use types::{Bucket, Flags, MessageId, Role, ShardId, Timestamp, api};
 
@@ -22,19 +23,19 @@ const BOB: &str = "bob@demo.test";
 const LONG: Duration = Duration::from_secs(700);
 
 /// Delivers a mail of this subject; some have an attachment that is kept as a blob.
-async fn deliver(house: &House, access: &Access, subject: &str, attachment: Option<u8>) -> mail::Result<()> {
+async fn deliver(node: &Service, access: &Access, subject: &str, attachment: Option<u8>) -> mail::Result<()> {
     let to = access.email().to_string();
     let raw = match attachment {
         Some(byte) => fixtures::mail_with_attachment("x@y.test", &to, subject, &vec![byte; 90_000]),
         None => fixtures::mail("x@y.test", &to, subject, "Hello there"),
     };
     let incoming = Incoming {
-        id: house.mail.new_id(),
+        id: node.new_id(),
         return_path: None,
         recipients: vec![(access.email().clone(), access.id())],
         raw: raw.into(),
     };
-    house.mail.deliver(incoming).await
+    node.deliver(incoming).await
 }
 
 async fn inbox(access: &Access) -> Vec<api::Summary> {
@@ -81,23 +82,37 @@ async fn clean(house: &House) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_read_and_receive_mail_while_they_are_moved() {
-    let house = Arc::new(House::open().await.unwrap());
+    used_while_moved(House::open().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_read_and_receive_mail_while_they_are_moved_on_postgres() {
+    let cluster = PostgresCluster::start().await.unwrap();
+    used_while_moved(House::open_on_postgres(&cluster).await.unwrap()).await;
+}
+
+/// Two nodes: the second one is not told of the moves, which the first one makes.
+async fn used_while_moved(house: House) {
+    let house = Arc::new(house);
+    let second = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
     let (alice, bob) = (house.access(ALICE).await.unwrap(), house.access(BOB).await.unwrap());
     for number in 0..150_u8 {
         let attachment = number.is_multiple_of(10).then_some(number);
-        deliver(&house, &alice, &format!("old {number}"), attachment).await.unwrap();
+        deliver(&house.mail, &alice, &format!("old {number}"), attachment).await.unwrap();
     }
     let stop = Arc::new(AtomicBool::new(false));
     let slowest = Arc::new(AtomicU64::new(0));
     let mut tasks = Vec::new();
-    for (name, access) in [("a", alice.clone()), ("b", alice.clone()), ("c", bob.clone())] {
-        let (house, stop, slowest) = (Arc::clone(&house), Arc::clone(&stop), Arc::clone(&slowest));
+    let first = &house.mail;
+    for (name, node, access) in [("a", first, &alice), ("b", &second, &alice), ("c", first, &bob)] {
+        let (node, access) = (node.clone(), access.clone());
+        let (stop, slowest) = (Arc::clone(&stop), Arc::clone(&slowest));
         tasks.push(tokio::spawn(async move {
             let mut count = 0_u64;
             while !stop.load(Ordering::SeqCst) {
                 let started = Instant::now();
                 let attachment = count.is_multiple_of(7).then(|| u8::try_from(count % 200).unwrap());
-                deliver(&house, &access, &format!("{name} {count}"), attachment).await.unwrap();
+                deliver(&node, &access, &format!("{name} {count}"), attachment).await.unwrap();
                 let took = u64::try_from(started.elapsed().as_millis()).unwrap();
                 slowest.fetch_max(took, Ordering::SeqCst);
                 count += 1;
@@ -105,7 +120,8 @@ async fn users_read_and_receive_mail_while_they_are_moved() {
             count
         }));
     }
-    let (reader, stops) = (alice.clone(), Arc::clone(&stop));
+    let reader = second.admin().open(&ALICE.parse().unwrap()).await.unwrap();
+    let stops = Arc::clone(&stop);
     let reading = tokio::spawn(async move {
         let mut reads = 0_u64;
         while !stops.load(Ordering::SeqCst) {
@@ -163,7 +179,7 @@ async fn dies(at: fn(&Step) -> bool, rescued: bool) {
     let alice = house.access(ALICE).await.unwrap();
     for number in 0..30_u8 {
         let attachment = number.is_multiple_of(10).then_some(number);
-        deliver(&house, &alice, &format!("old {number}"), attachment).await.unwrap();
+        deliver(&house.mail, &alice, &format!("old {number}"), attachment).await.unwrap();
     }
     let before = inbox(&alice).await;
     let (buckets, from) = ([Bucket::of(alice.id())], home(&house, &alice));
@@ -181,17 +197,17 @@ async fn dies(at: fn(&Step) -> bool, rescued: bool) {
     assert!(busy.to_string().contains("by another process"), "{busy}");
     house.clock.advance(Duration::from_secs(31));
     if rescued {
-        let mut waits = Box::pin(deliver(&house, &alice, "meanwhile", None));
+        let mut waits = Box::pin(deliver(&house.mail, &alice, "meanwhile", None));
         assert!(timeout(Duration::from_millis(300), &mut waits).await.is_err(), "it waits at the fence");
         house.mail.tend_moves().await.unwrap();
         waits.await.unwrap();
         house.clock.advance(Duration::from_secs(31));
     } else {
-        deliver(&house, &alice, "meanwhile", None).await.unwrap();
+        deliver(&house.mail, &alice, "meanwhile", None).await.unwrap();
     }
     admin.move_buckets(&buckets, to, &mut |_| {}).await.unwrap();
     assert_eq!(home(&house, &alice), to);
-    deliver(&house, &alice, "afterwards", None).await.unwrap();
+    deliver(&house.mail, &alice, "afterwards", None).await.unwrap();
     clean(&house).await;
     let after = inbox(&alice).await;
     let subjects: Vec<_> = after.iter().take(2).map(|message| message.subject.as_str()).collect();
@@ -248,7 +264,7 @@ async fn uids_and_flags_stay() {
     let house = House::open().await.unwrap();
     let alice = house.access(ALICE).await.unwrap();
     for number in 0..5 {
-        deliver(&house, &alice, &format!("{number}"), None).await.unwrap();
+        deliver(&house.mail, &alice, &format!("{number}"), None).await.unwrap();
     }
     let shards = house.mail.shards();
     let rows = async |shard| {

@@ -11,7 +11,7 @@ mod limits;
 mod notify;
 mod settle;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mail::Service;
@@ -100,6 +100,8 @@ struct Inner {
 const BATCH: usize = 100;
 /// What was due and could not be claimed is looked at again after this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// How often to look for shards that were added.
+const LOOK_FOR_SHARDS: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
 impl Worker {
@@ -129,10 +131,18 @@ impl Worker {
 
     /// Works until the shutdown, and returns when everything claimed is settled.
     pub async fn run(&self) {
-        for shard in self.0.mail.shards().all() {
-            self.0.tasks.spawn(self.clone().follow(shard));
+        let mut followed = BTreeSet::new();
+        // Shards may be added while it runs.
+        loop {
+            for shard in self.0.mail.shards().all() {
+                if followed.insert(shard) {
+                    self.0.tasks.spawn(self.clone().follow(shard));
+                }
+            }
+            if self.0.shutdown.run_until_cancelled(sleep(LOOK_FOR_SHARDS)).await.is_none() {
+                break;
+            }
         }
-        self.0.shutdown.cancelled().await;
         self.idle().await;
     }
 

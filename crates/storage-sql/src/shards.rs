@@ -218,18 +218,21 @@ impl Shards for SqlShards {
             let url: DatabaseUrl = added.url.expose().parse().map_err(|error: String| {
                 Error::Corrupt(format!("the directory's URL of shard {}: {error}", added.id))
             })?;
-            if view.shards.get(&added.id).is_some_and(|there| there.url != url) {
-                let text = format!(
-                    "shards.urls lists a database as shard {}, which is {url}: take it out of the list",
-                    added.id
-                );
-                return Err(Error::Backend(text.into()));
-            }
-            if !view.shards.contains_key(&added.id) {
-                let database = self.database(&url).await?;
-                let service = directory.service_id().await?;
-                identity::assure(&database.writers(), &service, added.id, &url).await?;
-                view.shards.insert(added.id, self.start(added.id, database));
+            match view.shards.get(&added.id).map(|there| there.url == url) {
+                Some(true) => {}
+                Some(false) => {
+                    let text = format!(
+                        "shards.urls lists a database as shard {}, which is {url}: take it out of the list",
+                        added.id
+                    );
+                    return Err(Error::Backend(text.into()));
+                }
+                None => {
+                    let database = self.database(&url).await?;
+                    let service = directory.service_id().await?;
+                    identity::assure(&database.writers(), &service, added.id, &url).await?;
+                    view.shards.insert(added.id, self.start(added.id, database));
+                }
             }
         }
         view.map = directory.bucket_map(&[]).await?;

@@ -10,4 +10,5 @@
 
 pub mod blobs;
 pub mod directory;
+pub mod moves;
 pub mod shards;

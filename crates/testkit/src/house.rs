@@ -15,7 +15,7 @@ use storage_sql::DatabaseUrl;
 use tempfile::TempDir;
 use types::{Clock, EmailAddress, MessageId, Role, Secret, ShardId, api};
 
-use crate::TurnedClock;
+use crate::{PostgresCluster, TurnedClock};
 
 /// A service with the domain `demo.test` and the accounts of `alice`, `bob` and `admin`.
 pub struct House {
@@ -26,23 +26,29 @@ pub struct House {
 
 /// What the nodes of a service share.
 struct Ground {
+    /// The directory's and two shards'.
+    databases: [DatabaseUrl; 3],
     clock: Arc<TurnedClock>,
     blobs: Arc<FileBlobs>,
     search: TantivySearch,
     random: Arc<Counting>,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 /// Everybody's.
 pub const PASSWORD: &str = "magpie-demo";
 
 impl Ground {
-    fn open() -> Result<Self> {
+    /// On SQLite files, or on these databases.
+    fn open(databases: Option<[DatabaseUrl; 3]>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        let file = |name: &str| DatabaseUrl::sqlite(folder.path().join(name));
+        let files = || ["directory.sqlite", "shard0.sqlite", "shard1.sqlite"].map(file);
+        let databases = databases.unwrap_or_else(files);
         let clock = Arc::new(TurnedClock::default());
         let blobs = FileBlobs::open(&folder.path().join("blobs"), Arc::<TurnedClock>::clone(&clock))?;
         let search = TantivySearch::open(&folder.path().join("search"))?.search;
-        Ok(Self { clock, blobs: Arc::new(blobs), search, random: Arc::default(), folder })
+        Ok(Self { databases, clock, blobs: Arc::new(blobs), search, random: Arc::default(), _folder: folder })
     }
 
     async fn node(
@@ -50,10 +56,9 @@ impl Ground {
         cache: Arc<dyn Cache>,
         wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>,
     ) -> Result<Service> {
-        let file = |name: &str| DatabaseUrl::sqlite(self.folder.path().join(name));
-        let shards = [(ShardId(0), file("shard0.sqlite")), (ShardId(1), file("shard1.sqlite"))];
-        let options = storage_sql::Options::default();
-        let databases = storage_sql::open(&file("directory.sqlite"), &shards, &options).await?;
+        let [directory, first, second] = &self.databases;
+        let shards = [(ShardId(0), first.clone()), (ShardId(1), second.clone())];
+        let databases = storage_sql::open(directory, &shards, &storage_sql::Options::default()).await?;
         let clock: Arc<dyn Clock> = Arc::<TurnedClock>::clone(&self.clock);
         Ok(Service::new(Parts {
             directory: databases.directory,
@@ -77,7 +82,21 @@ impl House {
 
     /// With something between the service and its shards.
     pub async fn open_on(wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>) -> Result<Self> {
-        let ground = Ground::open()?;
+        Self::furnish(Ground::open(None)?, wrap).await
+    }
+
+    /// With databases of this server.
+    pub async fn open_on_postgres(cluster: &PostgresCluster) -> Result<Self> {
+        let mut urls = Vec::new();
+        for name in ["directory", "shard0", "shard1"] {
+            cluster.create_database(name).await?;
+            urls.push(cluster.url(name).parse().map_err(anyhow::Error::msg)?);
+        }
+        let urls = urls.try_into().map_err(|_| anyhow::anyhow!("three databases"))?;
+        Self::furnish(Ground::open(Some(urls))?, |shards| shards).await
+    }
+
+    async fn furnish(ground: Ground, wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>) -> Result<Self> {
         let mail = ground.node(Arc::new(LocalCache::new(1 << 20)), wrap).await?;
         let admin = mail.admin();
         admin.add_domain("demo.test").await?;

@@ -2,6 +2,7 @@
 
 mod batches;
 mod changes;
+mod fences;
 mod kit;
 mod mailboxes;
 mod messages;
@@ -29,4 +30,5 @@ pub async fn run(shards: Arc<dyn Shards>) {
     batches::run(&shards).await;
     model::run(&shards).await;
     replica::run(&shards).await;
+    fences::run(&shards).await;
 }

@@ -47,6 +47,25 @@ where
     }
 }
 
+struct Unnamed<F>(F);
+
+#[async_trait]
+impl<F, T> Unit for Unnamed<F>
+where
+    F: for<'a> Fn(&'a mut dyn Transaction) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    type Output = T;
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<T> {
+        (self.0)(tx).await
+    }
+}
+
 impl Kit {
     /// Names an account that nobody has used, without setting it up.
     pub(super) fn unused(shards: &Arc<dyn Shards>) -> Self {
@@ -76,6 +95,15 @@ impl Kit {
         T: Send + 'static,
     {
         self.try_write(work).await.map(|(output, _)| output)
+    }
+
+    /// The same by a unit that says nothing of accounts.
+    pub(super) async fn unnamed<T, F>(&self, work: F) -> Result<T>
+    where
+        F: for<'a> Fn(&'a mut dyn Transaction) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        write(self.shards.as_ref(), self.shard, Unnamed(work)).await.map(|(output, _)| output)
     }
 
     pub(super) async fn read(&self) -> Box<dyn Snapshot> {

@@ -1,0 +1,243 @@
+//! Fences: who is kept away, and who is not.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use types::{
+    AccountId, BlobId, BodyId, Bucket, Flags, MailboxId, MessageId, ModSeq, QueueId, Role, UploadId,
+};
+
+use super::kit::{Kit, NOW, body, random};
+use crate::{
+    Error, Fence, FlagChange, Lease, NewMessage, NewQueueEntry, Origin, QueueBody, Result, Shards,
+    Transaction, Upload,
+    replica::{Cursor, digest},
+};
+
+const MOVER: &str = "the mover";
+
+pub(super) async fn run(shards: &Arc<dyn Shards>) {
+    writers_are_kept_away(shards).await;
+    new_accounts_are_kept_away(shards).await;
+    only_the_mover_closes_a_fence(shards).await;
+    copies_go_on(shards).await;
+    accounts_are_cleared_little_by_little(shards).await;
+}
+
+fn bucket(kit: &Kit) -> Bucket {
+    Bucket::of(kit.account)
+}
+
+async fn put_up(kit: &Kit) {
+    let bucket = bucket(kit);
+    let put = kit.write(move |tx| Box::pin(async move { tx.fence(bucket, MOVER).await }));
+    assert!(put.await.unwrap());
+}
+
+async fn lift(kit: &Kit) {
+    let bucket = bucket(kit);
+    kit.unnamed(move |tx| Box::pin(async move { tx.lift_fence(bucket).await })).await.unwrap();
+}
+
+/// Something that a unit may want to do.
+type Work = Box<dyn for<'a> Fn(&'a mut dyn Transaction) -> BoxFuture<'a, Result<()>> + Send + Sync>;
+
+/// Work of one expression over `tx`.
+macro_rules! work {
+    ($tx:ident => $call:expr) => {
+        Box::new(move |$tx: &mut dyn Transaction| Box::pin(async move { $call.await.map(|_| ()) }))
+    };
+}
+
+fn with_mail(
+    account: AccountId,
+    id: MessageId,
+    inbox: MailboxId,
+    message: NewMessage,
+) -> Vec<(&'static str, Work)> {
+    let append: Work = Box::new(move |tx| {
+        let message = message.clone();
+        Box::pin(async move { tx.append(message).await.map(|_| ()) })
+    });
+    let flags: Work = Box::new(move |tx| {
+        let seen = FlagChange { add: Flags::SEEN, ..FlagChange::default() };
+        Box::pin(async move { tx.change_flags(account, &[id], &seen).await.map(|_| ()) })
+    });
+    vec![
+        ("append", append),
+        ("flags", flags),
+        ("move", work!(tx => tx.move_messages(account, &[id], inbox))),
+        ("expunge", work!(tx => tx.expunge(account, &[id]))),
+        ("delivery", work!(tx => tx.set_delivery(account, id, &[]))),
+        ("rename", work!(tx => tx.rename_mailbox(account, inbox, "x"))),
+        ("provision", work!(tx => tx.provision(account, NOW))),
+        ("purge", work!(tx => tx.purge(account))),
+    ]
+}
+
+fn with_queue(entry: NewQueueEntry, upload: Upload) -> Vec<(&'static str, Work)> {
+    let (account, id, upload_id) = (entry.account, entry.id, upload.id);
+    let enqueue: Work = Box::new(move |tx| {
+        let entry = NewQueueEntry { id: QueueId::at(NOW, random()), ..entry.clone() };
+        Box::pin(async move { tx.enqueue(entry).await })
+    });
+    let add: Work = Box::new(move |tx| {
+        let upload = Upload { id: UploadId::at(NOW, random()), ..upload.clone() };
+        Box::pin(async move { tx.add_upload(upload).await })
+    });
+    vec![
+        ("enqueue", enqueue),
+        ("settle", work!(tx => tx.settle(account, id, "w", &[], None))),
+        ("renew", work!(tx => tx.renew(account, id, "w", NOW))),
+        ("hold", work!(tx => tx.hold(account, id, true))),
+        ("retry", work!(tx => tx.retry_now(account, id, NOW))),
+        ("drop", work!(tx => tx.drop_entry(account, id))),
+        ("upload", add),
+        ("discard", work!(tx => tx.remove_upload(account, upload_id))),
+    ]
+}
+
+fn entry(kit: &Kit) -> NewQueueEntry {
+    NewQueueEntry {
+        account: kit.account,
+        id: QueueId::at(NOW, random()),
+        message: None,
+        body: QueueBody::Own(body("queued").pack(BodyId::at(NOW, random())).unwrap()),
+        return_path: None,
+        recipients: vec!["to@x.test".parse().unwrap()],
+        origin: Origin::Submission,
+        created_at: NOW,
+        not_before: NOW.minus(Duration::from_secs(10)),
+        expires_at: NOW,
+    }
+}
+
+fn upload(kit: &Kit) -> Upload {
+    Upload {
+        account: kit.account,
+        id: UploadId::at(NOW, random()),
+        filename: "a".to_owned(),
+        content_type: "text/plain".to_owned(),
+        size_bytes: 1,
+        blob: BlobId([3; 32]),
+        created_at: NOW.minus(Duration::from_secs(1_000_000)),
+    }
+}
+
+async fn writers_are_kept_away(shards: &Arc<dyn Shards>) {
+    let (kit, neighbour) = (Kit::new(shards).await, Kit::new(shards).await);
+    let account = kit.account;
+    let id = kit.add(1).await;
+    let inbox = kit.mailbox(Role::Inbox).await.id;
+    let (entry, upload) = (entry(&kit), upload(&kit));
+    let (first, second) = (entry.clone(), upload.clone());
+    kit.write(move |tx| {
+        let (entry, upload) = (first.clone(), second.clone());
+        Box::pin(async move {
+            tx.enqueue(entry).await?;
+            tx.add_upload(upload).await
+        })
+    })
+    .await
+    .unwrap();
+    put_up(&kit).await;
+    let before = digest(&mut *kit.read().await, account, ModSeq(0)).await.unwrap();
+    let works = with_mail(account, id, inbox, kit.message(2)).into_iter().chain(with_queue(entry, upload));
+    for (name, work) in works {
+        let done = kit.write(work).await;
+        assert!(matches!(done, Err(Error::Moving)), "{name}: {done:?}");
+    }
+    let shard = kit.shard;
+    let leased = kit.unnamed(move |tx| {
+        Box::pin(async move {
+            let until = NOW.plus(Duration::from_secs(9));
+            let lease = Lease { shard, worker: "w".to_owned(), now: NOW, until, limit: 999 };
+            let leased = tx.lease(&lease).await?;
+            tx.end_leases().await?;
+            tx.expire_uploads(NOW.minus(Duration::from_secs(999_999))).await?;
+            tx.set_indexed(account, ModSeq(1)).await?;
+            Ok(leased)
+        })
+    });
+    assert!(leased.await.unwrap().iter().all(|entry| entry.account != account), "its queue rests");
+    assert!(!kit.read().await.unindexed(None, 10_000).await.unwrap().contains(&account));
+    let after = digest(&mut *kit.read().await, account, ModSeq(0)).await.unwrap();
+    assert_eq!(after, before, "nothing has changed, and everything can be read");
+    neighbour.add(3).await;
+    lift(&kit).await;
+    kit.add(4).await;
+}
+
+async fn new_accounts_are_kept_away(shards: &Arc<dyn Shards>) {
+    let kit = Kit::unused(shards);
+    let account = kit.account;
+    let bucket = bucket(&kit);
+    kit.unnamed(move |tx| Box::pin(async move { tx.fence(bucket, MOVER).await })).await.unwrap();
+    let made = kit.write(move |tx| Box::pin(async move { tx.provision(account, NOW).await })).await;
+    assert!(matches!(made, Err(Error::Moving)), "{made:?}");
+    assert_eq!(kit.read().await.account(account).await.unwrap(), None);
+    lift(&kit).await;
+    kit.write(move |tx| Box::pin(async move { tx.provision(account, NOW).await })).await.unwrap();
+    let here = kit.read().await.bucket(bucket).await.unwrap();
+    assert_eq!(here.iter().map(|state| state.id).collect::<Vec<_>>(), [account]);
+}
+
+async fn only_the_mover_closes_a_fence(shards: &Arc<dyn Shards>) {
+    let kit = Kit::new(shards).await;
+    let bucket = bucket(&kit);
+    put_up(&kit).await;
+    let close = async |mover: &'static str| {
+        kit.unnamed(move |tx| Box::pin(async move { tx.close_fence(bucket, mover).await })).await.unwrap()
+    };
+    assert!(!close("another").await);
+    assert!(close(MOVER).await);
+    let expected = Fence { mover: MOVER.to_owned(), closed: true };
+    assert_eq!(kit.read().await.fenced(bucket).await.unwrap(), Some(expected.clone()));
+    lift(&kit).await;
+    let again = kit.unnamed(move |tx| Box::pin(async move { tx.fence(bucket, "another").await }));
+    assert!(!again.await.unwrap());
+    assert_eq!(kit.read().await.fenced(bucket).await.unwrap(), Some(expected), "a closed fence stays");
+    kit.unnamed(move |tx| Box::pin(async move { tx.receive(bucket, "another").await })).await.unwrap();
+    lift(&kit).await;
+    kit.add(1).await;
+}
+
+async fn copies_go_on(shards: &Arc<dyn Shards>) {
+    let (kit, target) = (Kit::new(shards).await, Kit::unused(shards));
+    kit.add(1).await;
+    let (account, bucket) = (target.account, bucket(&target));
+    target.unnamed(move |tx| Box::pin(async move { tx.receive(bucket, MOVER).await })).await.unwrap();
+    let page = kit.read().await.export(kit.account, Cursor::after(ModSeq(0))).await.unwrap();
+    target
+        .unnamed(move |tx| {
+            let records = page.records.clone();
+            Box::pin(async move { tx.import(account, &records).await })
+        })
+        .await
+        .unwrap();
+    let message = target.message(2);
+    let added = target.write(move |tx| {
+        let message = message.clone();
+        Box::pin(async move { tx.append(message).await })
+    });
+    assert!(matches!(added.await, Err(Error::Moving)));
+    lift(&target).await;
+    target.add(3).await;
+    target.check_counts().await;
+}
+
+async fn accounts_are_cleared_little_by_little(shards: &Arc<dyn Shards>) {
+    let kit = Kit::new(shards).await;
+    for number in 0..20 {
+        kit.add(number).await;
+    }
+    let account = kit.account;
+    let mut steps = 0;
+    while kit.unnamed(move |tx| Box::pin(async move { tx.clear_some(account, 5).await })).await.unwrap() {
+        steps += 1;
+    }
+    assert!(steps >= 8, "{steps}");
+    let mut snapshot = kit.read().await;
+    assert_eq!(snapshot.account(account).await.unwrap(), None);
+    assert_eq!(snapshot.counts(account).await.unwrap(), crate::replica::Counts::default());
+}
