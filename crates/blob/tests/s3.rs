@@ -43,7 +43,13 @@ fn limits() -> S3Limits {
         first_pause: Duration::from_millis(5),
         attempt_time: Duration::from_secs(30),
         request_time: Duration::from_secs(60),
+        ..S3Limits::default()
     }
+}
+
+/// Removals wait little, and what is slow is put again.
+fn quick() -> S3Limits {
+    S3Limits { put_time: Duration::from_millis(300), ..limits() }
 }
 
 async fn try_open(url: &str, keys: &S3Keys) -> Result<S3Blobs, Error> {
@@ -51,10 +57,20 @@ async fn try_open(url: &str, keys: &S3Keys) -> Result<S3Blobs, Error> {
 }
 
 async fn start() -> (S3Server, S3Blobs) {
+    start_with(&limits()).await
+}
+
+async fn start_with(limits: &S3Limits) -> (S3Server, S3Blobs) {
     let server = S3Server::start(BUCKET).await.unwrap();
-    let blobs = try_open(&server.url(BUCKET), &keys(ACCESS_KEY)).await.unwrap();
-    let _ = server.take_asked();
+    let blobs = open_with(&server, limits).await;
     (server, blobs)
+}
+
+async fn open_with(server: &S3Server, limits: &S3Limits) -> S3Blobs {
+    let url = server.url(BUCKET).parse().unwrap();
+    let blobs = S3Blobs::open(&url, &keys(ACCESS_KEY), limits, 2).await.unwrap();
+    let _ = server.take_asked();
+    blobs
 }
 
 /// The methods since this was last called, a copy as `COPY`.
@@ -110,7 +126,7 @@ fn now() -> Timestamp {
 
 #[tokio::test]
 async fn keeps_the_promises_of_the_port() {
-    let (server, blobs) = start().await;
+    let (server, blobs) = start_with(&quick()).await;
     conformance::blobs::run(Arc::new(blobs)).await;
     assert!(keys_in(&server.folder().join(BUCKET)).iter().all(|key| key.contains("/blobs/")));
 }
@@ -118,8 +134,9 @@ async fn keeps_the_promises_of_the_port() {
 #[tokio::test]
 async fn keeps_them_behind_a_prefix() {
     let (server, _) = start().await;
-    let url = format!("{}&prefix=a/b", server.url(BUCKET));
-    conformance::blobs::run(Arc::new(try_open(&url, &keys(ACCESS_KEY)).await.unwrap())).await;
+    let url = format!("{}&prefix=a/b", server.url(BUCKET)).parse().unwrap();
+    let blobs = S3Blobs::open(&url, &keys(ACCESS_KEY), &quick(), 1).await.unwrap();
+    conformance::blobs::run(Arc::new(blobs)).await;
     assert!(keys_in(&server.folder().join(BUCKET)).iter().all(|key| key.contains("/mail/a/b/blobs/")));
 }
 
@@ -177,25 +194,33 @@ async fn requests_are_few() {
     let (server, blobs) = start().await;
     let bytes = Bytes::from(vec![1; 100_000]);
     let id = blobs.put(SHARD, bytes.clone()).await.unwrap();
-    assert_eq!(asked(&server), "HEAD PUT LIST HEAD", "a new blob");
+    assert_eq!(asked(&server), "LIST PUT", "the first in a while");
+    blobs.put(SHARD, Bytes::from(vec![2; 100_000])).await.unwrap();
+    assert_eq!(asked(&server), "PUT", "a new blob");
     blobs.put_stream(SHARD, stream::iter([Ok(bytes)]).boxed()).await.unwrap();
-    assert_eq!(asked(&server), "HEAD COPY LIST HEAD", "one that is there");
+    assert_eq!(asked(&server), "PUT", "one that is there");
     read(&blobs, id).await.unwrap();
     assert_eq!(asked(&server), "GET");
     blobs.size(SHARD, id).await.unwrap();
     assert_eq!(asked(&server), "HEAD");
     let _: Vec<_> = blobs.list(SHARD).await.unwrap().try_collect().await.unwrap();
     assert_eq!(asked(&server), "LIST");
-    blobs.delete(SHARD, &[id], now().plus(Duration::from_secs(60))).await.unwrap();
-    assert_eq!(asked(&server), "PUT HEAD POST LIST DELETE", "a removal");
+    let collector = open_with(&server, &quick()).await;
+    collector.delete(SHARD, &[id], now().plus(Duration::from_secs(60))).await.unwrap();
+    assert_eq!(asked(&server), "PUT LIST HEAD POST DELETE", "a removal");
+    let mib = Bytes::from(vec![1; 1 << 20]);
+    blobs.put(SHARD, mib.clone()).await.unwrap();
+    assert_eq!(asked(&server), "HEAD PUT", "one that takes long to send");
+    blobs.put(SHARD, mib).await.unwrap();
+    assert_eq!(asked(&server), "HEAD COPY", "again");
     let large = Bytes::from(vec![2; LARGE]);
     blobs.put(SHARD, large.clone()).await.unwrap();
-    assert_eq!(asked(&server), "HEAD POST PUT PUT PUT POST LIST HEAD", "three parts");
+    assert_eq!(asked(&server), "HEAD POST PUT PUT PUT POST", "three parts");
     drop(large);
     let pieces = (0..LARGE >> 16).map(|_| Ok(Bytes::from(vec![3; 1 << 16])));
     blobs.put_stream(SHARD, stream::iter(pieces).boxed()).await.unwrap();
     settled(|| keys_in(&server.folder().join(BUCKET)).iter().all(|key| !key.contains("/drafts/"))).await;
-    assert_eq!(asked(&server), "POST PUT PUT PUT POST HEAD COPY LIST HEAD DELETE", "a stream of three parts");
+    assert_eq!(asked(&server), "POST PUT PUT PUT POST HEAD COPY DELETE", "a stream of three parts");
 }
 
 #[tokio::test]
@@ -249,6 +274,11 @@ async fn a_given_up_stream_leaves_nothing() {
     let error = blobs.put_stream(SHARD, stream::iter(many()).boxed()).await.unwrap_err();
     assert!(line(&error).contains("InvalidRequest"), "{error:?}");
     settled(clean).await;
+}
+
+/// Gives up soon, but not at once on a busy machine.
+fn hasty() -> S3Limits {
+    S3Limits { attempt_time: Duration::from_secs(1), request_time: Duration::from_secs(2), ..quick() }
 }
 
 /// Treats so many requests in this way, then serves.
@@ -306,10 +336,7 @@ async fn long_faults_are_said_to_be_temporary_and_end() {
     server.set_busy(false);
     assert_eq!(blobs.put(SHARD, bytes.clone()).await.unwrap(), id);
     // One that never answers.
-    let hasty =
-        S3Limits { attempt_time: Duration::from_secs(1), request_time: Duration::from_secs(2), ..limits() };
-    let url = server.url(BUCKET).parse().unwrap();
-    let hasty = S3Blobs::open(&url, &keys(ACCESS_KEY), &hasty, 2).await.unwrap();
+    let hasty = open_with(&server, &hasty()).await;
     server.treat(|_| Treat::After(Box::pin(future::pending())));
     let begun = tokio::time::Instant::now();
     let error = hasty.size(SHARD, id).await.unwrap_err();
@@ -324,6 +351,43 @@ async fn long_faults_are_said_to_be_temporary_and_end() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_one_that_is_away() {
+    let limits = S3Limits { away_time: Duration::from_millis(300), ..hasty() };
+    let (server, blobs) = start_with(&limits).await;
+    let id = blobs.put(SHARD, Bytes::from_static(b"content")).await.unwrap();
+    server.treat(|_| Treat::After(Box::pin(future::pending())));
+    let sizes = || future::join_all((0..3).map(|_| blobs.size(SHARD, id)));
+    assert!(sizes().await.iter().all(Result::is_err));
+    let _ = server.take_asked();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..20 {
+        let error = blobs.put(SHARD, Bytes::from_static(b"other")).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+        if begun.elapsed() > limits.away_time {
+            break;
+        }
+        assert!(line(&error).contains("tried again soon"), "{error:?}");
+        assert_eq!(server.take_asked(), []);
+    }
+    server.treat(|_| Treat::Serve);
+    let deadline = begun + Duration::from_secs(10);
+    while blobs.size(SHARD, id).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "it is not found again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(sizes().await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_read_that_stalls_is_taken_up_again() {
+    let (server, blobs) = start_with(&hasty()).await;
+    let bytes: Bytes = (0..900_000_u32).map(|at| (at / 251) as u8).collect();
+    let id = blobs.put(SHARD, bytes.clone()).await.unwrap();
+    for_a_while(&server, 1, || Treat::Stall(100_000));
+    assert!(read(&blobs, id).await.unwrap() == bytes);
+}
+
+#[tokio::test]
 async fn damaged_blobs_are_noticed() {
     let (server, blobs) = start().await;
     let bytes = Bytes::from(vec![7; 300_000]);
@@ -333,16 +397,16 @@ async fn damaged_blobs_are_noticed() {
     damaged[200_000] ^= 1;
     fs::write(&file, &damaged).unwrap();
     assert!(matches!(read(&blobs, id).await.unwrap_err(), Error::Corrupt(_)));
-    fs::write(&file, &bytes[..100]).unwrap();
-    assert!(matches!(read(&blobs, id).await.unwrap_err(), Error::Corrupt(_)));
-    // Putting it again mends one that is cut.
+    // Putting it again mends it.
     blobs.put(SHARD, bytes.clone()).await.unwrap();
     assert!(read(&blobs, id).await.unwrap() == bytes);
+    fs::write(&file, &bytes[..100]).unwrap();
+    assert!(matches!(read(&blobs, id).await.unwrap_err(), Error::Corrupt(_)));
 }
 
 #[tokio::test]
 async fn listings_have_pages() {
-    let (server, blobs) = start().await;
+    let (server, blobs) = start_with(&quick()).await;
     let folder = server.folder().join(BUCKET).join("blobs/3");
     fs::create_dir_all(&folder).unwrap();
     for number in 0..1_500_u32 {
@@ -359,7 +423,7 @@ async fn listings_have_pages() {
 
 #[tokio::test]
 async fn what_a_crash_left_goes() {
-    let (server, blobs) = start().await;
+    let (server, blobs) = start_with(&quick()).await;
     for (key, hours) in [("drafts/old", 30), ("drafts/young", 1), ("marks/3/old", 2), ("marks/3/young", 0)] {
         let file = server.object(BUCKET, key);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -378,18 +442,52 @@ async fn what_a_crash_left_goes() {
 /// A mark of a collector that died holds up only what it names, and that for an hour.
 #[tokio::test]
 async fn a_left_over_mark_holds_up_what_it_names() {
+    let (server, blobs) = start_with(&hasty()).await;
+    let id = blobs.put(SHARD, Bytes::from_static(b"content")).await.unwrap();
+    let later = now().plus(Duration::from_secs(60));
+    // The removal is not answered by S3 itself: it may still happen.
+    for lost in [|| Treat::Drop, || Treat::Refuse(504, "", "")] {
+        server.treat(move |asked| if asked.target.contains("?delete") { lost() } else { Treat::Serve });
+        let error = blobs.delete(SHARD, &[id], later).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    }
+    // This one says that it was not done.
+    server.treat(|asked| match asked.target.contains("?delete") {
+        true => Treat::Refuse(403, "AccessDenied", "no"),
+        false => Treat::Serve,
+    });
+    assert!(matches!(blobs.delete(SHARD, &[id], later).await.unwrap_err(), Error::Backend(_)));
+    server.treat(|_| Treat::Serve);
+    let folder = server.object(BUCKET, "marks/3");
+    settled(|| keys_in(&folder).len() == 2).await;
+    let error = blobs.put(SHARD, Bytes::from_static(b"content")).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)) && line(&error).contains("collector"), "{error:?}");
+    blobs.put(SHARD, Bytes::from_static(b"other content")).await.unwrap();
+    for mark in keys_in(&folder) {
+        make_older(Path::new(&mark), Duration::from_secs(3_700));
+    }
+    blobs.put(SHARD, Bytes::from_static(b"content")).await.unwrap();
+}
+
+/// A collector waits before it looks at what it named. What is put meanwhile need not wait for it; and if it is
+/// stopped meanwhile, it leaves nothing.
+#[tokio::test]
+async fn a_put_goes_ahead_of_a_collector_that_waits() {
     let (server, blobs) = start().await;
     let id = blobs.put(SHARD, Bytes::from_static(b"content")).await.unwrap();
-    // The removal is not answered: it may still happen.
-    server.treat(|asked| if asked.target.contains("?delete") { Treat::Drop } else { Treat::Serve });
+    let folder = server.object(BUCKET, "marks/3");
+    let collector = open_with(&server, &limits()).await;
+    // A node that has not listed yet, so that it sees the mark.
+    let other = open_with(&server, &limits()).await;
     let later = now().plus(Duration::from_secs(60));
-    assert!(matches!(blobs.delete(SHARD, &[id], later).await.unwrap_err(), Error::Unavailable(_)));
-    server.treat(|_| Treat::Serve);
-    let marks = keys_in(&server.object(BUCKET, "marks/3"));
-    assert_eq!(marks.len(), 1);
-    let error = blobs.put(SHARD, Bytes::from_static(b"content")).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-    blobs.put(SHARD, Bytes::from_static(b"other content")).await.unwrap();
-    make_older(Path::new(&marks[0]), Duration::from_secs(3_700));
-    blobs.put(SHARD, Bytes::from_static(b"content")).await.unwrap();
+    let put = async {
+        settled(|| folder.exists() && !keys_in(&folder).is_empty()).await;
+        other.put(SHARD, Bytes::from_static(b"content")).await
+    };
+    let ids = [id];
+    tokio::select! {
+        _ = collector.delete(SHARD, &ids, later) => panic!("it did not wait"),
+        put = put => assert_eq!(put.unwrap(), id),
+    }
+    settled(|| keys_in(&folder).is_empty()).await;
 }

@@ -71,6 +71,8 @@ pub enum Treat {
     DropAnswer,
     /// It is served, and the connection is closed after so many bytes of the answer's body.
     Cut(usize),
+    /// It is served, and nothing comes after so many bytes of the answer's body.
+    Stall(usize),
 }
 
 type Hook = Arc<dyn Fn(&Asked) -> Treat + Send + Sync>;
@@ -202,10 +204,8 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             shared.service.call(request).await?;
             Err(closed())
         }
-        Treat::Cut(left) => {
-            let cut = |body| Body::from(Box::pin(Cut { body, left }) as DynByteStream);
-            Ok(shared.service.call(request).await?.map(cut))
-        }
+        Treat::Cut(left) => Ok(shared.service.call(request).await?.map(cut(left, End::Breaks))),
+        Treat::Stall(left) => Ok(shared.service.call(request).await?.map(cut(left, End::Hangs))),
     }
 }
 
@@ -238,10 +238,20 @@ impl From<&Request<Incoming>> for Asked {
     }
 }
 
-/// A body that breaks off.
+fn cut(left: usize, end: End) -> impl FnOnce(Body) -> Body {
+    move |body| Body::from(Box::pin(Cut { body, left, end }) as DynByteStream)
+}
+
+/// A body that does not come to its end.
 struct Cut {
     body: Body,
     left: usize,
+    end: End,
+}
+
+enum End {
+    Breaks,
+    Hangs,
 }
 
 impl Stream for Cut {
@@ -249,7 +259,10 @@ impl Stream for Cut {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
         if self.left == 0 {
-            return Poll::Ready(Some(Err("a fault that the test asked for".into())));
+            return match self.end {
+                End::Breaks => Poll::Ready(Some(Err("a fault that the test asked for".into()))),
+                End::Hangs => Poll::Pending,
+            };
         }
         let polled = Pin::new(&mut self.body).poll_next(context);
         polled.map_ok(|mut bytes| {

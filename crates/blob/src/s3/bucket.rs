@@ -1,24 +1,33 @@
 //! One bucket: requests with their retries and time limits, and answers in terms of objects.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_sdk_s3::{
     Client,
     config::{
         BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation,
-        ResponseChecksumValidation, SharedHttpClient, retry::RetryConfig, timeout::TimeoutConfig,
+        ResponseChecksumValidation, StalledStreamProtectionConfig, retry::RetryConfig,
+        timeout::TimeoutConfig,
     },
     error::{ProvideErrorMetadata, SdkError},
     primitives::{ByteStream, DateTime},
     types::{ChecksumAlgorithm, Delete, MetadataDirective, ObjectIdentifier},
 };
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use storage::{Error, Result};
 use tokio_util::task::TaskTracker;
 use types::Timestamp;
 
 use super::{
     S3Keys, S3Limits, S3Url,
+    breaker::{Breaker, News},
     fault::{Place, answer, fault},
     upload::give_up,
 };
@@ -29,7 +38,8 @@ pub(crate) struct Bucket {
     pub(crate) client: Client,
     pub(crate) place: Arc<Place>,
     /// What goes on after its caller gave up: removing what it left.
-    pub(crate) cleaners: TaskTracker,
+    cleaners: TaskTracker,
+    breaker: Arc<Breaker>,
 }
 
 /// An object without its content.
@@ -99,6 +109,10 @@ impl Bucket {
                     .with_initial_backoff(limits.first_pause)
                     .with_max_backoff(limits.attempt_time),
             )
+            // What comes after the beginning of an answer.
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled().grace_period(limits.attempt_time).build(),
+            )
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIME)
@@ -110,16 +124,47 @@ impl Bucket {
         let endpoint = url.endpoint.clone().unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
         let place = Place { bucket: url.bucket.clone(), endpoint, region };
         let client = Client::from_conf(config.build());
-        Ok(Self { client, place: Arc::new(place), cleaners: TaskTracker::new() })
+        let breaker = Arc::new(Breaker::new(limits.away_time));
+        Ok(Self { client, place: Arc::new(place), cleaners: TaskTracker::new(), breaker })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.place.bucket
     }
 
+    /// Makes a request, unless S3 is away. (Boxed, since the futures of the client are some 10 KB each.)
+    pub(crate) fn ask<'a, T: Send + 'a, E: Send + 'a>(
+        &'a self,
+        request: impl Future<Output = Answered<T, E>> + Send + 'a,
+    ) -> BoxFuture<'a, Answered<T, E>> {
+        Box::pin(async move {
+            if !self.breaker.lets_through() {
+                let why = "it gave no answer just now; it is tried again soon";
+                return Err(SdkError::construction_failure(why));
+            }
+            let answered = request.await;
+            self.note(&answered);
+            answered
+        })
+    }
+
+    fn note<T, E>(&self, answered: &Answered<T, E>) {
+        let endpoint = &self.place.endpoint;
+        let news = match answered {
+            Ok(_) | Err(SdkError::ServiceError(_)) => self.breaker.note(true),
+            Err(SdkError::ConstructionFailure(_)) => None,
+            Err(_) => self.breaker.note(false),
+        };
+        match news {
+            Some(News::Away) => tracing::warn!(endpoint, "S3 gives no answer; going on without it"),
+            Some(News::There) => tracing::info!(endpoint, "S3 answers again"),
+            None => {}
+        }
+    }
+
     pub(crate) async fn head(&self, key: &str) -> Result<Option<Object>> {
         let asked = self.client.head_object().bucket(self.name()).key(key).send();
-        let found = self.found(asked.await)?;
+        let found = self.found(self.ask(asked).await)?;
         Ok(found.map(|head| Object {
             key: key.to_owned(),
             size_bytes: size(head.content_length()),
@@ -135,7 +180,7 @@ impl Bucket {
             (start, end) => Some(format!("bytes={start}-{}", end.saturating_sub(1))),
         };
         let asked = self.client.get_object().bucket(self.name()).key(key).set_range(range).send();
-        let got = match asked.await {
+        let got = match self.ask(asked).await {
             Ok(got) => got,
             Err(error) => {
                 return match answer(&error) {
@@ -154,7 +199,7 @@ impl Bucket {
     pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         let put = self.client.put_object().bucket(self.name()).key(key);
         let put = put.checksum_algorithm(ChecksumAlgorithm::Crc32C).body(bytes.into());
-        self.done(put.send().await)
+        self.done(self.ask(put.send()).await)
     }
 
     /// Copies within S3; whether the first was there. An object that is copied onto itself only becomes new.
@@ -162,12 +207,13 @@ impl Bucket {
         let copy = self.client.copy_object().bucket(self.name()).key(to);
         let copy = copy.copy_source(format!("{}/{from}", self.name()));
         // Without a change of its metadata S3 does not copy an object onto itself.
-        Ok(self.found(copy.metadata_directive(MetadataDirective::Replace).send().await)?.is_some())
+        let copied = self.ask(copy.metadata_directive(MetadataDirective::Replace).send());
+        Ok(self.found(copied.await)?.is_some())
     }
 
     /// Removes what is there of this.
     pub(crate) async fn remove(&self, key: &str) -> Result<()> {
-        self.done(self.client.delete_object().bucket(self.name()).key(key).send().await)
+        self.done(self.ask(self.client.delete_object().bucket(self.name()).key(key).send()).await)
     }
 
     /// Removes at most 1000 objects by one request, which is made once only and says whether it can still take effect.
@@ -182,7 +228,7 @@ impl Bucket {
         };
         let once = Builder::new().retry_config(RetryConfig::disabled());
         let asked = self.client.delete_objects().bucket(self.name()).delete(delete);
-        match asked.customize().config_override(once).send().await {
+        match self.ask(asked.customize().config_override(once).send()).await {
             Ok(answer) => match answer.errors().first() {
                 None => Removal::Done,
                 Some(error) => Removal::Refused(Error::Backend(
@@ -196,7 +242,7 @@ impl Bucket {
                     .into(),
                 )),
             },
-            Err(error) if answer(&error).is_some() => Removal::Refused(fault(&self.place, &error)),
+            Err(error) if was_refused(&error) => Removal::Refused(fault(&self.place, &error)),
             Err(error) => Removal::Unknown(fault(&self.place, &error)),
         }
     }
@@ -204,8 +250,8 @@ impl Bucket {
     /// One page of the objects whose keys begin like this, in the order of their keys.
     pub(crate) async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page> {
         let asked = self.client.list_objects_v2().bucket(self.name()).prefix(prefix);
-        let page =
-            asked.set_continuation_token(from).send().await.map_err(|error| fault(&self.place, &error))?;
+        let page = self.ask(asked.set_continuation_token(from).send()).await;
+        let page = page.map_err(|error| fault(&self.place, &error))?;
         let objects = page.contents().iter().map(|object| Object {
             key: object.key().unwrap_or_default().to_owned(),
             size_bytes: size(object.size()),
@@ -229,7 +275,7 @@ impl Bucket {
     /// Gives up uploads that began before this and were neither finished nor given up. Not every store can list them.
     pub(crate) async fn give_up_uploads(&self, prefix: &str, before_seconds: i64) {
         let asked = self.client.list_multipart_uploads().bucket(self.name()).prefix(prefix).send();
-        let left = match asked.await {
+        let left = match self.ask(asked).await {
             Ok(left) => left,
             Err(error) => {
                 tracing::debug!(error = %fault(&self.place, &error), "no list of unfinished uploads");
@@ -243,6 +289,11 @@ impl Bucket {
                 give_up(self, key, id.to_owned()).await;
             }
         }
+    }
+
+    /// An object that is removed when this is dropped. Nothing need be there yet.
+    pub(crate) fn temporary(&self, key: String) -> Temporary {
+        Temporary { bucket: self.clone(), key, stays: AtomicBool::new(false) }
     }
 
     /// Does this after the caller is gone. If the program ends meanwhile, a later start does it.
@@ -269,6 +320,51 @@ impl Bucket {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         answered.map(drop).map_err(|error| fault(&self.place, &error))
+    }
+}
+
+/// Whether S3 did nothing, and will do nothing. What is between it and us may give up on it, and say so as a 5xx.
+fn was_refused<E: ProvideErrorMetadata>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> bool {
+    matches!(error, SdkError::ConstructionFailure(_))
+        || answer(error).is_some_and(|answer| answer.status < 500 || answer.code == "SlowDown")
+}
+
+/// See [`Bucket::temporary`].
+pub(crate) struct Temporary {
+    bucket: Bucket,
+    key: String,
+    stays: AtomicBool,
+}
+
+impl Temporary {
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// From now on it stays when this is dropped, or not.
+    pub(crate) fn keep(&self, stays: bool) {
+        self.stays.store(stays, Ordering::Relaxed);
+    }
+
+    /// Removes it; it is gone when this returns.
+    pub(crate) async fn remove(self) -> Result<()> {
+        let removed = self.bucket.remove(&self.key).await;
+        self.keep(removed.is_ok());
+        removed
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if *self.stays.get_mut() {
+            return;
+        }
+        let (bucket, key) = (self.bucket.clone(), std::mem::take(&mut self.key));
+        self.bucket.clean(async move {
+            if let Err(error) = bucket.remove(&key).await {
+                tracing::warn!(key, %error, "an object that nobody needs was not removed");
+            }
+        });
     }
 }
 

@@ -55,7 +55,7 @@ async fn a_bucket_may_be_named_in_the_host() {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
     let config = Builder::new().http_client(http.build_https()).interceptor(redirect);
     let bucket = Bucket::new(&url, &keys, &S3Limits::default(), config).unwrap();
-    let blobs = S3Blobs::open_with(&url, bucket, 1).await.unwrap();
+    let blobs = S3Blobs::open_with(&url, bucket, &S3Limits::default(), 1).await.unwrap();
     let large = Bytes::from(vec![1; PART_BYTES + 1]);
     for bytes in [Bytes::from_static(b"content"), Bytes::from_static(b"content"), large] {
         let id = blobs.put(ShardId(0), bytes.clone()).await.unwrap();

@@ -32,8 +32,8 @@ pub(crate) async fn upload(
     parts: impl Stream<Item = Result<Bytes>>,
 ) -> Result<()> {
     let created = bucket.client.create_multipart_upload().bucket(bucket.name()).key(key);
-    let created = created.checksum_algorithm(ChecksumAlgorithm::Crc32C).send().await;
-    let created = created.map_err(|error| fault(&bucket.place, &error))?;
+    let created = created.checksum_algorithm(ChecksumAlgorithm::Crc32C).send();
+    let created = bucket.ask(created).await.map_err(|error| fault(&bucket.place, &error))?;
     let Some(id) = created.upload_id else {
         return Err(Error::Backend("S3 began an upload without a name for it".into()));
     };
@@ -53,7 +53,8 @@ impl Upload<'_> {
         let request = self.bucket.client.upload_part().bucket(self.bucket.name()).key(self.key);
         let request = request.set_upload_id(self.id.clone()).part_number(number);
         let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32C).body(ByteStream::from(part?));
-        let sent = request.send().await.map_err(|error| fault(&self.bucket.place, &error))?;
+        let sent = self.bucket.ask(request.send()).await;
+        let sent = sent.map_err(|error| fault(&self.bucket.place, &error))?;
         let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
         Ok(part.set_checksum_crc32_c(sent.checksum_crc32_c).build())
     }
@@ -61,7 +62,8 @@ impl Upload<'_> {
     async fn finish(mut self, parts: Vec<CompletedPart>) -> Result<()> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let request = self.bucket.client.complete_multipart_upload().bucket(self.bucket.name()).key(self.key);
-        match request.set_upload_id(self.id.clone()).multipart_upload(parts).send().await {
+        let request = request.set_upload_id(self.id.clone()).multipart_upload(parts).send();
+        match self.bucket.ask(request).await {
             Ok(_) => {}
             // An answer was lost and the request made again. Whoever needs the object looks whether it is there.
             Err(error) if answer(&error).is_some_and(|answer| answer.code == "NoSuchUpload") => {}
@@ -70,9 +72,7 @@ impl Upload<'_> {
         self.id = None;
         Ok(())
     }
-}
 
-impl Upload<'_> {
     async fn give_up(mut self) {
         if let Some(id) = self.id.take() {
             give_up(self.bucket, self.key, id).await;
@@ -91,7 +91,7 @@ impl Drop for Upload<'_> {
 /// Removes the parts that are there.
 pub(crate) async fn give_up(bucket: &Bucket, key: &str, id: String) {
     let request = bucket.client.abort_multipart_upload().bucket(bucket.name()).key(key).upload_id(id);
-    if let Err(error) = request.send().await {
+    if let Err(error) = bucket.ask(request.send()).await {
         tracing::warn!(key, error = %fault(&bucket.place, &error), "upload to S3 not given up");
     }
 }
