@@ -13,6 +13,7 @@ mod password;
 mod queue;
 mod restore;
 mod serve;
+mod shard;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -68,6 +69,9 @@ enum Command {
     /// Mail on its way out
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// The databases that keep the mail
+    #[command(subcommand)]
+    Shard(shard::Shard),
     /// What a service for so many users takes, and which buckets to move where
     Capacity(capacity::Capacity),
 }
@@ -113,6 +117,7 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
             Command::Backup(backup) => backup.run(&config).await,
             Command::Restore(restore) => restore.run(&config).await,
             Command::Queue(queue) => queue.run(&config).await,
+            Command::Shard(shard) => shard.run(&config).await,
         }
     })
 }
