@@ -7,30 +7,36 @@ use cluster::Quota;
 use futures::TryStreamExt as _;
 use storage::{BlobInfo, Needs, Result as StorageResult, Transaction, Unit};
 use tokio_util::sync::CancellationToken;
-use types::{ShardId, Timestamp};
+use types::{BlobId, ShardId, Timestamp};
 
 use crate::{Result, Service};
 
 const EVERY: Duration = Duration::from_secs(3_600);
 /// So that of several nodes one keeps house each time. Two at once, when nobody counts for all, only do it twice.
 const TURNS: Quota = Quota { burst: 1, count: 1, period: Duration::from_secs(3_600 - 300) };
-/// How many blobs are looked up, and removed, by one request: as many as S3 removes.
-const BLOBS_AT_ONCE: usize = 1_000;
+/// How many blobs are looked up by one statement.
+const LOOKED_UP_AT_ONCE: usize = 1_000;
+/// How many are removed together, since a removal from S3 waits a while before it begins.
+const REMOVED_AT_ONCE: usize = 10_000;
 
 impl Service {
     /// Removes expired sessions and uploads and blobs that nothing names, now and every hour until told to stop.
     /// Of all nodes that run this, one does it each time.
     pub async fn run_housekeeping(&self, stop: CancellationToken) {
-        loop {
-            if self.parts.limits.check("housekeeping", TURNS).await.is_allowed()
-                && let Err(error) = self.keep_house().await
-            {
-                tracing::warn!(%error, "housekeeping failed; trying again later");
+        let turns = async {
+            loop {
+                if self.parts.limits.check("housekeeping", TURNS).await.is_allowed()
+                    && let Err(error) = self.keep_house().await
+                {
+                    tracing::warn!(%error, "housekeeping failed; trying again later");
+                }
+                tokio::time::sleep(EVERY).await;
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY) => {}
-            }
+        };
+        // Whatever is left undone is done the next time.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = turns => {}
         }
     }
 
@@ -60,22 +66,25 @@ impl Service {
     /// Removes blobs that were put before this and that nothing names. A blob that is put again in the meantime
     /// is new and stays; so a row that names a blob always finds it.
     async fn collect_blobs(&self, shard: ShardId, before: Timestamp) -> Result<u64> {
-        let mut removed = 0;
         let old = self.parts.blobs.list(shard).await?;
         let old = old.try_filter(move |blob| std::future::ready(blob.put_at < before));
-        let mut batches = Box::pin(old.try_chunks(BLOBS_AT_ONCE));
+        let mut batches = Box::pin(old.try_chunks(LOOKED_UP_AT_ONCE));
+        let (mut removed, mut unused) = (0, Vec::new());
         while let Some(batch) = batches.try_next().await.map_err(|error| error.1)? {
-            removed += self.collect_batch(shard, &batch, before).await?;
+            unused.append(&mut self.unused(shard, &batch).await?);
+            if unused.len() >= REMOVED_AT_ONCE {
+                removed += self.parts.blobs.delete(shard, &unused, before).await?;
+                unused.clear();
+            }
         }
-        Ok(removed)
+        Ok(removed + self.parts.blobs.delete(shard, &unused, before).await?)
     }
 
-    async fn collect_batch(&self, shard: ShardId, batch: &[BlobInfo], before: Timestamp) -> Result<u64> {
+    async fn unused(&self, shard: ShardId, batch: &[BlobInfo]) -> Result<Vec<BlobId>> {
         let ids: Vec<_> = batch.iter().map(|blob| blob.id).collect();
         let used = self.parts.shards.snapshot(shard).await?.blobs_in_use(&ids).await?;
         let used: HashSet<_> = used.into_iter().collect();
-        let unused: Vec<_> = ids.into_iter().filter(|id| !used.contains(id)).collect();
-        Ok(self.parts.blobs.delete(shard, &unused, before).await?)
+        Ok(ids.into_iter().filter(|id| !used.contains(id)).collect())
     }
 }
 
