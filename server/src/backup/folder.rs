@@ -111,6 +111,19 @@ impl Folder {
         Ok(chains)
     }
 
+    /// The last run that has a name here, whether or not it can be read.
+    pub(super) fn last_run(&self) -> anyhow::Result<Option<RunName>> {
+        let mut last = None;
+        for (name, chain) in entries(&self.path)? {
+            if name.starts_with(CHAIN) {
+                let names = entries(&chain)?;
+                let runs = names.iter().filter_map(|(name, _)| RunName::parse(name.strip_suffix(MANIFEST)?));
+                last = last.max(runs.max());
+            }
+        }
+        Ok(last)
+    }
+
     /// Removes what broken-off runs have left. Only while the folder is held.
     pub(super) fn clean(&self) -> anyhow::Result<()> {
         for (name, chain) in entries(&self.path)? {

@@ -18,9 +18,9 @@ pub struct RunName(String);
 
 impl RunName {
     /// The name for a run that begins now, after `last`.
-    pub(super) fn next(now: Timestamp, last: Option<&Manifest>) -> Self {
+    pub(super) fn next(now: Timestamp, last: Option<&Self>) -> Self {
         // Clocks are set back at times.
-        let after = last.map_or(i64::MIN, |last| last.run.seconds().saturating_add(1));
+        let after = last.map_or(i64::MIN, |last| last.seconds().saturating_add(1));
         let time = Timestamp::from_seconds(now.seconds().max(after)).utc();
         let (date, clock) = (time.date(), time.time());
         Self(format!(
@@ -184,8 +184,8 @@ mod tests {
         let now: Timestamp = "2026-11-22T16:30:38.7Z".parse().unwrap();
         let first = manifest(RunName::next(now, None), None);
         assert_eq!(first.run.as_str(), "20261122T163038Z");
-        assert_eq!(RunName::next(now, Some(&first)).as_str(), "20261122T163039Z");
-        assert_eq!(RunName::next(Timestamp::default(), Some(&first)).as_str(), "20261122T163039Z");
+        assert_eq!(RunName::next(now, Some(&first.run)).as_str(), "20261122T163039Z");
+        assert_eq!(RunName::next(Timestamp::default(), Some(&first.run)).as_str(), "20261122T163039Z");
         assert_eq!(RunName::parse("20261122T163038Z").unwrap().time().unwrap().seconds(), now.seconds());
         for wrong in ["", "2026-11-22", "20261122T163038", "20261322T163038Z", "2026112ÄT163038Z"] {
             assert_eq!(RunName::parse(wrong), None, "{wrong}");
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_manifest_comes_back_or_is_found_damaged() {
         let first = manifest(RunName::next(Timestamp::default(), None), None);
-        let second = manifest(RunName::next(Timestamp::default(), Some(&first)), Some(&first));
+        let second = manifest(RunName::next(Timestamp::default(), Some(&first.run)), Some(&first));
         let text = second.to_text().unwrap().into_bytes();
         let read = Manifest::from_text(&text).unwrap();
         assert_eq!(read, Manifest { hash: read.hash.clone(), ..second });

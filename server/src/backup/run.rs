@@ -59,8 +59,7 @@ pub async fn run(ports: &Ports, folder: &Path, full: bool, watch: &Watch) -> any
     folder.clean()?;
     let began_at = ports.clock.now();
     let mut chains = folder.chains()?;
-    let newest = chains.iter().flat_map(|chain| chain.manifests.last()).max_by_key(|last| last.run.clone());
-    let name = RunName::next(began_at, newest);
+    let name = RunName::next(began_at, folder.last_run()?.as_ref());
     let chain = if full { None } else { chains.pop() };
     if let Some(fault) = chain.as_ref().and_then(|chain| chain.fault.as_ref()) {
         bail!("{fault}; begin a new chain with --full");
