@@ -21,8 +21,10 @@ use crate::{
     statement::{Conflict, TRANSACTION, Writes, transaction_id},
 };
 
-/// New messages that wait at most.
+/// New rows that wait at most, and the bytes of their bodies: a statement of PostgreSQL cannot be longer than 1 GiB, and
+/// no memory should be that large.
 const MOST_WAITING: usize = 256;
+const MOST_WAITING_BYTES: usize = 16 << 20;
 
 pub(crate) struct Open {
     pub(crate) conn: Conn,
@@ -54,6 +56,7 @@ pub(crate) struct Loaded {
 #[derive(Default)]
 pub(crate) struct Waiting {
     pub(crate) bodies: BTreeMap<(i64, Uuid), body::Model>,
+    pub(crate) body_bytes: usize,
     pub(crate) blobs: Vec<body_blob::Model>,
     pub(crate) messages: Vec<message::Model>,
     pub(crate) refs: Vec<thread_ref::Model>,
@@ -227,8 +230,11 @@ impl Open {
     }
 
     /// Writes if so much waits that memory would grow.
-    pub(crate) async fn flush_if_many(&mut self) -> Result<()> {
-        if self.waiting.messages.len() >= MOST_WAITING { self.flush().await } else { Ok(()) }
+    pub(crate) async fn flush_if_much(&mut self) -> Result<()> {
+        let waiting = &self.waiting;
+        let is_much = waiting.messages.len().max(waiting.entries.len()) >= MOST_WAITING
+            || waiting.body_bytes >= MOST_WAITING_BYTES;
+        if is_much { self.flush().await } else { Ok(()) }
     }
 
     /// Writes everything that waits.

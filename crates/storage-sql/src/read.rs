@@ -11,8 +11,8 @@ use sea_orm::{
     QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 use storage::{
-    AccountState, Changes, Content, Error, Fence, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter,
-    Result, Snapshot, Totals, Upload,
+    AccountState, Changes, Content, Error, Fence, Mailbox, Message, Packed, PageRequest, QueueEntry,
+    QueueFilter, Result, Snapshot, Totals, Upload,
     replica::{Counts, Cursor, Page},
 };
 use types::{
@@ -117,8 +117,7 @@ impl Snapshot for Open {
 
     async fn changes(&mut self, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
         self.flush().await?;
-        let view = self.conn.view().await.map_err(failed)?;
-        changes::changes(view.as_ref().unwrap_or(&self.conn), account, since, limit).await
+        changes::changes(&self.conn, account, since, limit).await
     }
 
     async fn upload(&mut self, account: AccountId, id: UploadId) -> Result<Option<Upload>> {

@@ -16,7 +16,7 @@ use storage::{
 };
 use storage_sql::{DatabaseUrl, Options, Schema, SqlDirectory, SqlShards, Watch, pending_migrations};
 use testkit::PostgresCluster;
-use types::{AccountId, BodyId, Flags, MessageId, QueueId, Role, ShardId, ThreadId, Timestamp};
+use types::{AccountId, BodyId, Flags, MessageId, ModSeq, QueueId, Role, ShardId, ThreadId, Timestamp};
 
 const SHARD: ShardId = ShardId(0);
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -271,7 +271,7 @@ async fn an_absent_server_makes_callers_come_again() {
     assert_eq!(state(&shards, 1).await.0, 2);
 }
 
-/// A delivery is five round trips, whether it is one message or fifty; a page is one.
+/// A delivery is five round trips, whether it is one message or fifty; a page is one, and so is what has changed.
 #[tokio::test]
 async fn batches_are_few_round_trips() {
     let (_cluster, url) = cluster("shard").await;
@@ -297,7 +297,9 @@ async fn batches_are_few_round_trips() {
     let mut latest = shards.latest(SHARD).await.unwrap();
     assert_eq!(latest.contents(AccountId(1), &ids).await.unwrap().len(), 50);
     assert_eq!(latest.structure(AccountId(1), ids[0]).await.unwrap().as_deref(), Some(&b"structure"[..]));
-    assert_eq!(sent.lock().unwrap().len(), 3, "{:#?}", sent.lock().unwrap());
+    let changes = latest.changes(AccountId(1), ModSeq(0), 500).await.unwrap();
+    assert_eq!((changes.messages.len(), changes.more), (52, false));
+    assert_eq!(sent.lock().unwrap().len(), 4, "{:#?}", sent.lock().unwrap());
 }
 
 /// Nodes that start together migrate one at a time; a database of a newer version, or of another kind, is refused.

@@ -1,87 +1,95 @@
 //! The change log: what happened after a modseq, read from the indexes by modseq.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement, prelude::Uuid};
 use storage::{Changes, Removed, Result};
 use types::{AccountId, MailboxId, MessageId, ModSeq, Uid};
 
 use crate::{
     connect::Conn,
-    entity::shard::{account, mailbox, message, tombstone},
+    entity::shard::{mailbox, message, tombstone},
     error::failed,
     rows,
+    statement::prefixed,
 };
 
-/// Finds the last modseq of which everything fits, then reads everything up to it.
+/// Finds the last modseq of which everything fits, and everything up to it, by one statement.
 pub(super) async fn changes(conn: &Conn, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
-    let nothing = Changes {
-        upto: since,
-        more: false,
-        messages: Vec::new(),
-        removed: Vec::new(),
-        mailboxes: Vec::new(),
-        removed_mailboxes: Vec::new(),
-    };
-    let row = account::Entity::find_by_id(account.0).one(conn).await.map_err(failed)?;
-    let Some(last) = row.map(|row| row.modseq).filter(|last| *last > since.0) else { return Ok(nothing) };
-    let mut upto = last;
-    let skip = u64::from(limit.max(1)) - 1;
-    let full = message::Entity::find()
-        .select_only()
-        .column(message::Column::Modseq)
-        .filter(message::Column::AccountId.eq(account.0))
-        .filter(message::Column::Modseq.gt(since.0))
-        .order_by_asc(message::Column::Modseq)
-        .offset(skip)
-        .limit(1)
-        .into_tuple::<i64>();
-    upto = full.one(conn).await.map_err(failed)?.unwrap_or(upto).min(upto);
-    let full = tombstone::Entity::find()
-        .select_only()
-        .column(tombstone::Column::Modseq)
-        .filter(tombstone::Column::AccountId.eq(account.0))
-        .filter(tombstone::Column::Modseq.gt(since.0))
-        .order_by_asc(tombstone::Column::Modseq)
-        .offset(skip)
-        .limit(1)
-        .into_tuple::<i64>();
-    upto = full.one(conn).await.map_err(failed)?.unwrap_or(upto).min(upto);
-
-    let mut messages = message::Entity::find()
-        .filter(message::Column::AccountId.eq(account.0))
-        .filter(message::Column::Modseq.gt(since.0))
-        .filter(message::Column::Modseq.lte(upto))
-        .order_by_asc(message::Column::Modseq)
-        .all(conn)
-        .await
-        .map_err(failed)?;
-    let mut removed = tombstone::Entity::find()
-        .filter(tombstone::Column::AccountId.eq(account.0))
-        .filter(tombstone::Column::Modseq.gt(since.0))
-        .filter(tombstone::Column::Modseq.lte(upto))
-        .order_by_asc(tombstone::Column::Modseq)
-        .all(conn)
-        .await
-        .map_err(failed)?;
+    let skip = i64::from(limit.max(1)) - 1;
+    let values = [account.0.into(), since.0.into(), skip.into()];
+    let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql(), values);
+    let mut end: Option<(i64, i64)> = None;
+    let (mut messages, mut removed, mut mailboxes) = (Vec::new(), Vec::new(), Vec::new());
+    for row in conn.query_all_raw(statement).await.map_err(failed)? {
+        let (Some(upto), Some(latest)) =
+            (row.try_get("", "upto").map_err(failed)?, row.try_get("", "latest").map_err(failed)?)
+        else {
+            continue;
+        };
+        end = Some((upto, latest));
+        if row.try_get::<Option<Uuid>>("", "m_id").map_err(failed)?.is_some() {
+            messages.push(message::Model::from_query_result(&row, "m_").map_err(failed)?);
+        } else if row.try_get::<Option<Uuid>>("", "t_message_id").map_err(failed)?.is_some() {
+            removed.push(tombstone::Model::from_query_result(&row, "t_").map_err(failed)?);
+        } else if row.try_get::<Option<i64>>("", "b_id").map_err(failed)?.is_some() {
+            mailboxes.push(mailbox::Model::from_query_result(&row, "b_").map_err(failed)?);
+        }
+    }
     // What happened by one change is in the same order on every back end.
-    messages.sort_by_key(|row| (row.modseq, row.id));
-    removed.sort_by_key(|row| (row.modseq, row.message_id, row.mailbox_id));
-    let mut mailboxes = mailbox::Entity::find()
-        .filter(mailbox::Column::AccountId.eq(account.0))
-        .filter(mailbox::Column::Modseq.gt(since.0))
-        .filter(mailbox::Column::Modseq.lte(upto))
-        .order_by_asc(mailbox::Column::Modseq)
-        .all(conn)
-        .await
-        .map_err(failed)?;
-    mailboxes.sort_by_key(|row| (row.modseq, row.id));
+    messages.sort_unstable_by_key(|row| (row.modseq, row.id));
+    removed.sort_unstable_by_key(|row| (row.modseq, row.message_id, row.mailbox_id));
+    mailboxes.sort_unstable_by_key(|row| (row.modseq, row.id));
+    let (upto, latest) = end.unwrap_or((since.0, since.0));
     Ok(Changes {
         upto: ModSeq(upto),
-        more: upto < last,
+        more: upto < latest,
         messages: messages.into_iter().map(rows::message).collect::<Result<_>>()?,
         removed: removed.iter().map(view).collect(),
         mailboxes: mailboxes.iter().filter(|row| !row.deleted).map(rows::mailbox).collect(),
         removed_mailboxes: mailboxes.iter().filter(|row| row.deleted).map(|row| MailboxId(row.id)).collect(),
     })
+}
+
+/// Every row is a message, a tombstone or a mailbox; the columns of the other two are NULL, from joins that find nothing.
+/// There is a row even if there is none of them, for the end of the piece.
+fn sql() -> String {
+    let columns = [
+        "piece.upto".to_owned(),
+        "piece.latest".to_owned(),
+        prefixed::<message::Entity>("m"),
+        prefixed::<tombstone::Entity>("t"),
+        prefixed::<mailbox::Entity>("b"),
+    ];
+    let columns = columns.join(", ");
+    let full = |table: &str| {
+        format!(
+            "SELECT * FROM (SELECT modseq FROM {table} WHERE account_id = $1 AND modseq > $2 \
+             ORDER BY modseq LIMIT 1 OFFSET $3) AS {table}_full"
+        )
+    };
+    let part = |[one, second, third]: [&str; 3]| {
+        // Not `FALSE`: SQLite would walk through the account's whole table to apply that to each row.
+        let none = |table: &str| {
+            let (_, alias) = table.split_once(' ').unwrap_or_default();
+            format!("LEFT JOIN {table} ON {alias}.account_id = NULL")
+        };
+        let (_, alias) = one.split_once(' ').unwrap_or_default();
+        format!(
+            "SELECT {columns} FROM piece LEFT JOIN {one} ON {alias}.account_id = $1 \
+             AND {alias}.modseq > $2 AND {alias}.modseq <= piece.upto {} {}",
+            none(second),
+            none(third)
+        )
+    };
+    format!(
+        "WITH piece AS (SELECT MIN(modseq) AS upto, MAX(modseq) AS latest FROM \
+         (SELECT modseq FROM account WHERE account_id = $1 AND modseq > $2 \
+         UNION ALL {} UNION ALL {}) AS ends) {} UNION ALL {} UNION ALL {}",
+        full("message"),
+        full("tombstone"),
+        part(["message m", "tombstone t", "mailbox b"]),
+        part(["tombstone t", "message m", "mailbox b"]),
+        part(["mailbox b", "message m", "tombstone t"]),
+    )
 }
 
 fn view(row: &tombstone::Model) -> Removed {

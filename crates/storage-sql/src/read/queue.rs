@@ -1,7 +1,7 @@
 //! Reading the queue.
 
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
     sea_query::{Expr, LockBehavior, LockType},
 };
 use storage::{QueueEntry, QueueFilter, Result};
@@ -12,7 +12,7 @@ use crate::{
     entity::shard::{queue_entry, queue_recipient},
     error::failed,
     rows,
-    statement::{find, lists},
+    statement::{among, find, lists},
 };
 
 /// The rows of an entry.
@@ -61,20 +61,36 @@ pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueE
     with_recipients(conn, found).await?.iter().map(Found::view).collect()
 }
 
-/// Due entries that nobody else is about to take, oldest due first; nobody else can take them until the transaction
-/// ends.
-pub(crate) async fn due(conn: &Conn, now: Timestamp, limit: u32) -> Result<Vec<Found>> {
-    let found = queue_entry::Entity::find()
+/// The accounts of the entries that are due for the longest time, each once.
+pub(crate) async fn accounts_due(conn: &Conn, now: Timestamp, limit: u32) -> Result<Vec<i64>> {
+    let found = entries_due(now, limit).select_only().column(queue_entry::Column::AccountId);
+    let mut accounts: Vec<i64> = found.into_tuple().all(conn).await.map_err(failed)?;
+    accounts.sort_unstable();
+    accounts.dedup();
+    Ok(accounts)
+}
+
+/// Due entries of these accounts that nobody else is about to take, oldest due first; nobody else can take them until
+/// the transaction ends.
+pub(crate) async fn due(conn: &Conn, accounts: Vec<i64>, now: Timestamp, limit: u32) -> Result<Vec<Found>> {
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = entries_due(now, limit).lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    // On SQLite nobody else has written anything since they were found.
+    if conn.is_postgres() {
+        found = found.filter(among(conn, queue_entry::Column::AccountId, accounts));
+    }
+    with_recipients(conn, found.all(conn).await.map_err(failed)?).await
+}
+
+fn entries_due(now: Timestamp, limit: u32) -> Select<queue_entry::Entity> {
+    queue_entry::Entity::find()
         .filter(Expr::cust("held = FALSE"))
         .filter(Expr::cust(LIVES_HERE))
         .filter(queue_entry::Column::DueAt.lte(now.millis()))
         .order_by_asc(queue_entry::Column::DueAt)
         .limit(u64::from(limit))
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-        .all(conn)
-        .await
-        .map_err(failed)?;
-    with_recipients(conn, found).await
 }
 
 pub(crate) async fn next_due(conn: &Conn) -> Result<Option<Timestamp>> {

@@ -56,7 +56,7 @@ pub(super) async fn append(open: &mut Open, new: NewMessage) -> Result<Appended>
     let (row, body) = rows::new_message(new, &rows::Place { mailbox: mailbox_id, uid, modseq })?;
     add_body(open, body);
     open.waiting.messages.push(row);
-    open.flush_if_many().await?;
+    open.flush_if_much().await?;
     let uid = Uid(u32::try_from(uid).map_err(|_| Error::Corrupt("the mailbox has no UIDs left".to_owned()))?);
     Ok(Appended::New { mailbox: MailboxId(mailbox_id), uid, modseq: ModSeq(modseq) })
 }
@@ -77,6 +77,7 @@ fn place(open: &Open, account: i64, source: Source) -> Result<i64> {
 
 /// Adds a body to what waits, or one more user of it.
 pub(super) fn add_body(open: &mut Open, body: body::Model) {
+    open.waiting.body_bytes += body.inline.len() + body.structure.len();
     let waiting = &mut open.waiting.bodies;
     waiting.entry((body.account_id, body.id)).and_modify(|there| there.refs += 1).or_insert(body);
 }

@@ -37,18 +37,20 @@ pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<(
     let (entry, recipients) = rows::new_entry(new, body, size);
     open.waiting.entries.push(entry);
     open.waiting.recipients.extend(recipients);
-    Ok(())
+    open.flush_if_much().await
 }
 
 pub(super) async fn lease(open: &mut Open, lease: &Lease) -> Result<Vec<QueueEntry>> {
     open.flush().await?;
-    let mut found = queue::due(&open.conn, lease.now, lease.limit).await?;
+    // Accounts are locked before their entries, as by everybody: two who wait for each other end in a deadlock.
+    let accounts = queue::accounts_due(&open.conn, lease.now, lease.limit).await?;
+    open.load(accounts.clone()).await?;
+    let mut found = queue::due(&open.conn, accounts, lease.now, lease.limit).await?;
+    // An account that was fenced meanwhile is not ours any more.
+    found.retain(|entry| open.account(entry.row.account_id).is_ok_and(|owner| !owner.fenced));
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    // An account that was fenced meanwhile is not ours any more.
-    open.load(found.iter().map(|entry| entry.row.account_id).collect()).await?;
-    found.retain(|entry| open.account(entry.row.account_id).is_ok_and(|owner| !owner.fenced));
     open.wrote();
     for entry in &mut found {
         entry.row.leased_by = Some(lease.worker.clone());
