@@ -114,7 +114,7 @@ pub(crate) async fn transaction_id(conn: &Conn, statement: Statement) -> Result<
 }
 
 fn into<E: EntityTrait>(columns: &[E::Column]) -> String {
-    let names: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+    let names: Vec<_> = columns.iter().map(quoted).collect();
     format!("INSERT INTO {} ({})", quoted(&E::default()), names.join(", "))
 }
 

@@ -25,7 +25,7 @@ pub enum DatabaseUrl {
 pub struct PostgresUrl {
     url: Secret,
     shown: String,
-    pub(crate) options: PgConnectOptions,
+    pub(crate) options: Box<PgConnectOptions>,
 }
 
 impl PartialEq for PostgresUrl {
@@ -76,7 +76,7 @@ fn postgres(text: &str) -> Result<PostgresUrl, String> {
         None => format!("{}:{}", options.get_host(), options.get_port()),
     };
     let shown = format!("postgres://{}@{place}/{database}", options.get_username());
-    Ok(PostgresUrl { url: Secret::new(text.to_owned()), shown, options })
+    Ok(PostgresUrl { url: Secret::new(text.to_owned()), shown, options: Box::new(options) })
 }
 
 impl fmt::Display for DatabaseUrl {

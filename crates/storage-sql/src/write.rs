@@ -10,7 +10,9 @@ use storage::{
     Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
     RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
 };
-use types::{AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
+use types::{
+    AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery,
+};
 
 use crate::{
     entity::shard::upload,
@@ -177,7 +179,9 @@ impl Transaction for Open {
 
     async fn expire_uploads(&mut self, before: Timestamp) -> Result<u64> {
         self.wrote();
-        let old = upload::Entity::delete_many().filter(upload::Column::CreatedAt.lt(before.millis())).filter(Expr::cust(NOT_FENCED));
+        let old = upload::Entity::delete_many()
+            .filter(upload::Column::CreatedAt.lt(before.millis()))
+            .filter(Expr::cust(NOT_FENCED));
         Ok(old.exec(&self.conn).await.map_err(failed)?.rows_affected)
     }
 
@@ -193,5 +197,4 @@ impl Transaction for Open {
 }
 
 /// Rows of accounts that live here.
-pub(crate) const NOT_FENCED: &str =
-    "account_id NOT IN (SELECT account_id FROM account WHERE fenced = TRUE)";
+pub(crate) const NOT_FENCED: &str = "account_id NOT IN (SELECT account_id FROM account WHERE fenced = TRUE)";

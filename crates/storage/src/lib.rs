@@ -34,11 +34,11 @@ pub use message::{
     Appended, Changes, Content, Filter, FlagChange, Message, NewMessage, PageRequest, RefHash, Removed,
     Source, Summary,
 };
+pub use moves::Moves;
 pub use queue::{
     Lease, NewQueueEntry, Origin, QueueBody, QueueEntry, QueueFilter, QueueRecipient, RecipientState,
     RecipientUpdate,
 };
-pub use moves::Moves;
 pub use shards::{Committed, ErasedUnit, Fence, Needs, Pending, Shards, Totals, Unit, write};
 pub use snapshot::Snapshot;
 pub use transaction::Transaction;

@@ -6,8 +6,8 @@ use types::{
 };
 
 use crate::{
-    AccountState, Changes, Content, Fence, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter, Result,
-    Totals, Upload, replica,
+    AccountState, Changes, Content, Fence, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter,
+    Result, Totals, Upload, replica,
 };
 
 /// A consistent view of one shard.

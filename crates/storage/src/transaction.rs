@@ -1,7 +1,9 @@
 //! Writing: what a unit of work can do to a shard. What it reads through [`Snapshot`] includes its own writes.
 
 use async_trait::async_trait;
-use types::{AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery};
+use types::{
+    AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery,
+};
 
 use crate::{
     Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,

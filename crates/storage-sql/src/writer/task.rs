@@ -186,7 +186,9 @@ impl Task {
             match outcome.unwrap_or_else(|_| Err(Error::Backend("a unit of work panicked".into()))) {
                 Ok(()) => outcomes.push(Ok(open.finish_unit(self.shard))),
                 // The database has not failed, and the others' work stands.
-                Err(error @ (Error::Exists(_) | Error::Moving)) if !open.has_written() => outcomes.push(Err(error)),
+                Err(error @ (Error::Exists(_) | Error::Moving)) if !open.has_written() => {
+                    outcomes.push(Err(error))
+                }
                 Err(error) => {
                     return Err(match error::again(&error) {
                         Some(again @ (Again::Broken | Again::Conflict)) => Failure::Again(again, error),

@@ -139,27 +139,27 @@ async fn what_is_removed_is_gone(directory: &dyn Directory) {
 }
 
 async fn accounts_come_back_as_they_were(directory: &dyn Directory) {
-    let frank = add(directory, "Frank@demo.test").await;
-    let aliases = [email("A.Frank@demo.test"), email("frankie@demo.test")];
+    let fiona = add(directory, "Fiona@demo.test").await;
+    let aliases = [email("A.Fiona@demo.test"), email("fifi@demo.test")];
     for alias in &aliases {
-        assert!(directory.add_alias(frank.id, alias).await.unwrap());
+        assert!(directory.add_alias(fiona.id, alias).await.unwrap());
     }
-    directory.set_enabled(frank.id, false).await.unwrap();
-    let frank = directory.account(frank.id).await.unwrap().unwrap();
-    let found = directory.aliases(&[AccountId(i64::MAX), frank.id]).await.unwrap();
-    assert_eq!(found, aliases.clone().map(|alias| (frank.id, alias)));
-    let there = directory.restore_account(&frank, &aliases).await;
+    directory.set_enabled(fiona.id, false).await.unwrap();
+    let fiona = directory.account(fiona.id).await.unwrap().unwrap();
+    let found = directory.aliases(&[AccountId(i64::MAX), fiona.id]).await.unwrap();
+    assert_eq!(found, aliases.clone().map(|alias| (fiona.id, alias)));
+    let there = directory.restore_account(&fiona, &aliases).await;
     assert!(matches!(there, Err(Error::Exists(_))), "{there:?}");
-    assert!(directory.remove_account(frank.id).await.unwrap());
-    assert_eq!(directory.aliases(&[frank.id]).await.unwrap(), []);
-    let strange = directory.restore_account(&frank, &[email("frank@elsewhere.test")]).await.unwrap();
+    assert!(directory.remove_account(fiona.id).await.unwrap());
+    assert_eq!(directory.aliases(&[fiona.id]).await.unwrap(), []);
+    let strange = directory.restore_account(&fiona, &[email("fiona@elsewhere.test")]).await.unwrap();
     assert!(!strange, "not our domain");
-    assert_eq!(directory.account(frank.id).await.unwrap(), None, "nothing half-added");
-    assert!(directory.restore_account(&frank, &aliases).await.unwrap());
-    assert_eq!(directory.account(frank.id).await.unwrap(), Some(frank.clone()));
-    assert_eq!(directory.aliases(&[frank.id]).await.unwrap().len(), 2);
-    assert_eq!(directory.resolve(&email("frankie@demo.test")).await.unwrap(), Some(frank.id));
-    let ahead = Account { id: AccountId(frank.id.0 + 1_000), email: email("grace@demo.test"), ..frank };
+    assert_eq!(directory.account(fiona.id).await.unwrap(), None, "nothing half-added");
+    assert!(directory.restore_account(&fiona, &aliases).await.unwrap());
+    assert_eq!(directory.account(fiona.id).await.unwrap(), Some(fiona.clone()));
+    assert_eq!(directory.aliases(&[fiona.id]).await.unwrap().len(), 2);
+    assert_eq!(directory.resolve(&email("fifi@demo.test")).await.unwrap(), Some(fiona.id));
+    let ahead = Account { id: AccountId(fiona.id.0 + 1_000), email: email("grace@demo.test"), ..fiona };
     assert!(directory.restore_account(&ahead, &[]).await.unwrap());
     assert!(add(directory, "heidi@demo.test").await.id > ahead.id, "ids are not given twice");
 }
@@ -192,7 +192,11 @@ async fn nodes_hold_their_names(directory: &dyn Directory) {
     assert!(!directory.claim_node("one", "a", long).await.unwrap(), "and lost");
     let renewed = directory.nodes().await.unwrap()[0].clone();
     assert!(directory.claim_node("one", "c", long).await.unwrap());
-    assert_eq!(directory.nodes().await.unwrap()[0].claimed_at, renewed.claimed_at, "renewing is no new claim");
+    assert_eq!(
+        directory.nodes().await.unwrap()[0].claimed_at,
+        renewed.claimed_at,
+        "renewing is no new claim"
+    );
 
     directory.release_node("one", "a").await.unwrap();
     assert_eq!(directory.nodes().await.unwrap().len(), 2, "not its own");
