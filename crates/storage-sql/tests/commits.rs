@@ -1,6 +1,8 @@
 //! Commits whose answer does not arrive: a proxy before the server loses it, or the `COMMIT` itself. No unit counts twice,
 //! and every caller hears what really happened.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -17,7 +19,7 @@ use testkit::PostgresCluster;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
-    task::{AbortHandle, JoinSet},
+    task::JoinSet,
 };
 use types::{AccountId, ShardId, Timestamp};
 
@@ -43,7 +45,8 @@ enum Fault {
 struct Proxy {
     address: SocketAddr,
     fault: Arc<Mutex<Option<Fault>>>,
-    task: AbortHandle,
+    /// It and its connections end with this.
+    _task: JoinSet<()>,
 }
 
 impl Proxy {
@@ -52,8 +55,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let fault: Arc<Mutex<Option<Fault>>> = Arc::default();
         let next = Arc::clone(&fault);
-        let task = tokio::spawn(async move {
-            // Connections end with this task.
+        let mut task = JoinSet::new();
+        task.spawn(async move {
             let mut open = JoinSet::new();
             loop {
                 tokio::select! {
@@ -64,17 +67,11 @@ impl Proxy {
                 }
             }
         });
-        Self { address, fault, task: task.abort_handle() }
+        Self { address, fault, _task: task }
     }
 
     fn next_commit(&self, fault: Fault) {
         *self.fault.lock().unwrap() = Some(fault);
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

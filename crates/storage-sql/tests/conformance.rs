@@ -1,5 +1,7 @@
 //! The suites of `storage::conformance` on SQLite files and on databases of a PostgreSQL server.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use storage::{BucketMap, Directory as _, conformance};

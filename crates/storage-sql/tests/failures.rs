@@ -1,5 +1,7 @@
 //! What the shards do when the disk is full, when bodies are large, or another process does not let go of the file.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     sync::{
         Arc,

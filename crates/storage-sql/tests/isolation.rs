@@ -1,6 +1,8 @@
 //! No statement reaches an account without its id: every statement that the conformance suites make the shards send is
 //! watched, on both back ends.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -107,7 +109,7 @@ async fn check(urls: Vec<DatabaseUrl>) {
     let shards = SqlShards::open(&urls, Arc::new(BucketMap::even(&ids)), &options).await.unwrap();
     let shards = Arc::new(shards);
     conformance::shards::run(shards.clone()).await;
-    let mut latest = shards.latest(ids[0]).await.unwrap();
+    let mut latest = shards.latest(ShardId(0)).await.unwrap();
     let _totals = latest.totals().await.unwrap();
     for after in [None, Some((AccountId(1), QueueId::at(Timestamp::default(), [1; 10])))] {
         let _operators = latest.queue(&QueueFilter { account: None, after, limit: 1 }).await.unwrap();

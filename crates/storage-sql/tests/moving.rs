@@ -1,5 +1,7 @@
 //! Shards that are added while nodes run, databases that are taken for others, and a bucket map that changes.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use storage::{Error, conformance};

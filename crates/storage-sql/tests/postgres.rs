@@ -1,5 +1,7 @@
 //! What only a server of many nodes can do to us: others who write at the same time, restarts, crashes, newer schemas.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     sync::{
         Arc, Mutex,
@@ -227,7 +229,7 @@ async fn restarts_are_survived() {
             outcome.map(|(added, _)| added)
         }
     });
-    let adds = tokio::spawn(future::join_all(adds));
+    let adds = tokio_util::task::TaskTracker::new().spawn(future::join_all(adds));
     for (after, crash) in [(40, false), (120, true), (240, false), (320, true)] {
         while done.load(Ordering::SeqCst) < after {
             tokio::task::yield_now().await;
