@@ -4,6 +4,7 @@
 //! **Invariant:** knows the service only by its command line and protocols (`types` has the shapes of the latter).
 
 mod client;
+mod cluster;
 mod http;
 mod load;
 mod mail;
@@ -40,6 +41,9 @@ struct Options {
     /// http, search: messages in the mailbox.
     #[arg(long, value_delimiter = ',', default_value = "10000,100000")]
     messages: Vec<usize>,
+    /// cluster: shards over which the accounts are spread.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
+    shards: Vec<usize>,
     /// smtp: measure Postfix and Dovecot beside it, too.
     #[arg(long)]
     peer: bool,
@@ -54,6 +58,7 @@ enum What {
     Http,
     Memory,
     Search,
+    Cluster,
     All,
 }
 
@@ -86,6 +91,9 @@ async fn measure(options: &Options) -> anyhow::Result<Value> {
     }
     if wanted(What::Memory) {
         figures.insert("memory".to_owned(), memory::measure(options).await?);
+    }
+    if wanted(What::Cluster) {
+        figures.insert("cluster".to_owned(), cluster::measure(options).await?);
     }
     Ok(Value::Object(figures))
 }

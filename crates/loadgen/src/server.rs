@@ -44,8 +44,18 @@ impl Server {
         accounts: usize,
         prepare: impl FnOnce(&Admin<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
+        Self::start_with(binary, accounts, Vec::new(), prepare)
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(
+        binary: &Path,
+        accounts: usize,
+        settings: Vec<(&'static str, String)>,
+        prepare: impl FnOnce(&Admin<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
-        let admin = Admin { binary, data: data.path() };
+        let admin = Admin { binary, data: data.path(), settings };
         admin.run(&["domain", "add", DOMAIN], "")?;
         for index in 0..accounts {
             admin.run(&["account", "add", &address(index), "--password-stdin"], PASSWORD)?;
@@ -98,6 +108,7 @@ impl Drop for Server {
 pub(crate) struct Admin<'a> {
     binary: &'a Path,
     data: &'a Path,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Admin<'_> {
@@ -114,7 +125,7 @@ impl Admin<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.binary);
         command.current_dir(self.data).args(arguments).env("MAGPIE_DATA_DIR", self.data);
-        command.envs(SETTINGS.iter().copied());
+        command.envs(SETTINGS.iter().copied()).envs(self.settings.iter().cloned());
         command
     }
 }

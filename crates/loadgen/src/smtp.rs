@@ -84,7 +84,7 @@ async fn run(
 }
 
 /// The time until every account shows what was sent to it.
-async fn landed(clients: &[Client], wanted: &[u64], begin: Instant) -> anyhow::Result<Duration> {
+pub(crate) async fn landed(clients: &[Client], wanted: &[u64], begin: Instant) -> anyhow::Result<Duration> {
     for (client, wanted) in clients.iter().zip(wanted) {
         while client.inbox().await?.total < *wanted {
             anyhow::ensure!(begin.elapsed() < PATIENCE, "mail is missing after {PATIENCE:?}");
@@ -104,6 +104,6 @@ fn syncs(server: &Server, connections: usize, size: usize) -> anyhow::Result<Opt
     Ok(Some(round(as_f64(usize::try_from(count)?)? / sent)))
 }
 
-fn as_f64(count: usize) -> anyhow::Result<f64> {
+pub(crate) fn as_f64(count: usize) -> anyhow::Result<f64> {
     Ok(f64::from(u32::try_from(count).context("fewer than four billion mails")?))
 }

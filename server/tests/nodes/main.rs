@@ -52,6 +52,16 @@ async fn nothing_acknowledged_is_lost_or_doubled_whatever_fails() {
         load.run_for(Duration::from_secs(3)).await;
         town.services.s3.set_busy(false);
         load.recovers(&town, "S3 was busy").await;
+
+        eprintln!("round {round}: buckets are moved, one each way");
+        for home in [0, 1] {
+            // One that was moved a moment ago stays where it is for a while.
+            let Some(person) = town.people_of(home).nth(round) else { continue };
+            let (bucket, shard) = (person.bucket.to_string(), (1 - home).to_string());
+            let moved = town.tell(&["shard", "move", "--buckets", &bucket, "--to", &shard], "").await;
+            assert!(moved.contains("Moved 1 buckets"), "{moved}");
+            load.recovers(&town, &format!("bucket {bucket} moved to shard {shard}")).await;
+        }
     }
     let ledger = load.stop().await;
     println!("{ledger}");

@@ -38,6 +38,7 @@ pub(crate) struct Person {
     pub(crate) email: String,
     /// The shard that the account is on as long as no bucket is moved.
     pub(crate) shard: usize,
+    pub(crate) bucket: u16,
 }
 
 /// Where nodes listen at the moment.
@@ -86,7 +87,7 @@ impl Town {
             let bucket = Bucket::of(rest.account.parse::<AccountId>().unwrap()).0;
             let shard = usize::from(bucket >= Bucket::COUNT / 2);
             if town.people_of(shard).count() < PEOPLE_ON_A_SHARD {
-                town.people.push(Person { email, shard });
+                town.people.push(Person { email, shard, bucket });
             }
         }
         town

@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("frontend", &["app"]),
     ("magpie", &["*"]),
     ("testkit", &["*"]),
-    ("loadgen", &["types"]),
+    ("loadgen", &["types", "testkit"]),
     ("xtask", &[]),
 ];
 
