@@ -17,8 +17,7 @@ use types::api::Page;
 use crate::{
     Options,
     client::Client,
-    load,
-    process,
+    load, process,
     server::{ACCOUNTS, Server},
     smtp::{as_f64, landed},
     stats::round,
@@ -145,7 +144,12 @@ async fn mail_in(plane: &Plane, server: &Server, clients: &[Client], count: usiz
 }
 
 /// Each account's path in turn, from many readers at once; then, one after another, counting statements.
-async fn reads(plane: &Plane, server: &Server, clients: &[Client], paths: &[String]) -> anyhow::Result<Value> {
+async fn reads(
+    plane: &Plane,
+    server: &Server,
+    clients: &[Client],
+    paths: &[String],
+) -> anyhow::Result<Value> {
     let next = AtomicUsize::new(0);
     let read = || async {
         let number = next.fetch_add(1, Ordering::Relaxed);

@@ -92,7 +92,9 @@ impl Error {
         let detail = match self {
             Self::Storage(storage::Error::Exists(_)) => "Something of that name exists already.".to_owned(),
             Self::Full(_) => "The service has no room left. Nothing was stored.".to_owned(),
-            Self::Storage(storage::Error::Unavailable(_) | storage::Error::Moving) => "Please try again in a moment.".to_owned(),
+            Self::Storage(storage::Error::Unavailable(_) | storage::Error::Moving) => {
+                "Please try again in a moment.".to_owned()
+            }
             Self::Storage(_) | Self::Internal(_) => "It has been logged. Please try again.".to_owned(),
             other => sentence(&other.to_string()),
         };

@@ -371,9 +371,9 @@ fn lock(folder: &Path) -> Result<File> {
     let file = File::options().create(true).truncate(false).write(true).open(path).map_err(Error::from_io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::Unavailable(format!("another process has the index {} open; stop it first", folder.display()).into()))
-        }
+        Err(TryLockError::WouldBlock) => Err(Error::Unavailable(
+            format!("another process has the index {} open; stop it first", folder.display()).into(),
+        )),
         Err(TryLockError::Error(error)) => Err(Error::from_io(error)),
     }
 }
