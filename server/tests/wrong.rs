@@ -9,7 +9,7 @@ use testkit::{Redis, Services};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
-    process::Command,
+    process::{Child, Command},
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
@@ -40,6 +40,17 @@ async fn refused(mut command: Command, wanted: &[&str]) -> Option<String> {
     let fine =
         !output.status.success() && lines.len() == 1 && lines.iter().all(|line| names_it(line)) && is_safe;
     (!fine).then(|| format!("{said}  is not about {wanted:?}\n"))
+}
+
+async fn until_ready(running: &mut Child) {
+    let mut said = String::new();
+    let output = running.stdout.as_mut().unwrap();
+    while !said.contains("ready\n") {
+        let mut piece = [0; 1_000];
+        let length = timeout(Duration::from_secs(60), output.read(&mut piece)).await.unwrap().unwrap();
+        assert!(length > 0, "it ended: {said}");
+        said.push_str(std::str::from_utf8(&piece[..length]).unwrap());
+    }
 }
 
 /// What a MeiliSearch says to whoever has a wrong key.
@@ -129,14 +140,7 @@ async fn what_is_wrong_stops_the_start_with_one_line() {
     // It runs, and holds its name.
     let mut running = magpie(&folder, &services, "town", &[("MAGPIE_NODE__NAME", "one")]);
     let mut running = running.stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    let mut output = running.stdout.take().unwrap();
-    while !said.contains("ready\n") {
-        let mut piece = [0; 1_000];
-        let length = timeout(Duration::from_secs(60), output.read(&mut piece)).await.unwrap().unwrap();
-        assert!(length > 0, "it ended: {said}");
-        said.push_str(std::str::from_utf8(&piece[..length]).unwrap());
-    }
+    until_ready(&mut running).await;
     let wanted = ["node.name: another running node is called `one`"];
     complaints
         .extend(refused(magpie(&folder, &services, "town", &[("MAGPIE_NODE__NAME", "one")]), &wanted).await);

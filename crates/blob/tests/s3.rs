@@ -115,11 +115,13 @@ async fn read(blobs: &S3Blobs, id: BlobId) -> Result<Vec<u8>, Error> {
     Ok(pieces.concat())
 }
 
+#[expect(clippy::disallowed_methods, reason = "the S3 server of the tests goes by the real clock")]
 fn make_older(file: &Path, by: Duration) {
     let file = fs::File::options().write(true).open(file).unwrap();
     file.set_modified(SystemTime::now() - by).unwrap();
 }
 
+#[expect(clippy::disallowed_methods, reason = "the S3 server of the tests goes by the real clock")]
 fn now() -> Timestamp {
     Timestamp::default().plus(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap())
 }

@@ -16,6 +16,7 @@ use futures::TryStreamExt as _;
 use mail::{Access, Error, Incoming, PageQuery, Service, Step};
 use testkit::{House, PostgresCluster, fixtures};
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 use types::{Bucket, Flags, MessageId, Role, ShardId, Timestamp, api};
 
 const ALICE: &str = "alice@demo.test";
@@ -107,7 +108,7 @@ async fn used_while_moved(house: House) {
     for (name, node, access) in [("a", first, &alice), ("b", &second, &alice), ("c", first, &bob)] {
         let (node, access) = (node.clone(), access.clone());
         let (stop, slowest) = (Arc::clone(&stop), Arc::clone(&slowest));
-        tasks.push(tokio::spawn(async move {
+        tasks.push(TaskTracker::new().spawn(async move {
             let mut count = 0_u64;
             while !stop.load(Ordering::SeqCst) {
                 let started = Instant::now();
@@ -122,7 +123,7 @@ async fn used_while_moved(house: House) {
     }
     let reader = second.admin().open(&ALICE.parse().unwrap()).await.unwrap();
     let stops = Arc::clone(&stop);
-    let reading = tokio::spawn(async move {
+    let reading = TaskTracker::new().spawn(async move {
         let mut reads = 0_u64;
         while !stops.load(Ordering::SeqCst) {
             let messages = inbox(&reader).await;
@@ -185,7 +186,7 @@ async fn dies(at: fn(&Step) -> bool, rescued: bool) {
     let (buckets, from) = ([Bucket::of(alice.id())], home(&house, &alice));
     let to = other(from);
     let dying = Arc::clone(&house);
-    let died = tokio::spawn(async move {
+    let died = TaskTracker::new().spawn(async move {
         let mut watch = |step| assert!(!at(&step), "the mover dies here");
         dying.mail.admin().move_buckets(&buckets, to, &mut watch).await
     });
