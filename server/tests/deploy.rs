@@ -192,6 +192,8 @@ fn the_image_and_the_unit_are_about_this_program() {
 #[test]
 fn the_example_of_a_cluster_is_a_configuration() {
     let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_magpie"));
+    // As deploy/ has them: secrets come by the environment.
+    check.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
     let output = check.args(["check-config", "--config"]).arg(folder().join("magpie.toml")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

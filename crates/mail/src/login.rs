@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use cluster::{Cached, Quota, Verdict};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use storage::Session;
+use storage::{Account, Session};
 use types::{AccountId, EmailAddress, Secret, Timestamp, client_network};
 
 use crate::{Access, Error, Result, Service};
@@ -49,6 +49,11 @@ const CLIENT_NAME_CHARS: usize = 200;
 impl Service {
     /// Lets somebody in by address and password. Unknown address and wrong password look and take the same.
     pub async fn authenticate(&self, email: &str, password: &Secret, client: &Client) -> Result<Access> {
+        Ok(Access::new(self, self.verified(email, password, client).await?))
+    }
+
+    /// The account whose password this is, as the directory's cache has it: a moment old.
+    async fn verified(&self, email: &str, password: &Secret, client: &Client) -> Result<Account> {
         // What is no address never becomes a key of the limits: those are kept in memory.
         let address = email.trim().parse::<EmailAddress>().ok();
         self.limit_logins(address.as_ref(), client).await?;
@@ -64,7 +69,7 @@ impl Service {
         match account {
             Some(account) if matches => {
                 metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
-                Ok(Access::new(self, account))
+                Ok(account)
             }
             _ => {
                 metrics::counter!("magpie_logins_total", "outcome" => "refused").increment(1);
@@ -76,18 +81,26 @@ impl Service {
 
     /// Lets somebody in and begins a session; the token is shown here once and kept nowhere.
     pub async fn login(&self, email: &str, password: &Secret, client: &Client) -> Result<(Access, Secret)> {
-        let access = self.authenticate(email, password, client).await?;
+        let account = self.verified(email, password, client).await?;
         let token = URL_SAFE_NO_PAD.encode(self.random_bytes::<32>());
         let now = self.now();
+        let token_hash = hash(&token);
         let session = Session {
-            token_hash: hash(&token),
-            account: access.id,
+            token_hash,
+            account: account.id,
             created_at: now,
             expires_at: now.plus(self.config().session_lifetime),
             client: client.name.chars().filter(|c| !c.is_control()).take(CLIENT_NAME_CHARS).collect(),
         };
         self.parts.directory.add_session(session).await?;
-        Ok((access, Secret::new(token)))
+        // Changing a password ends all sessions: one that began with the old one, on a node that had not heard of the
+        // change, must not outlive it.
+        let fresh = self.parts.directory.session(&token_hash, now).await?;
+        if !fresh.is_some_and(|(_, fresh)| fresh.enabled && fresh.password_hash == account.password_hash) {
+            self.parts.directory.end_session(&token_hash).await?;
+            return Err(Error::Credentials);
+        }
+        Ok((Access::new(self, account), Secret::new(token)))
     }
 
     /// Lets the holder of a session's token in.
