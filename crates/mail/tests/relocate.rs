@@ -15,7 +15,11 @@ use cluster::LocalCache;
 use futures::TryStreamExt as _;
 use mail::{Access, Error, Incoming, PageQuery, Service, Step};
 use testkit::{House, PostgresCluster, fixtures};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    runtime::Handle,
+    task::block_in_place,
+    time::{Instant, timeout},
+};
 use tokio_util::task::TaskTracker;
 use types::{Bucket, Flags, MessageId, Role, ShardId, Timestamp, api};
 
@@ -235,6 +239,35 @@ async fn a_move_that_dies_behind_its_fence_is_let_go_of() {
 #[tokio::test]
 async fn a_move_that_dies_at_its_end_is_finished_by_others() {
     dies(|step| matches!(step, Step::Closed(_)), true).await;
+}
+
+/// The mover stalls at its fence for so long that another one moves the bucket, and cleans up: what the first one finds
+/// on its target then is no copy that has too much, but where the account lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mover_that_comes_back_too_late_changes_nothing() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    deliver(&house.mail, &alice, "old", None).await.unwrap();
+    let (buckets, to) = ([Bucket::of(alice.id())], other(home(&house, &alice)));
+    let admin = house.mail.admin();
+    let overtake = async || {
+        house.clock.advance(Duration::from_secs(31));
+        house.mail.tend_moves().await.unwrap();
+        house.clock.advance(Duration::from_secs(31));
+        admin.move_buckets(&buckets, to, &mut |_| {}).await.unwrap();
+        deliver(&house.mail, &alice, "new", None).await.unwrap();
+        clean(&house).await;
+    };
+    let mut watch = |step| {
+        if matches!(step, Step::Fenced(_)) {
+            block_in_place(|| Handle::current().block_on(overtake()));
+        }
+    };
+    let error = admin.move_buckets(&buckets, to, &mut watch).await.unwrap_err();
+    assert!(error.to_string().contains("has taken over"), "{error}");
+    assert_eq!(home(&house, &alice), to);
+    assert_eq!(inbox(&alice).await.len(), 2);
+    deliver(&house.mail, &alice, "newer", None).await.unwrap();
 }
 
 #[tokio::test]

@@ -34,7 +34,17 @@ pub(crate) async fn check_placing(conn: &Conn, account: i64) -> Result<()> {
 
 pub(crate) async fn find(conn: &Conn, bucket: Bucket) -> Result<Option<Fence>> {
     let row = fence::Entity::find_by_id(i32::from(bucket.0)).one(conn).await.map_err(failed)?;
-    Ok(row.map(|row| Fence { mover: row.mover, closed: row.closed }))
+    Ok(row.map(view))
+}
+
+/// The same, and nobody else changes or lifts it until the commit.
+pub(crate) async fn held(conn: &Conn, bucket: Bucket) -> Result<Option<Fence>> {
+    let row = fence::Entity::find_by_id(i32::from(bucket.0)).lock_exclusive().one(conn).await;
+    Ok(row.map_err(failed)?.map(view))
+}
+
+fn view(row: fence::Model) -> Fence {
+    Fence { mover: row.mover, closed: row.closed }
 }
 
 pub(crate) async fn put_up(open: &mut Open, bucket: Bucket, mover: &str) -> Result<bool> {
@@ -53,12 +63,16 @@ pub(crate) async fn put_up(open: &mut Open, bucket: Bucket, mover: &str) -> Resu
     Ok(put)
 }
 
-pub(crate) async fn receive(open: &mut Open, bucket: Bucket, mover: &str) -> Result<()> {
+pub(crate) async fn receive(open: &mut Open, bucket: Bucket, mover: &str) -> Result<bool> {
     open.flush().await?;
+    if held(&open.conn, bucket).await?.is_none() && !accounts(&open.conn, bucket).await?.is_empty() {
+        return Ok(false);
+    }
     let row = fence::Model { bucket: i32::from(bucket.0), closed: false, mover: mover.to_owned() };
     let columns = [fence::Column::Closed, fence::Column::Mover];
     insert::<fence::Entity>(&open.conn, vec![row], Conflict::Replaces(&columns)).await?;
-    mark(open, bucket, true).await
+    mark(open, bucket, true).await?;
+    Ok(true)
 }
 
 pub(crate) async fn close(open: &mut Open, bucket: Bucket, mover: &str) -> Result<bool> {

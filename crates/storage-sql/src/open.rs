@@ -35,7 +35,7 @@ pub(crate) struct Open {
     pub(crate) waiting: Waiting,
     unit: UnitState,
     /// Whether this may write, and so must have the lock of an account before it reads what it will act upon.
-    writes: bool,
+    pub(crate) writes: bool,
     wrote: bool,
     /// On PostgreSQL the transaction's id, once it was asked for.
     id: Option<String>,

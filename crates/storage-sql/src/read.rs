@@ -198,7 +198,11 @@ impl Snapshot for Open {
     }
 
     async fn fenced(&mut self, bucket: Bucket) -> Result<Option<Fence>> {
-        fence::find(&self.conn, bucket).await
+        if self.writes {
+            fence::held(&self.conn, bucket).await
+        } else {
+            fence::find(&self.conn, bucket).await
+        }
     }
 
     async fn bucket(&mut self, bucket: Bucket) -> Result<Vec<AccountState>> {

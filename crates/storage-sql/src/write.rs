@@ -42,7 +42,7 @@ impl Transaction for Open {
         fence::put_up(self, bucket, mover).await
     }
 
-    async fn receive(&mut self, bucket: Bucket, mover: &str) -> Result<()> {
+    async fn receive(&mut self, bucket: Bucket, mover: &str) -> Result<bool> {
         fence::receive(self, bucket, mover).await
     }
 

@@ -66,7 +66,7 @@ pub trait Snapshot: Send {
     /// Sums over the accounts that live here; every one of them is read.
     async fn totals(&mut self) -> Result<Totals>;
 
-    /// The bucket's fence, if there is one.
+    /// The bucket's fence, if there is one. In a [`crate::Transaction`] it stays as it is until the commit.
     async fn fenced(&mut self, bucket: Bucket) -> Result<Option<Fence>>;
 
     /// The bucket's accounts that are set up here, in order.

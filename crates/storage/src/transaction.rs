@@ -29,8 +29,9 @@ pub trait Transaction: Snapshot {
     /// False if there is a closed fence, which stays.
     async fn fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool>;
 
-    /// The same for a bucket that is going to be copied here, whatever fence there was.
-    async fn receive(&mut self, bucket: Bucket, mover: &str) -> Result<()>;
+    /// The same for a bucket that is going to be copied here, whatever fence there was. False, and nothing is done, if
+    /// the bucket lives here: it has accounts, and no fence.
+    async fn receive(&mut self, bucket: Bucket, mover: &str) -> Result<bool>;
 
     /// Makes the fence one for good. False if it is not this mover's any more.
     async fn close_fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool>;
@@ -41,7 +42,8 @@ pub trait Transaction: Snapshot {
     /// Notes the bucket of some accounts after this one, should that be missing; returns the last of them.
     async fn place(&mut self, after: Option<AccountId>) -> Result<Option<AccountId>>;
 
-    /// Removes at most about `limit` rows of an account that lives elsewhere. False if there was nothing left.
+    /// Removes at most about `limit` rows of an account that lives elsewhere, of which the caller makes sure by
+    /// [`Snapshot::fenced`] in the same transaction. False if there was nothing left.
     async fn clear_some(&mut self, account: AccountId, limit: u32) -> Result<bool>;
 
     /// The threads that these Message-ID hashes lead to.

@@ -78,7 +78,9 @@ impl Mover {
         }
         self.place(from).await?;
         let mut copier = Copier::new(self.service.clone(), running, &self.name);
-        self.fencing(to, Fencing::Receive(bucket, self.name.clone())).await?;
+        if !self.fencing(to, Fencing::Receive(bucket, self.name.clone())).await? {
+            return Err(taken_over(bucket));
+        }
         if let Err(error) = copier.beat().await {
             // Somebody else was faster, and the bucket may live there by now.
             if self.home(bucket).await? == to {

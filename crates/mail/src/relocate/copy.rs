@@ -1,6 +1,6 @@
 //! Copying one account to its new shard, and comparing the two.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, pin::pin, time::Duration};
 
 use async_trait::async_trait;
 use storage::{
@@ -8,9 +8,13 @@ use storage::{
     moves::Move,
     replica::{self, Cursor, Digest, Record},
 };
+use tokio::time::sleep;
 use types::{AccountId, BlobId, Bucket, ModSeq, ShardId};
 
 use crate::{Error, Result, Service};
+
+/// How often a mover is heard of while it compares a large account: well within [`super::SILENCE`].
+const BEAT_EVERY: Duration = Duration::from_secs(5);
 
 /// Copies accounts from a shard to another.
 pub(super) struct Copier {
@@ -54,7 +58,7 @@ impl Copier {
         let forgotten = original.map_or(ModSeq(0), |original| original.forgotten);
         if forgotten > since {
             // What was removed is not known any more: begin with nothing.
-            while self.execute(Clear(account)).await? {}
+            self.clear(account).await?;
             since = ModSeq(0);
         }
         let mut cursor = Some(Cursor::after(since));
@@ -91,13 +95,18 @@ impl Copier {
 
     async fn digest(&self, shard: ShardId, account: AccountId, since: ModSeq) -> Result<Digest> {
         let mut snapshot = self.service.parts.shards.snapshot(shard).await?;
-        Ok(replica::digest(&mut *snapshot, account, since).await?)
+        let mut digest = pin!(replica::digest(&mut *snapshot, account, since));
+        loop {
+            tokio::select! {
+                done = &mut digest => return Ok(done?),
+                () = sleep(BEAT_EVERY) => self.beat().await?,
+            }
+        }
     }
 
-    /// Removes what was copied of an account.
+    /// Removes what was copied of an account; an error if it is not this mover's copy any more.
     pub(super) async fn clear(&self, account: AccountId) -> Result<()> {
-        while self.execute(Clear(account)).await? {}
-        Ok(())
+        self.service.clear_account(self.to, self.bucket, Some(&self.mover), account).await
     }
 
     async fn execute<U: Unit>(&self, unit: U) -> Result<U::Output> {
@@ -138,26 +147,58 @@ impl Unit for Import {
 /// Rows that are removed in one transaction: others wait for its end.
 const ROWS_AT_ONCE: u32 = 500;
 
-/// Removes some rows of an account that does not live there.
-pub(super) struct Clear(pub(super) AccountId);
+/// Removes some rows of an account that does not live there: of this mover's copy, or, without a mover, of what has
+/// moved away for good. Whether there were any; `None` if the account may live there by now.
+struct Clear {
+    bucket: Bucket,
+    mover: Option<String>,
+    account: AccountId,
+}
 
 #[async_trait]
 impl Unit for Clear {
-    type Output = bool;
+    type Output = Option<bool>;
 
     fn needs(&self) -> Needs {
         Needs::default()
     }
 
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
-        tx.clear_some(self.0, ROWS_AT_ONCE).await
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Option<bool>> {
+        let lives_elsewhere = tx.fenced(self.bucket).await?.is_some_and(|fence| match &self.mover {
+            Some(mover) => !fence.closed && fence.mover == *mover,
+            None => fence.closed,
+        });
+        if !lives_elsewhere {
+            return Ok(None);
+        }
+        tx.clear_some(self.account, ROWS_AT_ONCE).await.map(Some)
+    }
+}
+
+impl Service {
+    /// Removes all rows of an account by [`Clear`].
+    pub(super) async fn clear_account(
+        &self,
+        shard: ShardId,
+        bucket: Bucket,
+        mover: Option<&str>,
+        account: AccountId,
+    ) -> Result<()> {
+        loop {
+            let clear = Clear { bucket, mover: mover.map(str::to_owned), account };
+            match self.quietly(shard, clear).await? {
+                Some(true) => {}
+                Some(false) => return Ok(()),
+                None => return Err(taken_over(bucket)),
+            }
+        }
     }
 }
 
 /// Puts a fence up, closes it or lifts it. Whether it did.
 pub(super) enum Fencing {
     Up(Bucket, String),
-    /// Where the bucket goes.
+    /// Where the bucket goes; not if it lives there.
     Receive(Bucket, String),
     Close(Bucket, String),
     Lift(Bucket),
@@ -174,7 +215,7 @@ impl Unit for Fencing {
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
         match self {
             Self::Up(bucket, mover) => tx.fence(*bucket, mover).await,
-            Self::Receive(bucket, mover) => tx.receive(*bucket, mover).await.map(|()| true),
+            Self::Receive(bucket, mover) => tx.receive(*bucket, mover).await,
             Self::Close(bucket, mover) => tx.close_fence(*bucket, mover).await,
             Self::Lift(bucket) => tx.lift_fence(*bucket).await.map(|()| true),
         }

@@ -6,7 +6,7 @@ use storage::moves::{Move, Phase};
 use tokio_util::sync::CancellationToken;
 use types::Bucket;
 
-use super::copy::{Clear, Fencing, taken_over};
+use super::copy::{Fencing, taken_over};
 use crate::{Error, Result, Service};
 
 const EVERY: Duration = Duration::from_secs(10);
@@ -88,7 +88,7 @@ impl Service {
     async fn clear(&self, bucket: Bucket, running: &Move) -> Result<()> {
         let shards = &self.parts.shards;
         for account in shards.latest(running.from).await?.bucket(bucket).await? {
-            while self.quietly(running.from, Clear(account.id)).await? {}
+            self.clear_account(running.from, bucket, None, account.id).await?;
         }
         Ok(())
     }

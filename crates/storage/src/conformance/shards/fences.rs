@@ -21,6 +21,7 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     new_accounts_are_kept_away(shards).await;
     only_the_mover_closes_a_fence(shards).await;
     copies_go_on(shards).await;
+    a_bucket_is_not_received_where_it_lives(shards).await;
     accounts_are_cleared_little_by_little(shards).await;
 }
 
@@ -224,6 +225,20 @@ async fn copies_go_on(shards: &Arc<dyn Shards>) {
     lift(&target).await;
     target.add(3).await;
     target.check_counts().await;
+}
+
+async fn a_bucket_is_not_received_where_it_lives(shards: &Arc<dyn Shards>) {
+    let kit = Kit::new(shards).await;
+    let bucket = bucket(&kit);
+    let receive = async || {
+        kit.unnamed(move |tx| Box::pin(async move { tx.receive(bucket, MOVER).await })).await.unwrap()
+    };
+    assert!(!receive().await, "it lives here");
+    assert_eq!(kit.read().await.fenced(bucket).await.unwrap(), None);
+    kit.add(1).await;
+    put_up(&kit).await;
+    assert!(receive().await, "it is fenced here");
+    lift(&kit).await;
 }
 
 async fn accounts_are_cleared_little_by_little(shards: &Arc<dyn Shards>) {
