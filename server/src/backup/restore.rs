@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use storage::{AccountState, Error, NewAccount, write};
-use types::{AccountId, EmailAddress, Timestamp};
+use types::{AccountId, EmailAddress, ModSeq, Timestamp};
 
 use super::{
     Ports, Watch,
@@ -19,7 +19,7 @@ use super::{
     chain::{Entries, Entry, Person, Rounds},
     folder::{Chain, Folder},
     manifest::{Manifest, RunName},
-    take::{Goal, Provision, Taker, mark},
+    take::{Goal, Provision, Taker, mark, queues},
 };
 
 const PAGE: u32 = 500;
@@ -170,7 +170,7 @@ pub async fn everything(ports: &Ports, at: &At, with_queue: bool, watch: &Watch)
         }
         if !whole {
             let rounds = rounds.of(person.id, person.created_at);
-            let goal = Goal { account: person.id, renewed: None, with_queue };
+            let goal = Goal { account: person.id, found: None, renewed: None, with_queue };
             whole = taker.account(&person.email.to_string(), rounds, goal).await?;
         }
         if !whole {
@@ -203,8 +203,8 @@ pub async fn account(
     let now = ports.clock.now();
     let goal = match target {
         Target::Into(account) => {
-            without_mail(ports, account, mark(rounds), &account.to_string()).await?;
-            Goal { account, renewed: Some(now), with_queue }
+            let found = without_mail(ports, account, mark(rounds), &account.to_string()).await?;
+            Goal { account, found, renewed: Some(now), with_queue }
         }
         Target::Itself => itself(ports, &person, mark(rounds), with_queue).await?,
     };
@@ -235,14 +235,14 @@ async fn itself(ports: &Ports, person: &Person, mark: i64, with_queue: bool) -> 
     }
     let now = ports.clock.now();
     if let Some(id) = directory.resolve(&person.email).await? {
-        without_mail(ports, id, mark, &person.email.to_string()).await?;
+        let found = without_mail(ports, id, mark, &person.email.to_string()).await?;
         let there = directory.account(id).await?;
         let same = id == person.id && there.is_some_and(|there| there.created_at == person.created_at);
-        return Ok(Goal { account: id, renewed: (!same).then_some(now), with_queue });
+        return Ok(Goal { account: id, found, renewed: (!same).then_some(now), with_queue });
     }
     if directory.account(person.id).await?.is_none() {
-        without_mail(ports, person.id, mark, &format!("account {}", person.id)).await?;
-        return Ok(Goal { account: person.id, renewed: None, with_queue });
+        let found = without_mail(ports, person.id, mark, &format!("account {}", person.id)).await?;
+        return Ok(Goal { account: person.id, found, renewed: None, with_queue });
     }
     // Somebody else has its id meanwhile.
     let new = NewAccount {
@@ -259,14 +259,25 @@ async fn itself(ports: &Ports, person: &Person, mark: i64, with_queue: bool) -> 
         }
     }
     directory.set_enabled(added.id, person.enabled).await?;
-    Ok(Goal { account: added.id, renewed: Some(now), with_queue })
+    Ok(Goal { account: added.id, found: None, renewed: Some(now), with_queue })
 }
 
-/// Whether the account may be written over.
-async fn without_mail(ports: &Ports, account: AccountId, mark: i64, who: &str) -> anyhow::Result<()> {
-    let shard = ports.shards.shard_of(account);
-    let state = ports.shards.latest(shard).await?.account(account).await?;
-    let Some(state) = state.filter(|state| state.messages > 0) else { return Ok(()) };
+/// Makes sure that the account may be written over; its modseq, if it is there.
+async fn without_mail(
+    ports: &Ports,
+    account: AccountId,
+    mark: i64,
+    who: &str,
+) -> anyhow::Result<Option<ModSeq>> {
+    let mut shard = ports.shards.latest(ports.shards.shard_of(account)).await?;
+    let Some(state) = shard.account(account).await? else { return Ok(None) };
+    if state.messages == 0 {
+        ensure!(
+            !queues(&mut *shard, account).await?,
+            "{who} has mail on its way; --into NEW@ADDRESS brings the old mail into a new account beside it"
+        );
+        return Ok(Some(state.modseq));
+    }
     ensure!(
         state.forgotten.0 != mark,
         "{who} was restored from this run already and has {} messages",

@@ -22,11 +22,14 @@ use super::{
     folder::Folder,
     lines::LineFile,
     manifest::{Manifest, Piece, RunName},
+    take::queues,
 };
 
 /// Accounts that are looked at at once.
 const ACCOUNTS: u32 = 500;
 const QUEUE: u32 = 500;
+/// How often accounts that move from shard to shard are looked for.
+const TRIES: usize = 8;
 /// A file of rows is ended with the account that makes it this large.
 const ROWS_BYTES: u64 = 256 << 20;
 
@@ -81,6 +84,7 @@ pub async fn run(ports: &Ports, folder: &Path, full: bool, watch: &Watch) -> any
         blobs: BlobFolder::new(folder.blobs()),
         known,
         people: HashMap::new(),
+        left: BTreeSet::new(),
         segments: Vec::new(),
         ran: Ran {
             run: name.clone(),
@@ -117,6 +121,8 @@ struct Run<'a> {
     known: Rounds,
     /// When each account was made.
     people: HashMap<AccountId, Timestamp>,
+    /// The accounts that have not been looked at.
+    left: BTreeSet<AccountId>,
     segments: Vec<Segment>,
     ran: Ran,
 }
@@ -124,10 +130,12 @@ struct Run<'a> {
 impl Run<'_> {
     async fn all(&mut self, last: Option<&Manifest>) -> anyhow::Result<([Piece; 2], Vec<Piece>)> {
         let directory = self.directory(last).await?;
+        self.left = self.people.keys().copied().collect();
         self.watch.begin(self.people.len() as u64);
         for shard in self.ports.shards.all() {
             self.shard(shard).await.with_context(|| format!("shard {shard}"))?;
         }
+        self.moved().await?;
         let mut lines = self.files.create("accounts")?.part()?;
         for segment in &self.segments {
             lines.push(segment)?;
@@ -193,18 +201,63 @@ impl Run<'_> {
             after = Some(last.id);
             for state in states {
                 // What is left of an account that has moved away is none of it.
-                if self.ports.shards.shard_of(state.id) == shard
-                    && let Some(created_at) = self.people.get(&state.id).copied()
-                {
-                    if let Some(since) = self.due(&state, created_at, &queued) {
-                        self.account(shard, state.id, created_at, since)
-                            .await
-                            .with_context(|| format!("account {}", state.id))?;
-                    }
-                    self.watch.step();
+                if self.ports.shards.shard_of(state.id) == shard {
+                    self.look(shard, &state, queued.contains(&state.id)).await?;
                 }
             }
         }
+    }
+
+    /// Looks for the accounts that were on no shard when it was their shard's turn: those that have moved meanwhile.
+    async fn moved(&mut self) -> anyhow::Result<()> {
+        let shards = &*self.ports.shards;
+        for _ in 0..TRIES {
+            for account in self.left.clone() {
+                let shard = shards.shard_of(account);
+                let mut latest = shards.latest(shard).await?;
+                if let Some(state) = latest.account(account).await? {
+                    let queued = queues(&mut *latest, account).await?;
+                    drop(latest);
+                    self.look(shard, &state, queued).await?;
+                } else {
+                    drop(latest);
+                    shards.refresh().await?;
+                    if shards.shard_of(account) == shard {
+                        // It has not moved, but has nothing.
+                        self.seen(account);
+                    }
+                }
+            }
+        }
+        let moving =
+            |account| format!("account {account}: it keeps moving from shard to shard; run it again");
+        self.ran.faults.extend(self.left.iter().map(moving));
+        Ok(())
+    }
+
+    /// Looks at an account, once.
+    async fn look(&mut self, shard: ShardId, state: &AccountState, queued: bool) -> anyhow::Result<()> {
+        let account = state.id;
+        let Some(created_at) = self.people.get(&account).copied().filter(|_| self.left.contains(&account))
+        else {
+            return Ok(());
+        };
+        let there = match self.due(state, created_at, queued) {
+            Some(since) => self
+                .account(shard, account, created_at, since)
+                .await
+                .with_context(|| format!("account {account}"))?,
+            None => true,
+        };
+        if there {
+            self.seen(account);
+        }
+        Ok(())
+    }
+
+    fn seen(&mut self, account: AccountId) {
+        self.left.remove(&account);
+        self.watch.step();
     }
 
     /// The accounts with mail on its way: the queue is in no change log.
@@ -220,29 +273,25 @@ impl Run<'_> {
     }
 
     /// Where the account's round begins; `None` if nothing has changed.
-    fn due(
-        &self,
-        state: &AccountState,
-        created_at: Timestamp,
-        queued: &HashSet<AccountId>,
-    ) -> Option<ModSeq> {
+    fn due(&self, state: &AccountState, created_at: Timestamp, queued: bool) -> Option<ModSeq> {
         let Some(last) = self.known.of(state.id, created_at).last() else { return Some(ModSeq(0)) };
         let upto = ModSeq(last.upto);
         // What was restored, or has forgotten what was removed, does not go on from what we know.
         if state.forgotten > upto || state.modseq < upto {
             return Some(ModSeq(0));
         }
-        let changed = state.modseq > upto || queued.contains(&state.id) || last.counts.queue > 0;
+        let changed = state.modseq > upto || queued || last.counts.queue > 0;
         changed.then_some(upto)
     }
 
+    /// Writes its round down; false if it is not there any more.
     async fn account(
         &mut self,
         shard: ShardId,
         account: AccountId,
         created_at: Timestamp,
         since: ModSeq,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let mut missing = Vec::new();
         // Blobs that are not there the second time either were lost by the service.
         for again in [false, true] {
@@ -265,7 +314,7 @@ impl Run<'_> {
             let Some((upto, used_bytes)) = round.end else {
                 // It was removed, or moved to another shard, just now.
                 self.files.rows = Some(lines.abandon()?);
-                return Ok(());
+                return Ok(false);
             };
             let copied = self.blobs.keep(&*self.ports.blobs, shard, &round.blobs).await?;
             self.ran.blobs += copied.new;
@@ -296,7 +345,7 @@ impl Run<'_> {
         let lost =
             |blob: &BlobId| format!("account {account}: the service has lost blob {blob} of shard {shard}");
         self.ran.faults.extend(missing.iter().map(lost));
-        Ok(())
+        Ok(true)
     }
 }
 

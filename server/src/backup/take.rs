@@ -9,11 +9,11 @@ use anyhow::{Context as _, bail, ensure};
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use storage::{
-    Error, Needs, Result, Transaction, Unit,
+    Error, Needs, QueueFilter, Result, Snapshot, Transaction, Unit,
     replica::{self, Counts, Page, Record},
     write,
 };
-use types::{AccountId, BlobId, ShardId, Timestamp};
+use types::{AccountId, BlobId, ModSeq, ShardId, Timestamp};
 
 use super::{
     Ports, Watch,
@@ -40,6 +40,8 @@ pub(super) fn mark(rounds: &[Segment]) -> i64 {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Goal {
     pub(super) account: AccountId,
+    /// The modseq of the account that is there, which was found to have no mail; `None` if there is none.
+    pub(super) found: Option<ModSeq>,
     /// Makes its mailboxes others than those of the backup: their UIDVALIDITY comes from this time.
     pub(super) renewed: Option<Timestamp>,
     pub(super) with_queue: bool,
@@ -106,7 +108,7 @@ impl Taker<'_> {
                 bytes += size;
             }
             if over || records.len() >= RECORDS || bytes >= BYTES {
-                self.import(adapt.goal.account, std::mem::take(&mut records), fresh).await?;
+                self.import(adapt.goal, std::mem::take(&mut records), fresh).await?;
                 bytes = 0;
             }
             if over {
@@ -115,16 +117,12 @@ impl Taker<'_> {
         }
     }
 
-    async fn import(
-        &mut self,
-        account: AccountId,
-        records: Vec<Record>,
-        fresh: &mut bool,
-    ) -> anyhow::Result<()> {
+    async fn import(&mut self, goal: Goal, records: Vec<Record>, fresh: &mut bool) -> anyhow::Result<()> {
+        let Goal { account, found, .. } = goal;
         let shard = self.ports.shards.shard_of(account);
         let page = Page { records, next: None };
         self.put(shard, page.blobs()).await?;
-        let unit = Import { account, records: page.records, fresh: std::mem::take(fresh) };
+        let unit = Import { account, records: page.records, fresh: std::mem::take(fresh), found };
         match write(&*self.ports.shards, shard, unit).await {
             // Nobody listens to an account that was not there.
             Ok(_) => Ok(()),
@@ -230,6 +228,14 @@ struct Import {
     records: Vec<Record>,
     /// Whether these are the first: what else there is of the account goes.
     fresh: bool,
+    /// As in [`Goal`].
+    found: Option<ModSeq>,
+}
+
+/// Whether the account has mail on its way.
+pub(super) async fn queues<S: Snapshot + ?Sized>(shard: &mut S, account: AccountId) -> Result<bool> {
+    let filter = QueueFilter { account: Some(account), after: None, limit: 1 };
+    Ok(!shard.queue(&filter).await?.is_empty())
 }
 
 #[async_trait]
@@ -241,11 +247,16 @@ impl Unit for Import {
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> Result<()> {
+        if let Some(state) = tx.account(self.account).await? {
+            // Putting blobs takes long: mail may have come, and whoever came after the first rows set it up.
+            let empty = state.messages == 0 && !queues(tx, self.account).await?;
+            if !self.fresh || self.found != Some(state.modseq) || !empty {
+                return Err(Error::Exists("the account"));
+            }
+        }
         if self.fresh {
+            // Rows without an account are those of an attempt that broke off.
             tx.purge(self.account).await?;
-        } else if tx.account(self.account).await?.is_some() {
-            // Whoever came meanwhile set it up.
-            return Err(Error::Exists("the account"));
         }
         tx.import(self.account, &self.records).await
     }
