@@ -21,6 +21,8 @@ use crate::{
 /// Running clients.
 pub(crate) struct Load {
     shared: Arc<Shared>,
+    /// Ends what sends.
+    hush: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -60,29 +62,31 @@ impl Load {
             failures: Mutex::default(),
             next: AtomicU64::default(),
         });
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (stop, hush, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let run = |until: &CancellationToken, task: Task| {
+            let until = until.clone();
+            tasks.spawn(async move { until.run_until_cancelled(task).await });
+        };
         for shard in [0, 1] {
-            let own: Vec<_> = town.people_of(shard).cloned().collect();
-            let other = town.people_of(1 - shard).next().unwrap().clone();
-            let run = |task| {
-                tasks.spawn({
-                    let stop = stop.clone();
-                    async move { stop.run_until_cancelled(task).await }
-                })
-            };
-            run(Box::pin(Arc::clone(&shared).sends_in(Some(shard))) as Task);
-            run(Box::pin(Arc::clone(&shared).reads(own[0].clone())));
-            run(Box::pin(Arc::clone(&shared).writes(own[1].clone(), other)));
-            run(Box::pin(Arc::clone(&shared).listens(own[0].clone())));
+            let person = town.people_of(shard).next().unwrap().clone();
+            run(&stop, Box::pin(Arc::clone(&shared).listens(person.clone())));
+            run(&stop, Box::pin(Arc::clone(&shared).reads(person)));
         }
-        let both = Arc::clone(&shared).sends_in(None);
-        let stopped = stop.clone();
-        tasks.spawn(async move { stopped.run_until_cancelled(both).await });
+        // Who listens is told of what comes from then on.
         until(Instant::now() + RECOVERY, "everybody listens", async || {
             (shared.told.lock().unwrap().len() == 2).then_some(())
         })
         .await;
-        Self { shared, stop, tasks }
+        for shard in [0, 1] {
+            let (writer, other) = (
+                town.people_of(shard).nth(1).unwrap().clone(),
+                town.people_of(1 - shard).next().unwrap().clone(),
+            );
+            run(&hush, Box::pin(Arc::clone(&shared).sends_in(Some(shard))));
+            run(&hush, Box::pin(Arc::clone(&shared).writes(writer, other)));
+        }
+        run(&hush, Box::pin(Arc::clone(&shared).sends_in(None)));
+        Self { shared, hush, stop, tasks }
     }
 
     pub(crate) async fn run_for(&self, time: Duration) {
@@ -152,12 +156,13 @@ impl Load {
 
     /// Ends the load. What was acknowledged for those who listened has been told to them.
     pub(crate) async fn stop(self) -> Ledger {
+        // Else there is always one more that was not told yet.
+        self.hush.cancel();
         let deadline = Instant::now() + RECOVERY;
-        until(deadline, "everything is told", async || {
-            let (ledger, told) = (self.shared.ledger.lock().unwrap(), self.shared.told.lock().unwrap());
-            told.iter().all(|(person, told)| ledger.received[person].is_subset(told)).then_some(())
-        })
-        .await;
+        while let Some(untold) = self.shared.untold() {
+            assert!(Instant::now() < deadline, "not told: {untold}");
+            sleep(Duration::from_millis(100)).await;
+        }
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -191,6 +196,17 @@ impl Shared {
         self.received(to, subject);
         let mut ledger = self.ledger.lock().unwrap();
         ledger.sent.entry(from.clone()).or_default().insert(subject.to_owned());
+    }
+
+    /// What somebody who listens was not told of, though it is theirs.
+    fn untold(&self) -> Option<String> {
+        let (ledger, told) = (self.ledger.lock().unwrap(), self.told.lock().unwrap());
+        let untold = told.iter().flat_map(|(person, told)| {
+            let untold = ledger.received[person].difference(told);
+            untold.map(|subject| format!("{subject} to {}", person.email))
+        });
+        let untold: Vec<_> = untold.collect();
+        (!untold.is_empty()).then(|| untold.join(", "))
     }
 
     fn failed(&self, shard: usize, what: String) {
