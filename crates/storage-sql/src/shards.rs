@@ -247,6 +247,16 @@ impl Shards for SqlShards {
         self.refresh().await?;
         let parsed: DatabaseUrl =
             url.expose().parse().map_err(|error: String| Error::Backend(error.into()))?;
+        // A file is on one machine: another node would make one of its own, and take mail into it.
+        let same_kind = |shard: &Arc<Shard>| {
+            matches!(shard.url, DatabaseUrl::Sqlite(_)) == matches!(parsed, DatabaseUrl::Sqlite(_))
+        };
+        if !self.view().shards.values().all(same_kind) {
+            let text = format!(
+                "{parsed} is not a database of the kind of the other shards, and cannot be one of them"
+            );
+            return Err(Error::Backend(text.into()));
+        }
         let service = directory.service_id().await?;
         let pool = self.database(&parsed).await?.writers();
         let all = self.all();
