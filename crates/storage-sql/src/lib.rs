@@ -14,6 +14,7 @@ mod entity;
 mod error;
 mod fence;
 mod identity;
+mod mark;
 mod open;
 #[cfg(test)]
 mod plans;

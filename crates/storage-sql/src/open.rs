@@ -8,7 +8,7 @@ mod load;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::{DbBackend, Statement, prelude::Uuid};
+use sea_orm::prelude::Uuid;
 use storage::{Committed, Error, RefHash, Result};
 use types::{AccountId, ModSeq, ShardId};
 
@@ -18,7 +18,8 @@ use crate::{
         account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone,
     },
     fence,
-    statement::{Conflict, TRANSACTION, Writes, transaction_id},
+    mark::{Left, Mark},
+    statement::{Conflict, Writes},
 };
 
 /// New rows that wait at most, and the bytes of their bodies: a statement of PostgreSQL cannot be longer than 1 GiB, and
@@ -37,8 +38,9 @@ pub(crate) struct Open {
     /// Whether this may write, and so must have the lock of an account before it reads what it will act upon.
     pub(crate) writes: bool,
     wrote: bool,
-    /// On PostgreSQL the transaction's id, once it was asked for.
-    id: Option<String>,
+    /// On PostgreSQL what is to be left with the first rows that are written, and then is.
+    mark: Option<Mark>,
+    left: Option<Left>,
 }
 
 /// An account's row, if it has one, and its mailboxes that are not deleted.
@@ -76,20 +78,21 @@ struct UnitState {
 impl Open {
     /// To read what `conn` shows.
     pub(crate) fn reader(conn: Conn) -> Self {
-        Self::new(conn, false)
+        Self::new(conn, false, None)
     }
 
-    /// To run units on.
-    pub(crate) fn writer(conn: Conn) -> Self {
-        Self::new(conn, true)
+    /// To run units on. If anything is written, the mark is, too.
+    pub(crate) fn writer(conn: Conn, mark: Option<Mark>) -> Self {
+        Self::new(conn, true, mark)
     }
 
-    fn new(conn: Conn, writes: bool) -> Self {
+    fn new(conn: Conn, writes: bool, mark: Option<Mark>) -> Self {
         Self {
             conn,
             writes,
             wrote: false,
-            id: None,
+            mark,
+            left: None,
             accounts: HashMap::new(),
             known: HashMap::new(),
             threads: HashMap::new(),
@@ -264,20 +267,35 @@ impl Open {
         writes.insert::<account::Entity>(added, Conflict::Fails);
         writes.insert::<account::Entity>(changed, Conflict::Replaces(&COUNTERS));
         writes.insert::<mailbox::Entity>(mailboxes, Conflict::Replaces(&MAILBOX));
-        let id = writes.run().await?;
-        self.id = id.or(self.id.take());
+        if writes.is_empty() {
+            return Ok(());
+        }
+        if let Some(mark) = self.mark {
+            mark.leave(&mut writes);
+        }
+        let process = writes.run().await?;
+        self.has_left(process);
         Ok(())
     }
 
-    /// Writes everything that waits. If anything was written at all, PostgreSQL tells the transaction's id, under which
-    /// it can be asked for the outcome should the commit not be answered.
-    pub(crate) async fn finish(&mut self) -> Result<Option<String>> {
+    /// Writes everything that waits. If anything was written at all, PostgreSQL can be asked for the outcome by what
+    /// was left, should the commit not be answered.
+    pub(crate) async fn finish(&mut self) -> Result<Option<Left>> {
         self.flush().await?;
-        if self.wrote && self.id.is_none() && self.conn.is_postgres() {
-            let statement = Statement::from_string(DbBackend::Postgres, TRANSACTION);
-            self.id = transaction_id(&self.conn, statement).await?;
+        if self.wrote
+            && let Some(mark) = self.mark
+        {
+            let mut writes = Writes::new(&self.conn);
+            mark.leave(&mut writes);
+            let process = writes.run().await?;
+            self.has_left(process);
         }
-        Ok(self.id.clone())
+        Ok(self.left)
+    }
+
+    fn has_left(&mut self, process: Option<i32>) {
+        let left = self.mark.take().zip(process).map(|(mark, process)| Left { mark, process });
+        self.left = self.left.or(left);
     }
 }
 

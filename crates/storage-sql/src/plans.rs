@@ -40,7 +40,7 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
     open.blobs_in_use(&[BlobId([1; 32])]).await.unwrap();
     open.accounts(Some(account), 10).await.unwrap();
     drop(open);
-    let mut open = Open::writer(database.writers().begin().await.unwrap());
+    let mut open = Open::writer(database.writers().begin().await.unwrap(), None);
     open.load(vec![1, 2, 3]).await.unwrap();
     let (ids, refs) = ([(account, id), (AccountId(2), id)], [(account, 1), (account, 2)]);
     open.look_up(&ids, &refs).await.unwrap();

@@ -90,8 +90,22 @@ impl<'a> Writes<'a> {
         }
     }
 
-    /// Writes them. On PostgreSQL the answer, if there was anything to write, is the transaction's id.
-    pub(crate) async fn run(self) -> Result<Option<String>> {
+    /// Adds a statement of PostgreSQL whose values are numbered by `{1}`, `{2}` and so on.
+    pub(crate) fn add(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) {
+        let before = self.values.len();
+        self.values.extend(values);
+        let numbered = (1..=self.values.len() - before).fold(sql.to_owned(), |sql, number| {
+            sql.replace(&format!("{{{number}}}"), &format!("${}", before + number))
+        });
+        self.parts.push(numbered);
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.statements.is_empty() && self.parts.is_empty()
+    }
+
+    /// Writes them. The answer is the process of PostgreSQL that did, if there was anything to write.
+    pub(crate) async fn run(self) -> Result<Option<i32>> {
         for statement in self.statements {
             self.conn.execute_raw(statement).await.map_err(failed)?;
         }
@@ -99,18 +113,11 @@ impl<'a> Writes<'a> {
             return Ok(None);
         }
         let parts = self.parts.iter().zip(1..).map(|(part, number)| format!("part{number} AS ({part})"));
-        let sql = format!("WITH {} {TRANSACTION}", parts.collect::<Vec<_>>().join(", "));
+        let sql = format!("WITH {} SELECT pg_backend_pid() AS process", parts.collect::<Vec<_>>().join(", "));
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, self.values);
-        transaction_id(self.conn, statement).await
+        let row = self.conn.query_one_raw(statement).await.map_err(failed)?;
+        row.map(|row| row.try_get("", "process")).transpose().map_err(failed)
     }
-}
-
-/// Reads the id of the running transaction, which it has from its first write on, or from here.
-pub(crate) const TRANSACTION: &str = "SELECT CAST(pg_current_xact_id() AS TEXT) AS transaction";
-
-pub(crate) async fn transaction_id(conn: &Conn, statement: Statement) -> Result<Option<String>> {
-    let row = conn.query_one_raw(statement).await.map_err(failed)?;
-    row.map(|row| row.try_get("", "transaction")).transpose().map_err(failed)
 }
 
 fn into<E: EntityTrait>(columns: &[E::Column]) -> String {

@@ -12,13 +12,12 @@
 //!
 //! A batch is run again as it is, for as long as patience lasts, when another transaction was in its way (a deadlock, a
 //! row that is there by now) or its connection broke before it was committed. If the connection breaks after `COMMIT`
-//! was sent, PostgreSQL is asked on a new one what became of the transaction: what was committed is answered so, what
-//! was not is run again, and only if nobody can tell are the callers told that the shard is not available.
+//! was sent, PostgreSQL is asked on a new one what became of the transaction (`mark`): what was committed is answered so,
+//! what was not is run again, and only if nobody answers are the callers told that the shard is not available.
 //!
 //! After a failed commit or rollback SQLite's connection is given up and made anew: it may have rolled back by itself
 //! (a full disk), and what followed would no longer be in any transaction.
 
-mod outcome;
 mod task;
 
 use std::{

@@ -19,6 +19,7 @@ use testkit::PostgresCluster;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
+    sync::Notify,
     task::JoinSet,
 };
 use types::{AccountId, ShardId, Timestamp};
@@ -39,12 +40,16 @@ enum Fault {
     KeepsServerWaiting,
     /// The server commits; then there is no way to it any more.
     LosesServer,
+    /// The server never hears of it, and there is no way to it until [`Proxy::reopen`].
+    LosesWay,
 }
 
 /// Hands connections on to a server.
 struct Proxy {
     address: SocketAddr,
     fault: Arc<Mutex<Option<Fault>>>,
+    closed: Arc<Notify>,
+    opened: Arc<Notify>,
     /// It and its connections end with this.
     _task: JoinSet<()>,
 }
@@ -55,6 +60,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let fault: Arc<Mutex<Option<Fault>>> = Arc::default();
         let next = Arc::clone(&fault);
+        let (closed, opened) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (closing, opening) = (Arc::clone(&closed), Arc::clone(&opened));
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut open = JoinSet::new();
@@ -63,15 +70,32 @@ impl Proxy {
                     client = listener.accept() => {
                         open.spawn(hand_on(client.unwrap().0, server, Arc::clone(&next)));
                     }
-                    Some(ended) = open.join_next() => if ended.unwrap() == Some(Fault::LosesServer) { return },
+                    Some(ended) = open.join_next() => match ended.unwrap() {
+                        Some(Fault::LosesServer) => return,
+                        Some(Fault::LosesWay) => {
+                            open.shutdown().await;
+                            closing.notify_one();
+                            opening.notified().await;
+                        }
+                        _ => {}
+                    },
                 }
             }
         });
-        Self { address, fault, _task: task }
+        Self { address, fault, closed, opened, _task: task }
     }
 
     fn next_commit(&self, fault: Fault) {
         *self.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// Waits until the way to the server is closed.
+    async fn closed(&self) {
+        self.closed.notified().await;
+    }
+
+    fn reopen(&self) {
+        self.opened.notify_one();
     }
 }
 
@@ -86,7 +110,7 @@ async fn hand_on(client: TcpStream, server: SocketAddr, next: Arc<Mutex<Option<F
                 let is_commit = said.windows(COMMIT.len()).any(|part| part == COMMIT);
                 let fault = if is_commit { next.lock().unwrap().take() } else { None };
                 match fault {
-                    Some(Fault::LosesCommit) => return fault,
+                    Some(Fault::LosesCommit | Fault::LosesWay) => return fault,
                     Some(Fault::KeepsServerWaiting) => {
                         drop((from_client, to_client));
                         // Until the server gives it up by itself.
@@ -133,20 +157,25 @@ impl Unit for Make {
     }
 }
 
-/// How often the unit runs, what its caller hears, and which run's mailbox is there afterwards.
-async fn check(fault: Fault, runs: u32, is_told: fn(&Result<((), Committed)>) -> bool, mailbox: &str) {
-    let cluster = PostgresCluster::start().await.unwrap();
+/// A proxy before a shard's database, and the URL of the shard there.
+async fn before(cluster: &PostgresCluster) -> (Proxy, DatabaseUrl) {
     cluster.create_database("shard").await.unwrap();
     let url = cluster.url("shard");
     let (start, rest) = url.split_once('@').unwrap();
     let (server, rest) = rest.split_once('/').unwrap();
     let proxy = Proxy::start(server.parse().unwrap()).await;
-    let url: DatabaseUrl = format!("{start}@{}/{rest}", proxy.address).parse().unwrap();
+    let url = format!("{start}@{}/{rest}", proxy.address).parse().unwrap();
+    (proxy, url)
+}
 
+/// How often the unit runs, what its caller hears, and which run's mailbox is there afterwards.
+async fn check(fault: Fault, runs: u32, is_told: fn(&Result<((), Committed)>) -> bool, mailbox: &str) {
+    let cluster = PostgresCluster::start().await.unwrap();
+    let (proxy, url) = before(&cluster).await;
     let asked = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&asked);
     let watch = Watch::new(move |sql| {
-        count.fetch_add(u32::from(sql.contains("pg_xact_status")), Ordering::SeqCst);
+        count.fetch_add(u32::from(sql.contains("pg_terminate_backend")), Ordering::SeqCst);
     });
     let options = Options { watch, patience: Duration::from_secs(2), ..Options::default() };
     let map = Arc::new(BucketMap::even(&[SHARD]));
@@ -188,4 +217,33 @@ async fn what_would_stay_open_is_ended_and_done_again() {
 #[tokio::test]
 async fn what_nobody_can_tell_is_not_done_again() {
     check(Fault::LosesServer, 1, |told| matches!(told, Err(Error::Unavailable(_))), "Run 1").await;
+}
+
+/// After a crash the server gives ids of transactions out again: what others committed under the same id says nothing.
+#[tokio::test]
+async fn what_a_crash_took_is_done_again() {
+    // Nothing is written to the disk but by commits.
+    let mut cluster = PostgresCluster::start_with(&["wal_writer_delay=10s"]).await.unwrap();
+    let (proxy, url) = before(&cluster).await;
+    let options = Options { patience: Duration::from_secs(30), ..Options::default() };
+    let map = Arc::new(BucketMap::even(&[SHARD]));
+    let shards = SqlShards::open(&[(SHARD, url)], map, &options).await.unwrap();
+    let ran = Arc::new(AtomicU32::new(0));
+
+    proxy.next_commit(Fault::LosesWay);
+    let crash = async {
+        proxy.closed().await;
+        cluster.crash().await.unwrap();
+        cluster.resume().await.unwrap();
+        for _ in 0..20 {
+            cluster.query("shard", "SELECT pg_current_xact_id()").await.unwrap();
+        }
+        proxy.reopen();
+    };
+    let (told, ()) = tokio::join!(write(&shards, SHARD, Make(Arc::clone(&ran))), crash);
+    assert!(is_success(&told), "{told:?}");
+    let there = "SELECT string_agg(name, ', ') FROM mailbox WHERE name LIKE 'Run %'";
+    assert_eq!(cluster.query("shard", there).await.unwrap(), "Run 2");
+    assert_eq!(ran.load(Ordering::SeqCst), 2);
+    shards.close().await;
 }

@@ -64,6 +64,10 @@ impl Pool {
         Conn::each(self.clone())
     }
 
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.0.database.url, DatabaseUrl::Postgres(_))
+    }
+
     /// The connections themselves, for SeaORM's migrator.
     pub(crate) fn connections(&self) -> DatabaseConnection {
         self.current().connections
@@ -114,6 +118,6 @@ impl Pool {
     pub(super) fn limit(&self) -> Option<Duration> {
         let options = &self.0.database.options;
         let limit = options.patience + options.statement_timeout + TRANSFER;
-        matches!(self.0.database.url, DatabaseUrl::Postgres(_)).then_some(limit)
+        self.is_postgres().then_some(limit)
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
+use sea_orm::DbErr;
 use storage::{Committed, Error, Result};
 use tokio::{
     sync::mpsc,
@@ -18,13 +19,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use types::ShardId;
 
-use super::{
-    Waiting,
-    outcome::{self, Outcome},
-};
+use super::Waiting;
 use crate::{
     connect::{Options, Pool},
     error::{self, Again, failed},
+    mark::{Left, Mark, Marks, Outcome},
     open::Open,
 };
 
@@ -35,6 +34,8 @@ pub(super) struct Task {
     max_batch: usize,
     patience: Duration,
     commits: Arc<AtomicU64>,
+    /// On PostgreSQL.
+    marks: Option<Marks>,
 }
 
 /// How running a batch ended when it did not end well.
@@ -49,15 +50,17 @@ enum Failure {
     Batch(Error),
 }
 
-/// A row that was missing is there now: one more run sees it. If it is in the way once more, a unit is to blame.
-const RUNS_WITH_ROWS_IN_THE_WAY: u32 = 2;
+/// A row that was missing is there now: one more run sees it. There may be one for each account; if there are still more,
+/// a unit is to blame.
+const MOST_ROWS_IN_THE_WAY: usize = 32;
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Task {
     pub(super) fn new(shard: ShardId, pool: Pool, options: &Options, commits: Arc<AtomicU64>) -> Self {
         let (max_batch, patience) = (options.max_batch.max(1), options.patience);
-        Self { shard, label: shard.to_string(), pool, max_batch, patience, commits }
+        let marks = pool.is_postgres().then(Marks::default);
+        Self { shard, label: shard.to_string(), pool, max_batch, patience, commits, marks }
     }
 
     pub(super) async fn run(self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
@@ -127,12 +130,14 @@ impl Task {
     /// Runs the units until nothing is in their way any more, or patience ends.
     async fn run_patiently(&self, batch: &[Waiting]) -> Result<Vec<Result<Committed>>, Failure> {
         let deadline = Instant::now() + self.patience;
-        let (mut runs, mut pause) = (0, PAUSE);
+        let accounts: usize = batch.iter().map(|waiting| waiting.unit.needs().accounts.len()).sum();
+        let (mut in_the_way, mut pause) = (accounts.clamp(1, MOST_ROWS_IN_THE_WAY), PAUSE);
         loop {
-            runs += 1;
             match self.run_once(batch).await {
-                Err(Failure::Again(Again::Taken, error)) if runs >= RUNS_WITH_ROWS_IN_THE_WAY => {
-                    return Err(Failure::Batch(error));
+                Err(Failure::Again(Again::Taken, error)) => {
+                    let Some(rest) = in_the_way.checked_sub(1) else { return Err(Failure::Batch(error)) };
+                    in_the_way = rest;
+                    tracing::debug!(shard = %self.label, %error, "a batch is run again: rows have come meanwhile");
                 }
                 Err(Failure::Again(Again::Broken, error)) if Instant::now() >= deadline => {
                     return Err(Failure::Begin(error));
@@ -151,20 +156,20 @@ impl Task {
 
     /// Runs the units in one transaction. The outcomes are in their order.
     async fn run_once(&self, batch: &[Waiting]) -> Result<Vec<Result<Committed>>, Failure> {
-        let mut open = match self.pool.begin().await {
-            Ok(conn) => Open::writer(conn),
+        let mut open = match self.begin().await {
+            Ok(open) => open,
             Err(error) => {
                 self.pool.reset().await;
                 return Err(Failure::Begin(failed(error)));
             }
         };
         let finished = match self.run_units(&mut open, batch).await {
-            Ok(outcomes) => open.finish().await.map(|id| (id, outcomes)).map_err(blame),
+            Ok(outcomes) => open.finish().await.map(|left| (left, outcomes)).map_err(blame),
             Err(failure) => Err(failure),
         };
         match finished {
-            Ok((id, outcomes)) => {
-                self.end(open, id).await?;
+            Ok((left, outcomes)) => {
+                self.end(open, left).await?;
                 self.committed(batch.len());
                 Ok(outcomes)
             }
@@ -200,18 +205,26 @@ impl Task {
         Ok(outcomes)
     }
 
-    /// Commits. `id` names the transaction if it wrote anything and can be asked for.
-    async fn end(&self, open: Open, id: Option<String>) -> Result<(), Failure> {
+    async fn begin(&self) -> Result<Open, DbErr> {
+        let mark: Option<Mark> = match &self.marks {
+            Some(marks) => Some(marks.next(&self.pool).await?),
+            None => None,
+        };
+        Ok(Open::writer(self.pool.begin().await?, mark))
+    }
+
+    /// Commits. By what was `left`, if anything was written, the outcome can be asked for.
+    async fn end(&self, open: Open, left: Option<Left>) -> Result<(), Failure> {
         let Err(error) = open.conn.commit().await else { return Ok(()) };
         self.pool.reset().await;
         let is_broken = error::is_broken(&error);
         let error = failed(error);
-        match id {
-            Some(id) if is_broken => match outcome::ask(&self.pool, &id, self.patience).await {
+        match left {
+            Some(left) if is_broken => match left.outcome(&self.pool, self.patience).await {
                 Outcome::Committed => Ok(()),
                 Outcome::RolledBack => Err(Failure::Again(Again::Broken, error)),
                 Outcome::Unknown => {
-                    tracing::error!(shard = %self.label, %id, %error, "nobody knows whether a transaction was committed");
+                    tracing::error!(shard = %self.label, ?left, %error, "nobody knows whether a transaction was committed");
                     Err(Failure::Begin(error))
                 }
             },
