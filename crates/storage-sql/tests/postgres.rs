@@ -161,7 +161,8 @@ async fn state(node: &SqlShards, account: i64) -> (u64, i64, u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_share_accounts() {
     let (_cluster, url) = cluster("shard").await;
-    let options = Options { max_batch: 8, ..Options::default() };
+    // A deadlock is noticed after a second, and there are many.
+    let options = Options { max_batch: 8, patience: Duration::from_secs(60), ..Options::default() };
     let nodes = [node(&url, &options).await, node(&url, &options).await, node(&url, &options).await];
     let adds = (0..240_usize).map(|number| {
         let accounts = match number % 4 {
