@@ -34,7 +34,7 @@ const WORKER: &str = "worker:";
 pub(crate) struct Warnings(Arc<Mutex<BTreeMap<&'static str, String>>>);
 
 impl Warnings {
-    fn set(&self, about: &'static str, text: Option<String>) {
+    pub(crate) fn set(&self, about: &'static str, text: Option<String>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match text {
             Some(text) => {

@@ -18,6 +18,7 @@ use crate::{
     config::{Config, Door, Listen, ProxyProtocol, SearchIndex},
     data::{self, Held},
     demo,
+    index::{self, Index},
     members::{Member, Warnings},
     parts::{self, Indexing, Parts},
     roles::{Role, Roles},
@@ -85,9 +86,7 @@ impl Node {
         let metrics = telemetry::metrics();
         let sockets = Sockets::bind(&config, &roles).await?;
         let parts = parts::open(&config, Indexing::Here).await?;
-        if roles.has(Role::Worker) {
-            parts.accept_index().await?;
-        }
+        let indexed = accept_index(&parts, &roles).await?;
         if demo {
             demo::fill(&parts.mail, &config.data_dir).await.context("the demo's mail")?;
         }
@@ -102,6 +101,11 @@ impl Node {
         }));
         let Sockets { web, smtp, addresses } = sockets;
         let warnings = Warnings::default();
+        if let Index::Meili(late) = parts.index.clone() {
+            let warnings = warnings.clone();
+            let arrive = async move { late.arrive(|text| warnings.set("search", text)).await };
+            tasks.spawn(until(stop.clone(), arrive));
+        }
         let member = join(&config, &parts, &roles, &warnings).await?;
         if let Some(member) = member.clone() {
             tasks.spawn(member.stay(stop.clone()));
@@ -109,7 +113,7 @@ impl Node {
         let drain = config.drain.delay.0;
         let config = Arc::new(config);
         if roles.has(Role::Worker) {
-            work(&config, &parts, &addresses, member, &stop, &tasks)?;
+            work(&config, &parts, &addresses, (member, indexed), &stop, &tasks)?;
         }
         let smtp = receive(&config, &parts, smtp)?;
         if let Some(listener) = web {
@@ -210,12 +214,27 @@ async fn join(
     Member::join(directory, clock, name, roles.has(Role::Worker), warnings.clone()).await.map(Some)
 }
 
+/// Notes where the indexer runs that a new index lacks everything; false if that has to wait for a part that is away.
+async fn accept_index(parts: &Parts, roles: &Roles) -> anyhow::Result<bool> {
+    if !roles.has(Role::Worker) {
+        return Ok(true);
+    }
+    match parts.index.accept(&parts.mail).await {
+        Ok(()) => Ok(true),
+        Err(error) if index::is_temporary(&error) => {
+            tracing::warn!(error = format!("{error:#}"), "the index has to wait");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Deliveries, indexing, cleaning up.
 fn work(
     config: &Config,
     parts: &Parts,
     addresses: &Addresses,
-    member: Option<Member>,
+    (member, indexed): (Option<Member>, bool),
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
@@ -258,7 +277,13 @@ fn work(
     let (indexer, house, moves) = (parts.mail.clone(), parts.mail.clone(), parts.mail.clone());
     let (until_indexed, until_clean, until_moved) = (stop.clone(), stop.clone(), stop.clone());
     if config.search.url != SearchIndex::None {
-        tasks.spawn(async move { indexer.run_indexer(mine, until_indexed).await });
+        let index = parts.index.clone();
+        tasks.spawn(async move {
+            if !indexed {
+                until_indexed.run_until_cancelled(index.accept_in_time(&indexer)).await;
+            }
+            indexer.run_indexer(mine, until_indexed).await;
+        });
     }
     tasks.spawn(async move { house.run_housekeeping(until_clean).await });
     tasks.spawn(async move { moves.run_moves(until_moved).await });

@@ -15,6 +15,7 @@ use crate::{
     backup::Ports,
     clock::{SystemClock, SystemRandom},
     config::{BlobStore, Config, Database, SearchIndex, Shared},
+    index::{Index, LateMeili},
 };
 
 /// Who has the search index open; one process at a time can.
@@ -33,14 +34,7 @@ pub(crate) struct Parts {
     pub(crate) directory: Arc<dyn Directory>,
     /// For backups.
     pub(crate) ports: Ports,
-    /// Says that everything will be indexed anew, once that is noted.
-    fresh_index: Option<Fresh>,
-}
-
-/// An index that is new, and lacks everything.
-enum Fresh {
-    Tantivy(TantivySearch),
-    Meili(MeiliSearch),
+    pub(crate) index: Index,
 }
 
 const CACHE_BYTES: u64 = 32 << 20;
@@ -54,7 +48,7 @@ pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<
     let (sql, service) = open_databases(config).await?;
     let blobs = blobs(config, &clock).await?;
     let Between { bus, cache, limits } = between(config, &service, &clock).await?;
-    let (search, fresh_index) = index(config, indexing).await?;
+    let (search, index) = index(config, indexing).await?;
     let directory = Arc::clone(&sql.directory);
     let ports = Ports { directory: sql.directory, shards: sql.shards, blobs, clock: Arc::clone(&clock) };
     let mail = mail::Service::new(mail::Parts {
@@ -69,7 +63,7 @@ pub(crate) async fn open(config: &Config, indexing: Indexing) -> anyhow::Result<
         random: Arc::new(SystemRandom),
         config: mail_config(config),
     });
-    Ok(Parts { mail, clock, directory, ports, fresh_index })
+    Ok(Parts { mail, clock, directory, ports, index })
 }
 
 /// Where the directory and the shards are.
@@ -131,19 +125,21 @@ async fn between(config: &Config, service: &str, clock: &Arc<dyn Clock>) -> anyh
     Ok(Between { bus, cache, limits })
 }
 
-async fn index(config: &Config, indexing: Indexing) -> anyhow::Result<(Arc<dyn Search>, Option<Fresh>)> {
+async fn index(config: &Config, indexing: Indexing) -> anyhow::Result<(Arc<dyn Search>, Index)> {
     Ok(match (&config.search.url, indexing) {
-        (SearchIndex::None, _) => (Arc::new(NoIndex("search.url is none:")), None),
+        (SearchIndex::None, _) => {
+            (Arc::new(NoIndex("there is no index (search.url is none:)")), Index::Absent)
+        }
         (SearchIndex::Tantivy(_), Indexing::Elsewhere) => {
-            (Arc::new(NoIndex("the index belongs to the running server")), None)
+            (Arc::new(NoIndex("the index belongs to the running server")), Index::Absent)
         }
         (SearchIndex::Tantivy(path), Indexing::Here) => {
             let opened = TantivySearch::open(&config.in_data(path)).context("search.url")?;
-            (Arc::new(opened.search.clone()), opened.fresh.then_some(Fresh::Tantivy(opened.search)))
+            (Arc::new(opened.search.clone()), Index::Tantivy(Arc::new(opened)))
         }
         (SearchIndex::Meili(url), _) => {
-            let opened = MeiliSearch::open(url).await.context("search.url")?;
-            (Arc::new(opened.search.clone()), opened.fresh.then_some(Fresh::Meili(opened.search)))
+            let late = LateMeili::open(url).await.context("search.url")?;
+            (Arc::new(late.clone()), Index::Meili(late))
         }
     })
 }
@@ -167,19 +163,6 @@ pub(crate) async fn index_size(config: &Config) -> anyhow::Result<Size> {
         },
     };
     size().await.context("search.url")
-}
-
-impl Parts {
-    /// Notes that a new index lacks everything. Call it before the indexer runs, and only where it runs.
-    pub(crate) async fn accept_index(&self) -> anyhow::Result<()> {
-        let Some(fresh) = &self.fresh_index else { return Ok(()) };
-        self.mail.reindex().await?;
-        match fresh {
-            Fresh::Tantivy(index) => index.accept()?,
-            Fresh::Meili(index) => index.accept().await?,
-        }
-        Ok(())
-    }
 }
 
 /// The limits of the use-cases.

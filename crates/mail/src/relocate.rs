@@ -160,7 +160,7 @@ impl Admin {
                 id,
                 name: shards.name(id),
                 buckets: u16::try_from(buckets).unwrap_or(u16::MAX),
-                totals: totals.map_err(|error| error.to_string()),
+                totals: totals.map_err(|error| why(&error)),
             });
         }
         Ok(reports)
@@ -193,6 +193,11 @@ impl Admin {
         }
         Ok(all)
     }
+}
+
+/// In words for an operator.
+fn why(error: &StorageError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 impl Moved {

@@ -9,6 +9,7 @@
 //! too long, and notices clients that are gone.
 
 mod conn;
+mod health;
 mod pool;
 mod postgres;
 mod sqlite;
@@ -17,9 +18,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseConnection, Value};
 use storage::Result;
+use tokio::time::{Instant, sleep};
 
-pub(crate) use self::{conn::Conn, pool::Pool};
-use crate::{DatabaseUrl, Schema, schema};
+pub(crate) use self::{conn::Conn, health::Health, pool::Pool};
+use crate::{
+    DatabaseUrl, Schema,
+    error::{self, named},
+    schema,
+};
 
 /// How databases are used.
 #[derive(Debug, Clone)]
@@ -34,8 +40,11 @@ pub struct Options {
     pub max_waiting: usize,
     /// Pages of 8 KiB that an SQLite database may take; `None`: as the disk allows.
     pub max_pages: Option<u32>,
-    /// How long to wait for another process that writes, for a connection, or for a server to come back.
+    /// How long to wait for another process that writes, or for a connection.
     pub patience: Duration,
+    /// For how long a PostgreSQL server may be silent, or break connections, before it is asked whether it is there at
+    /// all. Nobody waits for one that is not.
+    pub quiet: Duration,
     /// What a PostgreSQL server lets one statement take.
     pub statement_timeout: Duration,
     /// What we call ourselves on a PostgreSQL server.
@@ -53,6 +62,7 @@ impl Default for Options {
             max_waiting: 1_024,
             max_pages: None,
             patience: Duration::from_secs(10),
+            quiet: Duration::from_secs(1),
             statement_timeout: Duration::from_secs(30),
             application_name: "magpie".to_owned(),
             watch: Watch::default(),
@@ -96,6 +106,7 @@ impl fmt::Debug for Watch {
 pub(crate) struct Database {
     pub(crate) url: DatabaseUrl,
     pub(crate) options: Options,
+    pub(crate) health: Health,
 }
 
 /// What connections are for.
@@ -107,15 +118,41 @@ pub(crate) enum Purpose {
     Migrate,
 }
 
+/// Before a server is asked again whether it is there.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long one may take to answer.
+const ANSWER: Duration = Duration::from_secs(3);
+
 impl Database {
-    /// Connects, makes the SQLite file if it is missing, and brings the schema up to date.
-    pub(crate) async fn open(url: &DatabaseUrl, schema: Schema, options: &Options) -> Result<Self> {
-        let database = Self { url: url.clone(), options: options.clone() };
-        if let DatabaseUrl::Sqlite(path) = url {
-            sqlite::make(path)?;
+    /// The database of this name (`directory`, `shard 3`), whether it is there or not.
+    pub(crate) fn new(name: &str, url: &DatabaseUrl, options: &Options) -> Self {
+        let health = Health::new(name, url, options.quiet);
+        Self { url: url.clone(), options: options.clone(), health }
+    }
+
+    /// Connects, makes the SQLite file if it is missing, and brings the schema up to date. A server has `patience` to
+    /// answer.
+    pub(crate) async fn open(&self, schema: Schema, patience: Duration) -> Result<()> {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => sqlite::make(path)?,
+            DatabaseUrl::Postgres(_) => self.reach(patience).await?,
         }
-        schema::update(&database, schema).await?;
-        Ok(database)
+        schema::update(self, schema).await
+    }
+
+    /// Waits until a server answers; one that refuses us says why.
+    pub(crate) async fn reach(&self, patience: Duration) -> Result<()> {
+        let DatabaseUrl::Postgres(server) = &self.url else { return Ok(()) };
+        let until = Instant::now() + patience;
+        loop {
+            match postgres::reach(server, ANSWER.min(patience)).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error::is_broken(&error) && Instant::now() + PAUSE < until => {
+                    sleep(PAUSE).await
+                }
+                Err(error) => return Err(named(&self.url, error)),
+            }
+        }
     }
 
     /// Connections that only read.

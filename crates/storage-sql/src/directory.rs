@@ -35,7 +35,9 @@ pub struct SqlDirectory {
 impl SqlDirectory {
     /// Opens the database, making an SQLite file if it is missing and bringing it up to this version.
     pub async fn open(url: &DatabaseUrl, options: &Options) -> Result<Self> {
-        let database = Database::open(url, Schema::Directory, options).await?;
+        let database = Database::new("directory", url, options);
+        database.open(Schema::Directory, options.patience).await?;
+        database.health.announce(true);
         Ok(Self {
             readers: database.readers(),
             writers: database.writers(),

@@ -1,23 +1,56 @@
 //! What a database's error means for the caller.
 
+use std::{io, sync::Arc};
+
 use sea_orm::{
-    DbErr, RuntimeErr,
+    ConnAcquireErr, DbErr, RuntimeErr,
     sqlx::{self, error::DatabaseError, postgres::PgDatabaseError},
 };
 use storage::Error;
 
+use crate::DatabaseUrl;
+
 /// The port's error for one of the database.
 pub(crate) fn failed(error: DbErr) -> Error {
     let kind = match &error {
-        DbErr::ConnectionAcquire(_) => Kind::Unavailable,
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => {
+            // The server answers, or its absence would have been told instead.
+            return Error::Unavailable("all connections to the database are in use".into());
+        }
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(RuntimeErr::Internal(_)) => Kind::Unavailable,
         error => inner(error).map_or(Kind::Other, kind),
     };
     match kind {
         Kind::Full => Error::Full(error.into()),
-        Kind::Unavailable | Kind::Broken | Kind::Conflict => Error::Unavailable(error.into()),
+        Kind::Unavailable | Kind::Broken | Kind::Conflict | Kind::Locked => Error::Unavailable(error.into()),
         Kind::Corrupt => Error::Corrupt(error.to_string()),
         Kind::Taken | Kind::Other => Error::Backend(error.into()),
     }
+}
+
+/// The port's error with the database's name in it, for whoever starts the program.
+pub(crate) fn named(url: &DatabaseUrl, error: DbErr) -> Error {
+    let text = match &error {
+        DbErr::Conn(RuntimeErr::SqlxError(inner)) => format!("{url}: {inner}"),
+        error => format!("{url}: {error}"),
+    };
+    match failed(error) {
+        Error::Unavailable(_) => Error::Unavailable(text.into()),
+        Error::Full(_) => Error::Full(text.into()),
+        Error::Corrupt(_) => Error::Corrupt(text),
+        _ => Error::Backend(text.into()),
+    }
+}
+
+/// The database is known to be away. Not to be tried again by whoever hears it.
+pub(crate) fn away(reason: &str) -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(format!("the database is away: {reason}")))
+}
+
+/// The database went away while it was being waited for.
+pub(crate) fn lost(reason: &str) -> DbErr {
+    let late = io::Error::new(io::ErrorKind::TimedOut, reason.to_owned());
+    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(late))))
 }
 
 /// Whether the connection is gone, or its server going or not there yet: on another connection the same may succeed.
@@ -33,6 +66,8 @@ pub(crate) enum Again {
     /// A row is there by now that was not there before.
     Taken,
     Broken,
+    /// Another transaction did not let go of what is needed.
+    Locked,
 }
 
 /// Whether a transaction that failed so can be run again from its start.
@@ -42,6 +77,7 @@ pub(crate) fn again(error: &Error) -> Option<Again> {
         Kind::Broken => Some(Again::Broken),
         Kind::Conflict => Some(Again::Conflict),
         Kind::Taken => Some(Again::Taken),
+        Kind::Locked => Some(Again::Locked),
         Kind::Full | Kind::Unavailable | Kind::Corrupt | Kind::Other => None,
     }
 }
@@ -61,6 +97,7 @@ enum Kind {
     Broken,
     Conflict,
     Taken,
+    Locked,
     Corrupt,
     Other,
 }
@@ -87,8 +124,10 @@ fn postgres_kind(code: &str) -> Kind {
         "53100" => Kind::Full,
         // Shut down by the administrator, crashed, not ready yet; idle for too long in a transaction or altogether.
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Kind::Broken,
-        // Out of resources, no lock in time, cancelled by a time-out, read-only because it is a standby.
-        "53000" | "53200" | "53300" | "53400" | "55P03" | "57014" | "57000" | "25006" | "58000" | "58030" => {
+        // No lock in time.
+        "55P03" => Kind::Locked,
+        // Out of resources, cancelled by a time-out, read-only because it is a standby.
+        "53000" | "53200" | "53300" | "53400" | "57014" | "57000" | "25006" | "58000" | "58030" => {
             Kind::Unavailable
         }
         "XX001" | "XX002" => Kind::Corrupt,

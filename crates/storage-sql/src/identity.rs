@@ -34,8 +34,8 @@ pub(crate) async fn assure(pool: &Pool, service: &str, id: ShardId, url: &Databa
     }
     match known(pool, service, url).await? {
         Some(known) if known != id => Err(refused(format!(
-            "shards.urls: {url} is shard {known} of this service, but is listed as shard {id}: list each database once, \
-             in the order in which they were added"
+            "{url} is shard {known} of this service, but is listed as shard {id}: list each database once, in the order \
+             in which they were added"
         ))),
         _ => Ok(()),
     }

@@ -57,7 +57,9 @@ async fn lists_are_index_scans_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let url = DatabaseUrl::sqlite(folder.path().join("shard.db"));
     let caught = Caught::default();
-    let database = Database::open(&url, Schema::Shard, &watched(&caught)).await.unwrap();
+    let options = watched(&caught);
+    let database = Database::new("shard", &url, &options);
+    database.open(Schema::Shard, options.patience).await.unwrap();
     let statements = statements(&database, &caught).await;
     assert!(statements.len() > 40, "{}", statements.len());
     let conn = database.readers().each();
@@ -93,7 +95,9 @@ async fn lists_are_index_scans_on_postgres() {
     cluster.create_database("shard").await.unwrap();
     let url: DatabaseUrl = cluster.url("shard").parse().unwrap();
     let caught = Caught::default();
-    let database = Database::open(&url, Schema::Shard, &watched(&caught)).await.unwrap();
+    let options = watched(&caught);
+    let database = Database::new("shard", &url, &options);
+    database.open(Schema::Shard, options.patience).await.unwrap();
     for sql in FILL {
         cluster.query("shard", sql).await.unwrap();
     }

@@ -7,7 +7,7 @@ use storage::{Error, Result};
 use crate::{
     DatabaseUrl, Options,
     connect::{Database, Pool, Purpose},
-    error::failed,
+    error::named,
 };
 
 /// Which schema a database has.
@@ -31,7 +31,9 @@ pub async fn pending_migrations(url: &DatabaseUrl, schema: Schema) -> Result<Vec
         DatabaseUrl::Sqlite(path) if !path.exists() => (DbBackend::Sqlite, Vec::new()),
         url => {
             let options = Options { readers: 1, ..Options::default() };
-            let pool = Database { url: url.clone(), options }.readers();
+            let database = Database::new("to be looked at", url, &options);
+            database.reach(options.patience).await?;
+            let pool = database.readers();
             let connections = pool.connections();
             let done = done(&connections).await.map_err(|error| named(url, error))?;
             pool.close().await;
@@ -129,15 +131,4 @@ fn check(url: &DatabaseUrl, done: &[String], steps: &[Step]) -> Result<()> {
         )
     };
     Err(Error::Backend(text.into()))
-}
-
-/// The error with the database's name in it, for whoever starts the program.
-fn named(url: &DatabaseUrl, error: DbErr) -> Error {
-    let text = format!("{url}: {error}");
-    match failed(error) {
-        Error::Unavailable(_) => Error::Unavailable(text.into()),
-        Error::Full(_) => Error::Full(text.into()),
-        Error::Corrupt(_) => Error::Corrupt(text),
-        _ => Error::Backend(text.into()),
-    }
 }

@@ -1,5 +1,11 @@
 //! The shards: writers and readers for each. Shards and the bucket map may change while they are used: see
 //! [`SqlShards::follow`].
+//!
+//! A shard that is away keeps nobody from the others: those who need it are told to come again. The map is always taken
+//! in, also where it names a shard that this node cannot open: what lives there is *not available*, never empty, and never
+//! written to where it lived before.
+
+mod one;
 
 use std::{
     collections::BTreeMap,
@@ -11,18 +17,19 @@ use async_trait::async_trait;
 use sea_orm::ConnectionTrait;
 use storage::{
     BucketMap, Committed, Directory as _, ErasedUnit, Error, Moves as _, Result, Shards, Snapshot,
+    moves::AddedShard,
 };
 use tokio::{sync::Mutex, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{AccountId, Secret, ShardId, Timestamp};
 
+use self::one::{Opened, Opener, Shard};
 use crate::{
     DatabaseUrl, Schema, SqlDirectory,
-    connect::{Database, Options, Pool},
+    connect::{Database, Options},
     error::failed,
     identity,
     open::Open,
-    writer::{self, Writers},
 };
 
 /// All shards, in SQL databases.
@@ -32,9 +39,7 @@ pub struct SqlShards {
     directory: Option<Arc<SqlDirectory>>,
     /// The map's version; one refresh at a time.
     version: Mutex<i64>,
-    options: Options,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    opener: Opener,
 }
 
 /// The shards and the map as of now.
@@ -42,12 +47,6 @@ pub struct SqlShards {
 struct View {
     shards: BTreeMap<ShardId, Arc<Shard>>,
     map: Arc<BucketMap>,
-}
-
-struct Shard {
-    url: DatabaseUrl,
-    readers: Pool,
-    writers: Writers,
 }
 
 /// How long a change of the bucket map by another process goes unnoticed where nobody meets a fence.
@@ -61,17 +60,22 @@ impl SqlShards {
         options: &Options,
     ) -> Result<Self> {
         let view = View { shards: BTreeMap::new(), map: Arc::clone(&map) };
-        let all = Self::new(view, None, options);
+        let all = Self::new(view, None, None, options);
         let mut opened = BTreeMap::new();
         for (id, url) in shards {
-            opened.insert(*id, all.start(*id, all.database(url).await?));
+            let shard = Shard::new(*id, url, options);
+            all.opener.open(&shard).await?;
+            opened.insert(*id, shard);
         }
-        all.set(View { shards: opened, map })?;
+        let view = View { shards: opened, map };
+        view.check()?;
+        all.set(view);
         Ok(all)
     }
 
     /// The same for the shards of a service: those of the configuration, and those that its directory knows beside
-    /// them, by its bucket map, and from then on as they change.
+    /// them, by its bucket map, and from then on as they change. Servers that are away are no error: their shards are
+    /// opened when they answer.
     pub async fn follow(
         directory: Arc<SqlDirectory>,
         configured: &[(ShardId, DatabaseUrl)],
@@ -80,79 +84,109 @@ impl SqlShards {
         let ids: Vec<_> = configured.iter().map(|(id, _)| *id).collect();
         let service = directory.service_id().await?;
         let map = directory.bucket_map(&ids).await?;
-        let all = Self::new(View { shards: BTreeMap::new(), map }, Some(directory), options);
+        let view = View { shards: BTreeMap::new(), map };
+        let all = Self::new(view, Some(directory), Some(service), options);
         let mut view = View::clone(&all.view());
         for (id, url) in configured {
-            let database = all.database(url).await?;
-            identity::assure(&database.writers(), &service, *id, url).await?;
-            view.shards.insert(*id, all.start(*id, database));
+            let shard = Shard::new(*id, url, options);
+            all.opener.begin(&shard);
+            view.shards.insert(*id, shard);
         }
-        *all.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        all.set(view);
         all.refresh().await?;
+        let view = all.view();
+        for shard in view.shards.values() {
+            shard.tried().await?;
+        }
+        view.check()?;
         let all = Arc::new(all);
-        all.tasks.spawn(poll(Arc::downgrade(&all), all.stop.clone()));
+        all.opener.tasks.spawn(poll(Arc::downgrade(&all), all.opener.stop.clone()));
         Ok(all)
     }
 
-    fn new(view: View, directory: Option<Arc<SqlDirectory>>, options: &Options) -> Self {
+    fn new(
+        view: View,
+        directory: Option<Arc<SqlDirectory>>,
+        service: Option<String>,
+        options: &Options,
+    ) -> Self {
         let tasks = TaskTracker::new();
         tasks.close();
-        Self {
-            view: RwLock::new(Arc::new(view)),
-            directory,
-            version: Mutex::new(-1),
-            options: options.clone(),
-            tasks,
-            stop: CancellationToken::new(),
-        }
-    }
-
-    async fn database(&self, url: &DatabaseUrl) -> Result<Database> {
-        Database::open(url, Schema::Shard, &self.options).await
-    }
-
-    fn start(&self, id: ShardId, database: Database) -> Arc<Shard> {
-        let writers = writer::start(id, &database.writers(), &database, &self.tasks, &self.stop);
-        Arc::new(Shard { readers: database.readers(), url: database.url, writers })
+        let opener = Opener { options: options.clone(), service, tasks, stop: CancellationToken::new() };
+        Self { view: RwLock::new(Arc::new(view)), directory, version: Mutex::new(-1), opener }
     }
 
     /// Commits what waits and closes the connections.
     pub async fn close(&self) {
-        self.stop.cancel();
-        self.tasks.wait().await;
-        for shard in self.view().shards.values() {
-            shard.readers.close().await;
+        self.opener.stop.cancel();
+        self.opener.tasks.wait().await;
+        for opened in self.open_ones() {
+            opened.readers.close().await;
         }
     }
 
     /// Transactions committed so far, by all shards; each is one fsync.
     #[must_use]
     pub fn commits(&self) -> u64 {
-        self.view().shards.values().map(|shard| shard.writers.commits()).sum()
+        self.open_ones().iter().map(|opened| opened.writers.commits()).sum()
+    }
+
+    fn open_ones(&self) -> Vec<Arc<Opened>> {
+        self.view().shards.values().filter_map(|shard| shard.if_open()).collect()
     }
 
     fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a view in, if every bucket has its shard.
-    fn set(&self, view: View) -> Result<()> {
-        let lost = (0_u16..).zip(&view.map.shards).find(|(_, shard)| !view.shards.contains_key(shard));
-        if let Some((bucket, shard)) = lost {
-            let text = format!(
-                "shards.urls: bucket {bucket} lives on shard {shard}, which is not among the {} that are known: list \
-                 its database again, in its old place",
-                view.shards.len()
-            );
-            return Err(Error::Backend(text.into()));
-        }
+    fn set(&self, view: View) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
-        Ok(())
     }
 
-    fn shard(&self, id: ShardId) -> Result<Arc<Shard>> {
-        let view = self.view();
-        view.shards.get(&id).cloned().ok_or_else(|| Error::Backend(format!("there is no shard {id}").into()))
+    async fn opened(&self, id: ShardId) -> Result<Arc<Opened>> {
+        let shard = self.view().shards.get(&id).cloned();
+        let missing = || Error::Unavailable(format!("this node does not know shard {id}").into());
+        shard.ok_or_else(missing)?.opened().await
+    }
+
+    /// Takes a shard that was added into the view.
+    fn take_in(&self, view: &mut View, added: &AddedShard) {
+        let id = added.id;
+        let url = added.url.expose().parse::<DatabaseUrl>();
+        let there = view.shards.get(&id).map(|shard| shard.url());
+        let shard = match (there, url) {
+            (Some(Some(there)), Ok(url)) if *there == url => return,
+            // It is known already that it is not to be used.
+            (Some(None), _) => return,
+            (None, Ok(url)) => {
+                let shard = Shard::new(id, &url, &self.opener.options);
+                self.opener.begin(&shard);
+                shard
+            }
+            (Some(Some(_)), Ok(url)) => {
+                let text = format!(
+                    "shard {id} is {url}, which was added at run time, and not the database in its place in the list: \
+                     take that out of the list"
+                );
+                Shard::refused(id, text)
+            }
+            (_, Err(error)) => Shard::refused(id, format!("the directory's URL of shard {id}: {error}")),
+        };
+        view.shards.insert(id, shard);
+    }
+}
+
+impl View {
+    /// An error if a bucket lives on a shard that is not known.
+    fn check(&self) -> Result<()> {
+        let lost = (0_u16..).zip(&self.map.shards).find(|(_, shard)| !self.shards.contains_key(shard));
+        let Some((bucket, shard)) = lost else { return Ok(()) };
+        let text = format!(
+            "bucket {bucket} lives on shard {shard}, which is not among the {} that are known: list its database \
+             again, in its old place",
+            self.shards.len()
+        );
+        Err(Error::Backend(text.into()))
     }
 }
 
@@ -168,7 +202,7 @@ async fn poll(shards: Weak<SqlShards>, stop: CancellationToken) {
 
 impl Drop for SqlShards {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.opener.stop.cancel();
     }
 }
 
@@ -183,12 +217,12 @@ impl Shards for SqlShards {
     }
 
     async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>> {
-        let conn = self.shard(shard)?.readers.begin().await.map_err(failed)?;
+        let conn = self.opened(shard).await?.readers.begin().await.map_err(failed)?;
         Ok(Box::new(Open::reader(conn)))
     }
 
     async fn latest(&self, shard: ShardId) -> Result<Box<dyn Snapshot>> {
-        Ok(Box::new(Open::reader(self.shard(shard)?.readers.each())))
+        Ok(Box::new(Open::reader(self.opened(shard).await?.readers.each())))
     }
 
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed> {
@@ -197,11 +231,11 @@ impl Shards for SqlShards {
         if unit.needs().accounts.iter().any(|account| view.map.shard_of(*account) != shard) {
             return Err(Error::Moving);
         }
-        self.shard(shard)?.writers.execute(unit).await
+        self.opened(shard).await?.writers.execute(unit).await
     }
 
     async fn ping(&self, shard: ShardId) -> Result<()> {
-        let conn = self.shard(shard)?.readers.each();
+        let conn = self.opened(shard).await?.readers.each();
         conn.execute_unprepared("SELECT 1 FROM account LIMIT 1").await.map_err(failed)?;
         Ok(())
     }
@@ -215,28 +249,13 @@ impl Shards for SqlShards {
         }
         let mut view = View::clone(&self.view());
         for added in directory.added_shards().await? {
-            let url: DatabaseUrl = added.url.expose().parse().map_err(|error: String| {
-                Error::Corrupt(format!("the directory's URL of shard {}: {error}", added.id))
-            })?;
-            match view.shards.get(&added.id).map(|there| there.url == url) {
-                Some(true) => {}
-                Some(false) => {
-                    let text = format!(
-                        "shards.urls lists a database as shard {}, which is {url}: take it out of the list",
-                        added.id
-                    );
-                    return Err(Error::Backend(text.into()));
-                }
-                None => {
-                    let database = self.database(&url).await?;
-                    let service = directory.service_id().await?;
-                    identity::assure(&database.writers(), &service, added.id, &url).await?;
-                    view.shards.insert(added.id, self.start(added.id, database));
-                }
-            }
+            self.take_in(&mut view, &added);
         }
         view.map = directory.bucket_map(&[]).await?;
-        self.set(view)?;
+        if let Err(Error::Backend(reason)) = view.check() {
+            tracing::error!(%reason, "what lives on a shard that this node does not know is not available here");
+        }
+        self.set(view);
         *known = version;
         Ok(())
     }
@@ -249,7 +268,9 @@ impl Shards for SqlShards {
             url.expose().parse().map_err(|error: String| Error::Backend(error.into()))?;
         // A file is on one machine: another node would make one of its own, and take mail into it.
         let same_kind = |shard: &Arc<Shard>| {
-            matches!(shard.url, DatabaseUrl::Sqlite(_)) == matches!(parsed, DatabaseUrl::Sqlite(_))
+            shard.url().is_none_or(|url| {
+                matches!(url, DatabaseUrl::Sqlite(_)) == matches!(parsed, DatabaseUrl::Sqlite(_))
+            })
         };
         if !self.view().shards.values().all(same_kind) {
             let text = format!(
@@ -258,7 +279,9 @@ impl Shards for SqlShards {
             return Err(Error::Backend(text.into()));
         }
         let service = directory.service_id().await?;
-        let pool = self.database(&parsed).await?.writers();
+        let database = Database::new("to be added", &parsed, &self.opener.options);
+        database.open(Schema::Shard, self.opener.options.patience).await?;
+        let pool = database.writers();
         let all = self.all();
         let next = ShardId(all.last().map_or(0, |last| last.0 + 1));
         // A number without a shard is left from an attempt that was broken off.
@@ -274,6 +297,6 @@ impl Shards for SqlShards {
     }
 
     fn name(&self, shard: ShardId) -> String {
-        self.shard(shard).map_or_else(|_| String::new(), |shard| shard.url.to_string())
+        self.view().shards.get(&shard).map_or_else(String::new, |shard| shard.name.clone())
     }
 }

@@ -15,16 +15,20 @@
 //! was sent, PostgreSQL is asked on a new one what became of the transaction (`mark`): what was committed is answered so,
 //! what was not is run again, and only if nobody answers are the callers told that the shard is not available.
 //!
+//! Nobody waits for a database that is away, or for another's account: whoever is told to come again was not run and is
+//! not going to be; units whose account another transaction does not let go of wait aside ([`aside`]).
+//!
 //! After a failed commit or rollback SQLite's connection is given up and made anew: it may have rolled back by itself
 //! (a full disk), and what followed would no longer be in any transaction.
 
+mod aside;
 mod task;
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -36,27 +40,54 @@ use types::ShardId;
 use self::task::Task;
 use crate::{
     DatabaseUrl,
-    connect::{Database, Pool},
+    connect::{Database, Health, Pool},
 };
 
 /// Where units are handed to a shard's writers.
 pub(crate) struct Writers {
     units: Vec<mpsc::Sender<Waiting>>,
     commits: Arc<AtomicU64>,
+    health: Health,
 }
 
 /// A unit whose caller waits for its outcome.
 struct Waiting {
     unit: Arc<dyn ErasedUnit>,
     answer: oneshot::Sender<Result<Committed>>,
+    /// Set by whoever is first: the writer that is going to run it, or the caller who does not want it run any more.
+    taken: Arc<AtomicBool>,
+}
+
+impl Waiting {
+    /// Whether it is still to be run; nobody else is told so after this.
+    fn take(&self) -> bool {
+        !self.taken.swap(true, Ordering::AcqRel)
+    }
 }
 
 impl Writers {
     pub(crate) async fn execute(&self, unit: Arc<dyn ErasedUnit>) -> Result<Committed> {
         let stopped = || Error::Unavailable("the shard is being closed".into());
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let units = self.of(&*unit).ok_or_else(stopped)?;
-        units.send(Waiting { unit, answer }).await.map_err(|_| stopped())?;
+        let taken = Arc::<AtomicBool>::default();
+        let waiting = Waiting { unit, answer, taken: Arc::clone(&taken) };
+        let away = |reason: Arc<str>| Error::Unavailable(format!("the database is away: {reason}").into());
+        tokio::select! {
+            biased;
+            reason = self.health.until_away() => return Err(away(reason)),
+            sent = units.send(waiting) => sent.map_err(|_| stopped())?,
+        }
+        tokio::select! {
+            biased;
+            answer = &mut answered => return answer.map_err(|_| stopped())?,
+            reason = self.health.until_away() => {
+                if !taken.swap(true, Ordering::AcqRel) {
+                    return Err(away(reason));
+                }
+            }
+        }
+        // It runs, and only the writer knows what becomes of it.
         answered.await.map_err(|_| stopped())?
     }
 
@@ -88,12 +119,21 @@ pub(crate) fn start(
         DatabaseUrl::Sqlite(_) => 1,
         DatabaseUrl::Postgres(_) => options.writers.max(1),
     };
-    let mut writers = Writers { units: Vec::new(), commits: Arc::default() };
+    let (health, commits) = (pool.health().clone(), Arc::default());
+    let mut writers = Writers { units: Vec::new(), commits, health };
+    // They share the connections, which the last one closes.
+    let running = Arc::new(AtomicUsize::new(usize::try_from(count).unwrap_or(1)));
     for _ in 0..count {
         let (sender, receiver) = mpsc::channel(options.max_waiting.max(1));
         writers.units.push(sender);
         let task = Task::new(shard, pool.clone(), options, Arc::clone(&writers.commits));
-        tasks.spawn(task.run(receiver, stop.clone()));
+        let (stop, running, pool) = (stop.clone(), Arc::clone(&running), pool.clone());
+        tasks.spawn(async move {
+            task.run(receiver, stop).await;
+            if running.fetch_sub(1, Ordering::AcqRel) == 1 {
+                pool.close().await;
+            }
+        });
     }
     writers
 }

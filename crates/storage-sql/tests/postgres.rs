@@ -215,8 +215,9 @@ async fn nodes_lease_different_entries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_are_survived() {
     let (mut cluster, url) = cluster("shard").await;
+    let minute = Duration::from_secs(60);
     let shards =
-        Arc::new(node(&url, &Options { patience: Duration::from_secs(60), ..Options::default() }).await);
+        Arc::new(node(&url, &Options { patience: minute, quiet: minute, ..Options::default() }).await);
     let done = Arc::new(AtomicU64::new(0));
     let adds = (0..400_u64).map(|number| {
         let (shards, done) = (Arc::clone(&shards), Arc::clone(&done));

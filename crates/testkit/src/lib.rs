@@ -1,11 +1,12 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
-//! Postfix' `smtp-sink`, PostgreSQL servers, a Redis, an S3 server, all of the cluster plane together, fixtures and a
+//! Postfix' `smtp-sink`, PostgreSQL servers and a gate before them, a Redis, an S3 server, all of the cluster plane together, fixtures and a
 //! clock to turn.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
 
 pub mod clock;
 pub mod fixtures;
+pub mod gate;
 pub mod house;
 pub mod postfix;
 pub mod postgres;
@@ -16,6 +17,7 @@ pub mod sink;
 pub mod zone;
 
 pub use clock::TurnedClock;
+pub use gate::{Gate, Way};
 pub use house::House;
 pub use postfix::SmtpSink;
 pub use postgres::PostgresCluster;

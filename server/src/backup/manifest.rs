@@ -6,7 +6,7 @@
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use storage::replica;
-use types::Timestamp;
+use types::{ShardId, Timestamp};
 
 /// The version of the folder's layout and files.
 const FORMAT: u32 = 1;
@@ -89,6 +89,9 @@ pub(super) struct Manifest {
     pub(super) accounts: Piece,
     /// The records of the accounts that have changed.
     pub(super) rows: Vec<Piece>,
+    /// Shards that were away: what has changed there is left to a later run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) away: Vec<Away>,
     /// Of the JSON that it was read from.
     #[serde(skip)]
     pub(super) hash: String,
@@ -99,6 +102,14 @@ pub(super) struct Previous {
     pub(super) run: RunName,
     /// Of its manifest's JSON.
     pub(super) blake3: String,
+}
+
+/// A shard that could not be asked, or not to the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Away {
+    pub(super) shard: ShardId,
+    /// Accounts of it that were not looked at.
+    pub(super) accounts: u64,
 }
 
 /// A file of the chain.
@@ -130,6 +141,7 @@ impl Manifest {
             directory,
             accounts,
             rows,
+            away: Vec::new(),
             hash: String::new(),
         }
     }

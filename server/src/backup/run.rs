@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use storage::{
     AccountState, QueueFilter,
-    replica::{Cursor, Record},
+    replica::{Counts, Cursor, Record},
 };
 use types::{AccountId, BlobId, ModSeq, ShardId, Timestamp};
 
@@ -20,8 +20,8 @@ use super::{
     blobs::BlobFolder,
     chain::{Entry, Person, Rounds, Segment},
     folder::Folder,
-    lines::LineFile,
-    manifest::{Manifest, Piece, RunName},
+    lines::{LineFile, Lines},
+    manifest::{Away, Manifest, Piece, RunName},
     take::queues,
 };
 
@@ -86,6 +86,7 @@ pub async fn run(ports: &Ports, folder: &Path, full: bool, watch: &Watch) -> any
         people: HashMap::new(),
         left: BTreeSet::new(),
         segments: Vec::new(),
+        away: Vec::new(),
         ran: Ran {
             run: name.clone(),
             full: chain.is_none(),
@@ -101,7 +102,8 @@ pub async fn run(ports: &Ports, folder: &Path, full: bool, watch: &Watch) -> any
     match run.all(last).await {
         Ok((pieces, rows)) => {
             let times = [began_at, ports.clock.now()];
-            let manifest = Manifest::new(name, last, times, pieces, rows);
+            let mut manifest = Manifest::new(name, last, times, pieces, rows);
+            manifest.away = run.away;
             folder.commit(&path, &manifest)?;
             Ok(run.ran)
         }
@@ -124,6 +126,7 @@ struct Run<'a> {
     /// The accounts that have not been looked at.
     left: BTreeSet<AccountId>,
     segments: Vec<Segment>,
+    away: Vec<Away>,
     ran: Ran,
 }
 
@@ -133,9 +136,12 @@ impl Run<'_> {
         self.left = self.people.keys().copied().collect();
         self.watch.begin(self.people.len() as u64);
         for shard in self.ports.shards.all() {
-            self.shard(shard).await.with_context(|| format!("shard {shard}"))?;
+            if let Err(error) = self.shard(shard).await {
+                self.leave(shard, error).await?;
+            }
         }
         self.moved().await?;
+        self.tell_away();
         let mut lines = self.files.create("accounts")?.part()?;
         for segment in &self.segments {
             lines.push(segment)?;
@@ -208,30 +214,65 @@ impl Run<'_> {
         }
     }
 
+    /// Leaves what has not been looked at of a shard that is away to a later run; any other error is one.
+    async fn leave(&mut self, shard: ShardId, error: anyhow::Error) -> anyhow::Result<()> {
+        let shards = &*self.ports.shards;
+        if shards.ping(shard).await.is_ok() {
+            return Err(error.context(format!("shard {shard}")));
+        }
+        tracing::warn!(%shard, error = format!("{error:#}"), "a shard is away; the backup goes on without it");
+        let before = self.left.len();
+        self.left.retain(|account| shards.shard_of(*account) != shard);
+        let accounts = (before - self.left.len()) as u64;
+        match self.away.iter_mut().find(|away| away.shard == shard) {
+            Some(away) => away.accounts += accounts,
+            None => self.away.push(Away { shard, accounts }),
+        }
+        Ok(())
+    }
+
+    fn tell_away(&mut self) {
+        let told = self.away.iter().map(|Away { shard, accounts }| {
+            format!(
+                "shard {shard} ({}) is away: {accounts} of its accounts are not in this run; run it again when it is back",
+                self.ports.shards.name(*shard)
+            )
+        });
+        self.ran.faults.extend(told);
+    }
+
     /// Looks for the accounts that were on no shard when it was their shard's turn: those that have moved meanwhile.
     async fn moved(&mut self) -> anyhow::Result<()> {
-        let shards = &*self.ports.shards;
         for _ in 0..TRIES {
             for account in self.left.clone() {
-                let shard = shards.shard_of(account);
-                let mut latest = shards.latest(shard).await?;
-                if let Some(state) = latest.account(account).await? {
-                    let queued = queues(&mut *latest, account).await?;
-                    drop(latest);
-                    self.look(shard, &state, queued).await?;
-                } else {
-                    drop(latest);
-                    shards.refresh().await?;
-                    if shards.shard_of(account) == shard {
-                        // It has not moved, but has nothing.
-                        self.seen(account);
-                    }
+                let shard = self.ports.shards.shard_of(account);
+                if self.left.contains(&account)
+                    && let Err(error) = self.find(shard, account).await
+                {
+                    self.leave(shard, error).await?;
                 }
             }
         }
         let moving =
             |account| format!("account {account}: it keeps moving from shard to shard; run it again");
         self.ran.faults.extend(self.left.iter().map(moving));
+        Ok(())
+    }
+
+    async fn find(&mut self, shard: ShardId, account: AccountId) -> anyhow::Result<()> {
+        let shards = &*self.ports.shards;
+        let mut latest = shards.latest(shard).await?;
+        if let Some(state) = latest.account(account).await? {
+            let queued = queues(&mut *latest, account).await?;
+            drop(latest);
+            return self.look(shard, &state, queued).await;
+        }
+        drop(latest);
+        shards.refresh().await?;
+        if shards.shard_of(account) == shard {
+            // It has not moved, but has nothing.
+            self.seen(account);
+        }
         Ok(())
     }
 
@@ -297,20 +338,11 @@ impl Run<'_> {
         for again in [false, true] {
             let mut round = Round::default();
             let mut lines = self.files.rows()?.part()?;
-            let mut snapshot = self.ports.shards.snapshot(shard).await?;
-            let counts = snapshot.counts(account).await?;
-            let mut cursor = Some(Cursor::after(since));
-            while let Some(at) = cursor {
-                let page = snapshot.export(account, at).await?;
-                round.blobs.extend(page.blobs());
-                for record in &page.records {
-                    round.saw(record);
-                    lines.push(record)?;
-                }
-                self.watch.messages(self.ran.messages + round.messages);
-                cursor = page.next;
+            if let Err(error) = self.rows(shard, account, since, &mut lines, &mut round).await {
+                // The file goes on without it, with what others have in it.
+                self.files.rows = Some(lines.abandon()?);
+                return Err(error);
             }
-            drop(snapshot);
             let Some((upto, used_bytes)) = round.end else {
                 // It was removed, or moved to another shard, just now.
                 self.files.rows = Some(lines.abandon()?);
@@ -333,7 +365,7 @@ impl Run<'_> {
                 file: self.files.row_name(),
                 extent,
                 records: round.records,
-                counts,
+                counts: round.counts,
                 used_bytes,
                 missing: missing.clone(),
             });
@@ -347,11 +379,38 @@ impl Run<'_> {
         self.ran.faults.extend(missing.iter().map(lost));
         Ok(true)
     }
+
+    /// Writes what has changed of the account since then, as of one snapshot.
+    async fn rows(
+        &self,
+        shard: ShardId,
+        account: AccountId,
+        since: ModSeq,
+        lines: &mut Lines,
+        round: &mut Round,
+    ) -> anyhow::Result<()> {
+        let mut snapshot = self.ports.shards.snapshot(shard).await?;
+        round.counts = snapshot.counts(account).await?;
+        let mut cursor = Some(Cursor::after(since));
+        while let Some(at) = cursor {
+            let page = snapshot.export(account, at).await?;
+            round.blobs.extend(page.blobs());
+            for record in &page.records {
+                round.saw(record);
+                lines.push(record)?;
+            }
+            self.watch.messages(self.ran.messages + round.messages);
+            cursor = page.next;
+        }
+        Ok(())
+    }
 }
 
 /// What is noted of a round while it is written.
 #[derive(Default)]
 struct Round {
+    /// Rows of the account.
+    counts: Counts,
     blobs: BTreeSet<BlobId>,
     records: u64,
     messages: u64,

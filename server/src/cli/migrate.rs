@@ -26,7 +26,12 @@ impl Migrate {
             return Ok(());
         }
         data::prepare(config)?;
-        parts::open(config, parts::Indexing::Elsewhere).await?;
+        let parts = parts::open(config, parts::Indexing::Elsewhere).await?;
+        // One that is away is not up to date.
+        for (shard, _) in &shards {
+            let there = parts.ports.shards.ping(*shard).await;
+            there.with_context(|| format!("shards.urls: shard {shard} cannot be brought up to date now"))?;
+        }
         println!("The directory and {} shards are up to date.", shards.len());
         Ok(())
     }

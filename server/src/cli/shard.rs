@@ -54,7 +54,7 @@ async fn list(admin: &Admin) -> anyhow::Result<()> {
                 "{} accounts\t{} messages\t{} bytes\t{} not indexed yet\t{} queued",
                 holds.accounts, holds.messages, holds.used_bytes, holds.unindexed, holds.queued
             ),
-            Err(error) => println!("{error}"),
+            Err(reason) => println!("away: {}", reason.replace('\n', " ")),
         }
     }
     for running in admin.moves().await? {

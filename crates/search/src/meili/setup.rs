@@ -4,7 +4,7 @@
 //! a newer version fill theirs, older ones go on with their own. A rebuilt index is made beside, as `NAME-vN-next`, and
 //! swapped with the one that is searched in a single task.
 
-use std::{collections::VecDeque, future::Future, sync::Arc};
+use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meilisearch_sdk::{
@@ -34,6 +34,8 @@ use crate::{Op, Opened, Rebuild};
 /// The first version that compares texts in filters.
 const LEAST: (u32, u32) = (1, 15);
 const LEAST_SHOWN: &str = "1.15";
+/// How long an answer may take while the index is looked for: whoever starts waits for it.
+const ASKING: Duration = Duration::from_secs(10);
 const MAX_INDEXES: usize = 10_000;
 /// MeiliSearch would else give up looking after a second and a half, and say nothing of it.
 const SEARCH_LIMIT_MS: u64 = 20_000;
@@ -106,6 +108,11 @@ async fn is_meilisearch(client: &Client, url: &MeiliUrl) -> Result<(), OpenError
         Err(SdkError::Timeout) => {
             return Err(OpenError::Unreachable { host: host(), reason: "no answer in time".into() });
         }
+        // Of whoever stands before it.
+        Err(SdkError::MeilisearchCommunication(error)) if error.status_code >= 500 => {
+            let reason = format!("it answers with {}", error.status_code);
+            return Err(OpenError::Unreachable { host: host(), reason });
+        }
         Err(_) => return Err(OpenError::Other { host: host() }),
     }
     // A key need not be allowed to ask for the version.
@@ -122,7 +129,7 @@ async fn is_meilisearch(client: &Client, url: &MeiliUrl) -> Result<(), OpenError
 
 /// The outcome of a request, with the client's own error.
 async fn request<T>(request: impl Future<Output = Result<T, SdkError>>) -> Result<T, SdkError> {
-    tokio::time::timeout(REQUEST, request).await.unwrap_or(Err(SdkError::Timeout))
+    tokio::time::timeout(ASKING, request).await.unwrap_or(Err(SdkError::Timeout))
 }
 
 fn is_key(code: &ErrorCode) -> bool {

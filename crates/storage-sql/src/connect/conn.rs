@@ -1,11 +1,10 @@
 //! Where statements go: a transaction, or whichever connection is free. Nobody waits for an answer forever.
 
-use std::{io, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
-    Value, sqlx,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value,
 };
 use tokio::time::{Instant, timeout};
 
@@ -35,13 +34,15 @@ impl Conn {
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
         let Some(transaction) = self.transaction else { return Ok(()) };
         self.pool.watch().saw("COMMIT", &[]);
-        within(self.pool.limit(), transaction.commit()).await
+        within(self.pool.limit(), self.pool.health().watched(transaction.commit())).await
     }
 
     pub(crate) async fn rollback(self) -> Result<(), DbErr> {
         let Some(transaction) = self.transaction else { return Ok(()) };
+        let health = self.pool.health();
+        health.check()?;
         self.pool.watch().saw("ROLLBACK", &[]);
-        within(self.pool.limit(), transaction.rollback()).await
+        within(self.pool.limit(), health.watched(transaction.rollback())).await
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -63,15 +64,20 @@ impl Conn {
 macro_rules! send {
     ($self:ident, $method:ident, $statement:expr, $sql:expr, $values:expr) => {{
         let (limit, patience) = ($self.pool.limit(), $self.pool.patience());
+        let health = $self.pool.health();
+        let mut retry = health.retry();
         loop {
+            if $self.transaction.is_none() {
+                health.check()?;
+            }
             $self.pool.watch().saw($sql, $values);
             let current = $self.pool.current();
             let sent = match &$self.transaction {
-                Some(transaction) => within(limit, transaction.$method($statement)).await,
-                None => within(limit, current.connections.$method($statement)).await,
+                Some(transaction) => within(limit, health.watched(transaction.$method($statement))).await,
+                None => within(limit, health.watched(current.connections.$method($statement))).await,
             };
             match sent {
-                Err(error) if $self.again(&error, &current, patience) => {}
+                Err(error) if $self.again(&error, &current, patience) => retry.pause().await,
                 sent => return sent,
             }
         }
@@ -110,10 +116,8 @@ pub(super) async fn within<T>(
     work: impl Future<Output = Result<T, DbErr>>,
 ) -> Result<T, DbErr> {
     let Some(limit) = limit else { return work.await };
-    timeout(limit, work).await.unwrap_or_else(|_| {
-        let late = io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time");
-        Err(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(late)))))
-    })
+    let late = |_| Err(error::lost("the database did not answer in time"));
+    timeout(limit, work).await.unwrap_or_else(late)
 }
 
 fn values(statement: &Statement) -> &[Value] {

@@ -8,7 +8,7 @@ use std::{
 use sea_orm::{DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::time::{Instant, timeout};
 
-use super::{Conn, Database, Purpose, Watch, conn::within};
+use super::{Conn, Database, Health, Purpose, Watch, conn::within};
 use crate::{DatabaseUrl, error};
 
 /// Connections of a database for one purpose.
@@ -25,6 +25,8 @@ struct Inner {
 #[derive(Clone)]
 pub(super) struct Current {
     generation: u64,
+    /// How often the server had come back when they were made.
+    returns: u64,
     pub(super) connections: DatabaseConnection,
 }
 
@@ -35,8 +37,8 @@ const TRANSFER: Duration = Duration::from_secs(5);
 
 impl Pool {
     pub(crate) fn new(database: Database, purpose: Purpose) -> Self {
-        let connections = database.connections(purpose);
-        let current = RwLock::new(Current { generation: 0, connections });
+        let (connections, returns) = (database.connections(purpose), database.health.returns());
+        let current = RwLock::new(Current { generation: 0, returns, connections });
         Self(Arc::new(Inner { database, purpose, current }))
     }
 
@@ -47,13 +49,19 @@ impl Pool {
                 .then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let patience = self.patience();
+        let (patience, health) = (self.patience(), self.health());
+        let mut retry = health.retry();
         loop {
+            health.check()?;
             let current = self.current();
             self.watch().saw("BEGIN", &[]);
-            match within(self.limit(), current.connections.begin_with_options(options)).await {
+            let begun = current.connections.begin_with_options(options);
+            match within(self.limit(), health.watched(begun)).await {
                 Ok(transaction) => return Ok(Conn::transaction(self.clone(), transaction)),
-                Err(error) if error::is_broken(&error) && Instant::now() < patience => self.renew(&current),
+                Err(error) if error::is_broken(&error) && Instant::now() < patience => {
+                    self.renew(&current);
+                    retry.pause().await;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -78,11 +86,18 @@ impl Pool {
         self.leave(self.current()).await;
     }
 
-    /// Closes them; the next call makes new ones.
+    /// Gives them up; the next call makes new ones. Nobody waits for a server to hear of it.
     pub(crate) async fn reset(&self) {
         let current = self.current();
         self.renew(&current);
-        self.leave(current).await;
+        if matches!(self.0.database.url, DatabaseUrl::Sqlite(_)) {
+            self.leave(current).await;
+        }
+    }
+
+    /// How the database is.
+    pub(crate) fn health(&self) -> &Health {
+        &self.0.database.health
     }
 
     async fn leave(&self, current: Current) {
@@ -96,13 +111,21 @@ impl Pool {
         let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.generation == failed.generation {
             tracing::debug!(database = %self.0.database.url, "a connection broke; all are made anew");
-            let generation = failed.generation + 1;
-            *current = Current { generation, connections: self.0.database.connections(self.0.purpose) };
+            let (generation, returns) = (failed.generation + 1, self.health().returns());
+            let connections = self.0.database.connections(self.0.purpose);
+            *current = Current { generation, returns, connections };
         }
     }
 
+    /// Connections that were made since the server came back last.
     pub(super) fn current(&self) -> Current {
-        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let now = || self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = now();
+        if current.returns == self.health().returns() {
+            return current;
+        }
+        self.renew(&current);
+        now()
     }
 
     pub(super) fn watch(&self) -> &Watch {

@@ -1,14 +1,15 @@
 //! PostgreSQL: the settings of every session.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
-    DatabaseConnection, SqlxPostgresConnector,
-    sqlx::{ConnectOptions, Executor as _, postgres::PgPoolOptions},
+    DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector,
+    sqlx::{ConnectOptions, Connection as _, Executor as _, postgres::PgPoolOptions},
 };
+use tokio::time::timeout;
 
 use super::{Options, Purpose};
-use crate::url::PostgresUrl;
+use crate::{error::lost, url::PostgresUrl};
 
 /// A batch may follow another while the connection of the last one is still being put back.
 const SPARE: u32 = 1;
@@ -39,6 +40,20 @@ pub(super) fn connections(url: &PostgresUrl, options: &Options, purpose: Purpose
     SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(one))
 }
 
+/// Connects to the server and leaves, as soon as it answers.
+pub(super) async fn reach(url: &PostgresUrl, within: Duration) -> Result<(), DbErr> {
+    let connected = timeout(within, url.options.clone().disable_statement_logging().connect()).await;
+    match connected {
+        Ok(Ok(connection)) => {
+            // Whether it hears of the end, too, is no matter.
+            let _ended = timeout(within, connection.close()).await;
+            Ok(())
+        }
+        Ok(Err(error)) => Err(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))),
+        Err(_) => Err(lost(&format!("no answer within {} s", within.as_secs_f32()))),
+    }
+}
+
 /// What an operator has made stronger stays so.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')";
@@ -61,7 +76,8 @@ fn settings(options: &Options, purpose: Purpose) -> Vec<(&'static str, String)> 
         ]),
         Purpose::Write => settings.extend([
             ("statement_timeout", millis(options.statement_timeout)),
-            ("lock_timeout", millis(options.patience)),
+            // Who waits for a lock keeps a writer; see `writer::aside`.
+            ("lock_timeout", millis(options.patience / 4)),
             ("default_transaction_isolation", "read committed".to_owned()),
         ]),
         Purpose::Migrate => settings.extend([

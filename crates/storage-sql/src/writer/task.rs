@@ -1,6 +1,7 @@
 //! A writer's task: runs batches of units, and whatever has to be run again.
 
 use std::{
+    collections::BTreeSet,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -19,7 +20,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use types::ShardId;
 
-use super::Waiting;
+use super::{
+    Waiting,
+    aside::{self, Aside},
+};
 use crate::{
     connect::{Options, Pool},
     error::{self, Again, failed},
@@ -65,30 +69,43 @@ impl Task {
 
     pub(super) async fn run(self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(self.max_batch);
-        loop {
+        let mut aside = Aside::new();
+        let mut ended = false;
+        while !ended || !aside.is_empty() {
             tokio::select! {
                 biased;
-                count = units.recv_many(&mut batch, self.max_batch) => if count == 0 { break },
+                count = units.recv_many(&mut batch, self.max_batch), if !ended => ended = count == 0,
                 () = stop.cancelled(), if !units.is_closed() => units.close(),
+                () = sleep(aside::LOOK), if !aside.is_empty() => {}
             }
-            if !batch.is_empty()
-                && let Err(error) = self.commit(std::mem::take(&mut batch)).await
+            // Who has been told to come again meanwhile comes again.
+            batch.retain(Waiting::take);
+            aside.put(&mut batch, self.until());
+            let (mut free, late) = aside.due(&self.pool).await;
+            answer(late.into_iter(), std::iter::repeat_with(|| Err(aside::late())));
+            free.append(&mut batch);
+            if !free.is_empty()
+                && let Err(error) = self.commit(free, &mut aside).await
             {
                 // Whoever has come meanwhile would only wait as long in vain.
-                let waiting = std::iter::from_fn(|| units.try_recv().ok());
-                answer(waiting, unavailable(&error));
+                let waiting = std::iter::from_fn(|| units.try_recv().ok()).filter(Waiting::take);
+                answer(aside.drain().chain(waiting), unavailable(&error));
             }
         }
-        self.pool.close().await;
     }
 
-    /// Runs the units and answers each; an error if the database could not be written to at all.
-    async fn commit(&self, mut batch: Vec<Waiting>) -> Result<()> {
+    fn until(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+
+    /// Runs the units and answers each, but for those that go aside; an error if the database could not be written to
+    /// at all.
+    async fn commit(&self, mut batch: Vec<Waiting>, aside: &mut Aside) -> Result<()> {
         metrics::counter!("magpie_storage_units_total", "shard" => self.label.clone())
             .increment(u64::try_from(batch.len()).unwrap_or(0));
-        let mut alone = Vec::new();
+        let (mut alone, until) = (Vec::new(), self.until());
         while !batch.is_empty() {
-            match self.run_patiently(&batch).await {
+            match self.run_patiently(&batch, until).await {
                 Ok(outcomes) => answer(batch.drain(..), outcomes),
                 Err(Failure::Begin(error)) => {
                     tracing::warn!(shard = %self.label, units = batch.len(), %error, "no transaction could be begun");
@@ -103,6 +120,10 @@ impl Task {
                     tracing::debug!(shard = %self.label, place, %error, "a unit is set apart");
                     alone.push(batch.remove(place));
                 }
+                Err(Failure::Again(Again::Locked, error)) if Instant::now() < until => {
+                    tracing::debug!(shard = %self.label, units = batch.len(), %error, "a lock was not given");
+                    self.set_aside(&mut batch, aside, until).await;
+                }
                 Err(Failure::Batch(error) | Failure::Again(_, error)) if batch.len() == 1 => {
                     tracing::warn!(shard = %self.label, %error, "a unit could not be committed");
                     answer(batch.drain(..), [Err(error)]);
@@ -113,23 +134,62 @@ impl Task {
                 }
             }
         }
-        for waiting in alone {
-            let single = [waiting];
-            let outcome = self.run_patiently(&single).await;
-            let outcomes = outcome.unwrap_or_else(|failure| match failure {
-                Failure::Unit(_, error)
-                | Failure::Begin(error)
-                | Failure::Again(_, error)
-                | Failure::Batch(error) => vec![Err(error)],
-            });
-            answer(single.into_iter(), outcomes);
-        }
+        self.commit_alone(alone, aside).await;
         Ok(())
     }
 
+    /// Runs each unit by itself. All of them share one patience: those behind them have waited long enough.
+    async fn commit_alone(&self, alone: Vec<Waiting>, aside: &mut Aside) {
+        let until = self.until();
+        for waiting in alone {
+            let mut single = vec![waiting];
+            aside.put(&mut single, until);
+            if single.is_empty() {
+                continue;
+            }
+            if Instant::now() >= until {
+                answer(single.into_iter(), [Err(Error::Unavailable("others took too long".into()))]);
+                continue;
+            }
+            let outcomes = match self.run_patiently(&single, until).await {
+                Ok(outcomes) => outcomes,
+                Err(Failure::Again(Again::Locked, error)) => {
+                    self.set_aside(&mut single, aside, until).await;
+                    vec![Err(error)]
+                }
+                Err(
+                    Failure::Unit(_, error)
+                    | Failure::Begin(error)
+                    | Failure::Again(_, error)
+                    | Failure::Batch(error),
+                ) => vec![Err(error)],
+            };
+            answer(single.into_iter(), outcomes);
+        }
+    }
+
+    /// Sets those aside whose account another transaction has.
+    async fn set_aside(&self, batch: &mut Vec<Waiting>, aside: &mut Aside, until: Instant) {
+        let accounts: BTreeSet<_> = batch.iter().flat_map(|waiting| waiting.unit.needs().accounts).collect();
+        if accounts.is_empty() {
+            return;
+        }
+        match aside::locked(&self.pool, &accounts).await {
+            Ok(locked) => {
+                aside.note(locked);
+                aside.put(batch, until);
+            }
+            // The next run finds out what is wrong.
+            Err(error) => tracing::debug!(shard = %self.label, %error, "locks cannot be looked at"),
+        }
+    }
+
     /// Runs the units until nothing is in their way any more, or patience ends.
-    async fn run_patiently(&self, batch: &[Waiting]) -> Result<Vec<Result<Committed>>, Failure> {
-        let deadline = Instant::now() + self.patience;
+    async fn run_patiently(
+        &self,
+        batch: &[Waiting],
+        deadline: Instant,
+    ) -> Result<Vec<Result<Committed>>, Failure> {
         let accounts: usize = batch.iter().map(|waiting| waiting.unit.needs().accounts.len()).sum();
         let (mut in_the_way, mut pause) = (accounts.clamp(1, MOST_ROWS_IN_THE_WAY), PAUSE);
         loop {
@@ -139,6 +199,7 @@ impl Task {
                     in_the_way = rest;
                     tracing::debug!(shard = %self.label, %error, "a batch is run again: rows have come meanwhile");
                 }
+                Err(failure @ Failure::Again(Again::Locked, _)) => return Err(failure),
                 Err(Failure::Again(Again::Broken, error)) if Instant::now() >= deadline => {
                     return Err(Failure::Begin(error));
                 }
@@ -196,7 +257,9 @@ impl Task {
                 }
                 Err(error) => {
                     return Err(match error::again(&error) {
-                        Some(again @ (Again::Broken | Again::Conflict)) => Failure::Again(again, error),
+                        Some(again @ (Again::Broken | Again::Conflict | Again::Locked)) => {
+                            Failure::Again(again, error)
+                        }
                         Some(Again::Taken) | None => Failure::Unit(place, error),
                     });
                 }
