@@ -28,6 +28,11 @@ pub(crate) fn failed(error: DbErr) -> Error {
     }
 }
 
+/// The reason itself, where the error only says what it means.
+pub(crate) fn why(error: &Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// The port's error with the database's name in it, for whoever starts the program.
 pub(crate) fn named(url: &DatabaseUrl, error: DbErr) -> Error {
     let text = match &error {

@@ -27,7 +27,7 @@ use self::one::{Opened, Opener, Shard};
 use crate::{
     DatabaseUrl, Schema, SqlDirectory,
     connect::{Database, Options},
-    error::failed,
+    error::{failed, why},
     identity,
     open::Open,
 };
@@ -195,7 +195,7 @@ async fn poll(shards: Weak<SqlShards>, stop: CancellationToken) {
     while stop.run_until_cancelled(sleep(POLL)).await.is_some() {
         let Some(shards) = shards.upgrade() else { return };
         if let Err(error) = shards.refresh().await {
-            tracing::warn!(%error, cause = ?std::error::Error::source(&error), "the bucket map is as it was");
+            tracing::warn!(reason = why(&error), "the bucket map is as it was");
         }
     }
 }

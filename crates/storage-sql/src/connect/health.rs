@@ -111,7 +111,7 @@ impl Health {
         if self.0.server.is_none() {
             return work.await;
         }
-        let mut work = std::pin::pin!(work);
+        let (mut work, returns) = (std::pin::pin!(work), self.returns());
         loop {
             if let Ok(outcome) = timeout(self.0.quiet, &mut work).await {
                 return outcome;
@@ -121,6 +121,9 @@ impl Health {
                 asked = self.ask() => asked,
             };
             asked.map_err(|reason| lost(&reason))?;
+            if self.returns() != returns {
+                return Err(lost("the connection is from before the server was away"));
+            }
         }
     }
 

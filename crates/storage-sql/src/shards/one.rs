@@ -13,6 +13,7 @@ use types::ShardId;
 use crate::{
     DatabaseUrl, Schema,
     connect::{Database, Options, Pool},
+    error::why,
     identity,
     writer::{self, Writers},
 };
@@ -117,7 +118,7 @@ impl Shard {
     fn away(&self, error: &Error) -> bool {
         let is_file = matches!(self.url(), Some(DatabaseUrl::Sqlite(_)));
         let is_temporary = matches!(error, Error::Unavailable(_)) && !is_file;
-        let text = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        let text = why(error);
         let news = match &*self.state.borrow() {
             State::Away(before) => before.text != text,
             State::Opening | State::Open(_) => true,

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     connect::{Options, Pool},
-    error::{self, Again, failed},
+    error::{self, Again, failed, why},
     mark::{Left, Mark, Marks, Outcome},
     open::Open,
 };
@@ -108,7 +108,7 @@ impl Task {
             match self.run_patiently(&batch, until).await {
                 Ok(outcomes) => answer(batch.drain(..), outcomes),
                 Err(Failure::Begin(error)) => {
-                    tracing::warn!(shard = %self.label, units = batch.len(), %error, "no transaction could be begun");
+                    tracing::warn!(shard = %self.label, units = batch.len(), reason = why(&error), "no transaction could be begun");
                     answer(batch.drain(..).chain(alone.drain(..)), unavailable(&error));
                     return Err(error);
                 }
@@ -125,11 +125,11 @@ impl Task {
                     self.set_aside(&mut batch, aside, until).await;
                 }
                 Err(Failure::Batch(error) | Failure::Again(_, error)) if batch.len() == 1 => {
-                    tracing::warn!(shard = %self.label, %error, "a unit could not be committed");
+                    tracing::warn!(shard = %self.label, reason = why(&error), "a unit could not be committed");
                     answer(batch.drain(..), [Err(error)]);
                 }
                 Err(Failure::Batch(error) | Failure::Again(_, error)) => {
-                    tracing::warn!(shard = %self.label, units = batch.len(), %error, "a batch could not be committed");
+                    tracing::warn!(shard = %self.label, units = batch.len(), reason = why(&error), "a batch could not be committed");
                     alone.append(&mut batch);
                 }
             }
@@ -313,7 +313,7 @@ fn blame(error: Error) -> Failure {
 }
 
 fn unavailable(error: &Error) -> impl Iterator<Item = Result<Committed>> + use<> {
-    let text = error.to_string();
+    let text = why(error);
     std::iter::repeat_with(move || Err(Error::Unavailable(text.clone().into())))
 }
 
