@@ -6,7 +6,7 @@
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use storage::replica;
-use types::{ShardId, Timestamp};
+use types::Timestamp;
 
 /// The version of the folder's layout and files.
 const FORMAT: u32 = 1;
@@ -107,7 +107,7 @@ pub(super) struct Previous {
 /// A shard that could not be asked, or not to the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Away {
-    pub(super) shard: ShardId,
+    pub(super) shard: u16,
     /// Accounts of it that were not looked at.
     pub(super) accounts: u64,
 }

@@ -224,9 +224,9 @@ impl Run<'_> {
         let before = self.left.len();
         self.left.retain(|account| shards.shard_of(*account) != shard);
         let accounts = (before - self.left.len()) as u64;
-        match self.away.iter_mut().find(|away| away.shard == shard) {
+        match self.away.iter_mut().find(|away| away.shard == shard.0) {
             Some(away) => away.accounts += accounts,
-            None => self.away.push(Away { shard, accounts }),
+            None => self.away.push(Away { shard: shard.0, accounts }),
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Run<'_> {
         let told = self.away.iter().map(|Away { shard, accounts }| {
             format!(
                 "shard {shard} ({}) is away: {accounts} of its accounts are not in this run; run it again when it is back",
-                self.ports.shards.name(*shard)
+                self.ports.shards.name(ShardId(*shard))
             )
         });
         self.ran.faults.extend(told);
