@@ -765,6 +765,6 @@ async fn a_shard_that_is_away_is_left_to_the_next_run() {
     }
     let at = find(&world.backups(), None).unwrap();
     let fresh = Plane::open().await;
-    let restored = super::everything(&fresh.ports, &at, false, &Watch::nobody()).await.unwrap();
+    let restored = everything(&fresh.ports, &at, false, &Watch::nobody()).await.unwrap();
     assert_eq!((restored.messages, restored.faults), (4 * 12, Vec::new()));
 }
