@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use storage::Directory;
+use storage::{AccountState, Directory, Snapshot};
 use types::{AccountId, EmailAddress, ShardId, api};
 
 use crate::{Error, Result, Service};
@@ -37,9 +37,16 @@ impl Access {
         self.service.shard_of(self.id)
     }
 
+    /// `None` before the account is set up.
+    pub(crate) async fn state(&self) -> Result<Option<AccountState>> {
+        let account = self.id;
+        let look = |mut shard: Box<dyn Snapshot>| async move { shard.account(account).await };
+        self.service.look(account, look).await
+    }
+
     /// Who this is, and how much room is taken.
     pub async fn account(&self) -> Result<api::Account> {
-        let state = self.service.latest(self.id).await?.account(self.id).await?;
+        let state = self.state().await?;
         Ok(api::Account {
             id: self.id,
             email: self.email.to_string(),
@@ -52,7 +59,7 @@ impl Access {
     /// Whether so many bytes more fit into the account's quota.
     pub(crate) async fn check_room(&self, bytes: u64) -> Result<()> {
         let Some(quota_bytes) = self.quota_bytes else { return Ok(()) };
-        let state = self.service.latest(self.id).await?.account(self.id).await?;
+        let state = self.state().await?;
         let used_bytes = state.map_or(0, |state| state.used_bytes);
         if used_bytes.saturating_add(bytes) > quota_bytes { Err(Error::Quota) } else { Ok(()) }
     }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use message::{Decoder, Encoding};
-use storage::{Body, ByteStream, Segment};
-use types::{AccountId, BodyId, ShardId};
+use storage::{Body, ByteStream, Segment, Snapshot};
+use types::{AccountId, BlobId, BodyId};
 
 use crate::{Error, Result, Service};
 
@@ -21,7 +21,7 @@ pub struct Download {
 #[derive(Clone)]
 pub struct Content {
     service: Service,
-    shard: ShardId,
+    account: AccountId,
     body: Body,
     /// Where in the body it lies.
     range: Range<u64>,
@@ -31,12 +31,12 @@ pub struct Content {
 impl Content {
     pub(crate) fn new(
         service: &Service,
-        shard: ShardId,
+        account: AccountId,
         body: Body,
         range: Range<u64>,
         encoding: Encoding,
     ) -> Self {
-        Self { service: service.clone(), shard, body, range, encoding }
+        Self { service: service.clone(), account, body, range, encoding }
     }
 
     /// The bytes of this range of the (decoded) content.
@@ -45,9 +45,9 @@ impl Content {
         if self.encoding.is_identity() {
             let start = self.range.start.saturating_add(wanted.start).min(self.range.end);
             let end = self.range.start.saturating_add(wanted.end).min(self.range.end);
-            return encoded(&self.service, self.shard, &self.body, start..end);
+            return encoded(&self.service, self.account, &self.body, start..end);
         }
-        let source = encoded(&self.service, self.shard, &self.body, self.range.clone());
+        let source = encoded(&self.service, self.account, &self.body, self.range.clone());
         let state = (source, Some(Decoder::new(self.encoding)), 0_u64);
         let decoded = stream::try_unfold(state, |(mut source, mut decoder, at)| async move {
             let Some(active) = decoder.as_mut() else { return Ok(None) };
@@ -104,7 +104,7 @@ fn within(bytes: &Bytes, at: u64, wanted: &Range<u64>) -> Bytes {
 }
 
 /// The raw bytes of a range of a body, segment by segment.
-pub(crate) fn encoded(service: &Service, shard: ShardId, body: &Body, range: Range<u64>) -> ByteStream {
+pub(crate) fn encoded(service: &Service, account: AccountId, body: &Body, range: Range<u64>) -> ByteStream {
     let mut at = 0;
     let mut pieces = Vec::new();
     for segment in &body.segments {
@@ -115,10 +115,10 @@ pub(crate) fn encoded(service: &Service, shard: ShardId, body: &Body, range: Ran
         }
         at += size;
     }
-    let blobs = service.parts.blobs.clone();
+    let service = service.clone();
     stream::iter(pieces)
         .then(move |(segment, range)| {
-            let blobs = blobs.clone();
+            let service = service.clone();
             async move {
                 match segment {
                     Segment::Inline(bytes) => {
@@ -126,7 +126,7 @@ pub(crate) fn encoded(service: &Service, shard: ShardId, body: &Body, range: Ran
                     }
                     Segment::Blob { id, .. } => {
                         let missing = || storage::Error::Corrupt(format!("blob {id} is missing"));
-                        blobs.open(shard, id, range).await?.ok_or_else(missing)
+                        service.open_blob(account, id, range).await?.ok_or_else(missing)
                     }
                 }
             }
@@ -138,22 +138,40 @@ pub(crate) fn encoded(service: &Service, shard: ShardId, body: &Body, range: Ran
 impl Service {
     /// A stored body; an error if it is not there, since a row named it.
     pub(crate) async fn body(&self, account: AccountId, id: BodyId) -> Result<Body> {
-        let packed = self.latest(account).await?.body(account, id).await?;
+        let look = |mut shard: Box<dyn Snapshot>| async move { shard.body(account, id).await };
+        let packed = self.look(account, look).await?;
         let missing = || Error::Storage(storage::Error::Corrupt(format!("body {id} is missing")));
         Ok(packed.ok_or_else(missing)?.unpack()?)
+    }
+
+    /// A blob of the account; `None` if it is not there.
+    pub(crate) async fn open_blob(
+        &self,
+        account: AccountId,
+        id: BlobId,
+        range: Range<u64>,
+    ) -> storage::Result<Option<ByteStream>> {
+        let (blobs, shard) = (&self.parts.blobs, self.shard_of(account));
+        if let Some(found) = blobs.open(shard, id, range.clone()).await? {
+            return Ok(Some(found));
+        }
+        match self.moved(account, shard).await? {
+            Some(home) => blobs.open(home, id, range).await,
+            None => Ok(None),
+        }
     }
 
     /// All bytes of a stored body, for the queue.
     pub async fn body_bytes(&self, account: AccountId, id: BodyId) -> Result<Bytes> {
         let body = self.body(account, id).await?;
-        collect(encoded(self, self.shard_of(account), &body, 0..body.size_bytes()), u64::MAX).await
+        collect(encoded(self, account, &body, 0..body.size_bytes()), u64::MAX).await
     }
 
     /// The first `limit` bytes of a stored body: its header, for a notification.
     pub async fn body_start(&self, account: AccountId, id: BodyId, limit: u64) -> Result<Bytes> {
         let body = self.body(account, id).await?;
         let end = body.size_bytes().min(limit);
-        collect(encoded(self, self.shard_of(account), &body, 0..end), u64::MAX).await
+        collect(encoded(self, account, &body, 0..end), u64::MAX).await
     }
 }
 

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use message::{Outgoing, compose::OutgoingAttachment};
 use storage::queue::QueueBody;
 use storage::{
-    FlagChange, Needs, NewMessage, NewQueueEntry, Result as StorageResult, Source, Transaction, Unit,
+    FlagChange, Needs, NewMessage, NewQueueEntry, Result as StorageResult, Snapshot, Source, Transaction,
+    Unit,
 };
 use types::api::{Compose, Composed, Delivery, DeliveryState};
 use types::{AccountId, Address, EmailAddress, Flags, MessageId, Role, ThreadId, UploadId};
@@ -121,8 +122,10 @@ impl Access {
             });
         }
         let id: UploadId = reference.parse().map_err(|_| unknown())?;
-        let upload = self.service.latest(self.id).await?.upload(self.id, id).await?.ok_or_else(unknown)?;
-        let stream = self.service.parts.blobs.open(self.shard(), upload.blob, 0..upload.size_bytes).await?;
+        let account = self.id;
+        let look = |mut shard: Box<dyn Snapshot>| async move { shard.upload(account, id).await };
+        let upload = self.service.look(account, look).await?.ok_or_else(unknown)?;
+        let stream = self.service.open_blob(account, upload.blob, 0..upload.size_bytes).await?;
         Ok(OutgoingAttachment {
             filename: upload.filename,
             content_type: upload.content_type,

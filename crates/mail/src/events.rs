@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use cluster::Subscription;
-use types::{MessageId, ModSeq, api};
+use types::{Bucket, MessageId, ModSeq, api};
 
 use crate::{Access, Result, convert};
 
@@ -23,7 +23,7 @@ const AT_ONCE: u32 = 200;
 impl Access {
     /// The account's last change.
     pub async fn modseq(&self) -> Result<ModSeq> {
-        let state = self.service.latest(self.id).await?.account(self.id).await?;
+        let state = self.state().await?;
         Ok(state.map(|state| state.modseq).unwrap_or_default())
     }
 
@@ -35,8 +35,18 @@ impl Access {
 
     /// What changed after `since`, as it is now.
     pub async fn changes(&self, since: ModSeq) -> Result<Changes> {
-        let mut snapshot = self.service.snapshot(self.id).await?;
-        let state = snapshot.account(self.id).await?;
+        let shard = self.shard();
+        let mut snapshot = self.service.parts.shards.snapshot(shard).await?;
+        let mut state = snapshot.account(self.id).await?;
+        // Somebody was told of more than there is here, or that there is something.
+        if state.is_none_or(|state| state.modseq <= since)
+            && snapshot.fenced(Bucket::of(self.id)).await?.is_some()
+        {
+            drop(snapshot);
+            let home = self.service.moved(self.id, shard).await?.unwrap_or(shard);
+            snapshot = self.service.parts.shards.snapshot(home).await?;
+            state = snapshot.account(self.id).await?;
+        }
         let (modseq, forgotten) = state.map(|state| (state.modseq, state.forgotten)).unwrap_or_default();
         if since < forgotten || since > modseq {
             let change = api::Change { modseq: modseq.0, ..api::Change::default() };

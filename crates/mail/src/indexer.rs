@@ -102,7 +102,7 @@ impl Service {
         let mut batch = Batch::default();
         let mut marks = Vec::new();
         for account in accounts {
-            marks.push((account, self.gather(account, None, &mut batch).await?));
+            marks.push((account, self.gather(shard, account, None, &mut batch).await?));
             rounds.insert(shard, account);
             if batch.bytes >= BATCH_BYTES {
                 break;
@@ -120,11 +120,13 @@ impl Service {
     /// up to where they lead.
     pub(crate) async fn gather(
         &self,
+        shard: ShardId,
         account: AccountId,
         since: Option<ModSeq>,
         batch: &mut Batch,
     ) -> Result<ModSeq> {
-        let mut snapshot = self.snapshot(account).await?;
+        // Not where the map says that it lives: what is marked there must be of there.
+        let mut snapshot = self.parts.shards.snapshot(shard).await?;
         let since = match since {
             Some(since) => since,
             None => snapshot.account(account).await?.map(|state| state.indexed).unwrap_or_default(),

@@ -34,6 +34,7 @@ mod search;
 mod service;
 mod submit;
 mod upload;
+mod whereabouts;
 
 pub use access::Access;
 pub use admin::Admin;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cluster::Cached;
 use message::{Images, Show, Structure, View};
 use serde::{Deserialize, Serialize};
-use storage::{Body, Content as Stored, Message};
+use storage::{Body, Content as Stored, Message, Snapshot};
 use types::{Address, MessageId, Timestamp, api};
 
 use crate::body::{Content, Download};
@@ -77,8 +77,10 @@ impl Access {
     }
 
     async fn row(&self, id: MessageId) -> Result<Message> {
-        let found = self.service.latest(self.id).await?.messages(self.id, &[id]).await?.pop();
-        found.ok_or(Error::NotFound("message"))
+        let account = self.id;
+        let look =
+            |mut shard: Box<dyn Snapshot>| async move { Ok(shard.messages(account, &[id]).await?.pop()) };
+        self.service.look(account, look).await?.ok_or(Error::NotFound("message"))
     }
 
     async fn reading(&self, id: MessageId) -> Result<Reading> {
@@ -111,7 +113,7 @@ impl Access {
         let Opened { body, .. } = self.opened(id).await?;
         let size_bytes = body.size_bytes();
         let encoding = message::Encoding::default();
-        let content = Content::new(&self.service, self.shard(), body, 0..size_bytes, encoding);
+        let content = Content::new(&self.service, self.id, body, 0..size_bytes, encoding);
         Ok(Download { size_bytes, content })
     }
 
@@ -122,13 +124,16 @@ impl Access {
         let (Some(attachment), Some(part)) = (attachment, structure.part(section)) else {
             return Err(Error::NotFound("attachment"));
         };
-        let content = Content::new(&self.service, self.shard(), body, part.body.clone(), part.encoding);
+        let content = Content::new(&self.service, self.id, body, part.body.clone(), part.encoding);
         let size_bytes = content.decoded_size().await?;
         Ok((attachment, Download { size_bytes, content }))
     }
 
     async fn opened(&self, id: MessageId) -> Result<Opened> {
-        let content = self.service.latest(self.id).await?.contents(self.id, &[id]).await?.pop();
+        let account = self.id;
+        let look =
+            |mut shard: Box<dyn Snapshot>| async move { Ok(shard.contents(account, &[id]).await?.pop()) };
+        let content = self.service.look(account, look).await?;
         let Stored { structure, body, .. } = content.ok_or(Error::NotFound("message"))?;
         let structure = Structure::decode(&structure)
             .map_err(|error| storage::Error::Corrupt(format!("message {id}: {error}")))?;

@@ -1,6 +1,6 @@
 //! Lists: a folder's messages page by page, and conversations.
 
-use storage::{Filter, PageRequest};
+use storage::{Filter, PageRequest, Snapshot};
 use types::{MailboxId, ThreadId, api};
 
 use crate::{Access, Error, Result, convert, cursor};
@@ -24,13 +24,17 @@ impl Access {
     pub async fn page(&self, folder: MailboxId, query: &PageQuery) -> Result<api::Page> {
         let before = query.cursor.as_deref().map(cursor::decode).transpose()?;
         let limit = self.page_limit(query.limit)?;
-        let mut latest = self.service.latest(self.id).await?;
         // One more than wanted tells whether there is a next page.
         let request = PageRequest { mailbox: Some(folder), filter: query.filter, before, limit: limit + 1 };
-        let mut messages = latest.page(self.id, &request).await?;
-        if messages.is_empty() && before.is_none() && latest.mailbox(self.id, folder).await?.is_none() {
-            return Err(Error::NotFound("folder"));
-        }
+        let (account, request) = (self.id, &request);
+        let look = |mut shard: Box<dyn Snapshot>| async move {
+            let messages = shard.page(account, request).await?;
+            let is_there = !messages.is_empty()
+                || request.before.is_some()
+                || shard.mailbox(account, folder).await?.is_some();
+            Ok(is_there.then_some(messages))
+        };
+        let mut messages = self.service.look(account, look).await?.ok_or(Error::NotFound("folder"))?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = messages.len() > wanted;
         messages.truncate(wanted);
@@ -40,10 +44,12 @@ impl Access {
 
     /// A conversation, oldest first.
     pub async fn thread(&self, thread: ThreadId) -> Result<api::Thread> {
-        let messages = self.service.latest(self.id).await?.thread(self.id, thread, THREAD_LIMIT).await?;
-        if messages.is_empty() {
-            return Err(Error::NotFound("conversation"));
-        }
+        let account = self.id;
+        let look = |mut shard: Box<dyn Snapshot>| async move {
+            let messages = shard.thread(account, thread, THREAD_LIMIT).await?;
+            Ok((!messages.is_empty()).then_some(messages))
+        };
+        let messages = self.service.look(account, look).await?.ok_or(Error::NotFound("conversation"))?;
         Ok(api::Thread { messages: messages.into_iter().map(convert::summary).collect() })
     }
 

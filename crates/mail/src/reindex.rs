@@ -97,7 +97,8 @@ impl Walk<'_> {
                 for state in page {
                     let mut mark = self.marks.get(&state.id).copied().unwrap_or_default();
                     while mark < state.modseq {
-                        let upto = self.service.gather(state.id, Some(mark), &mut batch).await?;
+                        let home = self.service.shard_of(state.id);
+                        let upto = self.service.gather(home, state.id, Some(mark), &mut batch).await?;
                         if batch.bytes >= BATCH_BYTES || batch.ops.len() >= OPS_AT_ONCE {
                             self.write(next, &mut batch).await?;
                         }
@@ -164,7 +165,9 @@ impl Service {
             let accounts = self.accounts(shard, after).await?;
             let Some(last) = accounts.last() else { return Ok(()) };
             after = Some(last.id);
-            let ids = accounts.iter().map(|state| state.id).collect();
+            // Rows of an account that has moved away stay for a while.
+            let lives_here = |account: &AccountId| self.shard_of(*account) == shard;
+            let ids = accounts.iter().map(|state| state.id).filter(lives_here).collect();
             storage::write(&*self.parts.shards, shard, Unmark(ids)).await.map(|((), _)| ())?;
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! For each bucket, in this order, and from any place on again after a crash:
 //! 1. The target is fenced: nobody writes to the bucket there but the copy.
-//! 2. Every account is copied, with its blobs, round by round ([`storage::replica`]), until little is left, and what was
-//!    copied is compared with the original.
+//! 2. Every account is copied, with its blobs, round by round ([`storage::replica`]), and compared with the original as of
+//!    one moment, until few have changed since then.
 //! 3. The source is fenced. Writers wait for a moment ([`Service::write`]); readers notice nothing.
-//! 4. A last round, compared again. Then the fence is *closed*: from here on the copy is the original.
+//! 4. A few queries tell which accounts have changed; those are copied and compared. Then the fence is *closed*: from here
+//!    on the copy is the original.
 //! 5. The target's fence is lifted, and the directory says where the bucket lives. Writers go on there.
 //! 6. After a grace time the rows are removed from the source, a few at a time. Its fence stays: a node that has not
 //!    heard of the move can never write there.
@@ -15,7 +16,10 @@
 
 mod bucket;
 mod copy;
+mod empty;
+mod mover;
 mod tend;
+mod units;
 
 use std::time::Duration;
 
@@ -51,7 +55,7 @@ pub struct ShardReport {
 /// What a move has come to, for whoever watches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// An account was copied as it was then.
+    /// Some accounts were copied as they were then.
     Copied(Bucket),
     /// Writers wait.
     Fenced(Bucket),
@@ -60,6 +64,8 @@ pub enum Step {
     /// Writers go on, on the new shard.
     Moved(Bucket, Moved),
 }
+
+type Tell<'a> = &'a mut (dyn FnMut(Step) + Send);
 
 /// How long a write waits for its account to arrive on its new shard.
 const WRITERS_WAIT: Duration = Duration::from_secs(20);
@@ -171,7 +177,7 @@ impl Admin {
         Ok(self.service.parts.directory.moves().await?)
     }
 
-    /// Moves these buckets, one after another; those that live there already are left alone. Called again after it was
+    /// Moves these buckets, which are sorted, one after another; those that live there already are left alone. Called again after it was
     /// broken off, it goes on.
     pub async fn move_buckets(
         &self,
@@ -184,14 +190,7 @@ impl Admin {
         if !service.parts.shards.all().contains(&to) {
             return Err(Error::Conflict(format!("there is no shard {to}; see `magpie shard list`")));
         }
-        let mut mover = bucket::Mover::new(service.clone(), to);
-        let mut all = Moved::default();
-        for bucket in buckets {
-            let moved = mover.run(*bucket, tell).await?;
-            all.add(&moved);
-            tell(Step::Moved(*bucket, moved));
-        }
-        Ok(all)
+        mover::Mover::new(service.clone(), to).run(buckets, tell).await
     }
 }
 
@@ -201,7 +200,8 @@ fn why(error: &StorageError) -> String {
 }
 
 impl Moved {
-    fn add(&mut self, other: &Self) {
+    /// Counts another move in.
+    pub fn add(&mut self, other: &Self) {
         self.buckets += other.buckets;
         self.accounts += other.accounts;
         self.records += other.records;

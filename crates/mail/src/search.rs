@@ -29,8 +29,13 @@ impl Access {
         let limit = usize::try_from(self.page_limit(limit)?).unwrap_or(usize::MAX);
         let mut before = cursor.map(cursor::decode).transpose()?;
         // Not one view for all of it: that would hold a connection while the index is asked.
-        let mut snapshot = self.service.parts.shards.latest(self.service.shard_of(self.id)).await?;
-        let mailboxes = snapshot.mailboxes(self.id).await?;
+        let account = self.id;
+        let look = |mut shard: Box<dyn Snapshot>| async move {
+            let mailboxes = shard.mailboxes(account).await?;
+            Ok((!mailboxes.is_empty()).then_some(mailboxes))
+        };
+        let mailboxes = self.service.look(account, look).await?.unwrap_or_default();
+        let mut snapshot = self.service.latest(account).await?;
         let (mut found, mut total, mut looked_at, mut more) = (Vec::new(), None, 0, true);
         while more && found.len() <= limit && looked_at < MAX_CANDIDATES {
             let candidates = self.candidates(&mut *snapshot, &query, &mailboxes, before).await?;

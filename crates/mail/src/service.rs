@@ -144,10 +144,6 @@ impl Service {
         Ok(self.parts.shards.latest(self.shard_of(account)).await?)
     }
 
-    pub(crate) async fn snapshot(&self, account: AccountId) -> Result<Box<dyn Snapshot>> {
-        Ok(self.parts.shards.snapshot(self.shard_of(account)).await?)
-    }
-
     pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
         random::bytes(&*self.parts.random)
     }

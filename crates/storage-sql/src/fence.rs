@@ -17,7 +17,7 @@ use crate::{
     error::failed,
     open::Open,
     rows,
-    statement::{Conflict, among, insert},
+    statement::{Conflict, among, insert, lists},
 };
 
 /// Accounts that are looked at by one statement.
@@ -51,11 +51,23 @@ pub(crate) async fn put_up(open: &mut Open, bucket: Bucket, mover: &str) -> Resu
     if find(&open.conn, bucket).await?.is_some_and(|fence| fence.closed) {
         return Ok(false);
     }
+    open.flush().await?;
+    // Before the table is written to, in the order in which everybody takes them: a writer that holds one of the
+    // accounts may be waiting for the table.
+    for list in lists(&open.conn, &members(&open.conn, bucket).await?) {
+        let owners = account::Entity::find()
+            .select_only()
+            .column(account::Column::AccountId)
+            .filter(among(&open.conn, account::Column::AccountId, list))
+            .order_by_asc(account::Column::AccountId)
+            .lock_exclusive()
+            .into_tuple::<i64>();
+        owners.all(&open.conn).await.map_err(failed)?;
+    }
     let sql = "INSERT INTO fence (bucket, closed, mover) VALUES ($1, FALSE, $2) \
                ON CONFLICT (bucket) DO UPDATE SET mover = excluded.mover WHERE fence.closed = FALSE";
     let values = [i32::from(bucket.0).into(), mover.into()];
     let statement = Statement::from_sql_and_values(open.conn.get_database_backend(), sql, values);
-    open.flush().await?;
     let put = open.conn.execute_raw(statement).await.map_err(failed)?.rows_affected() > 0;
     if put {
         mark(open, bucket, true).await?;
@@ -97,26 +109,53 @@ pub(crate) async fn lift(open: &mut Open, bucket: Bucket) -> Result<()> {
 
 /// Writes the fence on the rows of the bucket's accounts, waiting for whoever holds them.
 async fn mark(open: &mut Open, bucket: Bucket, fenced: bool) -> Result<()> {
-    let sql = "UPDATE account SET fenced = $1 WHERE account_id IN \
-               (SELECT account_id FROM placement WHERE bucket = $2)";
-    let values = [fenced.into(), i32::from(bucket.0).into()];
-    let statement = Statement::from_sql_and_values(open.conn.get_database_backend(), sql, values);
-    open.conn.execute_raw(statement).await.map_err(failed)?;
+    for list in lists(&open.conn, &members(&open.conn, bucket).await?) {
+        let marked = account::Entity::update_many()
+            .col_expr(account::Column::Fenced, Expr::value(fenced))
+            .filter(among(&open.conn, account::Column::AccountId, list));
+        marked.exec(&open.conn).await.map_err(failed)?;
+    }
     open.reload_all();
     Ok(())
 }
 
-/// The bucket's accounts, in order.
-pub(crate) async fn accounts(conn: &Conn, bucket: Bucket) -> Result<Vec<AccountState>> {
+/// The ids of the bucket's accounts, in order. Asked for by themselves, since a join would depend on what the planner
+/// knows of tables that have just been filled.
+pub(crate) async fn members(conn: &Conn, bucket: Bucket) -> Result<Vec<i64>> {
     let ids = placement::Entity::find()
         .select_only()
         .column(placement::Column::AccountId)
         .filter(placement::Column::Bucket.eq(i32::from(bucket.0)))
         .order_by_asc(placement::Column::AccountId)
         .into_tuple::<i64>();
-    let ids = ids.all(conn).await.map_err(failed)?;
+    ids.all(conn).await.map_err(failed)
+}
+
+/// Each bucket of the range that has accounts is found by one step along the index.
+pub(crate) async fn populated(conn: &Conn, first: Bucket, last: Bucket) -> Result<Vec<Bucket>> {
+    let mut found = Vec::new();
+    let mut from = i32::from(first.0);
+    loop {
+        let next = placement::Entity::find()
+            .select_only()
+            .column(placement::Column::Bucket)
+            .filter(placement::Column::Bucket.gte(from))
+            .filter(placement::Column::Bucket.lte(i32::from(last.0)))
+            .order_by_asc(placement::Column::Bucket)
+            .limit(1)
+            .into_tuple::<i32>();
+        let Some(next) = next.one(conn).await.map_err(failed)? else { return Ok(found) };
+        let bucket = u16::try_from(next).map_err(|_| Error::Corrupt("a bucket".to_owned()))?;
+        found.push(Bucket(bucket));
+        from = next + 1;
+    }
+}
+
+/// The bucket's accounts, in order.
+pub(crate) async fn accounts(conn: &Conn, bucket: Bucket) -> Result<Vec<AccountState>> {
+    let ids = members(conn, bucket).await?;
     let mut found = Vec::with_capacity(ids.len());
-    for list in crate::statement::lists(conn, &ids) {
+    for list in lists(conn, &ids) {
         let rows = account::Entity::find().filter(among(conn, account::Column::AccountId, list));
         found.extend(rows.all(conn).await.map_err(failed)?.iter().map(rows::account_state));
     }

@@ -19,6 +19,7 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod read;
+mod readdress;
 mod replica;
 mod rows;
 mod schema;
@@ -35,6 +36,7 @@ use types::ShardId;
 
 pub use connect::{Options, Watch};
 pub use directory::SqlDirectory;
+pub use readdress::{readdress_shard, remove_shard};
 pub use schema::{Pending, Schema, pending_migrations};
 pub use shards::SqlShards;
 pub use url::{DatabaseUrl, PostgresUrl};

@@ -24,7 +24,7 @@ use crate::{
     error::failed,
     fence,
     open::Open,
-    replica::export,
+    replica::{export, loose},
     rows,
     statement::{among, lists, prefixed, with_wanted},
 };
@@ -208,6 +208,16 @@ impl Snapshot for Open {
     async fn bucket(&mut self, bucket: Bucket) -> Result<Vec<AccountState>> {
         self.flush().await?;
         fence::accounts(&self.conn, bucket).await
+    }
+
+    async fn populated(&mut self, first: Bucket, last: Bucket) -> Result<Vec<Bucket>> {
+        self.flush().await?;
+        fence::populated(&self.conn, first, last).await
+    }
+
+    async fn loose(&mut self, bucket: Bucket) -> Result<Vec<(AccountId, u128)>> {
+        self.flush().await?;
+        loose::loose(&self.conn, bucket).await
     }
 
     async fn accounts(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountState>> {

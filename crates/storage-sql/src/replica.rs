@@ -2,3 +2,4 @@
 
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod loose;

@@ -8,7 +8,7 @@
 mod one;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock, Weak},
     time::Duration,
 };
@@ -37,6 +37,8 @@ pub struct SqlShards {
     view: RwLock<Arc<View>>,
     /// Where the map comes from; `None`: it never changes.
     directory: Option<Arc<SqlDirectory>>,
+    /// Those whose URLs the directory does not know.
+    configured: BTreeSet<ShardId>,
     /// The map's version; one refresh at a time.
     version: Mutex<i64>,
     opener: Opener,
@@ -60,7 +62,7 @@ impl SqlShards {
         options: &Options,
     ) -> Result<Self> {
         let view = View { shards: BTreeMap::new(), map: Arc::clone(&map) };
-        let all = Self::new(view, None, None, options);
+        let all = Self::new(view, None, (shards, None), options);
         let mut opened = BTreeMap::new();
         for (id, url) in shards {
             let shard = Shard::new(*id, url, options);
@@ -85,7 +87,7 @@ impl SqlShards {
         let service = directory.service_id().await?;
         let map = directory.bucket_map(&ids).await?;
         let view = View { shards: BTreeMap::new(), map };
-        let all = Self::new(view, Some(directory), Some(service), options);
+        let all = Self::new(view, Some(directory), (configured, Some(service)), options);
         let mut view = View::clone(&all.view());
         for (id, url) in configured {
             let shard = Shard::new(*id, url, options);
@@ -107,13 +109,19 @@ impl SqlShards {
     fn new(
         view: View,
         directory: Option<Arc<SqlDirectory>>,
-        service: Option<String>,
+        (configured, service): (&[(ShardId, DatabaseUrl)], Option<String>),
         options: &Options,
     ) -> Self {
         let tasks = TaskTracker::new();
         tasks.close();
         let opener = Opener { options: options.clone(), service, tasks, stop: CancellationToken::new() };
-        Self { view: RwLock::new(Arc::new(view)), directory, version: Mutex::new(-1), opener }
+        Self {
+            view: RwLock::new(Arc::new(view)),
+            directory,
+            configured: configured.iter().map(|(id, _)| *id).collect(),
+            version: Mutex::new(-1),
+            opener,
+        }
     }
 
     /// Commits what waits and closes the connections.
@@ -149,30 +157,39 @@ impl SqlShards {
         shard.ok_or_else(missing)?.opened().await
     }
 
-    /// Takes a shard that was added into the view.
-    fn take_in(&self, view: &mut View, added: &AddedShard) {
-        let id = added.id;
+    /// Takes a shard that was added into the view; false if that is to be tried again.
+    async fn take_in(&self, view: &mut View, added: &AddedShard) -> bool {
+        let (id, options) = (added.id, &self.opener.options);
         let url = added.url.expose().parse::<DatabaseUrl>();
         let there = view.shards.get(&id).map(|shard| shard.url());
         let shard = match (there, url) {
-            (Some(Some(there)), Ok(url)) if *there == url => return,
+            (Some(Some(there)), Ok(url)) if *there == url => return true,
             // It is known already that it is not to be used.
-            (Some(None), _) => return,
+            (Some(None), _) => return true,
             (None, Ok(url)) => {
-                let shard = Shard::new(id, &url, &self.opener.options);
+                let shard = Shard::new(id, &url, options);
                 self.opener.begin(&shard);
                 shard
             }
-            (Some(Some(_)), Ok(url)) => {
+            (Some(Some(_)), Ok(url)) if self.configured.contains(&id) => {
                 let text = format!(
                     "shard {id} is {url}, which was added at run time, and not the database in its place in the list: \
                      take that out of the list"
                 );
                 Shard::refused(id, text)
             }
+            (Some(Some(_)), Ok(url)) => {
+                let shard = Shard::new(id, &url, options);
+                if let Err(error) = self.opener.open(&shard).await {
+                    tracing::warn!(shard = %id, %url, reason = why(&error), "a shard's new URL does not lead to it");
+                    return false;
+                }
+                shard
+            }
             (_, Err(error)) => Shard::refused(id, format!("the directory's URL of shard {id}: {error}")),
         };
         view.shards.insert(id, shard);
+        true
     }
 }
 
@@ -248,15 +265,18 @@ impl Shards for SqlShards {
             return Ok(());
         }
         let mut view = View::clone(&self.view());
-        for added in directory.added_shards().await? {
-            self.take_in(&mut view, &added);
+        let (added, mut is_whole) = (directory.added_shards().await?, true);
+        view.shards.retain(|id, _| self.configured.contains(id) || added.iter().any(|added| added.id == *id));
+        for added in added {
+            is_whole &= self.take_in(&mut view, &added).await;
         }
         view.map = directory.bucket_map(&[]).await?;
         if let Err(Error::Backend(reason)) = view.check() {
             tracing::error!(%reason, "what lives on a shard that this node does not know is not available here");
         }
         self.set(view);
-        *known = version;
+        // What did not succeed is tried again.
+        *known = if is_whole { version } else { -1 };
         Ok(())
     }
 

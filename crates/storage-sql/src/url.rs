@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use types::Secret;
 
 /// Where a database is.
@@ -30,7 +30,8 @@ pub struct PostgresUrl {
 
 impl PartialEq for PostgresUrl {
     fn eq(&self, other: &Self) -> bool {
-        self.url == other.url
+        // The password may have come from the environment or a file.
+        self.url == other.url && self.options.to_url_lossy().as_str() == other.options.to_url_lossy().as_str()
     }
 }
 

@@ -126,7 +126,7 @@ async fn a_map_is_taken_in_with_a_shard_that_is_away() {
     directory.add_shard(SECOND, &Secret::new(two.url("second")), NOW).await.unwrap();
     let claim = Claim { mover: "m".to_owned(), now: NOW, silent_since: NOW };
     directory.claim_move(bucket, SECOND, &claim).await.unwrap().unwrap();
-    assert!(directory.switch(bucket, "m", NOW).await.unwrap());
+    assert!(directory.switch(&[bucket], "m", NOW).await.unwrap());
 
     shards.refresh().await.unwrap();
     assert_eq!(shards.shard_of(moved), SECOND, "the map is the new one");

@@ -55,8 +55,8 @@ const SHARD_WIDE: &[(&str, &str)] = &[
         "which accounts move with a bucket",
     ),
     (
-        "UPDATE account SET fenced = $1 WHERE account_id IN (SELECT account_id FROM placement WHERE bucket = $2)",
-        "a fence stands before all accounts of a bucket; no content is read",
+        "SELECT \"placement\".\"bucket\" FROM \"placement\" WHERE \"placement\".\"bucket\" >= ",
+        "which buckets hold accounts",
     ),
     ("SELECT count(*) AS accounts, ", "the operator's figures of a shard: sums, no content"),
 ];

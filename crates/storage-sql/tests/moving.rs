@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use storage::{Error, conformance};
-use storage_sql::{DatabaseUrl, Options, SqlDirectory, open};
+use storage_sql::{DatabaseUrl, Options, SqlDirectory, open, readdress_shard, remove_shard};
 use tempfile::TempDir;
 use testkit::PostgresCluster;
 use types::{AccountId, Bucket, Secret, ShardId, Timestamp};
@@ -91,11 +91,87 @@ async fn nodes_find_what_was_added_and_moved() {
     let claim = storage::moves::Claim { mover: "m".to_owned(), now: NOW, silent_since: NOW };
     let bucket = Bucket::of(account);
     one.directory.claim_move(bucket, ShardId(1), &claim).await.unwrap().unwrap();
-    assert!(one.directory.switch(bucket, "m", NOW).await.unwrap());
+    assert!(one.directory.switch(&[bucket], "m", NOW).await.unwrap());
     assert_eq!(two.shards.shard_of(account), ShardId(0));
     two.shards.refresh().await.unwrap();
     assert_eq!(two.shards.shard_of(account), ShardId(1));
 
     let three = files.open(&["a.db"]).await.unwrap();
     assert_eq!(three.shards.shard_of(account), ShardId(1), "a later start knows it, too");
+}
+
+#[tokio::test]
+async fn an_added_shard_gets_another_url_and_is_given_up() {
+    let files = Files::new();
+    let (one, two) = (files.open(&["a.db"]).await.unwrap(), files.open(&["a.db"]).await.unwrap());
+    one.shards.add(&files.secret("c.db"), NOW).await.unwrap();
+    two.shards.refresh().await.unwrap();
+    let (directory, options) = (files.url("directory.db"), Options::default());
+    std::fs::hard_link(files.0.path().join("c.db"), files.0.path().join("d.db")).unwrap();
+    drop(one);
+    for (shard, name, part) in [
+        (1, "a.db", "is shard 0, not shard 1"),
+        (1, "none.db", "cannot be read as shard 1"),
+        (0, "a.db", "shard 0 is none that was added"),
+        (7, "d.db", "shard 7 is none that was added"),
+    ] {
+        let set = readdress_shard(&directory, ShardId(shard), &files.secret(name), &options).await;
+        let error = set.unwrap_err();
+        assert!(said(&error).contains(part), "{}", said(&error));
+    }
+    assert!(!files.0.path().join("none.db").exists());
+    readdress_shard(&directory, ShardId(1), &files.secret("d.db"), &options).await.unwrap();
+    assert!(two.shards.name(ShardId(1)).ends_with("c.db"));
+    two.shards.refresh().await.unwrap();
+    assert!(two.shards.name(ShardId(1)).ends_with("d.db"), "a node that runs follows");
+    two.shards.ping(ShardId(1)).await.unwrap();
+
+    let claim = storage::moves::Claim { mover: "m".to_owned(), now: NOW, silent_since: NOW };
+    two.directory.claim_move(Bucket(3), ShardId(1), &claim).await.unwrap().unwrap();
+    let error = remove_shard(&directory, ShardId(1), &options).await.unwrap_err();
+    assert!(said(&error).contains("buckets 3 are on their way"), "{}", said(&error));
+    two.directory.switch(&[Bucket(3)], "m", NOW).await.unwrap();
+    let error = remove_shard(&directory, ShardId(1), &options).await.unwrap_err();
+    assert!(said(&error).contains("buckets 3 live on shard 1: move them first"), "{}", said(&error));
+    two.directory.end_moves(&[Bucket(3)], "m").await.unwrap();
+    two.directory.claim_move(Bucket(3), ShardId(0), &claim).await.unwrap().unwrap();
+    two.directory.switch(&[Bucket(3)], "m", NOW).await.unwrap();
+    two.directory.end_moves(&[Bucket(3)], "m").await.unwrap();
+    remove_shard(&directory, ShardId(1), &options).await.unwrap();
+    two.shards.refresh().await.unwrap();
+    assert_eq!(two.shards.all(), [ShardId(0)]);
+    assert!(matches!(two.shards.ping(ShardId(1)).await, Err(Error::Backend(_))));
+    assert_eq!(two.shards.add(&files.secret("d.db"), NOW).await.unwrap(), ShardId(1), "and may come back");
+}
+
+/// The password of the server changes while nodes run, one of which is told so in time.
+#[tokio::test]
+async fn a_new_password_reaches_nodes_that_run() {
+    let cluster = PostgresCluster::start().await.unwrap();
+    for name in ["directory", "one", "two"] {
+        cluster.create_database(name).await.unwrap();
+    }
+    let url = |name: &str| cluster.url(name);
+    let directory: DatabaseUrl = url("directory").parse().unwrap();
+    let one = [(ShardId(0), url("one").parse().unwrap())];
+    let node = open(&directory, &one, &Options::default()).await.unwrap();
+    cluster.query("one", "CREATE ROLE other LOGIN PASSWORD 'old'").await.unwrap();
+    cluster.query("two", "GRANT ALL ON SCHEMA public TO other").await.unwrap();
+    let as_other = |password: &str| {
+        let (_, place) =
+            cluster.url("two").split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        Secret::new(format!("postgres://other:{password}@{place}"))
+    };
+    assert_eq!(node.shards.add(&as_other("old"), NOW).await.unwrap(), ShardId(1));
+    cluster.query("one", "ALTER ROLE other PASSWORD 'new'").await.unwrap();
+    let options = Options { patience: Duration::from_secs(1), ..Options::default() };
+    let set = readdress_shard(&directory, ShardId(1), &as_other("wrong"), &options).await;
+    assert!(said(&set.unwrap_err()).contains("password"));
+    readdress_shard(&directory, ShardId(1), &as_other("new"), &Options::default()).await.unwrap();
+    node.shards.refresh().await.unwrap();
+    cluster
+        .query("one", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'other'")
+        .await
+        .unwrap();
+    node.shards.ping(ShardId(1)).await.unwrap();
 }

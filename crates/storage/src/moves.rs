@@ -37,6 +37,18 @@ pub struct AddedShard {
     pub added_at: Timestamp,
 }
 
+/// What came of giving up a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    Removed,
+    /// None was added under this number.
+    Unknown,
+    /// These buckets live there.
+    Home(Vec<Bucket>),
+    /// These are on their way from or to it, or their old rows are still there.
+    Moving(Vec<Bucket>),
+}
+
 /// Who wants to work on a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
@@ -62,19 +74,31 @@ pub trait Moves: Send + Sync {
     /// Adds a shard under this number; `Err(Exists)` if there is one.
     async fn add_shard(&self, id: ShardId, url: &Secret, now: Timestamp) -> Result<()>;
 
+    /// Has an added shard be reached by this URL. False if there is none of this number.
+    async fn set_shard_url(&self, id: ShardId, url: &Secret) -> Result<bool>;
+
+    /// Gives up an added shard, if no bucket lives there, or is on its way from or to it.
+    async fn remove_shard(&self, id: ShardId) -> Result<Removal>;
+
     /// All moves, by bucket.
     async fn moves(&self) -> Result<Vec<Move>>;
 
     /// Begins a move of a bucket from where it lives, or takes over the one that has begun. `Ok(None)` if somebody
     /// else works on it. A move in [`Phase::Cleaning`] gives way to a new one only when it has ended.
-    async fn claim_move(&self, bucket: Bucket, to: ShardId, claim: &Claim) -> Result<Option<Move>>;
+    async fn claim_move(&self, bucket: Bucket, to: ShardId, claim: &Claim) -> Result<Option<Move>> {
+        Ok(self.claim_moves(&[bucket], to, claim).await?.pop())
+    }
+
+    /// The same for many buckets; those that somebody else works on are left out.
+    async fn claim_moves(&self, buckets: &[Bucket], to: ShardId, claim: &Claim) -> Result<Vec<Move>>;
 
     /// Says that the mover still works on it; false if it is not the mover any more.
     async fn beat(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool>;
 
-    /// From now on the bucket lives where it was to go. False if the mover has lost the move.
-    async fn switch(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool>;
+    /// From now on the buckets live where they were to go. False, and nothing is done, if the mover has lost one of the
+    /// moves.
+    async fn switch(&self, buckets: &[Bucket], mover: &str, now: Timestamp) -> Result<bool>;
 
-    /// The move is over, or never was.
-    async fn end_move(&self, bucket: Bucket, mover: &str) -> Result<()>;
+    /// The moves are over, or never were.
+    async fn end_moves(&self, buckets: &[Bucket], mover: &str) -> Result<()>;
 }

@@ -29,6 +29,8 @@
 //! so that they can be imported as another one. They are meant to be kept: a column that comes later gets
 //! `#[serde(default)]`, and [`VERSION`] grows when older programs could not read what is written.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use types::{AccountId, BlobId, ModSeq};
 use uuid::Uuid;
@@ -278,33 +280,50 @@ pub struct Digest {
 }
 
 impl Digest {
+    fn take_in(&mut self, records: &[Record], bodies: &mut HashSet<Uuid>) -> Result<()> {
+        for record in records {
+            match record {
+                // How a copy was cut into pages is no part of it.
+                Record::Uploads(_) | Record::Queue(_) => {}
+                Record::Body(body) if !bodies.insert(body.id) => {}
+                record => self.add(record)?,
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, record: &Record) -> Result<()> {
-        let bytes = postcard::to_allocvec(record).map_err(|error| Error::Backend(error.into()))?;
-        let hash = blake3::hash(&bytes);
-        let (half, _) = hash.as_bytes().split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-        self.checksum = self.checksum.wrapping_add(u128::from_le_bytes(*half));
+        self.checksum = self.checksum.wrapping_add(hash(record)?);
         self.records += 1;
         Ok(())
     }
 }
 
+/// What tells a record from others; sums of it do not depend on the records' order.
+pub fn hash(record: &Record) -> Result<u128> {
+    let bytes = postcard::to_allocvec(record).map_err(|error| Error::Backend(error.into()))?;
+    let hash = blake3::hash(&bytes);
+    let (half, _) = hash.as_bytes().split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    Ok(u128::from_le_bytes(*half))
+}
+
 /// The digest of what a round after `since` holds, and of all counts. With 0, everything of the account is read.
 pub async fn digest(snapshot: &mut dyn Snapshot, account: AccountId, since: ModSeq) -> Result<Digest> {
     let mut digest = Digest { counts: snapshot.counts(account).await?, ..Digest::default() };
-    let mut bodies = std::collections::HashSet::new();
+    let mut bodies = HashSet::new();
     let mut cursor = Some(Cursor::after(since));
     while let Some(at) = cursor {
         let page = snapshot.export(account, at).await?;
-        for record in &page.records {
-            match record {
-                // How a copy was cut into pages is no part of it.
-                Record::Uploads(_) | Record::Queue(_) => {}
-                Record::Body(body) if !bodies.insert(body.id) => {}
-                record => digest.add(record)?,
-            }
-        }
+        digest.take_in(&page.records, &mut bodies)?;
         cursor = page.next;
     }
+    Ok(digest)
+}
+
+/// The same of a round that was read already, and the counts of the same moment.
+pub fn digest_of(records: &[Record], counts: Counts) -> Result<Digest> {
+    let mut digest = Digest { counts, ..Digest::default() };
+    digest.take_in(records, &mut HashSet::new())?;
     Ok(digest)
 }
 

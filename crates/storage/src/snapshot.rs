@@ -72,6 +72,13 @@ pub trait Snapshot: Send {
     /// The bucket's accounts that are set up here, in order.
     async fn bucket(&mut self, bucket: Bucket) -> Result<Vec<AccountState>>;
 
+    /// The buckets from the first to the last of these in which accounts are set up here, in order.
+    async fn populated(&mut self, first: Bucket, last: Bucket) -> Result<Vec<Bucket>>;
+
+    /// The bucket's accounts that have uploads or queue entries, which take no modseq, in order, each with a checksum of
+    /// them: where it is the same, they are.
+    async fn loose(&mut self, bucket: Bucket) -> Result<Vec<(AccountId, u128)>>;
+
     /// Accounts of the shard after this one, in order, at most `limit`.
     async fn accounts(&mut self, after: Option<AccountId>, limit: u32) -> Result<Vec<AccountState>>;
 }

@@ -109,7 +109,16 @@ impl House {
 
     /// Another node over the same databases, with this cache.
     pub async fn node(&self, cache: Arc<dyn Cache>) -> Result<Service> {
-        self.ground.node(cache, |shards| shards).await
+        self.node_on(cache, |shards| shards).await
+    }
+
+    /// The same with something between the node and its shards.
+    pub async fn node_on(
+        &self,
+        cache: Arc<dyn Cache>,
+        wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>,
+    ) -> Result<Service> {
+        self.ground.node(cache, wrap).await
     }
 
     /// The access of whoever has this address.

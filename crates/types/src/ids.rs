@@ -167,6 +167,18 @@ impl Bucket {
         x ^= x >> 31;
         Self(u16::try_from(x % u64::from(Self::COUNT)).unwrap_or(0))
     }
+
+    /// Sorted buckets as people write them: `1-3,7`.
+    #[must_use]
+    pub fn ranges(sorted: &[Self]) -> String {
+        let follows = |a: &Self, b: &Self| a.0.checked_add(1) == Some(b.0);
+        let range = |run: &[Self]| match run {
+            [first, .., last] => format!("{}-{}", first.0, last.0),
+            [one] => one.0.to_string(),
+            [] => String::new(),
+        };
+        sorted.chunk_by(follows).map(range).collect::<Vec<_>>().join(",")
+    }
 }
 
 /// The BLAKE3 hash of a blob's bytes; shown as 64 hexadecimal digits.
@@ -213,6 +225,14 @@ mod tests {
         let json = serde_json::to_string(&early).unwrap();
         assert_eq!(serde_json::from_str::<MessageId>(&json).unwrap(), early);
         assert_eq!(serde_json::to_string(&MailboxId(7)).unwrap(), "\"7\"");
+    }
+
+    #[test]
+    fn buckets_are_written_as_ranges() {
+        for (buckets, text) in [(vec![], ""), (vec![4], "4"), (vec![1, 2, 3, 7, 9, 10], "1-3,7,9-10")] {
+            let buckets: Vec<_> = buckets.into_iter().map(Bucket).collect();
+            assert_eq!(Bucket::ranges(&buckets), text);
+        }
     }
 
     #[test]

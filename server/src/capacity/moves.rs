@@ -139,30 +139,16 @@ impl Plan {
     /// The commands that carry it out, one for each pair of shards.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
-        let mut pairs: BTreeMap<(ShardId, ShardId), Vec<u16>> = BTreeMap::new();
+        let mut pairs: BTreeMap<(ShardId, ShardId), Vec<Bucket>> = BTreeMap::new();
         for step in &self.moves {
-            pairs.entry((step.from, step.to)).or_default().push(step.bucket.0);
+            pairs.entry((step.from, step.to)).or_default().push(step.bucket);
         }
-        let command = |((_, to), mut buckets): (_, Vec<u16>)| {
+        let command = |((_, to), mut buckets): (_, Vec<Bucket>)| {
             buckets.sort_unstable();
-            format!("magpie shard move --buckets {} --to {to}", ranges(&buckets))
+            format!("magpie shard move --buckets {} --to {to}", Bucket::ranges(&buckets))
         };
         pairs.into_iter().map(command).collect()
     }
-}
-
-/// Sorted numbers as `1-3,7`.
-fn ranges(sorted: &[u16]) -> String {
-    let mut runs: Vec<(u16, u16)> = Vec::new();
-    for &number in sorted {
-        match runs.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
-            _ => runs.push((number, number)),
-        }
-    }
-    let run =
-        |(first, last): (u16, u16)| if first == last { first.to_string() } else { format!("{first}-{last}") };
-    runs.into_iter().map(run).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -245,7 +231,6 @@ mod tests {
 
     #[test]
     fn commands_name_runs_of_buckets() {
-        assert_eq!(ranges(&[1, 2, 3, 7, 9, 10]), "1-3,7,9-10");
         let step = |bucket, to| Move { bucket: Bucket(bucket), from: ShardId(0), to: ShardId(to), bytes: 1 };
         let plan = Plan { moves: vec![step(4, 2), step(3, 2), step(9, 1)], least_bytes: 3 };
         let commands = ["magpie shard move --buckets 9 --to 1", "magpie shard move --buckets 3-4 --to 2"];

@@ -1,15 +1,19 @@
 //! `magpie shard`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use mail::{Admin, Step};
+use mail::{Admin, Moved, Step};
 use storage::moves::Phase;
 use storage_sql::DatabaseUrl;
 use types::{Bucket, Secret, ShardId};
 
-use crate::config::Config;
+use crate::{config::Config, data, parts, telemetry};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Shard {
@@ -17,8 +21,22 @@ pub(super) enum Shard {
     List,
     /// Make a database a shard; running servers find it by themselves
     Add {
-        /// sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE; `-` reads it from the standard input
+        /// sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE; `-` reads it from the standard input. Without a
+        /// password, that of PGPASSWORD or of the password file is used
         url: String,
+    },
+    /// Reach an added shard by another URL, after its password or its host has changed; running servers follow by
+    /// themselves, and read the password file again
+    SetUrl {
+        /// The number of the shard
+        shard: ShardId,
+        /// As for `add`; it must lead to the same database. `-` reads it from the standard input
+        url: String,
+    },
+    /// Give up an added shard from which all buckets were moved away; its database stays as it is
+    Remove {
+        /// The number of the shard
+        shard: ShardId,
     },
     /// Move buckets to another shard while their users read and receive mail. After a crash, call it again
     Move {
@@ -37,13 +55,48 @@ pub(super) struct Buckets(Vec<Bucket>);
 
 impl Shard {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let admin = super::admin(config).await?;
         match self {
-            Self::List => list(&admin).await,
-            Self::Add { url } => add(&admin, config, url).await,
-            Self::Move { buckets, to } => relocate(&admin, &buckets.0, to).await,
+            Self::List => list(&super::admin(config).await?).await,
+            Self::Add { url } => add(&super::admin(config).await?, config, url).await,
+            Self::SetUrl { shard, url } => set_url(config, shard, url).await,
+            Self::Remove { shard } => remove(config, shard).await,
+            Self::Move { buckets, to } => relocate(&super::admin(config).await?, &buckets.0, to).await,
         }
     }
+}
+
+async fn set_url(config: &Config, shard: ShardId, url: String) -> anyhow::Result<()> {
+    let (parsed, url) = address(config, url)?;
+    let (directory, options) = directory(config)?;
+    storage_sql::readdress_shard(&directory, shard, &url, &options).await?;
+    println!("Shard {shard} is reached at {parsed}.");
+    Ok(())
+}
+
+async fn remove(config: &Config, shard: ShardId) -> anyhow::Result<()> {
+    let (directory, options) = directory(config)?;
+    storage_sql::remove_shard(&directory, shard, &options).await?;
+    println!("Shard {shard} is given up. Its database stays as it is.");
+    Ok(())
+}
+
+/// The directory alone: a shard may be away.
+fn directory(config: &Config) -> anyhow::Result<(DatabaseUrl, storage_sql::Options)> {
+    telemetry::log(&super::quiet(config))?;
+    data::prepare(config)?;
+    Ok((parts::databases(config).0, storage_sql::Options::default()))
+}
+
+/// A URL as it was given, and as it is kept.
+fn address(config: &Config, url: String) -> anyhow::Result<(DatabaseUrl, Secret)> {
+    let url = if url == "-" { std::io::read_to_string(std::io::stdin())?.trim().to_owned() } else { url };
+    let parsed: DatabaseUrl = url.parse().map_err(|error: String| anyhow::anyhow!("the URL: {error}"))?;
+    // Whoever opens it later may be in another folder.
+    let url = match &parsed {
+        DatabaseUrl::Sqlite(path) => format!("sqlite:{}", absolute(config, path)?.display()),
+        DatabaseUrl::Postgres(_) => url,
+    };
+    Ok((parsed, Secret::new(url)))
 }
 
 async fn list(admin: &Admin) -> anyhow::Result<()> {
@@ -57,28 +110,23 @@ async fn list(admin: &Admin) -> anyhow::Result<()> {
             Err(reason) => println!("away: {}", reason.replace('\n', " ")),
         }
     }
+    let mut together = BTreeMap::<_, Vec<_>>::new();
     for running in admin.moves().await? {
-        let state = match running.phase {
-            Phase::Copying => "is being copied",
-            Phase::Cleaning => "has moved; its old rows are removed shortly",
-        };
-        println!(
-            "bucket {}: from {} to {}, {state}; last heard of {}",
-            running.bucket.0, running.from, running.to, running.beat_at
-        );
+        let key = (running.from, running.to, running.phase == Phase::Cleaning);
+        together.entry(key).or_default().push(running);
+    }
+    for ((from, to, has_moved), moves) in together {
+        let state = if has_moved { "moved; the old rows are removed shortly" } else { "being copied" };
+        let buckets: Vec<_> = moves.iter().map(|running| running.bucket).collect();
+        let heard = moves.iter().map(|running| running.beat_at).max().unwrap_or_default();
+        println!("buckets {}: from {from} to {to}, {state}; last heard of {heard}", Bucket::ranges(&buckets));
     }
     Ok(())
 }
 
 async fn add(admin: &Admin, config: &Config, url: String) -> anyhow::Result<()> {
-    let url = if url == "-" { std::io::read_to_string(std::io::stdin())?.trim().to_owned() } else { url };
-    let parsed: DatabaseUrl = url.parse().map_err(|error: String| anyhow::anyhow!("the URL: {error}"))?;
-    // Whoever opens it later may be in another folder.
-    let url = match &parsed {
-        DatabaseUrl::Sqlite(path) => format!("sqlite:{}", absolute(config, path)?.display()),
-        DatabaseUrl::Postgres(_) => url,
-    };
-    let id = admin.add_shard(&Secret::new(url)).await?;
+    let (parsed, url) = address(config, url)?;
+    let id = admin.add_shard(&url).await?;
     println!("{parsed} is shard {id}. Move buckets to it with `magpie shard move --buckets ... --to {id}`.");
     Ok(())
 }
@@ -89,21 +137,10 @@ fn absolute(config: &Config, path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 async fn relocate(admin: &Admin, buckets: &[Bucket], to: ShardId) -> anyhow::Result<()> {
-    let mut tell = |step| {
-        if let Step::Moved(bucket, moved) = step
-            && moved.buckets > 0
-        {
-            println!(
-                "bucket {}\t{} accounts\t{} records\t{} blobs\twriters waited {} ms",
-                bucket.0,
-                moved.accounts,
-                moved.records,
-                moved.blobs,
-                moved.longest_pause.as_millis()
-            );
-        }
-    };
-    let all = admin.move_buckets(buckets, to, &mut tell).await?;
+    let mut news = News::default();
+    let moved = admin.move_buckets(buckets, to, &mut |step| news.hear(step)).await;
+    news.tell();
+    let all = moved?;
     println!(
         "Moved {} buckets with {} accounts to shard {to}; writers waited {} ms at most.",
         all.buckets,
@@ -114,6 +151,45 @@ async fn relocate(admin: &Admin, buckets: &[Bucket], to: ShardId) -> anyhow::Res
         println!("The others live there already.");
     }
     Ok(())
+}
+
+/// Gathers what was moved, so that many buckets are few lines.
+#[derive(Default)]
+struct News {
+    buckets: Vec<Bucket>,
+    all: Moved,
+    since: Option<Instant>,
+}
+
+/// How long is gathered.
+const GATHER: Duration = Duration::from_secs(5);
+
+impl News {
+    fn hear(&mut self, step: Step) {
+        if let Step::Moved(bucket, moved) = step
+            && moved.buckets > 0
+        {
+            self.buckets.push(bucket);
+            self.all.add(&moved);
+            if self.since.get_or_insert_with(Instant::now).elapsed() > GATHER {
+                self.tell();
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let Self { buckets, all, .. } = std::mem::take(self);
+        if !buckets.is_empty() {
+            println!(
+                "buckets {}\t{} accounts\t{} records\t{} blobs\twriters waited {} ms at most",
+                Bucket::ranges(&buckets),
+                all.accounts,
+                all.records,
+                all.blobs,
+                all.longest_pause.as_millis()
+            );
+        }
+    }
 }
 
 fn buckets(text: &str) -> anyhow::Result<Buckets> {

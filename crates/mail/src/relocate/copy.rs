@@ -1,43 +1,85 @@
-//! Copying one account to its new shard, and comparing the two.
+//! Copying the accounts of a bucket to its new shard, and comparing.
+//!
+//! An account is *late* until its copy has been found to be like it as of a moment after which nothing has changed. What
+//! has changed since is told by a few queries for the whole bucket ([`Copier::late`]), so that what happens behind the
+//! fence costs as much as has changed in the moment before it, not as much as there is.
 
-use std::{collections::HashSet, pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    mem::take,
+    pin::pin,
+    time::Duration,
+};
 
-use async_trait::async_trait;
 use storage::{
-    Needs, Result as StorageResult, Transaction, Unit,
+    AccountState, Snapshot,
     moves::Move,
     replica::{self, Cursor, Digest, Record},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use types::{AccountId, BlobId, Bucket, ModSeq, ShardId};
 
-use crate::{Error, Result, Service};
+use super::{
+    Tell,
+    units::{Clear, Import},
+};
+use crate::{Error, Result, Service, Step};
 
-/// How often a mover is heard of while it compares a large account: well within [`super::SILENCE`].
+/// How often a mover is heard of: well within [`super::SILENCE`].
 const BEAT_EVERY: Duration = Duration::from_secs(5);
+/// Records, and bytes of bodies, after which what was read is written.
+const RECORDS: usize = 500;
+const BYTES: usize = 4 << 20;
 
-/// Copies accounts from a shard to another.
+/// Copies the accounts of a bucket from a shard to another.
 pub(super) struct Copier {
-    pub(super) service: Service,
+    service: Service,
     pub(super) from: ShardId,
     pub(super) to: ShardId,
     bucket: Bucket,
     mover: String,
+    /// Up to where each account's copy was found to be like the original.
+    verified: HashMap<AccountId, ModSeq>,
     /// Blobs that were brought over.
     blobs: HashSet<BlobId>,
     /// Records that were copied.
     pub(super) records: u64,
+    heard_at: Instant,
 }
+
+/// An account whose copy is behind, and up to where the copy goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Late {
+    account: AccountId,
+    since: ModSeq,
+}
+
+/// What came of an attempt to bring copies up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All are like their originals were a moment ago.
+    Alike,
+    /// Some took more than a page, or blobs: they were copied, and are to be compared.
+    Copied,
+    /// Some were not like their originals; they are to be copied anew.
+    Unlike,
+}
+
+/// A shard's accounts of the bucket, and what says whether two of them differ.
+type Seen = BTreeMap<AccountId, (AccountState, Option<u128>)>;
 
 impl Copier {
     pub(super) fn new(service: Service, running: &Move, mover: &str) -> Self {
         let Move { bucket, from, to, .. } = *running;
-        Self { service, from, to, bucket, mover: mover.to_owned(), blobs: HashSet::new(), records: 0 }
+        let (verified, blobs) = (HashMap::new(), HashSet::new());
+        let mover = mover.to_owned();
+        Self { service, from, to, bucket, mover, verified, blobs, records: 0, heard_at: Instant::now() }
     }
 
     /// Says that this goes on; an error if somebody has taken the move over.
-    pub(super) async fn beat(&self) -> Result<()> {
+    pub(super) async fn beat(&mut self) -> Result<()> {
         let now = self.service.now();
+        self.heard_at = Instant::now();
         if self.service.parts.directory.beat(self.bucket, &self.mover, now).await? {
             Ok(())
         } else {
@@ -45,57 +87,175 @@ impl Copier {
         }
     }
 
+    /// The same now and then.
+    async fn tick(&mut self) -> Result<()> {
+        if self.heard_at.elapsed() < BEAT_EVERY { Ok(()) } else { self.beat().await }
+    }
+
+    pub(super) fn accounts(&self) -> u64 {
+        self.verified.len() as u64
+    }
+
     pub(super) fn blobs(&self) -> u64 {
         self.blobs.len() as u64
     }
 
-    /// One round: the copy is then as the account was when it began, or later. Returns how many records it took.
-    pub(super) async fn round(&mut self, account: AccountId) -> Result<usize> {
-        let mut since = self.copied(account).await?;
-        let mut count = 0;
-        let shards = self.service.parts.shards.clone();
-        let original = shards.latest(self.from).await?.account(account).await?;
-        let forgotten = original.map_or(ModSeq(0), |original| original.forgotten);
-        if forgotten > since {
-            // What was removed is not known any more: begin with nothing.
-            self.clear(account).await?;
-            since = ModSeq(0);
+    /// The accounts that are late, by a few queries. What the target has too much is removed on the way.
+    pub(super) async fn late(&mut self) -> Result<Vec<Late>> {
+        self.tick().await?;
+        let originals = self.seen(self.from).await?;
+        let copies = self.seen(self.to).await?;
+        for account in copies.keys().filter(|account| !originals.contains_key(account)) {
+            self.clear(*account).await?;
         }
-        let mut cursor = Some(Cursor::after(since));
-        while let Some(at) = cursor {
-            let page = shards.snapshot(self.from).await?.export(account, at).await?;
-            for blob in page.blobs() {
-                if self.blobs.insert(blob) && !self.service.bring(blob, self.from, self.to).await? {
-                    tracing::error!(%account, %blob, "a blob is missing, and so it will be on the new shard");
+        let mut late = Vec::new();
+        for (account, original) in originals {
+            let copy = copies.get(&account);
+            let since = copy.map(|(copy, _)| copy.modseq).unwrap_or_default();
+            if copy == Some(&original) && self.verified.get(&account) == Some(&since) {
+                continue;
+            }
+            if original.0.forgotten > since {
+                // What was removed is not known any more: begin with nothing.
+                self.clear(account).await?;
+                late.push(Late { account, since: ModSeq(0) });
+            } else {
+                late.push(Late { account, since });
+            }
+        }
+        Ok(late)
+    }
+
+    async fn seen(&self, shard: ShardId) -> Result<Seen> {
+        let mut latest = self.service.parts.shards.latest(shard).await?;
+        let mut loose: HashMap<_, _> = latest.loose(self.bucket).await?.into_iter().collect();
+        let states = latest.bucket(self.bucket).await?;
+        Ok(states.into_iter().map(|state| (state.id, (state, loose.remove(&state.id)))).collect())
+    }
+
+    /// Copies what the copies lack, and compares those that were little behind.
+    pub(super) async fn bring_up(&mut self, late: &[Late], tell: Tell<'_>) -> Result<Outcome> {
+        let mut outcome = Outcome::Alike;
+        let mut long = Vec::new();
+        let mut rest = late;
+        while !rest.is_empty() {
+            let (looked_at, alike) = self.compare_some(rest, &mut long).await?;
+            if !alike {
+                outcome = Outcome::Unlike;
+            }
+            rest = rest.get(looked_at..).unwrap_or_default();
+            tell(Step::Copied(self.bucket));
+        }
+        if !long.is_empty() {
+            self.copy(&long).await?;
+            tell(Step::Copied(self.bucket));
+            if outcome == Outcome::Alike {
+                outcome = Outcome::Copied;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Brings the first of the accounts, as many as are written at once, to what they are at one moment, and compares
+    /// them as of that moment, whoever writes to them meanwhile. Those that take more than a page or a blob go to `long`.
+    /// Returns how many accounts were looked at, and whether all that were compared are alike.
+    async fn compare_some(&mut self, late: &[Late], long: &mut Vec<Late>) -> Result<(usize, bool)> {
+        self.tick().await?;
+        let mut snapshot = self.service.parts.shards.snapshot(self.from).await?;
+        let (mut batch, mut copied, mut looked_at) = (Batch::default(), Vec::new(), 0);
+        for next in late {
+            looked_at += 1;
+            let page = snapshot.export(next.account, Cursor::after(next.since)).await?;
+            let is_short = page.next.is_none() && page.blobs().iter().all(|blob| self.blobs.contains(blob));
+            match page.records.last() {
+                Some(Record::Account(state)) if is_short => {
+                    let verified = self.verified.get(&next.account).copied().unwrap_or_default();
+                    let known = if state.forgotten_modseq > verified.0 { ModSeq(0) } else { verified };
+                    let upto = ModSeq(state.modseq);
+                    // What was read is what is to be compared, unless more than that was never compared.
+                    let original = if known == next.since {
+                        let counts = snapshot.counts(next.account).await?;
+                        Some(replica::digest_of(&page.records, counts)?)
+                    } else {
+                        None
+                    };
+                    copied.push((next.account, known, upto, original));
+                    batch.add(next.account, page.records);
+                }
+                Some(_) => long.push(*next),
+                // It is there no more.
+                None => {}
+            }
+            if batch.is_full() {
+                break;
+            }
+        }
+        self.import(batch).await?;
+        let mut originals = Vec::with_capacity(copied.len());
+        for (account, since, _, original) in &copied {
+            originals.push(match original {
+                Some(original) => *original,
+                None => self.digest(&mut *snapshot, *account, *since).await?,
+            });
+        }
+        drop(snapshot);
+        let mut alike = true;
+        let mut latest = self.service.parts.shards.latest(self.to).await?;
+        for ((account, since, upto, _), original) in copied.into_iter().zip(originals) {
+            let copy = self.digest(&mut *latest, account, since).await?;
+            if original == copy {
+                self.verified.insert(account, upto);
+                continue;
+            }
+            tracing::warn!(%account, ?original, ?copy, "a copy is not like its original");
+            self.clear(account).await?;
+            alike = false;
+        }
+        Ok((looked_at, alike))
+    }
+
+    /// A round over each of these accounts, page by page, with blobs: no snapshot is held meanwhile.
+    async fn copy(&mut self, long: &[Late]) -> Result<()> {
+        let shards = self.service.parts.shards.clone();
+        let mut batch = Batch::default();
+        for Late { account, since } in long {
+            let mut cursor = Some(Cursor::after(*since));
+            while let Some(at) = cursor {
+                let page = shards.snapshot(self.from).await?.export(*account, at).await?;
+                for blob in page.blobs() {
+                    self.tick().await?;
+                    if self.blobs.insert(blob) && !self.service.bring(blob, self.from, self.to).await? {
+                        tracing::error!(%account, %blob, "a blob is missing, and so it will be on the new shard");
+                    }
+                }
+                cursor = page.next;
+                batch.add(*account, page.records);
+                if batch.is_full() {
+                    self.import(take(&mut batch)).await?;
                 }
             }
-            count += page.records.len();
-            self.beat().await?;
-            let import =
-                Import { bucket: self.bucket, mover: self.mover.clone(), account, records: page.records };
-            if !self.execute(import).await? {
-                return Err(taken_over(self.bucket));
-            }
-            cursor = page.next;
         }
-        self.records += count as u64;
-        Ok(count)
+        self.import(batch).await
     }
 
-    /// Up to which modseq the account was copied.
-    pub(super) async fn copied(&self, account: AccountId) -> Result<ModSeq> {
-        let state = self.service.parts.shards.latest(self.to).await?.account(account).await?;
-        Ok(state.map(|state| state.modseq).unwrap_or_default())
+    async fn import(&mut self, batch: Batch) -> Result<()> {
+        self.tick().await?;
+        if batch.parts.is_empty() {
+            return Ok(());
+        }
+        self.records += batch.records as u64;
+        let import = Import { bucket: self.bucket, mover: self.mover.clone(), parts: batch.parts };
+        if self.service.quietly(self.to, import).await? { Ok(()) } else { Err(taken_over(self.bucket)) }
     }
 
-    /// Both digests of what came after `since`.
-    pub(super) async fn digests(&self, account: AccountId, since: ModSeq) -> Result<(Digest, Digest)> {
-        Ok((self.digest(self.from, account, since).await?, self.digest(self.to, account, since).await?))
-    }
-
-    async fn digest(&self, shard: ShardId, account: AccountId, since: ModSeq) -> Result<Digest> {
-        let mut snapshot = self.service.parts.shards.snapshot(shard).await?;
-        let mut digest = pin!(replica::digest(&mut *snapshot, account, since));
+    async fn digest(
+        &mut self,
+        snapshot: &mut dyn Snapshot,
+        account: AccountId,
+        since: ModSeq,
+    ) -> Result<Digest> {
+        self.tick().await?;
+        let mut digest = pin!(replica::digest(snapshot, account, since));
         loop {
             tokio::select! {
                 done = &mut digest => return Ok(done?),
@@ -105,74 +265,41 @@ impl Copier {
     }
 
     /// Removes what was copied of an account; an error if it is not this mover's copy any more.
-    pub(super) async fn clear(&self, account: AccountId) -> Result<()> {
+    async fn clear(&mut self, account: AccountId) -> Result<()> {
+        self.verified.remove(&account);
         self.service.clear_account(self.to, self.bucket, Some(&self.mover), account).await
     }
+}
 
-    async fn execute<U: Unit>(&self, unit: U) -> Result<U::Output> {
-        self.service.quietly(self.to, unit).await
+/// Records that are written together.
+#[derive(Default)]
+struct Batch {
+    parts: Vec<(AccountId, Vec<Record>)>,
+    records: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, account: AccountId, records: Vec<Record>) {
+        self.records += records.len();
+        self.bytes += records.iter().map(size_bytes).sum::<usize>();
+        self.parts.push((account, records));
+    }
+
+    const fn is_full(&self) -> bool {
+        self.records >= RECORDS || self.bytes >= BYTES
+    }
+}
+
+fn size_bytes(record: &Record) -> usize {
+    match record {
+        Record::Body(body) => body.structure.len() + body.layout.len() + body.inline.len(),
+        _ => 0,
     }
 }
 
 pub(super) fn taken_over(bucket: Bucket) -> Error {
     Error::Conflict(format!("another process has taken over the move of bucket {}", bucket.0))
-}
-
-/// Adds to the copy, as long as it is this mover's: otherwise it may be the original by now.
-struct Import {
-    bucket: Bucket,
-    mover: String,
-    account: AccountId,
-    records: Vec<Record>,
-}
-
-#[async_trait]
-impl Unit for Import {
-    type Output = bool;
-
-    /// None: the account does not live there yet.
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
-        let fence = tx.fenced(self.bucket).await?;
-        if fence.is_none_or(|fence| fence.closed || fence.mover != self.mover) {
-            return Ok(false);
-        }
-        tx.import(self.account, &self.records).await.map(|()| true)
-    }
-}
-
-/// Rows that are removed in one transaction: others wait for its end.
-const ROWS_AT_ONCE: u32 = 500;
-
-/// Removes some rows of an account that does not live there: of this mover's copy, or, without a mover, of what has
-/// moved away for good. Whether there were any; `None` if the account may live there by now.
-struct Clear {
-    bucket: Bucket,
-    mover: Option<String>,
-    account: AccountId,
-}
-
-#[async_trait]
-impl Unit for Clear {
-    type Output = Option<bool>;
-
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Option<bool>> {
-        let lives_elsewhere = tx.fenced(self.bucket).await?.is_some_and(|fence| match &self.mover {
-            Some(mover) => !fence.closed && fence.mover == *mover,
-            None => fence.closed,
-        });
-        if !lives_elsewhere {
-            return Ok(None);
-        }
-        tx.clear_some(self.account, ROWS_AT_ONCE).await.map(Some)
-    }
 }
 
 impl Service {
@@ -192,48 +319,5 @@ impl Service {
                 None => return Err(taken_over(bucket)),
             }
         }
-    }
-}
-
-/// Puts a fence up, closes it or lifts it. Whether it did.
-pub(super) enum Fencing {
-    Up(Bucket, String),
-    /// Where the bucket goes; not if it lives there.
-    Receive(Bucket, String),
-    Close(Bucket, String),
-    Lift(Bucket),
-}
-
-#[async_trait]
-impl Unit for Fencing {
-    type Output = bool;
-
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
-        match self {
-            Self::Up(bucket, mover) => tx.fence(*bucket, mover).await,
-            Self::Receive(bucket, mover) => tx.receive(*bucket, mover).await,
-            Self::Close(bucket, mover) => tx.close_fence(*bucket, mover).await,
-            Self::Lift(bucket) => tx.lift_fence(*bucket).await.map(|()| true),
-        }
-    }
-}
-
-/// Notes the buckets of accounts.
-pub(super) struct Place(pub(super) Option<AccountId>);
-
-#[async_trait]
-impl Unit for Place {
-    type Output = Option<AccountId>;
-
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Option<AccountId>> {
-        tx.place(self.0).await
     }
 }

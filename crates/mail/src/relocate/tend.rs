@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use storage::moves::{Move, Phase};
 use tokio_util::sync::CancellationToken;
-use types::Bucket;
+use types::{Bucket, ShardId};
 
-use super::copy::{Fencing, taken_over};
+use super::{
+    copy::taken_over,
+    units::{Act, Fencing},
+};
 use crate::{Error, Result, Service};
 
 const EVERY: Duration = Duration::from_secs(10);
 /// Rows are left on the old shard for so long: whoever reads there has finished, and has heard of the move.
 const GRACE: Duration = Duration::from_secs(600);
+/// For so long at least, if somebody wants to move the bucket again. Whoever reads there then and finds nothing follows
+/// the map ([`Service::moved`]).
+pub(super) const EARLY: Duration = Duration::from_secs(60);
 
 impl Service {
     /// Looks after moves until told to stop.
@@ -33,7 +39,7 @@ impl Service {
             let silent = self.now().since(running.beat_at);
             match running.phase {
                 Phase::Copying if silent > super::SILENCE => self.rescue(&running).await?,
-                Phase::Cleaning if silent > GRACE => self.clean(&running).await?,
+                Phase::Cleaning if silent > GRACE => self.clean(&running).await.map(drop)?,
                 _ => {}
             }
         }
@@ -51,38 +57,37 @@ impl Service {
         }
         tracing::warn!(bucket = bucket.0, closed = fence.closed, "a move was broken off");
         if fence.closed {
-            return self.arrive(running, &mover).await;
+            return self.arrive(&[bucket], running.to, &mover).await;
         }
-        self.quietly(from, Fencing::Lift(bucket)).await?;
+        self.quietly(from, Fencing { buckets: vec![bucket], act: Act::Lift }).await?;
         Ok(())
     }
 
-    /// Opens the bucket on its new shard, and says that it lives there. The fence on its old one is closed.
-    pub(super) async fn arrive(&self, running: &Move, mover: &str) -> Result<()> {
-        let Move { bucket, to, .. } = *running;
-        let shards = &self.parts.shards;
-        self.quietly(to, Fencing::Lift(bucket)).await?;
-        if !self.parts.directory.switch(bucket, mover, self.now()).await? {
-            return Err(taken_over(bucket));
+    /// Opens the buckets on their new shard, and says that they live there. The fences on their old ones are closed.
+    pub(super) async fn arrive(&self, buckets: &[Bucket], to: ShardId, mover: &str) -> Result<()> {
+        self.quietly(to, Fencing { buckets: buckets.to_vec(), act: Act::Lift }).await?;
+        if !self.parts.directory.switch(buckets, mover, self.now()).await? {
+            return Err(taken_over(buckets.first().copied().unwrap_or_default()));
         }
-        shards.refresh().await?;
+        self.parts.shards.refresh().await?;
         Ok(())
     }
 
-    async fn clean(&self, running: &Move) -> Result<()> {
+    /// Removes the rows of a bucket that has moved away; false if somebody else does.
+    pub(super) async fn clean(&self, running: &Move) -> Result<bool> {
         let Move { bucket, from, .. } = *running;
         let mover = self.mover();
         if self.parts.directory.claim_move(bucket, running.to, &self.claim(&mover)).await?.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let closed = self.parts.shards.latest(from).await?.fenced(bucket).await?;
         if !closed.is_some_and(|fence| fence.closed) {
             return Err(Error::Internal(format!("bucket {} has no fence on shard {from}", bucket.0)));
         }
         self.clear(bucket, running).await?;
-        self.parts.directory.end_move(bucket, &mover).await?;
+        self.parts.directory.end_moves(&[bucket], &mover).await?;
         tracing::info!(bucket = bucket.0, %from, "the rows of a bucket that moved away are gone");
-        Ok(())
+        Ok(true)
     }
 
     async fn clear(&self, bucket: Bucket, running: &Move) -> Result<()> {

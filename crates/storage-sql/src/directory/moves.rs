@@ -1,15 +1,16 @@
 //! Moves of buckets, and shards that were added. The row of `service` is locked by whoever changes the bucket map.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use sea_orm::{
-    ActiveModelTrait as _,
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait as _},
 };
 use storage::{
     Error, Result,
-    moves::{AddedShard, Claim, Move, Moves, Phase},
+    moves::{AddedShard, Claim, Move, Moves, Phase, Removal},
 };
 use types::{Bucket, Secret, ShardId, Timestamp};
 
@@ -18,6 +19,7 @@ use crate::{
     connect::Conn,
     entity::directory::{bucket_move, bucket_run, service, shard},
     error::failed,
+    statement::{Conflict, among, insert, lists},
 };
 
 /// The only row of `service`.
@@ -76,45 +78,94 @@ impl Moves for SqlDirectory {
         self.commit(tx).await
     }
 
+    async fn set_shard_url(&self, id: ShardId, url: &Secret) -> Result<bool> {
+        let tx = self.begin().await?;
+        advance(&tx).await?;
+        let set = shard::Entity::update_many()
+            .col_expr(shard::Column::Url, Expr::value(url.expose().clone()))
+            .filter(shard::Column::Id.eq(i32::from(id.0)));
+        if set.exec(&tx).await.map_err(failed)?.rows_affected == 0 {
+            return Ok(false);
+        }
+        self.commit(tx).await?;
+        Ok(true)
+    }
+
+    async fn remove_shard(&self, id: ShardId) -> Result<Removal> {
+        let tx = self.begin().await?;
+        advance(&tx).await?;
+        let map = from_runs(&find_runs(&tx).await?)?;
+        let home = (0_u16..).zip(&map.shards).filter(|(_, home)| **home == id);
+        let home: Vec<_> = home.map(|(bucket, _)| Bucket(bucket)).collect();
+        if !home.is_empty() {
+            return Ok(Removal::Home(home));
+        }
+        let number = i32::from(id.0);
+        let moves = bucket_move::Entity::find()
+            .filter(bucket_move::Column::SourceId.eq(number).or(bucket_move::Column::TargetId.eq(number)))
+            .order_by_asc(bucket_move::Column::Bucket);
+        let moves = moves.all(&tx).await.map_err(failed)?;
+        if !moves.is_empty() {
+            let buckets = moves.iter().map(|row| view(row).map(|row| row.bucket));
+            return buckets.collect::<Result<_>>().map(Removal::Moving);
+        }
+        let removed = shard::Entity::delete_by_id(number).exec(&tx).await.map_err(failed)?;
+        if removed.rows_affected == 0 {
+            return Ok(Removal::Unknown);
+        }
+        self.commit(tx).await?;
+        Ok(Removal::Removed)
+    }
+
     async fn moves(&self) -> Result<Vec<Move>> {
         let rows = bucket_move::Entity::find().order_by_asc(bucket_move::Column::Bucket);
         rows.all(&self.readers.each()).await.map_err(failed)?.iter().map(view).collect()
     }
 
-    async fn claim_move(&self, bucket: Bucket, to: ShardId, claim: &Claim) -> Result<Option<Move>> {
+    async fn claim_moves(&self, buckets: &[Bucket], to: ShardId, claim: &Claim) -> Result<Vec<Move>> {
         let tx = self.begin().await?;
         lock(&tx).await?;
-        let known = bucket_move::Entity::find_by_id(i32::from(bucket.0)).one(&tx).await.map_err(failed)?;
-        let row = match known {
-            Some(known) if known.mover != claim.mover && known.beat_at > claim.silent_since.millis() => {
-                return Ok(None);
-            }
-            Some(known) => {
-                let row =
-                    bucket_move::Model { mover: claim.mover.clone(), beat_at: claim.now.millis(), ..known };
-                let change = row.clone().into_active_model().reset_all();
-                bucket_move::Entity::update(change).exec(&tx).await.map_err(failed)?;
-                row
-            }
-            None => {
-                let map = from_runs(&find_runs(&tx).await?)?;
-                let from = map.shards.get(usize::from(bucket.0)).copied().unwrap_or_default();
-                let row = bucket_move::Model {
-                    bucket: i32::from(bucket.0),
-                    source_id: i32::from(from.0),
-                    target_id: i32::from(to.0),
-                    phase: COPYING,
-                    mover: claim.mover.clone(),
-                    beat_at: claim.now.millis(),
-                    started_at: claim.now.millis(),
-                };
-                let new = row.clone().into_active_model();
-                bucket_move::Entity::insert(new).exec_without_returning(&tx).await.map_err(failed)?;
-                row
-            }
-        };
+        let mut known: BTreeMap<_, _> =
+            find_moves(&tx, buckets).await?.into_iter().map(|row| (row.bucket, row)).collect();
+        let map = from_runs(&find_runs(&tx).await?)?;
+        let (mut claimed, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for bucket in buckets {
+            let number = i32::from(bucket.0);
+            let row = match known.remove(&number) {
+                Some(row) if row.mover != claim.mover && row.beat_at > claim.silent_since.millis() => {
+                    continue;
+                }
+                Some(row) => {
+                    old.push(number);
+                    bucket_move::Model { mover: claim.mover.clone(), beat_at: claim.now.millis(), ..row }
+                }
+                None => {
+                    let from = map.shards.get(usize::from(bucket.0)).copied().unwrap_or_default();
+                    let row = bucket_move::Model {
+                        bucket: number,
+                        source_id: i32::from(from.0),
+                        target_id: i32::from(to.0),
+                        phase: COPYING,
+                        mover: claim.mover.clone(),
+                        beat_at: claim.now.millis(),
+                        started_at: claim.now.millis(),
+                    };
+                    new.push(row.clone());
+                    row
+                }
+            };
+            claimed.push(view(&row)?);
+        }
+        for list in lists(&tx, &old) {
+            let taken = bucket_move::Entity::update_many()
+                .col_expr(bucket_move::Column::Mover, Expr::value(claim.mover.clone()))
+                .col_expr(bucket_move::Column::BeatAt, Expr::value(claim.now.millis()))
+                .filter(among(&tx, bucket_move::Column::Bucket, list));
+            taken.exec(&tx).await.map_err(failed)?;
+        }
+        insert::<bucket_move::Entity>(&tx, new, Conflict::Fails).await?;
         self.commit(tx).await?;
-        view(&row).map(Some)
+        Ok(claimed)
     }
 
     async fn beat(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool> {
@@ -125,32 +176,59 @@ impl Moves for SqlDirectory {
         Ok(beat.exec(&self.writers.each()).await.map_err(failed)?.rows_affected > 0)
     }
 
-    async fn switch(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool> {
+    async fn switch(&self, buckets: &[Bucket], mover: &str, now: Timestamp) -> Result<bool> {
         let tx = self.begin().await?;
         advance(&tx).await?;
-        let known = bucket_move::Entity::find_by_id(i32::from(bucket.0)).one(&tx).await.map_err(failed)?;
-        let Some(known) = known.filter(|known| known.mover == mover) else { return Ok(false) };
+        let mut known = find_moves(&tx, buckets).await?;
+        known.retain(|known| known.mover == mover);
+        if known.len() < buckets.len() {
+            return Ok(false);
+        }
         let mut map = from_runs(&find_runs(&tx).await?)?;
-        if let Some(place) = map.shards.get_mut(usize::from(bucket.0)) {
-            *place = shard_id(known.target_id)?;
+        for row in &known {
+            let bucket = usize::try_from(row.bucket).map_err(|_| Error::Corrupt("a bucket".to_owned()))?;
+            if let Some(place) = map.shards.get_mut(bucket) {
+                *place = shard_id(row.target_id)?;
+            }
         }
         bucket_run::Entity::delete_many().exec(&tx).await.map_err(failed)?;
-        let runs = to_runs(&map).into_iter().map(IntoActiveModel::into_active_model);
-        bucket_run::Entity::insert_many(runs).exec_without_returning(&tx).await.map_err(failed)?;
-        let row = bucket_move::Model { phase: CLEANING, beat_at: now.millis(), ..known };
-        let change = row.into_active_model().reset_all();
-        bucket_move::Entity::update(change).exec(&tx).await.map_err(failed)?;
+        insert::<bucket_run::Entity>(&tx, to_runs(&map), Conflict::Fails).await?;
+        let numbers: Vec<_> = known.iter().map(|row| row.bucket).collect();
+        for list in lists(&tx, &numbers) {
+            let switched = bucket_move::Entity::update_many()
+                .col_expr(bucket_move::Column::Phase, Expr::value(CLEANING))
+                .col_expr(bucket_move::Column::BeatAt, Expr::value(now.millis()))
+                .filter(among(&tx, bucket_move::Column::Bucket, list));
+            switched.exec(&tx).await.map_err(failed)?;
+        }
         self.commit(tx).await?;
         Ok(true)
     }
 
-    async fn end_move(&self, bucket: Bucket, mover: &str) -> Result<()> {
-        let over = bucket_move::Entity::delete_many()
-            .filter(bucket_move::Column::Bucket.eq(i32::from(bucket.0)))
-            .filter(bucket_move::Column::Mover.eq(mover));
-        over.exec(&self.writers.each()).await.map_err(failed)?;
-        Ok(())
+    async fn end_moves(&self, buckets: &[Bucket], mover: &str) -> Result<()> {
+        let tx = self.begin().await?;
+        let numbers: Vec<_> = buckets.iter().map(|bucket| i32::from(bucket.0)).collect();
+        for list in lists(&tx, &numbers) {
+            let over = bucket_move::Entity::delete_many()
+                .filter(among(&tx, bucket_move::Column::Bucket, list))
+                .filter(bucket_move::Column::Mover.eq(mover));
+            over.exec(&tx).await.map_err(failed)?;
+        }
+        self.commit(tx).await
     }
+}
+
+/// The moves of these buckets, each once.
+async fn find_moves(tx: &Conn, buckets: &[Bucket]) -> Result<Vec<bucket_move::Model>> {
+    let numbers: Vec<_> = buckets.iter().map(|bucket| i32::from(bucket.0)).collect();
+    let mut found = Vec::new();
+    for list in lists(tx, &numbers) {
+        let rows = bucket_move::Entity::find().filter(among(tx, bucket_move::Column::Bucket, list));
+        found.extend(rows.all(tx).await.map_err(failed)?);
+    }
+    found.sort_unstable_by_key(|row| row.bucket);
+    found.dedup_by_key(|row| row.bucket);
+    Ok(found)
 }
 
 /// One transaction at a time changes moves and the map.

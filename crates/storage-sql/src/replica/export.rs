@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::{
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait as _, SimpleExpr},
 };
@@ -75,21 +75,24 @@ pub(crate) async fn export(conn: &Conn, account: AccountId, cursor: Cursor) -> R
     }
 }
 
+/// One query.
 pub(crate) async fn counts(conn: &Conn, account: AccountId) -> Result<Counts> {
-    macro_rules! count {
-        ($table:ident) => {{
-            let rows = $table::Entity::find().filter($table::Column::AccountId.eq(account.0));
-            rows.count(conn).await.map_err(failed)?
-        }};
-    }
+    let tables = ["mailbox", "message", "tombstone", "thread_ref", "body", "upload", "queue_entry"];
+    let count = |table| format!("(SELECT count(*) FROM {table} WHERE account_id = $1) AS {table}");
+    let sql = format!("SELECT {}", tables.map(count).join(", "));
+    let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, [account.0.into()]);
+    let Some(row) = conn.query_one_raw(statement).await.map_err(failed)? else {
+        return Ok(Counts::default());
+    };
+    let number = |table: &str| row.try_get::<i64>("", table).map(rows::count).map_err(failed);
     Ok(Counts {
-        mailboxes: count!(mailbox),
-        messages: count!(message),
-        tombstones: count!(tombstone),
-        references: count!(thread_ref),
-        bodies: count!(body),
-        uploads: count!(upload),
-        queue: count!(queue_entry),
+        mailboxes: number("mailbox")?,
+        messages: number("message")?,
+        tombstones: number("tombstone")?,
+        references: number("thread_ref")?,
+        bodies: number("body")?,
+        uploads: number("upload")?,
+        queue: number("queue_entry")?,
     })
 }
 
@@ -207,14 +210,7 @@ impl Pager<'_> {
         let last = rows.last().filter(|_| rows.len() == ROWS).map(|row| row.id);
         self.records.push(Record::Uploads(Span { after, upto: last }));
         for row in rows {
-            self.records.push(Record::Upload(replica::Upload {
-                id: row.id,
-                blob_id: rows::blob_id(&row.blob_id)?,
-                filename: row.filename,
-                content_type: row.content_type,
-                size_bytes: row.size_bytes,
-                created_at: row.created_at,
-            }));
+            self.records.push(upload_record(row)?);
         }
         Ok(last.map_or(Stage::Queue { after: None }, |last| Stage::Uploads { after: Some(last) }))
     }
@@ -259,14 +255,7 @@ impl Pager<'_> {
                 .filter(QueueId.eq(entry.id))
                 .order_by_asc(Position);
             for row in found.all(self.conn).await.map_err(failed)? {
-                all.entry(row.queue_id).or_default().push(replica::QueueRecipient {
-                    position: row.position,
-                    address: row.address,
-                    state: row.state,
-                    attempts: row.attempts,
-                    next_attempt_at: row.next_attempt_at,
-                    reply: row.reply,
-                });
+                all.entry(row.queue_id).or_default().push(recipient(row));
             }
         }
         Ok(all)
@@ -406,7 +395,29 @@ fn message_record(row: message::Model) -> Record {
     })
 }
 
-fn entry_record(row: queue_entry::Model, recipients: Vec<replica::QueueRecipient>) -> Record {
+pub(super) fn upload_record(row: upload::Model) -> Result<Record> {
+    Ok(Record::Upload(replica::Upload {
+        id: row.id,
+        blob_id: rows::blob_id(&row.blob_id)?,
+        filename: row.filename,
+        content_type: row.content_type,
+        size_bytes: row.size_bytes,
+        created_at: row.created_at,
+    }))
+}
+
+pub(super) fn recipient(row: queue_recipient::Model) -> replica::QueueRecipient {
+    replica::QueueRecipient {
+        position: row.position,
+        address: row.address,
+        state: row.state,
+        attempts: row.attempts,
+        next_attempt_at: row.next_attempt_at,
+        reply: row.reply,
+    }
+}
+
+pub(super) fn entry_record(row: queue_entry::Model, recipients: Vec<replica::QueueRecipient>) -> Record {
     Record::QueueEntry(replica::QueueEntry {
         id: row.id,
         message_id: row.message_id,

@@ -11,7 +11,7 @@ use super::kit::{Kit, NOW, body, random};
 use crate::{
     Error, Fence, FlagChange, Lease, NewMessage, NewQueueEntry, Origin, QueueBody, Result, Shards,
     Transaction, Upload,
-    replica::{Cursor, digest},
+    replica::{Cursor, Record, digest},
 };
 
 const MOVER: &str = "the mover";
@@ -23,6 +23,8 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     copies_go_on(shards).await;
     a_bucket_is_not_received_where_it_lives(shards).await;
     accounts_are_cleared_little_by_little(shards).await;
+    what_a_broken_off_copy_left_is_not_due(shards).await;
+    buckets_tell_what_they_hold(shards).await;
 }
 
 fn bucket(kit: &Kit) -> Bucket {
@@ -255,4 +257,79 @@ async fn accounts_are_cleared_little_by_little(shards: &Arc<dyn Shards>) {
     let mut snapshot = kit.read().await;
     assert_eq!(snapshot.account(account).await.unwrap(), None);
     assert_eq!(snapshot.counts(account).await.unwrap(), crate::replica::Counts::default());
+}
+
+async fn what_a_broken_off_copy_left_is_not_due(shards: &Arc<dyn Shards>) {
+    let (kit, target) = (Kit::new(shards).await, Kit::unused(shards));
+    let long_ago = NOW.minus(Duration::from_secs(100_000_000));
+    let entry = NewQueueEntry { not_before: long_ago, ..entry(&kit) };
+    kit.write(move |tx| {
+        let entry = entry.clone();
+        Box::pin(async move { tx.enqueue(entry).await })
+    })
+    .await
+    .unwrap();
+    let due = kit.read().await.next_due().await.unwrap();
+    assert_eq!(due, Some(long_ago), "where the account is");
+    let mut page = kit.read().await.export(kit.account, Cursor::after(ModSeq(0))).await.unwrap();
+    page.records.retain(|record| !matches!(record, Record::Account(_)));
+    drop_queue(&kit).await;
+    let (account, shard) = (target.account, target.shard);
+    let records = page.records;
+    let imported = target.unnamed(move |tx| {
+        let records = records.clone();
+        Box::pin(async move { tx.import(account, &records).await })
+    });
+    imported.await.unwrap();
+    assert_ne!(target.read().await.next_due().await.unwrap(), Some(long_ago), "nobody is set up");
+    let leased = target.unnamed(move |tx| {
+        Box::pin(async move {
+            let lease = Lease { shard, worker: "w".to_owned(), now: long_ago, until: NOW, limit: 9 };
+            tx.lease(&lease).await
+        })
+    });
+    assert_eq!(leased.await.unwrap(), []);
+}
+
+async fn drop_queue(kit: &Kit) {
+    let account = kit.account;
+    kit.write(move |tx| Box::pin(async move { tx.purge(account).await })).await.unwrap();
+}
+
+async fn buckets_tell_what_they_hold(shards: &Arc<dyn Shards>) {
+    let kit = Kit::new(shards).await;
+    let (account, bucket) = (kit.account, bucket(&kit));
+    let sum = async || {
+        let loose = kit.read().await.loose(bucket).await.unwrap();
+        loose.into_iter().find(|(owner, _)| *owner == account).map(|(_, sum)| sum)
+    };
+    assert!(kit.read().await.populated(Bucket(0), Bucket(16_383)).await.unwrap().contains(&bucket));
+    assert_eq!(kit.read().await.populated(bucket, bucket).await.unwrap(), [bucket]);
+    kit.add(1).await;
+    assert_eq!(sum().await, None, "messages have modseqs");
+    let (entry, upload) = (entry(&kit), upload(&kit));
+    let (id, upload_id) = (entry.id, upload.id);
+    kit.write(move |tx| {
+        let upload = upload.clone();
+        Box::pin(async move { tx.add_upload(upload).await })
+    })
+    .await
+    .unwrap();
+    let with_upload = sum().await;
+    kit.write(move |tx| {
+        let entry = entry.clone();
+        Box::pin(async move { tx.enqueue(entry).await })
+    })
+    .await
+    .unwrap();
+    let with_both = sum().await;
+    let retry = NOW.plus(Duration::from_secs(77));
+    kit.write(move |tx| Box::pin(async move { tx.retry_now(account, id, retry).await })).await.unwrap();
+    let retried = sum().await;
+    kit.write(move |tx| Box::pin(async move { tx.remove_upload(account, upload_id).await })).await.unwrap();
+    let without_upload = sum().await;
+    let all = [None, with_upload, with_both, retried, without_upload];
+    for (at, one) in all.iter().enumerate() {
+        assert!(all[at + 1..].iter().all(|other| other != one), "{all:?}");
+    }
 }
