@@ -34,6 +34,7 @@ impl Worker {
             let theirs = failure.reply.as_ref().filter(|reply| reply.host.is_some());
             Recipient {
                 address: failure.address.clone(),
+                original: None,
                 action: Action::Failed,
                 status: failure.status.clone(),
                 diagnostic: theirs.map(|reply| format!("smtp; {}", one_line(&reply.to_string()))),
