@@ -47,6 +47,14 @@ impl Client {
     }
 }
 
+impl Client<TlsStream<TcpStream>> {
+    /// What logins are bound to (RFC 9266).
+    pub(crate) fn binding(&self) -> [u8; 32] {
+        let (_, connection) = self.stream.get_ref().get_ref();
+        connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).unwrap()
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
