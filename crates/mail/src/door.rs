@@ -62,10 +62,11 @@ impl Service {
         }
     }
 
-    /// Counts an offence; one too many and the client is kept out for a while. This machine never is.
+    /// Counts an offence; one too many and the client is kept out for a while. This machine and private networks never
+    /// are: a load balancer that does not say for whom it connects would take everybody with it.
     pub async fn blame(&self, client: IpAddr, offence: Offence) {
         let DoorConfig { ban_after, ban_within, ban_for, .. } = self.config().door;
-        if ban_after == 0 || client.to_canonical().is_loopback() {
+        if ban_after == 0 || is_near(client) {
             return;
         }
         let network = client_network(client);
@@ -158,6 +159,14 @@ impl Offence {
             Self::Login => "wrong passwords",
             Self::Abuse => "errors",
         }
+    }
+}
+
+/// Of this machine or a private network.
+fn is_near(client: IpAddr) -> bool {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 

@@ -172,6 +172,20 @@ async fn programs_write_and_send_under_their_own_addresses_only() {
     assert!(alice.submit(submission(None, "alice+lists@demo.test")).await.is_ok());
     assert!(matches!(alice.submit(submission(Some(BOB), ALICE)).await, Err(Error::Forbidden(_))));
     assert!(matches!(alice.submit(submission(Some(ALICE), BOB)).await, Err(Error::Forbidden(_))));
+    for header in [
+        "From: alice@demo.test, bob@demo.test",
+        "From: alice@demo.test\r\nFrom: bob@demo.test",
+        "From: alice@demo.test\r\nSender: bob@demo.test",
+        "From: \"alice@demo.test\" <bob@demo.test>",
+        "From: =?utf-8?q?x=0D=0AFrom:_alice@demo.test?= <bob@demo.test>",
+        "From: alice",
+        "From:",
+        "Subject: nobody",
+    ] {
+        let raw = format!("{header}\r\nTo: x@elsewhere.test\r\n\r\ntext\r\n").into();
+        let sent = alice.submit(mail::Submission { raw, ..submission(Some(ALICE), ALICE) }).await;
+        assert!(matches!(sent, Err(Error::Forbidden(_))), "{header}");
+    }
     house.mail.admin().set_enabled(&ALICE.parse().unwrap(), false).await.unwrap();
     assert!(matches!(alice.submit(submission(Some(ALICE), ALICE)).await, Err(Error::Forbidden(_))));
     assert_eq!(house.mail.admin().queue(10).await.unwrap().len(), 2);

@@ -181,7 +181,7 @@ impl Act {
             message: Some(id),
             body: QueueBody::Shared(body.id),
             return_path: None,
-            recipients: vec!["x@elsewhere.test".parse::<types::EmailAddress>().unwrap().into()],
+            recipients: vec!["x@elsewhere.test".parse::<EmailAddress>().unwrap().into()],
             terms: types::Terms::default(),
             origin: Origin::Submission,
             created_at: now,

@@ -124,6 +124,20 @@ async fn lmtp_answers_for_each() {
     client.say("NOOP", "250").await;
 }
 
+#[tokio::test]
+async fn lmtp_on_a_socket_of_this_machine() {
+    let site = Site::start(Options::default()).await;
+    let mut client = Client::local(&site.socket).await;
+    client.expect("220 mx.test LMTP Magpie").await;
+    client.say("LHLO x", "250").await;
+    client.say("STARTTLS", "502").await;
+    client.mail("a@far.test", &["bob@demo.test"], b"x\r\n", "250").await;
+    client.say("QUIT", "221").await;
+    client.expect_end().await;
+    assert_eq!(site.store.mails().len(), 1);
+    site.server.shutdown(Duration::from_secs(5)).await;
+}
+
 /// The client's side of RFC 5802 §3.
 fn proof(server_first: &str, bare: &str, header: &[u8]) -> String {
     let part = |name: &str| server_first.split(',').find_map(|part| part.strip_prefix(name)).unwrap();

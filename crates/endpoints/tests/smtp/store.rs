@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sasl::Keys;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use types::{Clock, EmailAddress, MessageId, RecipientTerms, Secret, Terms, Timestamp};
 
@@ -205,6 +206,8 @@ pub(crate) struct Site {
     pub(crate) submission: SocketAddr,
     pub(crate) submissions: SocketAddr,
     pub(crate) lmtp: SocketAddr,
+    /// LMTP on a socket in a folder.
+    pub(crate) socket: PathBuf,
     pub(crate) root: CertificateDer<'static>,
     _folder: tempfile::TempDir,
 }
@@ -240,7 +243,10 @@ impl Site {
             let tls = Some(Arc::clone(&tls));
             endpoints::smtp::listen(&server, socket, kind, tls, Arc::clone(&store), &settings).unwrap();
         }
+        let socket = folder.path().join("lmtp");
+        let listener = UnixListener::bind(&socket).unwrap();
+        endpoints::smtp::listen_locally(&server, listener, Arc::clone(&store), &settings);
         let [mx, submission, submissions, lmtp] = addresses[..] else { panic!("four listeners") };
-        Self { server, store, mx, submission, submissions, lmtp, root, _folder: folder }
+        Self { server, store, mx, submission, submissions, lmtp, socket, root, _folder: folder }
     }
 }
