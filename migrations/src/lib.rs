@@ -44,12 +44,13 @@ impl Step {
 pub fn directory() -> Vec<Step> {
     use directory::{
         m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
-        m20261122_000003_nodes as nodes,
+        m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(nodes::Migration), text: nodes::text },
+        Step { migration: Box::new(receiving::Migration), text: receiving::text },
     ]
 }
 
@@ -58,12 +59,14 @@ pub fn directory() -> Vec<Step> {
 pub fn shard() -> Vec<Step> {
     use shard::{
         m20261122_000001_mail as mail, m20261122_000002_moving as moving,
-        m20261122_000003_storage as storage, m20261126_000004_writers as writers,
+        m20261122_000003_storage as storage, m20261126_000001_receiving as receiving,
+        m20261126_000004_writers as writers,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(storage::Migration), text: storage::text },
+        Step { migration: Box::new(receiving::Migration), text: receiving::text },
         Step { migration: Box::new(writers::Migration), text: writers::text },
     ]
 }

@@ -3,11 +3,14 @@
 mod account;
 mod alias;
 mod backup;
+mod ban;
 mod capacity;
 mod check_config;
 mod domain;
+mod group;
 mod import;
 mod index;
+mod limit;
 mod migrate;
 mod password;
 mod queue;
@@ -57,6 +60,12 @@ enum Command {
     /// Further addresses of accounts
     #[command(subcommand)]
     Alias(alias::Alias),
+    /// Addresses whose mail goes to several others
+    #[command(subcommand)]
+    Group(group::Group),
+    /// Clients that are kept out for a while
+    #[command(subcommand)]
+    Ban(ban::Ban),
     /// Bring in mail that is somewhere else; doing it again adds nothing twice
     Import(import::Import),
     /// The search index
@@ -112,6 +121,8 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
             Command::Domain(domain) => domain.run(&config).await,
             Command::Account(account) => account.run(&config).await,
             Command::Alias(alias) => alias.run(&config).await,
+            Command::Group(group) => group.run(&config).await,
+            Command::Ban(ban) => ban.run(&config).await,
             Command::Import(import) => import.run(&config).await,
             Command::Index(index) => index.run(&config).await,
             Command::Backup(backup) => backup.run(&config).await,

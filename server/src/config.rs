@@ -14,11 +14,11 @@ use std::{
 use blob::S3Keys;
 use serde::Deserialize;
 
-pub use human::{Listen, Size, Span};
+pub use human::{Listen, Local, Size, Span};
 pub use load::{Error, Loaded, load};
 pub use sections::{
-    Audience, Auth, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Http, Limits, Listener, Log,
-    Node, ProxyProtocol, Queue, Resolver, Search, Shards, Smtp, Tls,
+    Audience, Auth, Bans, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Hello, Http, Limits,
+    Listener, Lmtp, Log, Node, ProxyProtocol, Queue, Resolver, ReverseDns, Search, Shards, Smtp, Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub smtp: Smtp,
     pub submission: Listener,
     pub submissions: Listener,
+    pub lmtp: Lmtp,
+    pub bans: Bans,
     pub proxy_protocol: ProxyProtocol,
     pub tls: Tls,
     pub auth: Auth,
@@ -112,6 +114,9 @@ impl Config {
         }
         if self.limits.receiving_time.0 < Duration::from_secs(60) {
             return unfit("limits.receiving_time", "it must be at least a minute");
+        }
+        if (1..4_096).contains(&self.auth.scram_iterations) {
+            return unfit("auth.scram_iterations", "RFC 7677 wants at least 4096; 0 keeps no keys");
         }
         if self.limits.recipients < 100 {
             return unfit("limits.recipients", "RFC 5321 §4.5.3.1.8 wants at least 100");

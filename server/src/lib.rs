@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod data;
 mod demo;
+mod door;
 mod index;
 mod members;
 pub mod node;

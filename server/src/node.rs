@@ -5,19 +5,22 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use endpoints::{
     net::{self, Deadlines, Proxies, Server, Socket},
-    smtp::{Budget, Kind, Settings, listen},
+    smtp::{Budget, Kind, Settings, listen, listen_locally},
     tls,
 };
 use mail::Mine;
 use queue::{DnsRouter, Routing, Schedule, SmtpConfig, SmtpCourier, Timeouts, Worker, WorkerConfig};
 use rustls::ServerConfig;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::{TcpListener, UnixListener, UnixStream},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Door, Listen, ProxyProtocol, SearchIndex},
+    config::{Config, Door, Listen, Local, ProxyProtocol, SearchIndex},
     data::{self, Held},
-    demo,
+    demo, door,
     index::{self, Index},
     members::{Member, Warnings},
     parts::{self, Indexing, Parts},
@@ -41,6 +44,8 @@ pub struct Addresses {
     pub smtp: Option<SocketAddr>,
     pub submission: Option<SocketAddr>,
     pub submissions: Option<SocketAddr>,
+    /// If it is no socket in a folder.
+    pub lmtp: Option<SocketAddr>,
 }
 
 /// A running server.
@@ -61,6 +66,7 @@ pub struct Node {
 struct Sockets {
     web: Option<TcpListener>,
     smtp: Vec<(Kind, TcpListener)>,
+    lmtp: Option<UnixListener>,
     addresses: Addresses,
 }
 
@@ -99,7 +105,7 @@ impl Node {
                 upkeep.run_upkeep();
             }
         }));
-        let Sockets { web, smtp, addresses } = sockets;
+        let Sockets { web, smtp, lmtp, addresses } = sockets;
         let warnings = Warnings::default();
         if let Index::Meili(late) = parts.index.clone() {
             let warnings = warnings.clone();
@@ -115,7 +121,7 @@ impl Node {
         if roles.has(Role::Worker) {
             work(&config, &parts, &addresses, (member, indexed), &stop, &tasks)?;
         }
-        let smtp = receive(&config, &parts, smtp)?;
+        let smtp = receive(&config, &parts, smtp, lmtp)?;
         if let Some(listener) = web {
             let state = Web {
                 mail: parts.mail.clone(),
@@ -163,7 +169,7 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
 
 impl Sockets {
     async fn bind(config: &Config, roles: &Roles) -> anyhow::Result<Self> {
-        let mut sockets = Self { web: None, smtp: Vec::new(), addresses: Addresses::default() };
+        let mut sockets = Self { web: None, smtp: Vec::new(), lmtp: None, addresses: Addresses::default() };
         // Whatever it does, it says whether it is ready.
         sockets.web = bind("http.listen", config.http.listen).await?;
         sockets.addresses.web = sockets.web.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -179,11 +185,38 @@ impl Sockets {
                     Kind::Mx => sockets.addresses.smtp = bound,
                     Kind::Submission => sockets.addresses.submission = bound,
                     Kind::Submissions => sockets.addresses.submissions = bound,
+                    Kind::Lmtp => sockets.addresses.lmtp = bound,
                 }
                 sockets.smtp.push((kind, listener));
             }
+            sockets.bind_lmtp(config).await?;
         }
         Ok(sockets)
+    }
+}
+
+impl Sockets {
+    async fn bind_lmtp(&mut self, config: &Config) -> anyhow::Result<()> {
+        match &config.lmtp.listen {
+            Local::Nowhere => {}
+            Local::Address(address) => {
+                if let Some(listener) = bind("lmtp.listen", Listen(Some(*address))).await? {
+                    self.addresses.lmtp = Some(listener.local_addr()?);
+                    self.smtp.push((Kind::Lmtp, listener));
+                }
+            }
+            Local::Socket(path) => {
+                let path = config.in_data(path);
+                // Of a server that was killed.
+                if path.exists() && UnixStream::connect(&path).await.is_err() {
+                    std::fs::remove_file(&path)
+                        .with_context(|| format!("lmtp.listen: {}", path.display()))?;
+                }
+                let listener = UnixListener::bind(&path);
+                self.lmtp = Some(listener.with_context(|| format!("lmtp.listen: {}", path.display()))?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -301,13 +334,18 @@ fn http_limits(config: &Config) -> serve::Limits {
 }
 
 /// The SMTP listeners.
-fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) -> anyhow::Result<Server> {
+fn receive(
+    config: &Config,
+    parts: &Parts,
+    sockets: Vec<(Kind, TcpListener)>,
+    lmtp: Option<UnixListener>,
+) -> anyhow::Result<Server> {
     let server = Server::new(net::Config {
         connections: count(config.limits.connections),
         connections_per_client: count(config.limits.connections_per_address),
         deadlines: Deadlines { whole_content: config.limits.receiving_time.0, ..Deadlines::default() },
     });
-    if sockets.is_empty() {
+    if sockets.is_empty() && lmtp.is_none() {
         return Ok(server);
     }
     let hostname = parts::hostname(config);
@@ -323,15 +361,21 @@ fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) ->
         budget: Arc::new(Budget::new(config.limits.receiving_memory.bytes())),
         content_within: config.limits.receiving_time.0,
         clock: Arc::clone(&parts.clock),
+        policy: Arc::new(door::policy(config)?),
+        hold_seconds: u32::try_from(config.limits.hold_time.0.as_secs()).ok().filter(|seconds| *seconds > 0),
     };
     let mta = Arc::new(parts.mail.clone());
+    if let Some(listener) = lmtp {
+        listen_locally(&server, listener, Arc::clone(&mta), &settings);
+    }
     for (kind, listener) in sockets {
-        let door = match kind {
-            Kind::Mx => Door::Smtp,
-            Kind::Submission => Door::Submission,
-            Kind::Submissions => Door::Submissions,
+        let proxies = match kind {
+            Kind::Mx => proxies(config, Door::Smtp),
+            Kind::Submission => proxies(config, Door::Submission),
+            Kind::Submissions => proxies(config, Door::Submissions),
+            Kind::Lmtp => Proxies::default(),
         };
-        let socket = Socket { listener, proxies: proxies(config, door) };
+        let socket = Socket { listener, proxies };
         listen(&server, socket, kind, Some(Arc::clone(&certificate)), Arc::clone(&mta), &settings)?;
     }
     Ok(server)

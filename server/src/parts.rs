@@ -15,6 +15,7 @@ use crate::{
     backup::Ports,
     clock::{SystemClock, SystemRandom},
     config::{BlobStore, Config, Database, SearchIndex, Shared},
+    door,
     index::{Index, LateMeili},
 };
 
@@ -176,6 +177,10 @@ fn mail_config(config: &Config) -> mail::Config {
         queue_lifetime: config.queue.give_up_after.0,
         login_attempts_per_minute: config.limits.logins_per_minute,
         sends_per_hour: config.limits.sends_per_hour,
+        subaddress_separator: config.smtp.subaddress_separator.0,
+        subaddress_folders: config.smtp.subaddress_folders,
+        scram_iterations: config.auth.scram_iterations,
+        door: door::limits(config),
         ..mail::Config::default()
     }
 }

@@ -149,6 +149,16 @@ fn accounts_are_kept_beside_a_running_server_and_without() {
     told(folder, &["account", "disable", "carol@demo.test"], "");
     assert!(told(folder, &["account", "list"], "").contains("(disabled)"));
     told(folder, &["account", "enable", "carol@demo.test"], "");
+    let team = ["team@demo.test", "x@far.test", "dave@demo.test"];
+    told(folder, &["group", "set", team[0], team[1], team[2]], "");
+    assert_eq!(told(folder, &["group", "list"], ""), "team@demo.test: x@far.test dave@demo.test\n");
+    refused(magpie(folder, &["alias", "add", "team@demo.test", "carol@demo.test"]), "taken already");
+    refused(magpie(folder, &["group", "set", "all@demo.test", "x@far.test"]), "--owner");
+    told(folder, &["group", "remove", "team@demo.test"], "");
+    told(folder, &["account", "limit", "carol@demo.test", "5MB"], "");
+    told(folder, &["domain", "limit", "demo.test", "none"], "");
+    assert_eq!(told(folder, &["ban", "list"], ""), "");
+    refused(magpie(folder, &["ban", "lift", "192.0.2.1"]), "there is no such ban");
     assert_eq!(told(folder, &["queue", "list"], ""), "");
     assert!(server.address("web").starts_with("http://127.0.0.1:"));
     assert!(server.address("submissions").starts_with("127.0.0.1:"));

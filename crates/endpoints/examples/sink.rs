@@ -16,7 +16,8 @@ use endpoints::tls;
 use tokio::net::TcpListener;
 use types::{Clock, EmailAddress, MessageId, Secret, Timestamp};
 
-struct Sink(AtomicU64);
+/// How many mails came, and who writes them.
+struct Sink(AtomicU64, EmailAddress);
 
 struct Now;
 
@@ -31,6 +32,7 @@ impl Clock for Now {
 impl Mta for Sink {
     type Recipient = ();
     type Principal = ();
+    type Challenge = ();
 
     fn new_id(&self) -> MessageId {
         let mut random = [0; 10];
@@ -39,8 +41,32 @@ impl Mta for Sink {
         MessageId::at(Now.now(), random)
     }
 
-    async fn recipient(&self, _: &EmailAddress) -> Result<(), Refusal> {
+    async fn recipient(&self, _: &EmailAddress, _: u64) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    async fn recipient_limit(&self, (): &()) -> Result<u64, Refusal> {
+        Ok(u64::MAX)
+    }
+
+    async fn authenticate_token(&self, _: Option<&str>, _: &Secret, _: IpAddr) -> Result<(), Refusal> {
+        Err(Refusal::Credentials)
+    }
+
+    async fn challenge(&self, _: &str, _: IpAddr) -> Result<(sasl::Keys, String, ()), Refusal> {
+        Err(Refusal::Credentials)
+    }
+
+    async fn proven(&self, (): ()) -> Result<(), Refusal> {
+        Err(Refusal::Credentials)
+    }
+
+    fn address(&self, (): &()) -> EmailAddress {
+        self.1.clone()
+    }
+
+    async fn sender_limit(&self, (): &()) -> Result<u64, Refusal> {
+        Ok(u64::MAX)
     }
 
     async fn authenticate(&self, _: &str, password: &Secret, _: IpAddr) -> Result<(), Refusal> {
@@ -75,9 +101,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         budget: Arc::new(Budget::new(1 << 30)),
         content_within: std::time::Duration::from_secs(600),
         clock: Arc::new(Now),
+        policy: Arc::default(),
+        hold_seconds: None,
     };
     let server = Server::new(net::Config::default());
-    let sink = Arc::new(Sink(AtomicU64::new(0)));
+    let sink = Arc::new(Sink(AtomicU64::new(0), "somebody@sink.test".parse()?));
     for (address, kind) in std::env::args().skip(1).zip([Kind::Mx, Kind::Submission, Kind::Submissions]) {
         let listener = TcpListener::bind(address).await?;
         println!("{} on {}", kind.name(), listener.local_addr()?);

@@ -12,7 +12,7 @@ mod socket;
 mod stream;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +81,10 @@ pub struct Peer {
     pub address: SocketAddr,
     /// TLS is on.
     pub secure: bool,
+    /// What logins can be bound to, where TLS has it (RFC 9266).
+    pub binding: Option<[u8; 32]>,
+    /// Something was said before the greeting.
+    pub early: bool,
 }
 
 /// What a listener offers.
@@ -95,6 +99,16 @@ pub trait Service: Send + Sync + 'static {
 
     /// What a client is told for whom there is no room.
     fn busy(&self) -> Bytes;
+
+    /// How long a client that should listen first is given to show that it does not; `None`: that is not asked.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether this client may come in; otherwise what it is told.
+    fn admits(&self, _client: IpAddr) -> impl Future<Output = Result<(), Bytes>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// What a conversation wants of its driver.
@@ -125,7 +139,7 @@ pub trait Conversation: Send + 'static {
     fn expects(&self) -> Expects;
 
     /// The handshake after [`Step::StartTls`] is done.
-    fn tls_started(&mut self);
+    fn tls_started(&mut self, binding: Option<[u8; 32]>);
 
     /// The server stops: end what has begun, begin nothing more.
     fn drain(&mut self);

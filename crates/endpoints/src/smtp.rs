@@ -6,19 +6,23 @@
 mod budget;
 mod mail;
 mod mta;
+mod policy;
 mod session;
 mod trace;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::mail::Rate;
 use bytes::{Bytes, BytesMut};
 use rustls::ServerConfig;
-use smtp::{Auth, Config, Connection, Limits, Reply};
+use smtp::{Auth, Config, Connection, Limits, Protocol, Reply};
 use types::Clock;
 
 pub use budget::Budget;
 pub use mta::{Incoming, Mta, Refusal, Submission};
+pub use policy::{Dns, HelloCheck, NoAnswer, Policy, ReverseDns};
 pub use session::Session;
 
 use crate::net::{Peer, Server, Service, Socket, Tls};
@@ -32,6 +36,8 @@ pub enum Kind {
     Submission,
     /// The same with TLS from the first byte (RFC 8314 §3.3).
     Submissions,
+    /// Mail from programs of this site, for the accounts here (RFC 2033).
+    Lmtp,
 }
 
 /// What all SMTP listeners have in common.
@@ -47,6 +53,10 @@ pub struct Settings {
     /// From the first byte of a mail's content to its last.
     pub content_within: Duration,
     pub clock: Arc<dyn Clock>,
+    /// What other servers must be like.
+    pub policy: Arc<Policy>,
+    /// For how long people may have their mail held back (RFC 4865); `None`: not at all.
+    pub hold_seconds: Option<u32>,
 }
 
 /// Accepts SMTP connections on this socket. Without `tls`, [`Kind::Submissions`] has nothing to offer and is refused.
@@ -61,26 +71,23 @@ pub fn listen<M: Mta>(
     let tls = match (kind, tls) {
         (Kind::Submissions, None) => return Err(NoCertificate),
         (Kind::Submissions, Some(config)) => Tls::Implicit(config),
-        (Kind::Mx | Kind::Submission, Some(config)) => Tls::OnDemand(config),
-        (Kind::Mx | Kind::Submission, None) => Tls::Off,
+        (Kind::Mx | Kind::Submission | Kind::Lmtp, Some(config)) => Tls::OnDemand(config),
+        (Kind::Mx | Kind::Submission | Kind::Lmtp, None) => Tls::Off,
     };
-    let auth = match kind {
-        Kind::Mx => Auth::Off,
-        Kind::Submission if settings.allow_cleartext => Auth::Always,
-        Kind::Submission | Kind::Submissions => Auth::OverTls,
-    };
-    let engine = Config {
-        hostname: settings.hostname.clone(),
-        starttls: matches!(tls, Tls::OnDemand(_)),
-        auth,
-        limits: settings.limits.clone(),
-    };
-    server.listen(
-        socket,
-        tls,
-        Listener { kind, engine: Arc::new(engine), mta, settings: Arc::new(settings.clone()) },
-    );
+    let starttls = matches!(tls, Tls::OnDemand(_));
+    server.listen(socket, tls, Listener::new(kind, starttls, mta, settings));
     Ok(())
+}
+
+/// Accepts LMTP connections from programs on this machine.
+#[cfg(unix)]
+pub fn listen_locally<M: Mta>(
+    server: &Server,
+    listener: tokio::net::UnixListener,
+    mta: Arc<M>,
+    settings: &Settings,
+) {
+    server.listen_locally(listener, Listener::new(Kind::Lmtp, false, mta, settings));
 }
 
 /// Implicit TLS needs a certificate.
@@ -95,6 +102,31 @@ struct Listener<M> {
     settings: Arc<Settings>,
 }
 
+impl<M> Listener<M> {
+    fn new(kind: Kind, starttls: bool, mta: Arc<M>, settings: &Settings) -> Self {
+        let auth = match kind {
+            Kind::Mx | Kind::Lmtp => Auth::Off,
+            Kind::Submission if settings.allow_cleartext => Auth::Always,
+            Kind::Submission | Kind::Submissions => Auth::OverTls,
+        };
+        let (protocol, hold_seconds) = match kind {
+            Kind::Mx => (Protocol::Smtp, None),
+            Kind::Submission | Kind::Submissions => (Protocol::Smtp, settings.hold_seconds),
+            Kind::Lmtp => (Protocol::Lmtp, None),
+        };
+        let engine = Config {
+            hostname: settings.hostname.clone(),
+            starttls,
+            auth,
+            protocol,
+            hold_seconds,
+            limits: settings.limits.clone(),
+            ..Config::default()
+        };
+        Self { kind, engine: Arc::new(engine), mta, settings: Arc::new(settings.clone()) }
+    }
+}
+
 impl Kind {
     /// As metrics and logs call it.
     #[must_use]
@@ -103,6 +135,7 @@ impl Kind {
             Self::Mx => "smtp",
             Self::Submission => "submission",
             Self::Submissions => "submissions",
+            Self::Lmtp => "lmtp",
         }
     }
 }
@@ -115,13 +148,38 @@ impl<M: Mta> Service for Listener<M> {
     }
 
     fn open(&self, peer: Peer) -> Session<M> {
-        let engine = Connection::new(Arc::clone(&self.engine), peer.secure);
-        Session::new(engine, self.kind, peer.address.ip(), Arc::clone(&self.mta), Arc::clone(&self.settings))
+        let engine = Connection::new(Arc::clone(&self.engine), peer.secure)
+            .opened_at(self.settings.clock.now())
+            .bound(peer.binding.map(sasl::Binding));
+        Session::new(engine, self.kind, peer, Arc::clone(&self.mta), Arc::clone(&self.settings))
     }
 
     fn busy(&self) -> Bytes {
         let mut out = BytesMut::new();
         Reply::new(421, (7, 0), "Too many connections, please come back").encode(&mut out);
         out.freeze()
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        match self.kind {
+            Kind::Mx => self.settings.policy.patience,
+            Kind::Submission | Kind::Submissions | Kind::Lmtp => None,
+        }
+    }
+
+    async fn admits(&self, client: IpAddr) -> Result<(), Bytes> {
+        if self.settings.policy.trusts(client) {
+            return Ok(());
+        }
+        let refusal = if self.mta.is_banned(client).await {
+            Reply::new(554, (7, 1), "You are kept out for a while")
+        } else if self.mta.check_rate(client, Rate::Connection).await.is_err() {
+            Reply::new(421, (7, 0), "Too many connections, please come back later")
+        } else {
+            return Ok(());
+        };
+        let mut out = BytesMut::new();
+        refusal.encode(&mut out);
+        Err(out.freeze())
     }
 }

@@ -70,8 +70,9 @@ impl Access {
         if resolves_to(&**directory, address, self.id).await? {
             return Ok(true);
         }
-        match address.without_tag() {
-            Some(untagged) => resolves_to(&**directory, &untagged, self.id).await,
+        let separator = self.service.config().subaddress_separator;
+        match separator.and_then(|separator| address.split_tag(separator)) {
+            Some((untagged, _)) => resolves_to(&**directory, &untagged, self.id).await,
             None => Ok(false),
         }
     }

@@ -1,7 +1,7 @@
 //! The operator's use-cases: domains, accounts, aliases, the queue. Reached from the command line only.
 
 use async_trait::async_trait;
-use storage::{Account, Domain, Error as StorageError, Needs, NewAccount, QueueEntry, QueueFilter};
+use storage::{Account, Domain, Error as StorageError, Group, Needs, NewAccount, QueueEntry, QueueFilter};
 use storage::{Result as StorageResult, Transaction, Unit};
 use types::{AccountId, EmailAddress, QueueId, Secret, ShardId, Timestamp, address};
 
@@ -60,12 +60,12 @@ impl Admin {
         if name.chars().any(char::is_control) {
             return Err(Error::invalid("name", "a name is one line without control characters"));
         }
-        let password_hash = self.hash(password).await?;
+        let password_hash = self.hash(password.clone()).await?;
         let now = self.service.now();
         let new = NewAccount {
             email: email.clone(),
             name: name.trim().to_owned(),
-            password_hash,
+            password_hash: password_hash.clone(),
             quota_bytes,
             created_at: now,
         };
@@ -78,6 +78,7 @@ impl Admin {
                 format!("{domain} is not a domain of this service; `magpie domain add {domain}` first"),
             )
         })?;
+        self.service.keep_keys(account.id, &password_hash, &password).await;
         let shard = self.service.shard_of(account.id);
         self.service.write(shard, Provision { account: account.id, now }).await?;
         Ok(account)
@@ -102,8 +103,9 @@ impl Admin {
     /// Sets a new password and ends all sessions.
     pub async fn set_password(&self, email: &EmailAddress, password: Secret) -> Result<()> {
         let id = self.account(email).await?.id;
-        let password_hash = self.hash(password).await?;
-        self.directory().set_password(id, password_hash).await?;
+        let password_hash = self.hash(password.clone()).await?;
+        self.directory().set_password(id, password_hash.clone()).await?;
+        self.service.keep_keys(id, &password_hash, &password).await;
         self.service.end_sessions(id).await
     }
 
@@ -137,6 +139,51 @@ impl Admin {
             return Err(Error::invalid("alias", format!("{domain} is not a domain of this service")));
         }
         Ok(())
+    }
+
+    /// Makes an address a group of these, or changes the group that it is. `owner` answers for it: may send under its
+    /// address, and has mail on its way on in its queue.
+    pub async fn set_group(
+        &self,
+        address: &EmailAddress,
+        owner: &EmailAddress,
+        targets: &[EmailAddress],
+    ) -> Result<()> {
+        if targets.is_empty() {
+            return Err(Error::invalid("targets", "a group has at least one member"));
+        }
+        let owner = self.account(owner).await?.id;
+        let group = Group { address: address.clone(), owner, targets: targets.to_vec() };
+        let set = self.directory().set_group(&group).await;
+        if !set.map_err(|error| exists(error, format!("the address {address} is taken already")))? {
+            let domain = address.domain();
+            return Err(Error::invalid("address", format!("{domain} is not a domain of this service")));
+        }
+        Ok(())
+    }
+
+    /// All groups, by address.
+    pub async fn groups(&self) -> Result<Vec<Group>> {
+        Ok(self.directory().groups().await?)
+    }
+
+    pub async fn remove_group(&self, address: &EmailAddress) -> Result<()> {
+        if self.directory().group(address).await?.is_none() {
+            return Err(Error::NotFound("group"));
+        }
+        self.remove_alias(address).await
+    }
+
+    /// How large a mail may be for this account, beyond what holds for all; `None`: as for all.
+    pub async fn limit_account(&self, email: &EmailAddress, max_bytes: Option<u64>) -> Result<()> {
+        let subject = self.account(email).await?.email.key();
+        Ok(self.directory().set_message_limit(&subject, max_bytes).await?)
+    }
+
+    /// The same for all accounts of a domain.
+    pub async fn limit_domain(&self, name: &str, max_bytes: Option<u64>) -> Result<()> {
+        let domain = self.directory().domain(name).await?.ok_or(Error::NotFound("domain"))?;
+        Ok(self.directory().set_message_limit(&domain.name, max_bytes).await?)
     }
 
     pub async fn remove_alias(&self, alias: &EmailAddress) -> Result<()> {

@@ -44,7 +44,8 @@ impl Service {
     pub async fn keep_house(&self) -> Result<()> {
         let now = self.now();
         let sessions = self.parts.directory.expire_sessions(now).await?;
-        tracing::debug!(sessions, "expired sessions removed");
+        let bans = self.parts.directory.expire_bans(now).await?;
+        tracing::debug!(sessions, bans, "expired sessions and bans removed");
         let mut kept = Ok(());
         for shard in self.parts.shards.all() {
             if let Err(error) = self.keep_shard(shard, now).await {

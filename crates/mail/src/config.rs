@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::DoorConfig;
+
 /// Limits and names; see the server's `config.default.toml` for what each is for.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -23,6 +25,13 @@ pub struct Config {
     pub login_attempts_per_minute: u32,
     /// Mails that an account may send per hour.
     pub sends_per_hour: u32,
+    /// What parts a tag from a local part (RFC 5233); `None`: nothing does.
+    pub subaddress_separator: Option<char>,
+    /// Whether tagged mail goes into the folder of the tag's name, where there is one.
+    pub subaddress_folders: bool,
+    /// How long passwords are worked on for SCRAM; 0: no keys are kept, and nobody can log in that way.
+    pub scram_iterations: u32,
+    pub door: DoorConfig,
 }
 
 impl Default for Config {
@@ -40,6 +49,10 @@ impl Default for Config {
             blob_grace: Duration::from_secs(86_400),
             login_attempts_per_minute: 10,
             sends_per_hour: 500,
+            subaddress_separator: Some('+'),
+            subaddress_folders: false,
+            scram_iterations: 4_096,
+            door: DoorConfig::default(),
         }
     }
 }

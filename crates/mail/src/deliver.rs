@@ -9,12 +9,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use storage::queue::QueueBody;
 use storage::{
-    Appended, Error as StorageError, Needs, NewMessage, NewQueueEntry, Origin, QueueEntry,
+    Appended, Error as StorageError, Needs, NewMessage, NewQueueEntry, NewRecipient, Origin, QueueEntry,
     Result as StorageResult, Source, Transaction, Unit,
 };
-use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, Role, ShardId, ThreadId, Timestamp};
+use types::{
+    AccountId, BodyId, EmailAddress, MessageId, QueueId, RecipientTerms, Role, ShardId, Terms, ThreadId,
+    Timestamp, address,
+};
 
+use crate::forward::Onward;
 use crate::prepare::{Prepared, parse};
+use crate::recipient::{Expansion, Return};
+use crate::success::Arrived;
 use crate::{Error, Result, Service};
 
 /// Deliveries of a queued mail in one commit, at most, and the bytes of their texts.
@@ -28,9 +34,34 @@ pub struct Incoming {
     pub id: MessageId,
     /// `None`: the null return path.
     pub return_path: Option<EmailAddress>,
-    /// The accounts, with the address that each was named by; at least one.
-    pub recipients: Vec<(EmailAddress, AccountId)>,
+    /// At least one.
+    pub recipients: Vec<Addressee>,
+    pub terms: Terms,
     pub raw: Bytes,
+}
+
+/// A recipient of a mail at the door.
+#[derive(Debug, Clone)]
+pub struct Addressee {
+    /// As it was named.
+    pub address: EmailAddress,
+    pub to: Destination,
+    pub terms: RecipientTerms,
+}
+
+/// What [`Service::recipient`] has found for it.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    Account(AccountId),
+    Group(Arc<Expansion>),
+    Back(Arc<Return>),
+}
+
+impl From<(EmailAddress, AccountId)> for Addressee {
+    /// An account, for whom nothing else is asked.
+    fn from((address, account): (EmailAddress, AccountId)) -> Self {
+        Self { address, to: Destination::Account(account), terms: RecipientTerms::default() }
+    }
 }
 
 /// How often the recipients of a mail are grouped by shards, should accounts move meanwhile.
@@ -56,43 +87,78 @@ impl Service {
     }
 
     async fn deliver_grouped(&self, incoming: Incoming) -> Result<()> {
-        let Incoming { id, return_path, recipients, raw } = incoming;
+        let Incoming { id, return_path, recipients, terms, raw } = incoming;
         let now = self.now();
-        let Some((_, first)) = recipients.first().cloned() else {
+        let (accounts, onward) = flattened(&recipients);
+        let first = accounts.first().map(|(_, account, _)| *account);
+        let holder = first.or_else(|| onward.iter().find_map(|addressee| addressee.to.keeper()));
+        let Some(holder) = holder else {
             return Err(Error::Internal("a delivery without recipients".into()));
         };
-        let shard = self.shard_of(first);
-        let prepared = self.prepare(shard, raw).await?;
-        let mut here: Vec<NewMessage> = Vec::new();
+        let shard = self.shard_of(holder);
+        let mut deliver = Deliver::default();
         let mut elsewhere = Vec::new();
-        for (address, account) in recipients {
+        let mut arrived = Vec::new();
+        let prepared = match first {
+            Some(_) => Some(self.prepare(shard, raw.clone()).await?),
+            None => None,
+        };
+        for (address, account, asked) in accounts {
             if self.shard_of(account) != shard {
-                elsewhere.push(address);
-            } else if !here.iter().any(|message| message.account == account) {
+                let terms = asked.cloned().unwrap_or_default();
+                elsewhere.push(NewRecipient { address: address.clone(), terms });
+                continue;
+            }
+            if let Some(terms) = asked {
+                arrived.push(Arrived { address, terms, expanded: false });
+            }
+            let Some(prepared) = &prepared else { continue };
+            if !deliver.messages.iter().any(|message| message.account == account) {
                 let mut message = prepared.message(account, id, Source::Role(Role::Inbox), now);
-                if !here.is_empty() {
+                if !deliver.messages.is_empty() {
                     message.id = self.new_id();
                     message.thread = ThreadId(message.id.0);
                     message.body.id = BodyId::at(now, self.random_bytes());
                 }
-                here.push(message);
+                deliver.filed.extend(self.tag_to_file(address).map(|folder| (account, folder)));
+                deliver.messages.push(message);
             }
         }
-        let relay = (!elsewhere.is_empty()).then(|| NewQueueEntry {
-            account: first,
-            id: QueueId::at(now, self.random_bytes()),
-            message: None,
-            body: QueueBody::Shared(prepared.body.id),
-            return_path,
-            recipients: elsewhere,
-            origin: Origin::Relay,
-            created_at: now,
-            not_before: now,
-            expires_at: now.plus(self.config().queue_lifetime),
-        });
-        let ids: Vec<_> = here.iter().map(|message| (message.account, message.id)).collect();
-        self.write(shard, Deliver { messages: here, relay }).await?;
-        self.remember_text(&ids, &prepared);
+        if let Some(prepared) = prepared.as_ref().filter(|_| !elsewhere.is_empty()) {
+            deliver.queued.push(NewQueueEntry {
+                account: holder,
+                id: QueueId::at(now, self.random_bytes()),
+                message: None,
+                body: QueueBody::Shared(prepared.body.id),
+                return_path: return_path.clone(),
+                recipients: elsewhere,
+                terms: terms.clone(),
+                origin: Origin::Relay,
+                created_at: now,
+                not_before: now,
+                expires_at: now.plus(self.config().queue_lifetime),
+            });
+        }
+        for addressee in onward {
+            let (raw, return_path, recipient) = (&raw, return_path.as_ref(), &addressee.terms);
+            let way = Onward { raw, return_path, terms: &terms, recipient, shard, account: holder };
+            match &addressee.to {
+                Destination::Group(group) => {
+                    Self::no_circle(raw, group)?;
+                    deliver.queued.extend(self.sent_on(group, &way).await?);
+                    let (address, terms) = (&addressee.address, &addressee.terms);
+                    arrived.push(Arrived { address, terms, expanded: true });
+                }
+                Destination::Back(back) => deliver.queued.push(self.sent_back(back, &way).await?),
+                Destination::Account(_) => {}
+            }
+        }
+        deliver.queued.extend(self.arrival(holder, return_path.as_ref(), &terms, &arrived, &raw)?);
+        let ids: Vec<_> = deliver.messages.iter().map(|message| (message.account, message.id)).collect();
+        self.write(shard, deliver).await?;
+        if let Some(prepared) = &prepared {
+            self.remember_text(&ids, prepared);
+        }
         metrics::counter!("magpie_messages_delivered_total").increment(ids.len() as u64);
         Ok(())
     }
@@ -144,10 +210,24 @@ impl Service {
         };
         let messages: Vec<_> = accounts.iter().map(message).collect();
         let ids: Vec<_> = messages.iter().map(|message| (message.account, message.id)).collect();
-        self.write(shard, Deliver { messages, relay: None }).await?;
+        let filed = self.filed(entry).await?;
+        self.write(shard, Deliver { messages, filed, ..Deliver::default() }).await?;
         self.remember_text(&ids, prepared);
         metrics::counter!("magpie_messages_delivered_total").increment(ids.len() as u64);
         Ok(())
+    }
+
+    /// Which accounts want a queued mail in a folder by the tag under which they were named.
+    async fn filed(&self, entry: &QueueEntry) -> Result<Vec<(AccountId, String)>> {
+        let mut filed = Vec::new();
+        for recipient in &entry.recipients {
+            if let Some(folder) = self.tag_to_file(&recipient.address)
+                && let Some((_, account)) = self.named(&recipient.address).await?
+            {
+                filed.push((account, folder));
+            }
+        }
+        Ok(filed)
     }
 
     /// Keeps the text for the indexer, which comes by shortly.
@@ -167,10 +247,45 @@ pub(crate) fn id_of(key: &[u8], at: Timestamp) -> MessageId {
     MessageId::at(at, random)
 }
 
+impl Destination {
+    /// Whose queue it is in if nobody else's of ours gets the mail.
+    fn keeper(&self) -> Option<AccountId> {
+        match self {
+            Self::Account(_) => None,
+            Self::Group(group) => Some(group.owner),
+            Self::Back(back) => Some(back.keeper),
+        }
+    }
+}
+
+/// An account that a mail goes to, by which address, and what was asked for it; of a group's members nothing is.
+type Reached<'a> = (&'a EmailAddress, AccountId, Option<&'a RecipientTerms>);
+
+/// The accounts that the mail goes to, and those recipients that lead further.
+fn flattened(recipients: &[Addressee]) -> (Vec<Reached<'_>>, Vec<&Addressee>) {
+    let (mut accounts, mut onward) = (Vec::new(), Vec::new());
+    for addressee in recipients {
+        match &addressee.to {
+            Destination::Account(account) => {
+                accounts.push((&addressee.address, *account, Some(&addressee.terms)));
+            }
+            Destination::Group(group) => {
+                accounts.extend(group.accounts.iter().map(|(address, account)| (address, *account, None)));
+                onward.push(addressee);
+            }
+            Destination::Back(_) => onward.push(addressee),
+        }
+    }
+    (accounts, onward)
+}
+
 /// Adds messages of one shard, each to the thread that its references lead to.
+#[derive(Default)]
 pub(crate) struct Deliver {
     pub(crate) messages: Vec<NewMessage>,
-    pub(crate) relay: Option<NewQueueEntry>,
+    /// Accounts that want the mail in the folder of this name, should they have one.
+    pub(crate) filed: Vec<(AccountId, String)>,
+    pub(crate) queued: Vec<NewQueueEntry>,
 }
 
 #[async_trait]
@@ -178,7 +293,14 @@ impl Unit for Deliver {
     type Output = Vec<Appended>;
 
     fn needs(&self) -> Needs {
-        needs(&self.messages)
+        let mut needs = needs(&self.messages);
+        for entry in &self.queued {
+            needs.accounts.push(entry.account);
+            if let QueueBody::Own(body) = &entry.body {
+                needs.blobs.extend(body.blobs.iter().copied());
+            }
+        }
+        needs
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Vec<Appended>> {
@@ -187,10 +309,16 @@ impl Unit for Deliver {
             let mut message = message.clone();
             // An account whose making was interrupted gets its folders with its first mail.
             tx.provision(message.account, message.received_at).await?;
+            if let Some((_, folder)) = self.filed.iter().find(|(account, _)| *account == message.account) {
+                let all = tx.mailboxes(message.account).await?;
+                let named = all.iter().find(|mailbox| address::fold(&mailbox.name) == *folder);
+                message.mailbox = named.map_or(message.mailbox, |mailbox| Source::Mailbox(mailbox.id));
+            }
             message.thread = thread(tx, &message).await?;
             appended.push(tx.append(message).await?);
         }
-        if let Some(entry) = &self.relay {
+        for entry in &self.queued {
+            tx.provision(entry.account, entry.created_at).await?;
             tx.enqueue(entry.clone()).await?;
         }
         Ok(appended)

@@ -29,6 +29,9 @@ pub enum Error {
     Cursor,
     #[error("the mailbox is full")]
     Quota,
+    /// A mail that a group has sent on comes around again.
+    #[error("the mail goes in circles")]
+    Circle,
     #[error("too many attempts; try again in {} s", retry_after.as_secs())]
     Limited { retry_after: Duration },
     /// There is no room left for anything. The cause is for the log alone.
@@ -69,7 +72,7 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> ProblemKind {
         match self {
-            Self::Invalid { .. } => ProblemKind::InvalidRequest,
+            Self::Invalid { .. } | Self::Circle => ProblemKind::InvalidRequest,
             Self::Credentials => ProblemKind::InvalidCredentials,
             Self::Unauthenticated => ProblemKind::Unauthenticated,
             Self::Forbidden(_) => ProblemKind::Forbidden,

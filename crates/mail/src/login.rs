@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use storage::{Account, Session};
 use types::{AccountId, EmailAddress, Secret, Timestamp, client_network};
 
-use crate::{Access, Error, Result, Service};
+use crate::{Access, Error, Offence, Result, Service};
 
 /// Who is asking, for rate limits and the list of sessions.
 #[derive(Debug, Clone, Default)]
@@ -60,20 +60,17 @@ impl Service {
         let Some(address) = address.filter(|_| password.expose().len() <= MAX_PASSWORD_BYTES) else {
             return Err(Error::Credentials);
         };
-        let account = match self.parts.directory.resolve(&address).await? {
-            Some(id) => self.parts.directory.account(id).await?.filter(|account| account.enabled),
-            None => None,
-        };
+        let account = self.account_of(&address).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let matches = self.passwords.matches(password.clone(), hash).await?;
         match account {
             Some(account) if matches => {
                 metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
+                self.keep_keys(account.id, &account.password_hash, password).await;
                 Ok(account)
             }
             _ => {
-                metrics::counter!("magpie_logins_total", "outcome" => "refused").increment(1);
-                tracing::info!(client = ?client.ip, "login refused");
+                self.refused_login(client).await;
                 Err(Error::Credentials)
             }
         }
@@ -144,7 +141,21 @@ impl Service {
         Ok(())
     }
 
-    async fn limit_logins(&self, address: Option<&EmailAddress>, client: &Client) -> Result<()> {
+    /// Notes that a login was refused.
+    pub async fn refused_login(&self, client: &Client) {
+        metrics::counter!("magpie_logins_total", "outcome" => "refused").increment(1);
+        tracing::info!(client = ?client.ip, "login refused");
+        if let Some(ip) = client.ip {
+            self.blame(ip, Offence::Login).await;
+        }
+    }
+
+    pub(crate) async fn limit_logins(&self, address: Option<&EmailAddress>, client: &Client) -> Result<()> {
+        if let Some(ip) = client.ip
+            && self.is_banned(ip).await
+        {
+            return Err(Error::Limited { retry_after: Duration::from_secs(60) });
+        }
         let per_minute = self.config().login_attempts_per_minute;
         let minute = Duration::from_secs(60);
         let quota = Quota { burst: per_minute, count: per_minute, period: minute };

@@ -1,14 +1,21 @@
-//! Where mail for an address goes.
+//! Where mail for an address goes: to an account, to a group's members, back to a sender.
 
-use storage::Account;
-use types::{AccountId, EmailAddress};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use crate::{Result, Service};
+use storage::{Account, Group};
+use types::{AccountId, EmailAddress, address};
+
+use crate::{Result, Service, random, srs};
 
 /// What an address is to this service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipient {
     Local(AccountId),
+    /// Several, here and elsewhere.
+    Group(Arc<Expansion>),
+    /// An address that stands for a sender whose mail we have sent on; what comes back goes there.
+    Back(Arc<Return>),
     /// Of a domain of ours, but nobody's.
     Unknown,
     /// An account of ours without room.
@@ -17,39 +24,162 @@ pub enum Recipient {
     Elsewhere,
 }
 
+/// Whom the mail for a group reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expansion {
+    pub address: EmailAddress,
+    /// The account that answers for the group.
+    pub owner: AccountId,
+    /// Accounts here, each once, under their main address.
+    pub accounts: Vec<(EmailAddress, AccountId)>,
+    pub elsewhere: Vec<EmailAddress>,
+}
+
+/// Where something goes that comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Return {
+    pub sender: EmailAddress,
+    /// The account whose queue it is in on its way.
+    pub keeper: AccountId,
+}
+
+/// The members of a group and of the groups in it, at most.
+const MEMBERS: usize = 1_000;
+
 impl Service {
-    /// Looks an address up: the address itself, then without its `+tag` (RFC 5233). `postmaster` of a domain of
-    /// ours without such an account is looked up as the domain's `admin` (RFC 5321 §4.5.1).
+    /// Looks an address up: the address itself, then without its tag (RFC 5233). `postmaster` of a domain of ours
+    /// without such an account is looked up as the domain's `admin` (RFC 5321 §4.5.1). Then comes the domain's
+    /// catch-all, which is an alias `*`.
     pub async fn recipient(&self, address: &EmailAddress) -> Result<Recipient> {
+        self.recipient_of(address, 0).await
+    }
+
+    /// The same for a mail of so many bytes, as far as the sender has said.
+    pub async fn recipient_of(&self, address: &EmailAddress, size_bytes: u64) -> Result<Recipient> {
         let directory = &self.parts.directory;
         if directory.domain(&address.domain_key()).await?.is_none() {
             return Ok(Recipient::Elsewhere);
         }
-        let mut found = directory.resolve(address).await?;
-        if let (None, Some(untagged)) = (found, address.without_tag()) {
-            found = directory.resolve(&untagged).await?;
+        if srs::is_rewritten(address) {
+            return self.returned(address).await;
         }
-        if found.is_none()
-            && address.local().eq_ignore_ascii_case("postmaster")
-            && let Ok(admin) = format!("admin@{}", address.domain()).parse()
-        {
-            found = directory.resolve(&admin).await?;
-        }
-        let Some(account) = found else {
+        let Some((named, account)) = self.named(address).await? else {
             return Ok(Recipient::Unknown);
         };
+        if let Some(group) = directory.group(&named).await? {
+            let expansion = self.expand(group).await?;
+            let reaches = !expansion.accounts.is_empty() || !expansion.elsewhere.is_empty();
+            return Ok(if reaches { Recipient::Group(Arc::new(expansion)) } else { Recipient::Unknown });
+        }
         match directory.account(account).await? {
-            Some(account) if self.is_full(&account).await? => Ok(Recipient::Full),
+            Some(account) if self.is_full(&account, size_bytes).await? => Ok(Recipient::Full),
             Some(account) => Ok(Recipient::Local(account.id)),
             None => Ok(Recipient::Unknown),
         }
     }
 
-    async fn is_full(&self, account: &Account) -> Result<bool> {
+    /// The address under which it is known here, and whose that is.
+    pub(crate) async fn named(&self, address: &EmailAddress) -> Result<Option<(EmailAddress, AccountId)>> {
+        let untagged = self.config().subaddress_separator.and_then(|separator| address.split_tag(separator));
+        let is_postmaster = address.local().eq_ignore_ascii_case("postmaster");
+        let admin = || format!("admin@{}", address.domain()).parse().ok();
+        let spellings = [
+            Some(address.clone()),
+            untagged.map(|(untagged, _)| untagged),
+            is_postmaster.then(admin).flatten(),
+            Some(address.catch_all()),
+        ];
+        for spelling in spellings.into_iter().flatten() {
+            if let Some(account) = self.parts.directory.resolve(&spelling).await? {
+                return Ok(Some((spelling, account)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The tag of the address under which the account is named, if mail for it is filed by that.
+    pub(crate) fn tag_to_file(&self, address: &EmailAddress) -> Option<String> {
+        let config = self.config();
+        let separator = config.subaddress_separator.filter(|_| config.subaddress_folders)?;
+        let (_, tag) = address.split_tag(separator)?;
+        (!tag.is_empty()).then(|| address::fold(tag))
+    }
+
+    /// A group's members; groups in it are expanded, however they refer to each other.
+    async fn expand(&self, group: Group) -> Result<Expansion> {
+        let directory = &self.parts.directory;
+        let mut seen = HashSet::from([group.address.key()]);
+        let Group { address, owner, targets } = group;
+        let mut expansion = Expansion { address, owner, accounts: Vec::new(), elsewhere: Vec::new() };
+        let mut waiting = targets;
+        waiting.reverse();
+        while let Some(target) = waiting.pop() {
+            if !seen.insert(target.key()) {
+                continue;
+            }
+            if seen.len() > MEMBERS {
+                tracing::warn!(group = %expansion.address, "a group has more members than are served");
+                break;
+            }
+            if directory.domain(&target.domain_key()).await?.is_none() {
+                expansion.elsewhere.push(target);
+                continue;
+            }
+            let Some((named, account)) = self.named(&target).await? else {
+                tracing::warn!(group = %expansion.address, %target, "a member of a group is not here");
+                continue;
+            };
+            if let Some(inner) = directory.group(&named).await? {
+                waiting.extend(inner.targets.into_iter().rev());
+            } else if let Some(account) = directory.account(account).await?
+                && !expansion.accounts.iter().any(|(_, known)| *known == account.id)
+            {
+                expansion.accounts.push((account.email, account.id));
+            }
+        }
+        Ok(expansion)
+    }
+
+    async fn returned(&self, address: &EmailAddress) -> Result<Recipient> {
+        let key = self.srs_key().await?;
+        let Some(sender) = srs::sender(&key, address, self.now()) else { return Ok(Recipient::Unknown) };
+        Ok(match self.keeper(address).await? {
+            Some(keeper) => Recipient::Back(Arc::new(Return { sender, keeper })),
+            None => Recipient::Unknown,
+        })
+    }
+
+    /// The account whose queue mail is in that is nobody's of ours: the postmaster's of the domain, or the first one.
+    async fn keeper(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
+        if let Ok(postmaster) = format!("postmaster@{}", address.domain()).parse()
+            && let Some((_, account)) = self.named(&postmaster).await?
+        {
+            return Ok(Some(account));
+        }
+        Ok(self.parts.directory.accounts(None, 1).await?.first().map(|account| account.id))
+    }
+
+    pub(crate) async fn srs_key(&self) -> Result<[u8; 32]> {
+        let fresh = random::bytes(&*self.parts.random);
+        Ok(self.parts.directory.secret("srs", fresh).await?)
+    }
+
+    /// Whether the account has no room, or none for so many bytes.
+    pub(crate) async fn is_full(&self, account: &Account, size_bytes: u64) -> Result<bool> {
         let Some(quota_bytes) = account.quota_bytes else {
             return Ok(false);
         };
         let state = self.latest(account.id).await?.account(account.id).await?;
-        Ok(state.is_some_and(|state| state.used_bytes >= quota_bytes))
+        let used_bytes = state.map_or(0, |state| state.used_bytes);
+        Ok(used_bytes >= quota_bytes || used_bytes.saturating_add(size_bytes) > quota_bytes)
+    }
+
+    /// How large a mail may be at most for this account: its own limit, its domain's, or everybody's.
+    pub async fn message_limit(&self, account: AccountId) -> Result<u64> {
+        let everybodys = self.config().max_message_bytes;
+        let Some(account) = self.parts.directory.account(account).await? else { return Ok(everybodys) };
+        let subjects = [account.email.key(), account.email.domain_key()];
+        let own = self.parts.directory.message_limit(&subjects).await?;
+        Ok(own.map_or(everybodys, |own| own.min(everybodys)))
     }
 }

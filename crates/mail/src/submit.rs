@@ -5,9 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::{Quota, Verdict};
+use message::Overview;
 use storage::queue::QueueBody;
-use storage::{Needs, NewQueueEntry, Origin, Result as StorageResult, Transaction, Unit};
-use types::{EmailAddress, QueueId};
+use storage::{Needs, NewQueueEntry, NewRecipient, Origin, Result as StorageResult, Transaction, Unit};
+use types::{EmailAddress, QueueId, RecipientTerms, Terms, Timestamp};
 
 use crate::{Access, Error, Result};
 
@@ -17,19 +18,26 @@ pub struct Submission {
     /// What the entry will be called.
     pub id: QueueId,
     pub return_path: Option<EmailAddress>,
-    pub recipients: Vec<EmailAddress>,
+    pub recipients: Vec<(EmailAddress, RecipientTerms)>,
+    pub terms: Terms,
+    /// Not to be sent before (RFC 4865).
+    pub not_before: Option<Timestamp>,
     pub raw: Bytes,
 }
 
 impl Access {
     /// Queues a mail for its recipients. Durable when it returns.
     pub async fn submit(&self, submission: Submission) -> Result<()> {
-        let Submission { id, return_path, recipients, raw } = submission;
+        let Submission { id, return_path, recipients, terms, not_before, raw } = submission;
         self.limit_sends(recipients.len()).await?;
         // The connection may have been let in long ago.
         let account = self.service.parts.directory.account(self.id).await?;
         if !account.is_some_and(|account| account.enabled) {
             return Err(Error::Forbidden("this account may not send any more".into()));
+        }
+        let limit = self.service.message_limit(self.id).await?;
+        if raw.len() as u64 > limit {
+            return Err(Error::TooLarge(format!("a mail of this account has at most {limit} bytes")));
         }
         if let Some(sender) = &return_path
             && !self.may_send_as(sender).await?
@@ -37,14 +45,34 @@ impl Access {
             return Err(Error::Forbidden(format!("{} does not send as {sender}", self.email)));
         }
         let prepared = self.service.prepare(self.shard(), raw).await?;
-        if let Ok(author) = prepared.parsed.overview.from.email.parse::<EmailAddress>()
-            && !self.may_send_as(&author).await?
-        {
-            return Err(Error::Forbidden(format!("{} does not write as {author}", self.email)));
+        self.check_authors(&prepared.parsed.overview).await?;
+        let body = QueueBody::Own(prepared.body);
+        let mut entry = NewQueueEntry { id, terms, ..self.queue_entry(body, return_path, Vec::new()) };
+        let recipient = |(address, terms)| NewRecipient { address, terms };
+        entry.recipients = recipients.into_iter().map(recipient).collect();
+        if let Some(not_before) = not_before.filter(|at| *at > entry.not_before) {
+            // Held back by its sender, it has all its time afterwards.
+            entry.not_before = not_before;
+            entry.expires_at = not_before.plus(self.service.config().queue_lifetime);
         }
-        let entry =
-            NewQueueEntry { id, ..self.queue_entry(QueueBody::Own(prepared.body), return_path, recipients) };
         self.service.write(self.shard(), Enqueue(entry)).await
+    }
+
+    /// RFC 6409 §6.1: everybody in From and Sender must be the account's own. What names nobody is nobody's.
+    async fn check_authors(&self, overview: &Overview) -> Result<()> {
+        if overview.authors.is_empty() {
+            return Err(Error::Forbidden(format!("{} does not write as nobody", self.email)));
+        }
+        for author in overview.authors.iter().chain(&overview.sender) {
+            let own = match author.email.parse::<EmailAddress>() {
+                Ok(address) => self.may_send_as(&address).await?,
+                Err(_) => false,
+            };
+            if !own {
+                return Err(Error::Forbidden(format!("{} does not write as {}", self.email, author.email)));
+            }
+        }
+        Ok(())
     }
 
     /// An entry that is due now.
@@ -61,7 +89,8 @@ impl Access {
             message: None,
             body,
             return_path,
-            recipients,
+            recipients: recipients.into_iter().map(Into::into).collect(),
+            terms: Terms::default(),
             origin: Origin::Submission,
             created_at: now,
             not_before: now,

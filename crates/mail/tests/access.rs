@@ -14,8 +14,9 @@ const BOB: &str = "bob@demo.test";
 async fn deliver(house: &House, to: &str, raw: Vec<u8>) -> MessageId {
     let access = house.access(to).await.unwrap();
     let id = house.mail.new_id();
-    let recipients = vec![(to.parse().unwrap(), access.id())];
-    let mail = mail::Incoming { id, return_path: None, recipients, raw: raw.into() };
+    let recipients = vec![(to.parse::<types::EmailAddress>().unwrap(), access.id()).into()];
+    let mail =
+        mail::Incoming { id, return_path: None, recipients, terms: types::Terms::default(), raw: raw.into() };
     house.mail.deliver(mail).await.unwrap();
     id
 }
@@ -162,13 +163,29 @@ async fn programs_write_and_send_under_their_own_addresses_only() {
     let submission = |return_path: Option<&str>, author: &str| mail::Submission {
         id: types::QueueId(house.mail.new_id().0),
         return_path: return_path.map(|path| path.parse().unwrap()),
-        recipients: vec!["x@elsewhere.test".parse().unwrap()],
+        recipients: vec![("x@elsewhere.test".parse().unwrap(), types::RecipientTerms::default())],
+        terms: types::Terms::default(),
+        not_before: None,
         raw: fixtures::mail(author, "x@elsewhere.test", "Hello", "text").into(),
     };
     assert!(alice.submit(submission(Some(ALICE), ALICE)).await.is_ok());
     assert!(alice.submit(submission(None, "alice+lists@demo.test")).await.is_ok());
     assert!(matches!(alice.submit(submission(Some(BOB), ALICE)).await, Err(Error::Forbidden(_))));
     assert!(matches!(alice.submit(submission(Some(ALICE), BOB)).await, Err(Error::Forbidden(_))));
+    for header in [
+        "From: alice@demo.test, bob@demo.test",
+        "From: alice@demo.test\r\nFrom: bob@demo.test",
+        "From: alice@demo.test\r\nSender: bob@demo.test",
+        "From: \"alice@demo.test\" <bob@demo.test>",
+        "From: =?utf-8?q?x=0D=0AFrom:_alice@demo.test?= <bob@demo.test>",
+        "From: alice",
+        "From:",
+        "Subject: nobody",
+    ] {
+        let raw = format!("{header}\r\nTo: x@elsewhere.test\r\n\r\ntext\r\n").into();
+        let sent = alice.submit(mail::Submission { raw, ..submission(Some(ALICE), ALICE) }).await;
+        assert!(matches!(sent, Err(Error::Forbidden(_))), "{header}");
+    }
     house.mail.admin().set_enabled(&ALICE.parse().unwrap(), false).await.unwrap();
     assert!(matches!(alice.submit(submission(Some(ALICE), ALICE)).await, Err(Error::Forbidden(_))));
     assert_eq!(house.mail.admin().queue(10).await.unwrap().len(), 2);

@@ -16,11 +16,22 @@ const BOB: &str = "bob@demo.test";
 async fn deliver(house: &House, to: &[&str], raw: Vec<u8>) -> MessageId {
     let mut recipients = Vec::new();
     for address in to {
-        recipients.push((address.parse().unwrap(), house.access(address).await.unwrap().id()));
+        let account = house.access(address).await.unwrap().id();
+        recipients.push((address.parse().unwrap(), account).into());
     }
     let id = house.mail.new_id();
     let return_path = Some("x@elsewhere.test".parse().unwrap());
-    house.mail.deliver(mail::Incoming { id, return_path, recipients, raw: raw.into() }).await.unwrap();
+    house
+        .mail
+        .deliver(mail::Incoming {
+            id,
+            return_path,
+            recipients,
+            terms: types::Terms::default(),
+            raw: raw.into(),
+        })
+        .await
+        .unwrap();
     id
 }
 

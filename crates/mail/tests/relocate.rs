@@ -37,7 +37,8 @@ async fn deliver(node: &Service, access: &Access, subject: &str, attachment: Opt
     let incoming = Incoming {
         id: node.new_id(),
         return_path: None,
-        recipients: vec![(access.email().clone(), access.id())],
+        recipients: vec![(access.email().clone(), access.id()).into()],
+        terms: types::Terms::default(),
         raw: raw.into(),
     };
     node.deliver(incoming).await

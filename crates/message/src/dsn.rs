@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use types::{Address, Timestamp};
+use types::{Address, OriginalRecipient, Timestamp};
 
 use crate::{
     compose::{self, base64_lines, canonical},
@@ -33,6 +33,8 @@ pub struct Report {
 #[derive(Debug, Clone, Default)]
 pub struct Recipient {
     pub address: String,
+    /// ORCPT (RFC 3461 §4.2): whom the sender meant.
+    pub original: Option<OriginalRecipient>,
     pub action: Action,
     /// RFC 3463, e.g. `5.1.1`.
     pub status: String,
@@ -50,6 +52,9 @@ pub enum Action {
     #[default]
     Failed,
     Delayed,
+    Delivered,
+    /// Sent on to several others, of whom nothing more will be told.
+    Expanded,
 }
 
 /// The longest original header that is sent back.
@@ -59,11 +64,14 @@ const MAX_HEADER: usize = 64 * 1_024;
 #[must_use]
 pub fn dsn(report: &Report) -> Vec<u8> {
     let failed = report.recipients.iter().any(|recipient| recipient.action == Action::Failed);
+    let arrived = !report.recipients.is_empty() && report.recipients.iter().all(Recipient::arrived);
     let mut out = Vec::new();
     let original = Header::scan(&report.original_header, 0, |_| false);
     let subject = original.get("Subject").map(|value| header::text(value, 300)).unwrap_or_default();
     let title = if failed {
         "Your mail could not be delivered / 메일을 전달하지 못했습니다"
+    } else if arrived {
+        "Your mail has been delivered / 메일을 전달했습니다"
     } else {
         "Your mail is delayed / 메일 전달이 늦어지고 있습니다"
     };
@@ -94,15 +102,24 @@ pub fn dsn(report: &Report) -> Vec<u8> {
     out
 }
 
+impl Recipient {
+    fn arrived(&self) -> bool {
+        matches!(self.action, Action::Delivered | Action::Expanded)
+    }
+}
+
 /// What a person reads.
 fn words(report: &Report, subject: &str, failed: bool) -> String {
     let mut out = String::new();
+    let arrived = !report.recipients.is_empty() && report.recipients.iter().all(Recipient::arrived);
     let about = if subject.is_empty() { String::new() } else { format!(" \"{subject}\"") };
     let _ = if failed {
         writeln!(
             out,
             "Hello,\n\nyour mail{about} could not be delivered to everybody you sent it to.\nNothing more will be tried; what you can do is said below.\n"
         )
+    } else if arrived {
+        writeln!(out, "Hello,\n\nyour mail{about} has been delivered, as you wanted to know.\n")
     } else {
         writeln!(
             out,
@@ -118,6 +135,11 @@ fn words(report: &Report, subject: &str, failed: bool) -> String {
         writeln!(
             out,
             "\n----\n\n안녕하세요.\n\n보내신 메일{about}을(를) 일부 받는 사람에게 전달하지 못했습니다.\n더 이상 다시 시도하지 않습니다. 아래 안내를 확인해 주세요.\n"
+        )
+    } else if arrived {
+        writeln!(
+            out,
+            "\n----\n\n안녕하세요.\n\n요청하신 대로 알려 드립니다. 보내신 메일{about}을(를) 전달했습니다.\n"
         )
     } else {
         writeln!(
@@ -155,13 +177,18 @@ enum Reason {
     Refused,
     Unreachable,
     Delayed,
+    Delivered,
+    Expanded,
     Unknown,
 }
 
 impl Reason {
     fn of(recipient: &Recipient) -> Self {
-        if recipient.action == Action::Delayed {
-            return Self::Delayed;
+        match recipient.action {
+            Action::Delayed => return Self::Delayed,
+            Action::Delivered => return Self::Delivered,
+            Action::Expanded => return Self::Expanded,
+            Action::Failed => {}
         }
         match recipient.status.split_once('.').map_or("", |(_, detail)| detail) {
             "1.1" | "1.3" | "1.6" | "2.1" => Self::NoSuchUser,
@@ -193,6 +220,8 @@ impl Reason {
             Self::Delayed => {
                 "The recipient's mail server does not take the mail at the moment. We try again."
             }
+            Self::Delivered => "The mail is in the mailbox.",
+            Self::Expanded => "The mail has been sent on to the members of this group.",
             Self::Unknown => "The recipient's mail server did not accept the mail.",
         }
     }
@@ -208,6 +237,8 @@ impl Reason {
             Self::Refused => "받는 쪽 메일 서버가 자체 규칙에 따라 메일을 거부했습니다.",
             Self::Unreachable => "받는 쪽 메일 서버에 오랫동안 연결되지 않아 전달을 중단했습니다.",
             Self::Delayed => "받는 쪽 메일 서버가 지금은 메일을 받지 않습니다. 다시 시도하겠습니다.",
+            Self::Delivered => "받는 사람의 메일함에 들어갔습니다.",
+            Self::Expanded => "이 그룹의 구성원들에게 전달했습니다.",
             Self::Unknown => "받는 쪽 메일 서버가 메일을 받지 않았습니다.",
         }
     }
@@ -235,10 +266,18 @@ fn status_fields(report: &Report) -> String {
         let action = match recipient.action {
             Action::Failed => "failed",
             Action::Delayed => "delayed",
+            Action::Delivered => "delivered",
+            Action::Expanded => "expanded",
         };
+        out.push_str("\r\n");
+        if let Some(OriginalRecipient { kind, address }) = &recipient.original {
+            let address = line(address);
+            let address = if kind == "utf-8" { utf8_xtext(&address) } else { ascii(&address) };
+            let _ = write!(out, "Original-Recipient: {}; {address}\r\n", ascii(kind));
+        }
         let _ = write!(
             out,
-            "\r\nFinal-Recipient: {address}\r\nAction: {action}\r\nStatus: {}\r\n",
+            "Final-Recipient: {address}\r\nAction: {action}\r\nStatus: {}\r\n",
             status(recipient)
         );
         let mut field = |name: &str, value: &str| {
@@ -276,6 +315,7 @@ fn status(recipient: &Recipient) -> String {
         _ if valid => recipient.status.clone(),
         Action::Failed => "5.0.0".to_owned(),
         Action::Delayed => "4.0.0".to_owned(),
+        Action::Delivered | Action::Expanded => "2.0.0".to_owned(),
     }
 }
 

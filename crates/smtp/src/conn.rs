@@ -12,12 +12,13 @@ mod sasl;
 
 use std::sync::Arc;
 
+use ::sasl::Binding;
 use bytes::{Bytes, BytesMut};
-use types::Secret;
+use types::Timestamp;
 
-pub use config::{Auth, Config, Limits};
+pub use config::{Auth, Config, Limits, Protocol};
 use content::{Chunk, Incoming};
-use sasl::Exchange;
+use sasl::Attempt;
 
 use crate::wire::{ClientName, Line, Lines, Mail, Rcpt, Reply};
 
@@ -43,23 +44,17 @@ pub enum Action {
 /// What whoever has the mail decides. A positive reply (2yz) is a yes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Log this client in? 235 or 535.
-    Authenticate(Credentials),
+    /// Log this client in? 235 or 535; [keys](::sasl::Question::Keys) are answered by [`Connection::keys`].
+    Authenticate(::sasl::Question),
     /// Begin a mail from here?
     Mail(Mail),
     /// Also to here?
     Rcpt(Rcpt),
     /// Content is about to come. Of a yes only the fact is used.
     Begin,
-    /// All content has come. Yes means that the server is responsible for the mail from now on.
+    /// All content has come. Yes means that the server is responsible for the mail from now on. In LMTP
+    /// [`Connection::reply_each`] answers for each recipient.
     Finish,
-}
-
-/// RFC 4954: a login by password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    pub user: String,
-    pub password: Secret,
 }
 
 /// How the client greeted.
@@ -82,7 +77,14 @@ pub enum Expects {
 pub struct Connection {
     config: Arc<Config>,
     secure: bool,
+    binding: Option<Binding>,
+    /// When it began, for times that are offered.
+    opened_at: Option<Timestamp>,
     hello: Option<Hello>,
+    /// Something was said that is a command.
+    understood: bool,
+    /// The command at hand had no letters beyond ASCII.
+    ascii: bool,
     authenticated: bool,
     stage: Stage,
     phase: Phase,
@@ -98,21 +100,27 @@ pub struct Connection {
 #[derive(Debug)]
 enum Stage {
     Idle,
-    Envelope {
-        utf8: bool,
-        recipients: usize,
-    },
+    Envelope(Envelope),
     /// Between BDATs.
     Chunks(Incoming),
     /// A chunk was refused: nothing but a new start helps (RFC 3030 §2).
     Failed,
 }
 
+/// A mail that has begun.
+#[derive(Debug, Clone, Copy)]
+struct Envelope {
+    utf8: bool,
+    /// RFC 3030 §3: the content may be any bytes.
+    binary: bool,
+    recipients: usize,
+}
+
 /// Who is to speak, and about what.
 #[derive(Debug)]
 enum Phase {
     Command,
-    Sasl(Exchange),
+    Sasl(Attempt),
     Asked(Asked),
     Data(Incoming),
     Chunk(Chunk),
@@ -123,12 +131,12 @@ enum Phase {
 /// What an answer is owed to.
 #[derive(Debug)]
 enum Asked {
-    Authenticate,
-    Mail { utf8: bool },
-    Rcpt { utf8: bool, recipients: usize },
-    Data,
-    Bdat { size: u64, last: bool },
-    Finish,
+    Authenticate(Attempt),
+    Mail(Envelope),
+    Rcpt(Envelope),
+    Data(Envelope),
+    Bdat { envelope: Envelope, size: u64, last: bool },
+    Finish { recipients: usize },
 }
 
 /// More unsent replies than this are sent before more is read.
@@ -144,7 +152,11 @@ impl Connection {
         let mut connection = Self {
             config,
             secure,
+            binding: None,
+            opened_at: None,
             hello: None,
+            understood: false,
+            ascii: true,
             authenticated: false,
             stage: Stage::Idle,
             phase: Phase::Command,
@@ -155,9 +167,33 @@ impl Connection {
             abandoned: false,
             draining: false,
         };
-        let greeting = format!("{} ESMTP Magpie", connection.config.hostname);
+        let protocol = match connection.config.protocol {
+            Protocol::Smtp => "ESMTP",
+            Protocol::Lmtp => "LMTP",
+        };
+        let greeting = format!("{} {protocol} Magpie", connection.config.hostname);
         connection.send(&Reply::plain(220, "").with_text(greeting));
         connection
+    }
+
+    /// The time at which it began: without it no times are offered (RFC 4865).
+    #[must_use]
+    pub const fn opened_at(mut self, now: Timestamp) -> Self {
+        self.opened_at = Some(now);
+        self
+    }
+
+    /// The same with a TLS connection below that logins can be bound to (RFC 9266).
+    #[must_use]
+    pub fn bound(mut self, binding: Option<Binding>) -> Self {
+        self.binding = binding;
+        self
+    }
+
+    /// Instead of the greeting, says why not (RFC 5321 §3.1) and hangs up.
+    pub fn turn_away(&mut self, reply: &Reply) {
+        self.output.clear();
+        self.close(reply);
     }
 
     /// How the client greeted, if it has.
@@ -176,6 +212,18 @@ impl Connection {
     #[must_use]
     pub const fn is_authenticated(&self) -> bool {
         self.authenticated
+    }
+
+    /// Whether a login is on its way.
+    #[must_use]
+    pub const fn is_logging_in(&self) -> bool {
+        matches!(self.phase, Phase::Sasl(_) | Phase::Asked(Asked::Authenticate(_)))
+    }
+
+    /// Permanent errors since the last accepted mail.
+    #[must_use]
+    pub const fn errors(&self) -> u32 {
+        self.errors
     }
 
     /// What the next read waits for.
@@ -237,31 +285,61 @@ impl Connection {
         };
         let yes = reply.is_positive();
         match asked {
-            Asked::Authenticate => self.authenticated = yes,
-            Asked::Mail { utf8 } if yes => self.stage = Stage::Envelope { utf8, recipients: 0 },
-            Asked::Rcpt { utf8, recipients } if yes => {
-                self.stage = Stage::Envelope { utf8, recipients: recipients + 1 };
+            Asked::Authenticate(attempt) => return self.decided(attempt, reply),
+            Asked::Mail(envelope) if yes => self.stage = Stage::Envelope(envelope),
+            Asked::Rcpt(envelope) if yes => {
+                self.stage = Stage::Envelope(Envelope { recipients: envelope.recipients + 1, ..envelope });
             }
-            Asked::Mail { .. } | Asked::Rcpt { .. } => {}
-            Asked::Data if yes => return self.begin_data(),
-            Asked::Bdat { size, last } => return self.begin_chunks(size, last, reply),
-            Asked::Data => self.abandon(),
-            Asked::Finish => {
+            Asked::Mail(_) | Asked::Rcpt(_) => {}
+            Asked::Data(envelope) if yes => return self.begin_data(envelope),
+            Asked::Bdat { envelope, size, last } => return self.begin_chunks(envelope, size, last, reply),
+            Asked::Data(_) => self.abandon(),
+            Asked::Finish { recipients } => {
                 self.stage = Stage::Idle;
                 if yes {
                     self.errors = 0;
                 }
+                return self.send_each(reply, recipients);
             }
         }
         self.send(reply);
     }
 
+    /// Answers [`Question::Finish`] of an LMTP conversation: one reply for each recipient that was accepted, in order
+    /// (RFC 2033 §4.2). Where one is missing, the last one stands for it.
+    pub fn reply_each(&mut self, replies: &[Reply]) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Command);
+        let Phase::Asked(Asked::Finish { recipients }) = phase else {
+            self.phase = phase;
+            return;
+        };
+        self.stage = Stage::Idle;
+        if replies.iter().any(Reply::is_positive) {
+            self.errors = 0;
+        }
+        let last = replies.last();
+        for reply in (0..recipients).filter_map(|place| replies.get(place).or(last)) {
+            reply.encode(&mut self.output);
+        }
+    }
+
+    /// One reply, or in LMTP one for each recipient.
+    fn send_each(&mut self, reply: &Reply, recipients: usize) {
+        let more = match self.config.protocol {
+            Protocol::Smtp => 0,
+            Protocol::Lmtp => recipients.saturating_sub(1),
+        };
+        (0..more).for_each(|_| reply.encode(&mut self.output));
+        self.send(reply);
+    }
+
     /// The handshake that [`Action::StartTls`] asked for is done. Everything that was said before is forgotten
     /// (RFC 3207 §4.2).
-    pub fn tls_started(&mut self) {
+    pub fn tls_started(&mut self, binding: Option<Binding>) {
         self.input.clear();
         self.lines.reset();
         self.secure = true;
+        self.binding = binding;
         self.hello = None;
         self.authenticated = false;
         self.stage = Stage::Idle;

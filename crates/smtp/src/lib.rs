@@ -8,5 +8,5 @@
 pub mod conn;
 pub mod wire;
 
-pub use conn::{Action, Auth, Config, Connection, Credentials, Expects, Hello, Limits, Question};
-pub use wire::{ClientName, Command, ForwardPath, Mail, Rcpt, Reply, ReversePath};
+pub use conn::{Action, Auth, Config, Connection, Expects, Hello, Limits, Protocol, Question};
+pub use wire::{BodyType, By, ClientName, Command, ForwardPath, Hold, Mail, Rcpt, Reply, ReversePath};

@@ -3,11 +3,13 @@
 mod command;
 mod content;
 mod lines;
+mod parameters;
 mod parse;
 mod path;
 mod reply;
+pub mod xtext;
 
-pub use command::{BodyType, ClientName, Command, Mail, Mechanism, Rcpt, SyntaxError};
+pub use command::{BodyType, By, ClientName, Command, Hold, Mail, Rcpt, SyntaxError};
 pub use content::{Fault, Run, Scanner};
 pub use lines::{Line, Lines};
 pub use path::{ForwardPath, ReversePath};

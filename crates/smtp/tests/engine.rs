@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use smtp::{Action, Auth, Config, Connection, Limits};
+use smtp::{Action, Config, Connection, Reply};
 
 fn connection() -> Connection {
-    let config =
-        Config { hostname: "mx.test".into(), starttls: true, auth: Auth::Off, limits: Limits::default() };
+    let config = Config { hostname: "mx.test".into(), starttls: true, ..Config::default() };
     Connection::new(Arc::new(config), false)
 }
 
@@ -43,7 +42,7 @@ fn what_arrives_while_the_handshake_is_awaited_is_thrown_away() {
     while let Action::Write(_) = connection.next() {}
     connection.receive(b"QUIT\r\n");
     assert_eq!(connection.next(), Action::StartTls);
-    connection.tls_started();
+    connection.tls_started(None);
     assert_eq!(connection.next(), Action::Read);
     assert!(connection.is_secure());
 }
@@ -51,6 +50,16 @@ fn what_arrives_while_the_handshake_is_awaited_is_thrown_away() {
 #[test]
 fn a_tls_client_at_the_wrong_port_is_let_go() {
     check(&[22, 3, 1, 2, 0, 1], "220 mx.test ESMTP Magpie\r\n", &Action::Close);
+}
+
+#[test]
+fn who_talks_before_the_greeting_is_told_so_instead_of_it() {
+    let mut connection = connection();
+    connection.receive(b"EHLO early\r\n");
+    connection.turn_away(&Reply::new(554, (7, 1), "The greeting comes first"));
+    let Action::Write(bytes) = connection.next() else { panic!("nothing was said") };
+    assert_eq!(&bytes[..], b"554 5.7.1 The greeting comes first\r\n");
+    assert_eq!(connection.next(), Action::Close);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! ```text
 //! # a comment
 //! ! starttls auth=always size=1000        (options of the listener, before the first line)
+//! ! lmtp                                  (RFC 2033)
+//! ! secure                                (TLS from the first byte; `bound`: also something to bind logins to)
 //! C: a line of the client, CRLF is added; \r \n \0 \t \\ are escapes, a final \ leaves CRLF away
 //! S: a line of the server
 //! M: <sender> -> <recipient>,...: content (a mail that was accepted)
@@ -17,11 +19,16 @@
 use std::fs;
 use std::sync::Arc;
 
-use smtp::{Action, Auth, Config, Connection, Credentials, ForwardPath, Limits, Question, Reply};
+use bytes::BytesMut;
+use sasl::{Binding, Keys};
+use smtp::{Action, Auth, Command, Config, Connection, ForwardPath, Limits, Protocol, Question, Reply};
+use types::Timestamp;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Script {
-    config: Option<Config>,
+    config: Config,
+    secure: bool,
+    binding: Option<Binding>,
     steps: Vec<Step>,
 }
 
@@ -43,15 +50,21 @@ struct Seen {
 fn parse(text: &str) -> Script {
     let mut config = Config {
         hostname: "mx.test".into(),
-        starttls: false,
-        auth: Auth::Off,
         limits: Limits { message: 1_000_000, ..Limits::default() },
+        ..Config::default()
     };
+    let (mut secure, mut binding) = (false, None);
     let mut steps = vec![Step::default()];
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let step = steps.last_mut().unwrap();
         if let Some(options) = line.strip_prefix("! ") {
-            options.split(' ').for_each(|option| set(&mut config, option));
+            for option in options.split(' ') {
+                match option {
+                    "secure" => secure = true,
+                    "bound" => binding = Some(Binding([7; 32])),
+                    other => set(&mut config, other),
+                }
+            }
         } else if let Some(said) = line.strip_prefix("C: ").or_else(|| line.strip_prefix("C:")) {
             let said = unescape(said);
             if step.wanted == Seen::default() {
@@ -72,7 +85,7 @@ fn parse(text: &str) -> Script {
             panic!("not understood: {line}");
         }
     }
-    Script { config: Some(config), steps }
+    Script { config, secure, binding, steps }
 }
 
 fn set(config: &mut Config, option: &str) {
@@ -80,6 +93,8 @@ fn set(config: &mut Config, option: &str) {
     let number = || value.parse::<usize>().unwrap();
     match name {
         "starttls" => config.starttls = true,
+        "lmtp" => config.protocol = Protocol::Lmtp,
+        "hold" => config.hold_seconds = Some(u32::try_from(number()).unwrap()),
         "auth" => config.auth = if value == "always" { Auth::Always } else { Auth::OverTls },
         "size" => config.limits.message = number() as u64,
         "command_line" => config.limits.command_line = number(),
@@ -105,8 +120,19 @@ fn unescape(text: &str) -> Vec<u8> {
     (long.unwrap_or(text) + end).into_bytes()
 }
 
+/// What LMTP says for each recipient.
+fn answer(recipient: &str) -> Reply {
+    if recipient.starts_with("<full") {
+        Reply::new(452, (2, 2), "Mailbox full").with_text(format!("{recipient} is full"))
+    } else {
+        Reply::new(250, (0, 0), "").with_text(format!("{recipient} has it"))
+    }
+}
+
 #[derive(Default)]
 struct Store {
+    /// LMTP: an answer for each recipient.
+    each: bool,
     sender: String,
     recipients: Vec<String>,
     content: Vec<u8>,
@@ -115,8 +141,16 @@ struct Store {
 impl Store {
     fn decide(&mut self, question: Question, mails: &mut Vec<String>) -> Reply {
         match question {
-            Question::Authenticate(Credentials { user, password }) => {
-                if user == "alice" && password.expose() == "secret" {
+            Question::Authenticate(asked) => {
+                let right = match asked {
+                    sasl::Question::Password { user, password } => {
+                        user == "alice" && password.expose() == "secret"
+                    }
+                    sasl::Question::Token { token, .. } => token.expose() == "t0ken",
+                    sasl::Question::Proven => true,
+                    sasl::Question::Keys { .. } => false,
+                };
+                if right {
                     Reply::new(235, (7, 0), "Welcome")
                 } else {
                     Reply::new(535, (7, 8), "Wrong user or password")
@@ -127,7 +161,7 @@ impl Store {
             }
             Question::Mail(mail) => {
                 self.forget();
-                self.sender = mail.reverse_path.to_string();
+                self.sender = said(&Command::Mail(mail), "MAIL FROM:");
                 Reply::new(250, (1, 0), "Sender ok")
             }
             Question::Rcpt(rcpt) => match &rcpt.forward_path {
@@ -135,8 +169,8 @@ impl Store {
                     Reply::new(550, (1, 1), "No such mailbox")
                 }
                 ForwardPath::Mailbox(to) if to.local() == "later" => Reply::new(450, (2, 0), "Not now"),
-                path => {
-                    self.recipients.push(path.to_string());
+                ForwardPath::Mailbox(_) | ForwardPath::Postmaster => {
+                    self.recipients.push(said(&Command::Rcpt(rcpt), "RCPT TO:"));
                     Reply::new(250, (1, 5), "Recipient ok")
                 }
             },
@@ -144,8 +178,8 @@ impl Store {
             Question::Begin => Reply::new(250, (0, 0), "Ok"),
             Question::Finish if self.sender.starts_with("<disk@") => Reply::new(452, (3, 1), "Disk full"),
             Question::Finish => {
-                let content =
-                    String::from_utf8_lossy(&self.content).replace('\r', "\\r").replace('\n', "\\n");
+                let content = String::from_utf8_lossy(&self.content).replace('\r', "\\r");
+                let content = content.replace('\n', "\\n").replace('\0', "\\0");
                 mails.push(format!("{} -> {}: {content}", self.sender, self.recipients.join(",")));
                 self.forget();
                 Reply::new(250, (0, 0), "Accepted")
@@ -154,8 +188,23 @@ impl Store {
     }
 
     fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { each: self.each, ..Self::default() };
     }
+}
+
+/// What follows the verb.
+fn said(command: &Command, verb: &str) -> String {
+    let mut line = BytesMut::new();
+    command.encode(&mut line);
+    std::str::from_utf8(&line).unwrap().trim_end().strip_prefix(verb).unwrap().to_owned()
+}
+
+/// Those of `user` with the password `pencil`, from RFC 7677 §3.
+fn keys() -> Keys {
+    "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:\
+     wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+        .parse()
+        .unwrap()
 }
 
 /// Lets the conversation go on as far as it can.
@@ -170,9 +219,17 @@ fn pump(connection: &mut Connection, store: &mut Store) -> Seen {
             }
             Action::StartTls => {
                 seen.tls = true;
-                connection.tls_started();
+                connection.tls_started(None);
             }
             Action::Write(bytes) => seen.written.push_str(std::str::from_utf8(&bytes).unwrap()),
+            Action::Ask(Question::Authenticate(sasl::Question::Keys { user })) if user == "user" => {
+                connection.keys(keys(), "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0");
+            }
+            Action::Ask(Question::Finish) if store.recipients.len() > 1 && store.each => {
+                let replies: Vec<_> = store.recipients.iter().map(|to| answer(to)).collect();
+                store.decide(Question::Finish, &mut seen.mails);
+                connection.reply_each(&replies);
+            }
             Action::Ask(question) => {
                 let reply = store.decide(question, &mut seen.mails);
                 connection.reply(&reply);
@@ -183,9 +240,12 @@ fn pump(connection: &mut Connection, store: &mut Store) -> Seen {
     }
 }
 
-fn run(config: &Config, steps: &[Step], piece: usize, name: &str) {
-    let mut connection = Connection::new(Arc::new(config.clone()), false);
-    let mut store = Store::default();
+fn run(script: &Script, steps: &[Step], piece: usize, name: &str) {
+    let Script { config, secure, binding, .. } = script;
+    let mut connection = Connection::new(Arc::new(config.clone()), *secure)
+        .opened_at(Timestamp::from_seconds(1_795_350_000))
+        .bound(binding.clone());
+    let mut store = Store { each: config.protocol == Protocol::Lmtp, ..Store::default() };
     for Step { said, wanted } in steps {
         let mut seen = Seen::default();
         for piece in said.chunks(piece).chain(said.is_empty().then_some(&[][..])) {
@@ -227,12 +287,11 @@ fn transcripts() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         // Blank-line separated "---" starts a fresh connection with the same options form.
         for text in fs::read_to_string(&path).unwrap().split("\n---\n") {
-            let Script { config, steps } = parse(text);
-            let config = config.unwrap();
+            let script = parse(text);
             for piece in [usize::MAX, 1, 7] {
-                run(&config, &steps, piece, &name);
+                run(&script, &script.steps, piece, &name);
             }
-            run(&config, &joined(&steps), usize::MAX, &name);
+            run(&script, &joined(&script.steps), usize::MAX, &name);
             count += 1;
         }
     }

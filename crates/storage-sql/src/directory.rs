@@ -1,9 +1,10 @@
 //! The directory: read through a cache that lives for two seconds, since a command in another process may change it.
 
+mod door;
 mod moves;
 mod nodes;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use moka::sync::Cache;
@@ -11,7 +12,7 @@ use sea_orm::{
     ActiveValue::{NotSet, Set, Unchanged},
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, SqlErr,
 };
-use storage::{Account, BucketMap, Directory, Domain, Error, NewAccount, Node, Result, Session};
+use storage::{Account, Ban, BucketMap, Directory, Domain, Error, Group, NewAccount, Node, Result, Session};
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
 
 use crate::{
@@ -30,6 +31,11 @@ pub struct SqlDirectory {
     domains: Cache<String, Option<Domain>>,
     accounts: Cache<AccountId, Option<Account>>,
     addresses: Cache<String, Option<AccountId>>,
+    groups: Cache<String, Option<Group>>,
+    limits: Cache<String, Option<u64>>,
+    bans: Cache<IpAddr, Option<Ban>>,
+    /// They never change.
+    secrets: Cache<String, [u8; 32]>,
 }
 
 impl SqlDirectory {
@@ -44,6 +50,10 @@ impl SqlDirectory {
             domains: cache(),
             accounts: cache(),
             addresses: cache(),
+            groups: cache(),
+            limits: cache(),
+            bans: cache(),
+            secrets: Cache::new(100),
         })
     }
 
@@ -56,6 +66,7 @@ impl SqlDirectory {
         self.domains.invalidate_all();
         self.accounts.invalidate_all();
         self.addresses.invalidate_all();
+        self.groups.invalidate_all();
         Ok(())
     }
 
@@ -112,6 +123,7 @@ impl Directory for SqlDirectory {
             enabled: Set(true),
             quota_bytes: Set(new.quota_bytes.map(rows::stored)),
             created_at: Set(new.created_at.millis()),
+            scram: Set(None),
         };
         let row = account::Entity::insert(row).exec_with_returning(&tx).await.map_err(failed)?;
         add_address(&tx, row.id, &new.email, true).await?;
@@ -134,6 +146,7 @@ impl Directory for SqlDirectory {
             enabled: Set(old.enabled),
             quota_bytes: Set(old.quota_bytes.map(rows::stored)),
             created_at: Set(old.created_at.millis()),
+            scram: Set(None),
         };
         let added = account::Entity::insert(row).exec_without_returning(&tx).await;
         added.map_err(|error| taken(error, "the account"))?;
@@ -169,8 +182,14 @@ impl Directory for SqlDirectory {
 
     async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool> {
         let password_hash = Set(password_hash.expose().clone());
-        self.update_account(account::ActiveModel { id: Unchanged(id.0), password_hash, ..Default::default() })
-            .await
+        let scram = Set(None);
+        self.update_account(account::ActiveModel {
+            id: Unchanged(id.0),
+            password_hash,
+            scram,
+            ..Default::default()
+        })
+        .await
     }
 
     async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<bool> {
@@ -181,6 +200,10 @@ impl Directory for SqlDirectory {
     async fn remove_account(&self, id: AccountId) -> Result<bool> {
         let tx = self.begin().await?;
         let gone = account::Entity::delete_by_id(id.0).exec(&tx).await.map_err(failed)?;
+        let own = address::Entity::find().filter(address::Column::AccountId.eq(id.0));
+        for own in own.all(&tx).await.map_err(failed)? {
+            door::remove_targets(&tx, &own.address_key).await?;
+        }
         let addresses = address::Entity::delete_many().filter(address::Column::AccountId.eq(id.0));
         addresses.exec(&tx).await.map_err(failed)?;
         let sessions = session::Entity::delete_many().filter(session::Column::AccountId.eq(id.0));
@@ -206,6 +229,9 @@ impl Directory for SqlDirectory {
             .filter(address::Column::AddressKey.eq(alias.key()))
             .filter(address::Column::Main.eq(false));
         let gone = gone.exec(&tx).await.map_err(failed)?;
+        if gone.rows_affected > 0 {
+            door::remove_targets(&tx, &alias.key()).await?;
+        }
         self.commit(tx).await?;
         Ok(gone.rows_affected > 0)
     }

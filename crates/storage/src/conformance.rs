@@ -10,5 +10,6 @@
 
 pub mod blobs;
 pub mod directory;
+mod door;
 pub mod moves;
 pub mod shards;

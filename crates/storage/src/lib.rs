@@ -14,6 +14,7 @@ pub mod body;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod directory;
+pub mod door;
 pub mod error;
 pub mod mailbox;
 pub mod message;
@@ -28,6 +29,7 @@ pub mod upload;
 pub use blobs::{BlobInfo, Blobs, ByteStream};
 pub use body::{Body, Packed, Segment};
 pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Node, Session};
+pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};
 pub use mailbox::{AccountState, Mailbox, NewMailbox};
 pub use message::{
@@ -36,8 +38,8 @@ pub use message::{
 };
 pub use moves::Moves;
 pub use queue::{
-    Lease, NewQueueEntry, Origin, QueueBody, QueueEntry, QueueFilter, QueueRecipient, RecipientState,
-    RecipientUpdate,
+    Lease, NewQueueEntry, NewRecipient, Origin, QueueBody, QueueEntry, QueueFilter, QueueRecipient,
+    RecipientState, RecipientUpdate,
 };
 pub use shards::{Committed, ErasedUnit, Fence, Needs, Pending, Shards, Totals, Unit, write};
 pub use snapshot::Snapshot;

@@ -54,6 +54,7 @@ impl Ground {
     async fn node(
         &self,
         cache: Arc<dyn Cache>,
+        config: Config,
         wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>,
     ) -> Result<Service> {
         let [directory, first, second] = &self.databases;
@@ -70,7 +71,7 @@ impl Ground {
             search: Arc::new(self.search.clone()),
             clock,
             random: Arc::<Counting>::clone(&self.random),
-            config: Config { hostname: "mx.demo.test".to_owned(), ..Config::default() },
+            config,
         }))
     }
 }
@@ -97,7 +98,9 @@ impl House {
     }
 
     async fn furnish(ground: Ground, wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>) -> Result<Self> {
-        let mail = ground.node(Arc::new(LocalCache::new(1 << 20)), wrap).await?;
+        let cache = Arc::new(LocalCache::new(1 << 20));
+        let config = Config { hostname: "mx.demo.test".to_owned(), ..Config::default() };
+        let mail = ground.node(cache, config, wrap).await?;
         let admin = mail.admin();
         admin.add_domain("demo.test").await?;
         for name in ["alice", "bob", "admin"] {
@@ -118,7 +121,12 @@ impl House {
         cache: Arc<dyn Cache>,
         wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>,
     ) -> Result<Service> {
-        self.ground.node(cache, wrap).await
+        self.ground.node(cache, self.mail.config().clone(), wrap).await
+    }
+
+    /// Another node, configured like this.
+    pub async fn node_with(&self, config: Config) -> Result<Service> {
+        self.ground.node(Arc::new(LocalCache::new(1 << 20)), config, |shards| shards).await
     }
 
     /// The access of whoever has this address.

@@ -68,9 +68,21 @@ impl EmailAddress {
     /// Without its `+tag` (RFC 5233), if it has one.
     #[must_use]
     pub fn without_tag(&self) -> Option<Self> {
-        let (user, _) = self.local.split_once('+')?;
+        self.split_tag('+').map(|(untagged, _)| untagged)
+    }
+
+    /// Without its tag, and the tag, if it has one behind this separator.
+    #[must_use]
+    pub fn split_tag(&self, separator: char) -> Option<(Self, &str)> {
+        let (user, tag) = self.local.split_once(separator)?;
         (!user.is_empty() && !user.starts_with('"'))
-            .then(|| Self { local: user.to_owned(), domain: self.domain.clone() })
+            .then(|| (Self { local: user.to_owned(), domain: self.domain.clone() }, tag))
+    }
+
+    /// The address that stands for all others of the domain: `*@demo.test`.
+    #[must_use]
+    pub fn catch_all(&self) -> Self {
+        Self { local: "*".to_owned(), domain: self.domain.clone() }
     }
 
     /// Whether it can travel without SMTPUTF8 (RFC 6531).

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use types::EmailAddress;
 
-use super::password;
+use super::{limit::MessageLimit, password};
 use crate::{config::Config, data, parts};
 
 #[derive(Debug, Subcommand)]
@@ -31,6 +31,8 @@ pub(super) enum Account {
     Disable { address: EmailAddress },
     /// Let the account log in again
     Enable { address: EmailAddress },
+    /// Say how large a mail of the account's may be, in and out; "none" for as large as everybody's
+    Limit { address: EmailAddress, size: MessageLimit },
     /// Remove an account and all its mail, for good
     Delete { address: EmailAddress },
 }
@@ -64,6 +66,10 @@ impl Account {
             Self::Enable { address } => {
                 admin.set_enabled(&address, true).await?;
                 println!("{address} can log in.");
+            }
+            Self::Limit { address, size } => {
+                admin.limit_account(&address, size.0).await?;
+                println!("A mail of {address} may have {size}.");
             }
             Self::Delete { .. } => {}
         }

@@ -11,6 +11,7 @@ use hickory_resolver::{
     proto::rr::RData,
 };
 
+use super::limit::MessageLimit;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,8 @@ pub(super) enum Domain {
     Add { name: String },
     /// List the domains
     List,
+    /// Say how large a mail of the domain's accounts may be, in and out; "none" for as large as everybody's
+    Limit { name: String, size: MessageLimit },
     /// Say what is still missing before others' mail for a domain arrives here
     Check { name: String },
 }
@@ -35,6 +38,10 @@ impl Domain {
                 for domain in admin.domains().await? {
                     println!("{}", domain.name);
                 }
+            }
+            Self::Limit { name, size } => {
+                admin.limit_domain(&name, size.0).await?;
+                println!("A mail of {name} may have {size}.");
             }
             Self::Check { name } => {
                 let name = types::address::fold(&name);

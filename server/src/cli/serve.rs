@@ -66,6 +66,7 @@ fn announce(node: &Node, roles: &Roles, demo: bool) {
         ("smtp", addresses.smtp),
         ("submission", addresses.submission),
         ("submissions", addresses.submissions),
+        ("lmtp", addresses.lmtp),
     ] {
         if let Some(address) = address {
             println!("{name}: {address}");

@@ -1,6 +1,6 @@
 //! Values as people write them: durations, sizes, addresses to listen on.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -74,6 +74,36 @@ impl FromStr for Listen {
     }
 }
 
+/// Where programs of this site connect: an address of this machine, or a socket in a folder. Nowhere if empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Local {
+    #[default]
+    Nowhere,
+    Address(SocketAddr),
+    Socket(PathBuf),
+}
+
+impl FromStr for Local {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err("`unix:` needs a path".into())
+            } else {
+                Ok(Self::Socket(path.into()))
+            };
+        }
+        match text.parse::<Listen>()?.0 {
+            None => Ok(Self::Nowhere),
+            Some(address) if address.ip().is_loopback() => Ok(Self::Address(address)),
+            Some(address) => {
+                Err(format!("`{address}` is not an address of this machine alone, like \"127.0.0.1:2424\""))
+            }
+        }
+    }
+}
+
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -115,7 +145,7 @@ macro_rules! parsed {
 }
 pub(super) use parsed;
 
-parsed!(Span, Size, Listen);
+parsed!(Span, Size, Listen, Local);
 
 /// Reads whatever [`FromStr`] reads, from a text or a whole number.
 pub(super) fn parse<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -161,5 +191,11 @@ mod tests {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
         assert!("8080".parse::<Listen>().is_err());
+        assert_eq!("".parse(), Ok(Local::Nowhere));
+        assert_eq!("localhost:24".parse(), Ok(Local::Address("127.0.0.1:24".parse().unwrap())));
+        assert_eq!("unix:/run/lmtp".parse(), Ok(Local::Socket("/run/lmtp".into())));
+        for text in ["unix:", "192.0.2.1:24", "0.0.0.0:24"] {
+            assert!(text.parse::<Local>().is_err(), "{text}");
+        }
     }
 }

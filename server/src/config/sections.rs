@@ -6,7 +6,7 @@ use serde::Deserialize;
 use types::Network;
 
 use super::{
-    human::{Listen, Size, Span, optional, parse},
+    human::{Listen, Local, Size, Span, optional, parse},
     url::{BlobStore, Database, SearchIndex, Shared},
 };
 
@@ -44,6 +44,67 @@ pub struct Smtp {
     pub hostname: Option<String>,
     #[serde(deserialize_with = "optional")]
     pub relay: Option<String>,
+    #[serde(deserialize_with = "parse")]
+    pub subaddress_separator: Separator,
+    pub subaddress_folders: bool,
+    pub trusted: Vec<Network>,
+    pub greet_delay: Span,
+    pub hello: Hello,
+    pub reverse_dns: ReverseDns,
+    pub dnsbl: Vec<String>,
+    pub dnswl: Vec<String>,
+    pub dns_timeout: Span,
+    pub greylist: Span,
+    pub tarpit_after: u32,
+    pub tarpit: Span,
+}
+
+/// What parts a tag from a local part, if anything does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Separator(pub Option<char>);
+
+impl std::str::FromStr for Separator {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut letters = text.chars();
+        match (letters.next(), letters.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(letter @ ('+' | '-' | '=' | '_' | '#')), None) => Ok(Self(Some(letter))),
+            _ => Err(format!("`{text}` is none of \"+\", \"-\", \"=\", \"_\" and \"#\"")),
+        }
+    }
+}
+
+/// What other servers may call themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hello {
+    Off,
+    Ours,
+    Full,
+}
+
+/// What their addresses must have in the DNS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReverseDns {
+    Off,
+    Named,
+    Confirmed,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Lmtp {
+    pub listen: Local,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Bans {
+    pub after: u32,
+    pub within: Span,
+    #[serde(rename = "for")]
+    pub lasting: Span,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -79,6 +140,7 @@ pub struct Tls {
 pub struct Auth {
     pub allow_cleartext: bool,
     pub session_lifetime: Span,
+    pub scram_iterations: u32,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -160,6 +222,11 @@ pub struct Limits {
     pub http_connections_per_address: u32,
     pub connections: u32,
     pub connections_per_address: u32,
+    pub connections_per_minute: u32,
+    pub mails_per_hour_per_address: u32,
+    pub mails_per_hour_per_network: u32,
+    pub mails_per_hour_per_domain: u32,
+    pub hold_time: Span,
     pub receiving_memory: Size,
     pub receiving_time: Span,
     pub sockets_per_account: u32,

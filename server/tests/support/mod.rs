@@ -130,7 +130,8 @@ impl Server {
         let incoming = Incoming {
             id,
             return_path: Some("carol@elsewhere.example".parse().unwrap()),
-            recipients: vec![(address, account)],
+            recipients: vec![(address, account).into()],
+            terms: types::Terms::default(),
             raw: raw.replace('\n', "\r\n").into(),
         };
         self.node.mail.deliver(incoming).await.unwrap();

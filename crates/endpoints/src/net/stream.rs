@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -13,13 +15,21 @@ use tokio_rustls::server::TlsStream;
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// From this machine; it needs no TLS and cannot have it.
+    #[cfg(unix)]
+    Local(UnixStream),
 }
+
+/// RFC 9266 §2.
+const BINDING: &[u8] = b"EXPORTER-Channel-Binding";
 
 impl Stream {
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.read(buffer).await,
             Self::Tls(tls) => tls.read(buffer).await,
+            #[cfg(unix)]
+            Self::Local(unix) => unix.read(buffer).await,
         }
     }
 
@@ -30,6 +40,8 @@ impl Stream {
                 tls.write_all(bytes).await?;
                 tls.flush().await
             }
+            #[cfg(unix)]
+            Self::Local(unix) => unix.write_all(bytes).await,
         }
     }
 
@@ -37,7 +49,18 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.shutdown().await,
             Self::Tls(tls) => tls.shutdown().await,
+            #[cfg(unix)]
+            Self::Local(unix) => unix.shutdown().await,
         }
+    }
+
+    /// What logins can be bound to: the same bytes at both ends of this TLS connection and nowhere else. In TLS 1.2
+    /// that would hang on an extension of which we are not told (RFC 9266 §4.2).
+    pub(super) fn binding(&self) -> Option<[u8; 32]> {
+        let Self::Tls(tls) = self else { return None };
+        let (_, connection) = tls.get_ref();
+        let new = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        new.then(|| connection.export_keying_material([0; 32], BINDING, Some(&[])).ok())?
     }
 
     /// Does the handshake; a stream that has TLS already cannot have it twice.
@@ -48,6 +71,8 @@ impl Stream {
                 Ok(Self::Tls(Box::new(accept.await?)))
             }
             Self::Tls(_) => Err(io::Error::other("TLS within TLS")),
+            #[cfg(unix)]
+            Self::Local(_) => Err(io::Error::other("no TLS within this machine")),
         }
     }
 }

@@ -2,27 +2,39 @@
 
 use std::net::IpAddr;
 
-use ::mail::{Access, Client, Error, Recipient, Service};
+use ::mail::{Access, Addressee, Challenge, Client, Destination, Error, Offence, Rate, Recipient, Service};
 use async_trait::async_trait;
-use types::{AccountId, EmailAddress, MessageId, QueueId, Secret, address};
+use sasl::Keys;
+use types::{EmailAddress, MessageId, QueueId, Secret, address};
 
 use super::{Incoming, Mta, Refusal, Submission};
 
 #[async_trait]
 impl Mta for Service {
-    type Recipient = AccountId;
+    type Recipient = Destination;
     type Principal = Access;
+    type Challenge = Challenge;
 
     fn new_id(&self) -> MessageId {
         Self::new_id(self)
     }
 
-    async fn recipient(&self, address: &EmailAddress) -> Result<AccountId, Refusal> {
-        match Self::recipient(self, address).await.map_err(refusal)? {
-            Recipient::Local(account) => Ok(account),
+    async fn recipient(&self, address: &EmailAddress, size_bytes: u64) -> Result<Destination, Refusal> {
+        match self.recipient_of(address, size_bytes).await.map_err(refusal)? {
+            Recipient::Local(account) => Ok(Destination::Account(account)),
+            Recipient::Group(group) => Ok(Destination::Group(group)),
+            Recipient::Back(back) => Ok(Destination::Back(back)),
             Recipient::Unknown => Err(Refusal::UnknownRecipient),
             Recipient::Full => Err(Refusal::MailboxFull),
             Recipient::Elsewhere => Err(Refusal::NotLocal),
+        }
+    }
+
+    async fn recipient_limit(&self, recipient: &Destination) -> Result<u64, Refusal> {
+        match recipient {
+            Destination::Account(account) => self.message_limit(*account).await.map_err(refusal),
+            Destination::Group(group) => self.message_limit(group.owner).await.map_err(refusal),
+            Destination::Back(_) => Ok(self.config().max_message_bytes),
         }
     }
 
@@ -40,26 +52,79 @@ impl Mta for Service {
     }
 
     async fn authenticate(&self, user: &str, password: &Secret, client: IpAddr) -> Result<Access, Refusal> {
-        let client = Client { ip: Some(client), name: "SMTP".to_owned() };
-        Self::authenticate(self, user, password, &client).await.map_err(refusal)
+        Self::authenticate(self, user, password, &named(client)).await.map_err(refusal)
+    }
+
+    async fn authenticate_token(
+        &self,
+        user: Option<&str>,
+        token: &Secret,
+        client: IpAddr,
+    ) -> Result<Access, Refusal> {
+        self.access_as(user, token, &named(client)).await.map_err(refusal)
+    }
+
+    async fn challenge(&self, user: &str, client: IpAddr) -> Result<(Keys, String, Challenge), Refusal> {
+        let challenge = Self::challenge(self, user, &named(client)).await.map_err(refusal)?;
+        Ok((challenge.keys.clone(), challenge.nonce.clone(), challenge))
+    }
+
+    async fn proven(&self, challenge: Challenge) -> Result<Access, Refusal> {
+        Self::proven(self, challenge).await.map_err(refusal)
+    }
+
+    fn address(&self, principal: &Access) -> EmailAddress {
+        principal.email().clone()
+    }
+
+    async fn sender_limit(&self, principal: &Access) -> Result<u64, Refusal> {
+        self.message_limit(principal.id()).await.map_err(refusal)
     }
 
     async fn may_send_as(&self, principal: &Access, sender: &EmailAddress) -> Result<bool, Refusal> {
         principal.may_send_as(sender).await.map_err(refusal)
     }
 
-    async fn receive(&self, mail: Incoming<AccountId>) -> Result<MessageId, Refusal> {
-        let Incoming { id, return_path, recipients, raw } = mail;
-        self.deliver(::mail::Incoming { id, return_path, recipients, raw }).await.map_err(refusal)?;
+    async fn receive(&self, mail: Incoming<Destination>) -> Result<MessageId, Refusal> {
+        let Incoming { id, return_path, recipients, terms, raw } = mail;
+        let addressee = |(address, to, terms)| Addressee { address, to, terms };
+        let recipients = recipients.into_iter().map(addressee).collect();
+        self.deliver(::mail::Incoming { id, return_path, recipients, terms, raw }).await.map_err(refusal)?;
         Ok(id)
     }
 
     async fn submit(&self, principal: &Access, mail: Submission) -> Result<MessageId, Refusal> {
-        let Submission { id, return_path, recipients, raw } = mail;
-        let submission = ::mail::Submission { id: QueueId(id.0), return_path, recipients, raw };
+        let Submission { id, return_path, recipients, terms, not_before, raw } = mail;
+        let submission =
+            ::mail::Submission { id: QueueId(id.0), return_path, recipients, terms, not_before, raw };
         principal.submit(submission).await.map_err(refusal)?;
         Ok(id)
     }
+
+    async fn is_banned(&self, client: IpAddr) -> bool {
+        Self::is_banned(self, client).await
+    }
+
+    async fn blame(&self, client: IpAddr, offence: Offence) {
+        Self::blame(self, client, offence).await;
+    }
+
+    async fn check_rate(&self, client: IpAddr, rate: Rate<'_>) -> Result<(), Refusal> {
+        Self::check_rate(self, client, rate).await.map_err(|_| Refusal::Slower)
+    }
+
+    async fn is_known(
+        &self,
+        client: IpAddr,
+        sender: Option<&EmailAddress>,
+        recipient: &EmailAddress,
+    ) -> bool {
+        Self::is_known(self, client, sender, recipient).await
+    }
+}
+
+fn named(client: IpAddr) -> Client {
+    Client { ip: Some(client), name: "SMTP".to_owned() }
 }
 
 fn is_within(name: &str, domain: &str) -> bool {
@@ -74,6 +139,7 @@ fn refusal(error: Error) -> Refusal {
         Error::Forbidden(_) => Refusal::ForeignSender,
         Error::TooLarge(_) => Refusal::TooLarge,
         Error::Quota => Refusal::MailboxFull,
+        Error::Circle => Refusal::Circle,
         Error::Invalid { detail, .. } | Error::Conflict(detail) => Refusal::Rejected(detail),
         Error::Full(_) => {
             tracing::error!(error = &error as &dyn std::error::Error, "mail not taken");

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mail::{Offence, Rate};
+use sasl::Keys;
 use smtp::Reply;
-use types::{EmailAddress, MessageId, Secret};
+use types::{EmailAddress, MessageId, RecipientTerms, Secret, Terms, Timestamp};
 
 /// Takes mail in. The service implements it; tests have one in memory.
 #[async_trait]
@@ -14,12 +16,17 @@ pub trait Mta: Send + Sync + 'static {
     type Recipient: Send + Sync + 'static;
     /// Somebody who logged in.
     type Principal: Send + Sync + 'static;
+    /// What somebody is about to prove.
+    type Challenge: Send + Sync + 'static;
 
     /// A fresh id for a transaction; it goes into `Received:`.
     fn new_id(&self) -> MessageId;
 
-    /// Is there such a recipient here?
-    async fn recipient(&self, address: &EmailAddress) -> Result<Self::Recipient, Refusal>;
+    /// Is there such a recipient here, with room for so many bytes?
+    async fn recipient(&self, address: &EmailAddress, size_bytes: u64) -> Result<Self::Recipient, Refusal>;
+
+    /// How large a mail may be at most for this recipient.
+    async fn recipient_limit(&self, recipient: &Self::Recipient) -> Result<u64, Refusal>;
 
     /// Who reads the mail for `<Postmaster>` (RFC 5321 §4.5.1).
     async fn postmaster(&self) -> Result<EmailAddress, Refusal>;
@@ -32,6 +39,27 @@ pub trait Mta: Send + Sync + 'static {
         client: IpAddr,
     ) -> Result<Self::Principal, Refusal>;
 
+    /// Lets somebody in who has a token.
+    async fn authenticate_token(
+        &self,
+        user: Option<&str>,
+        token: &Secret,
+        client: IpAddr,
+    ) -> Result<Self::Principal, Refusal>;
+
+    /// What somebody of this name has to prove, with a fresh nonce.
+    async fn challenge(&self, user: &str, client: IpAddr)
+    -> Result<(Keys, String, Self::Challenge), Refusal>;
+
+    /// Lets in whoever has proven it.
+    async fn proven(&self, challenge: Self::Challenge) -> Result<Self::Principal, Refusal>;
+
+    /// Under which address they write.
+    fn address(&self, principal: &Self::Principal) -> EmailAddress;
+
+    /// How large a mail of theirs may be at most.
+    async fn sender_limit(&self, principal: &Self::Principal) -> Result<u64, Refusal>;
+
     /// May they send under this address?
     async fn may_send_as(&self, principal: &Self::Principal, sender: &EmailAddress) -> Result<bool, Refusal>;
 
@@ -40,6 +68,29 @@ pub trait Mta: Send + Sync + 'static {
 
     /// Takes mail to be sent. When it returns, the mail is durable.
     async fn submit(&self, principal: &Self::Principal, mail: Submission) -> Result<MessageId, Refusal>;
+
+    /// Is this client kept out?
+    async fn is_banned(&self, _client: IpAddr) -> bool {
+        false
+    }
+
+    /// The client did something that it may not do often.
+    async fn blame(&self, _client: IpAddr, _offence: Offence) {}
+
+    /// Counts something of this client.
+    async fn check_rate(&self, _client: IpAddr, _rate: Rate<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// May such a mail come at once? Who comes back later may.
+    async fn is_known(
+        &self,
+        _client: IpAddr,
+        _sender: Option<&EmailAddress>,
+        _recipient: &EmailAddress,
+    ) -> bool {
+        true
+    }
 }
 
 /// A mail for accounts here, with `Return-Path:` and `Received:` in front.
@@ -49,7 +100,8 @@ pub struct Incoming<R> {
     /// `None`: the null path, to which nothing is ever returned.
     pub return_path: Option<EmailAddress>,
     /// At least one.
-    pub recipients: Vec<(EmailAddress, R)>,
+    pub recipients: Vec<(EmailAddress, R, RecipientTerms)>,
+    pub terms: Terms,
     pub raw: Bytes,
 }
 
@@ -59,7 +111,10 @@ pub struct Submission {
     pub id: MessageId,
     pub return_path: Option<EmailAddress>,
     /// At least one.
-    pub recipients: Vec<EmailAddress>,
+    pub recipients: Vec<(EmailAddress, RecipientTerms)>,
+    pub terms: Terms,
+    /// Not to be sent before (RFC 4865).
+    pub not_before: Option<Timestamp>,
     pub raw: Bytes,
 }
 
@@ -82,6 +137,24 @@ pub enum Refusal {
     ForeignSender,
     #[error("too large")]
     TooLarge,
+    /// It has been through here before, or through too many servers.
+    #[error("the mail goes in circles")]
+    Circle,
+    /// Of a client, at the door.
+    #[error("too much from there")]
+    Slower,
+    /// Somebody unknown is to come back later.
+    #[error("greylisted")]
+    Unknown,
+    /// Kept out, for what it is or did.
+    #[error("{0}")]
+    KeptOut(&'static str),
+    /// RFC 7372 §3.2: an address without a name, or with one that is not its own.
+    #[error("no name")]
+    NoName,
+    /// On a list of those to be refused.
+    #[error("listed by {0}")]
+    Listed(String),
     /// Refused for what it is.
     #[error("{0}")]
     Rejected(String),
@@ -108,6 +181,16 @@ impl Refusal {
             Self::TooMany => Reply::new(454, (7, 0), "Too many attempts, please try again later"),
             Self::ForeignSender => Reply::new(553, (7, 1), "The sender is not an address of yours"),
             Self::TooLarge => Reply::new(552, (3, 4), "The mail is too large"),
+            Self::Circle => Reply::new(554, (4, 6), "The mail goes in circles"),
+            Self::Slower => Reply::new(450, (7, 1), "Too much mail from there, please try again later"),
+            Self::Unknown => Reply::new(450, (7, 1), "Please try again in a few minutes"),
+            Self::KeptOut(why) => Reply::new(550, (7, 1), why),
+            Self::NoName => {
+                Reply::new(550, (7, 25), "Your address has no name in the DNS that leads back to it")
+            }
+            Self::Listed(zone) => {
+                Reply::new(550, (7, 1), "").with_text(format!("Your address is on the list {zone}"))
+            }
             Self::Rejected(why) => Reply::new(554, (7, 1), "").with_text(why.clone()),
             Self::NoRoom => Reply::new(452, (3, 1), "No room left, please try again later"),
             Self::TooSlow => Reply::new(451, (4, 2), "The mail took too long to arrive"),

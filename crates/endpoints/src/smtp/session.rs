@@ -1,18 +1,21 @@
 //! One client: what its commands mean, written straight down.
 
+mod content;
+mod envelope;
+mod login;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use smtp::{Action, Connection, Credentials, ForwardPath, Mail, Question, Rcpt, Reply, ReversePath};
-use tokio::time::Instant;
-use tracing::{info, warn};
-use types::{EmailAddress, MessageId};
+use mail::Offence;
+use smtp::{Action, Connection, Question, Reply, ReversePath};
+use tokio::time::{Instant, sleep};
+use types::{EmailAddress, MessageId, RecipientTerms, Terms, Timestamp};
 
-use super::budget::{Charge, Exhausted, Spool};
-use super::trace::{self, MAX_HOPS, Trace};
-use super::{Incoming, Kind, Mta, Refusal, Settings, Submission};
-use crate::net::{Conversation, Expects, Step};
+use self::content::Answer;
+use super::budget::Spool;
+use super::{Kind, Mta, Refusal, Settings};
+use crate::net::{Conversation, Expects, Peer, Step};
 
 /// The conversation with one SMTP client.
 pub struct Session<M: Mta> {
@@ -22,13 +25,27 @@ pub struct Session<M: Mta> {
     mta: Arc<M>,
     settings: Arc<Settings>,
     principal: Option<M::Principal>,
+    /// What somebody who logs in is about to prove.
+    challenge: Option<M::Challenge>,
     transaction: Option<Transaction<M::Recipient>>,
+    /// What the DNS says of the client, once it was asked.
+    verdict: Option<Result<(), Refusal>>,
+    /// Errors that were answered.
+    errors: u32,
+    /// It spoke before the greeting, or had too many errors, and is yet to be blamed for it.
+    blamable: bool,
 }
 
 /// A mail on its way in.
 struct Transaction<R> {
     id: MessageId,
     reverse_path: ReversePath,
+    terms: Terms,
+    not_before: Option<Timestamp>,
+    /// What the client said of its size.
+    size: Option<u64>,
+    /// Its content may be any bytes (RFC 3030 §3).
+    binary: bool,
     utf8: bool,
     recipients: Recipients<R>,
     content: Content,
@@ -37,9 +54,17 @@ struct Transaction<R> {
 /// Where it goes.
 enum Recipients<R> {
     /// To accounts here.
-    Local(Vec<(EmailAddress, R)>),
+    Local(Vec<Local<R>>),
     /// Wherever somebody who logged in wants.
-    Anywhere(Vec<EmailAddress>),
+    Anywhere(Vec<(EmailAddress, RecipientTerms)>),
+}
+
+struct Local<R> {
+    address: EmailAddress,
+    recipient: R,
+    terms: RecipientTerms,
+    /// Bytes of a mail that it takes.
+    limit: u64,
 }
 
 enum Content {
@@ -55,171 +80,73 @@ struct Spooled {
     trace: usize,
 }
 
+const TOO_EARLY: Reply = Reply::new(554, (7, 1), "The greeting comes first");
+
 impl<M: Mta> Session<M> {
     pub(super) fn new(
-        engine: Connection,
+        mut engine: Connection,
         kind: Kind,
-        client: IpAddr,
+        peer: Peer,
         mta: Arc<M>,
         settings: Arc<Settings>,
     ) -> Self {
-        Self { engine, kind, client, mta, settings, principal: None, transaction: None }
+        if peer.early {
+            engine.turn_away(&TOO_EARLY);
+        }
+        Self {
+            engine,
+            kind,
+            client: peer.address.ip(),
+            mta,
+            settings,
+            principal: None,
+            challenge: None,
+            transaction: None,
+            verdict: None,
+            errors: 0,
+            blamable: peer.early,
+        }
     }
 
-    async fn decide(&mut self, question: Question) -> Reply {
+    /// Answers the engine.
+    async fn decide(&mut self, question: Question) {
         let answer = match question {
-            Question::Authenticate(credentials) => self.authenticate(credentials).await,
-            Question::Mail(mail) => self.mail(mail).await,
-            Question::Rcpt(rcpt) => self.rcpt(rcpt).await,
-            Question::Begin => self.begin(),
+            Question::Authenticate(asked) => match self.authenticate(asked).await {
+                Ok(None) => return,
+                Ok(Some(reply)) => Ok(Answer::One(reply)),
+                Err(refusal) => Err(refusal),
+            },
+            Question::Mail(mail) => self.mail(mail).await.map(Answer::One),
+            Question::Rcpt(rcpt) => self.rcpt(rcpt).await.map(Answer::One),
+            Question::Begin => self.begin().map(Answer::One),
             Question::Finish => self.finish().await,
         };
-        answer.unwrap_or_else(|refusal| {
-            let reply = refusal.reply();
-            self.count_refusal(&reply);
-            reply
-        })
-    }
-
-    async fn authenticate(&mut self, credentials: Credentials) -> Result<Reply, Refusal> {
-        let Credentials { user, password } = credentials;
-        self.principal = Some(self.mta.authenticate(&user, &password, self.client).await?);
-        Ok(Reply::new(235, (7, 0), "Welcome"))
-    }
-
-    async fn mail(&mut self, mail: Mail) -> Result<Reply, Refusal> {
-        let recipients = match self.kind {
-            Kind::Mx => Recipients::Local(Vec::new()),
-            Kind::Submission | Kind::Submissions => {
-                let principal = self.principal.as_ref().ok_or(Refusal::Credentials)?;
-                // RFC 6409 §6.1. The null path is for notifications, which programs may send.
-                if let ReversePath::Mailbox(sender) = &mail.reverse_path
-                    && !self.mta.may_send_as(principal, sender).await?
-                {
-                    return Err(Refusal::ForeignSender);
-                }
-                Recipients::Anywhere(Vec::new())
-            }
-        };
-        self.transaction = Some(Transaction {
-            id: self.mta.new_id(),
-            reverse_path: mail.reverse_path,
-            utf8: mail.smtputf8,
-            recipients,
-            content: Content::Lost(Refusal::Unavailable),
-        });
-        Ok(Reply::new(250, (1, 0), "Sender ok"))
-    }
-
-    async fn rcpt(&mut self, rcpt: Rcpt) -> Result<Reply, Refusal> {
-        let address = match rcpt.forward_path {
-            ForwardPath::Mailbox(address) => address,
-            ForwardPath::Postmaster => self.mta.postmaster().await?,
-        };
-        let transaction = self.transaction.as_mut().ok_or(Refusal::Unavailable)?;
-        match &mut transaction.recipients {
-            Recipients::Local(recipients) => {
-                let recipient = self.mta.recipient(&address).await?;
-                if !recipients.iter().any(|(known, _)| *known == address) {
-                    recipients.push((address, recipient));
-                }
-            }
-            Recipients::Anywhere(recipients) => {
-                if !recipients.contains(&address) {
-                    recipients.push(address);
-                }
+        match answer {
+            Ok(Answer::One(reply)) => self.engine.reply(&reply),
+            Ok(Answer::Each(replies)) => self.engine.reply_each(&replies),
+            Err(refusal) => {
+                let reply = refusal.reply();
+                self.count_refusal(&reply);
+                self.engine.reply(&reply);
             }
         }
-        Ok(Reply::new(250, (1, 5), "Recipient ok"))
     }
 
-    /// Puts the trace headers first, so that nothing has to be moved when the content is whole.
-    fn begin(&mut self) -> Result<Reply, Refusal> {
-        let transaction = self.transaction.as_mut().ok_or(Refusal::Unavailable)?;
-        let (recipient, mut headers) = match &transaction.recipients {
-            Recipients::Local(recipients) => {
-                let only = if let [(only, _)] = recipients.as_slice() { Some(only) } else { None };
-                (only, trace::return_path(&transaction.reverse_path))
-            }
-            Recipients::Anywhere(recipients) => {
-                (if let [only] = recipients.as_slice() { Some(only) } else { None }, String::new())
-            }
-        };
-        let trace = Trace {
-            hello: self.engine.hello(),
-            client: self.client,
-            hostname: &self.settings.hostname,
-            secure: self.engine.is_secure(),
-            authenticated: self.engine.is_authenticated(),
-            utf8: transaction.utf8,
-            id: transaction.id,
-            recipient,
-            at: self.settings.clock.now(),
-        };
-        headers.push_str(&trace.received());
-        let mut spool = Spool::new(&self.settings.budget, self.client);
-        spool.push(headers.as_bytes()).map_err(no_room)?;
-        transaction.content =
-            Content::Spooled(Spooled { spool, since: Instant::now(), trace: headers.len() });
-        Ok(Reply::new(250, (0, 0), "Ok"))
-    }
-
-    fn content(&mut self, bytes: &Bytes) {
-        if let Some(Transaction { content, .. }) = &mut self.transaction
-            && let Content::Spooled(Spooled { spool, .. }) = content
-            && spool.push(bytes).is_err()
-        {
-            *content = Content::Lost(Refusal::NoRoom);
+    /// Before something is said: errors are answered more slowly the more there are.
+    async fn hesitate(&mut self) {
+        let fresh = self.engine.errors().saturating_sub(self.errors);
+        self.errors = self.engine.errors();
+        let delay = self.settings.policy.delay(self.errors) * fresh;
+        if !delay.is_zero() {
+            sleep(delay).await;
         }
     }
 
-    /// Gives up content that has been coming for too long, be it in many small chunks (RFC 3030).
-    fn expire(&mut self) {
-        if let Some(Transaction { content, .. }) = &mut self.transaction
-            && let Content::Spooled(Spooled { since, .. }) = content
-            && since.elapsed() > self.settings.content_within
-        {
-            *content = Content::Lost(Refusal::TooSlow);
+    /// Before the end.
+    async fn settle_up(&mut self) {
+        if std::mem::take(&mut self.blamable) || self.engine.errors() > self.settings.limits.errors {
+            self.mta.blame(self.client, Offence::Abuse).await;
         }
-    }
-
-    async fn finish(&mut self) -> Result<Reply, Refusal> {
-        let transaction = self.transaction.take().ok_or(Refusal::Unavailable)?;
-        let Spooled { mut spool, trace, .. } = match transaction.content {
-            Content::Spooled(spooled) => spooled,
-            Content::Lost(refusal) => return Err(refusal),
-        };
-        if matches!(transaction.recipients, Recipients::Anywhere(_)) {
-            let Settings { hostname, clock, .. } = &*self.settings;
-            let fields = trace::missing_fields(spool.content(), transaction.id, hostname, clock.now());
-            spool.insert(trace, fields.as_bytes()).map_err(no_room)?;
-        }
-        let (raw, charge): (Bytes, Charge) = spool.finish();
-        if trace::hops(&raw) > MAX_HOPS + 1 {
-            let reply = Reply::new(554, (4, 6), "The mail goes in circles");
-            self.count_refusal(&reply);
-            return Ok(reply);
-        }
-        let (id, size) = (transaction.id, raw.len());
-        let return_path = transaction.reverse_path.mailbox().cloned();
-        let taken = match transaction.recipients {
-            Recipients::Local(recipients) => {
-                self.mta.receive(Incoming { id, return_path, recipients, raw }).await
-            }
-            Recipients::Anywhere(recipients) => {
-                let principal = self.principal.as_ref().ok_or(Refusal::Credentials)?;
-                self.mta.submit(principal, Submission { id, return_path, recipients, raw }).await
-            }
-        };
-        drop(charge);
-        match &taken {
-            Ok(message) => {
-                metrics::counter!("magpie_smtp_messages_total", "listener" => self.kind.name()).increment(1);
-                info!(%id, %message, size_bytes = size, "mail accepted");
-            }
-            Err(refusal) => warn!(%id, size_bytes = size, %refusal, "mail refused"),
-        }
-        Ok(Reply::new(250, (0, 0), "").with_text(format!("Accepted as {}", taken?)))
     }
 
     fn count_refusal(&self, reply: &Reply) {
@@ -227,10 +154,6 @@ impl<M: Mta> Session<M> {
         metrics::counter!("magpie_smtp_refusals_total", "listener" => self.kind.name(), "code" => code)
             .increment(1);
     }
-}
-
-fn no_room(_: Exhausted) -> Refusal {
-    Refusal::NoRoom
 }
 
 impl<M: Mta> Conversation for Session<M> {
@@ -241,17 +164,22 @@ impl<M: Mta> Conversation for Session<M> {
 
     async fn next(&mut self) -> Step {
         loop {
-            match self.engine.next() {
+            let action = self.engine.next();
+            self.failed_proof().await;
+            match action {
                 Action::Read => return Step::Read,
-                Action::Write(bytes) => return Step::Write(bytes),
+                Action::Write(bytes) => {
+                    self.hesitate().await;
+                    return Step::Write(bytes);
+                }
                 Action::StartTls => return Step::StartTls,
-                Action::Close => return Step::Close,
+                Action::Close => {
+                    self.settle_up().await;
+                    return Step::Close;
+                }
                 Action::Content(bytes) => self.content(&bytes),
                 Action::Abandon => self.transaction = None,
-                Action::Ask(question) => {
-                    let reply = self.decide(question).await;
-                    self.engine.reply(&reply);
-                }
+                Action::Ask(question) => self.decide(question).await,
             }
         }
     }
@@ -263,10 +191,11 @@ impl<M: Mta> Conversation for Session<M> {
         }
     }
 
-    fn tls_started(&mut self) {
+    fn tls_started(&mut self, binding: Option<[u8; 32]>) {
         self.principal = None;
+        self.challenge = None;
         self.transaction = None;
-        self.engine.tls_started();
+        self.engine.tls_started(binding.map(sasl::Binding));
     }
 
     fn drain(&mut self) {

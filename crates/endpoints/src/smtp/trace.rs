@@ -15,6 +15,8 @@ pub(super) struct Trace<'a> {
     pub(super) hello: Option<&'a Hello>,
     pub(super) client: IpAddr,
     pub(super) hostname: &'a str,
+    /// By LMTP.
+    pub(super) local: bool,
     pub(super) secure: bool,
     pub(super) authenticated: bool,
     pub(super) utf8: bool,
@@ -44,7 +46,12 @@ impl Trace<'_> {
         if !self.hello.is_some_and(|hello| hello.extended) {
             return "SMTP".into();
         }
-        let base = if self.utf8 { "UTF8SMTP" } else { "ESMTP" };
+        let base = match (self.utf8, self.local) {
+            (false, false) => "ESMTP",
+            (true, false) => "UTF8SMTP",
+            (false, true) => "LMTP",
+            (true, true) => "UTF8LMTP",
+        };
         let (secure, authenticated) =
             (if self.secure { "S" } else { "" }, if self.authenticated { "A" } else { "" });
         format!("{base}{secure}{authenticated}")
@@ -57,13 +64,22 @@ pub(super) fn return_path(path: &ReversePath) -> String {
 }
 
 /// What RFC 6409 §8.2 and §8.3 have a submission server add where it is missing.
-pub(super) fn missing_fields(mail: &[u8], id: MessageId, hostname: &str, at: Timestamp) -> String {
+pub(super) fn missing_fields(
+    mail: &[u8],
+    id: MessageId,
+    hostname: &str,
+    author: &EmailAddress,
+    at: Timestamp,
+) -> String {
     let mut fields = String::new();
     if count(mail, b"date") == 0 {
         fields.push_str(&format!("Date: {}\r\n", date(at)));
     }
     if count(mail, b"message-id") == 0 {
         fields.push_str(&format!("Message-ID: <{id}@{hostname}>\r\n"));
+    }
+    if count(mail, b"from") == 0 {
+        fields.push_str(&format!("From: <{author}>\r\n"));
     }
     fields
 }
@@ -118,6 +134,7 @@ mod tests {
             hello: Some(&ehlo),
             client: "::ffff:192.0.2.1".parse().unwrap(),
             hostname: "mx.test",
+            local: false,
             secure: true,
             authenticated: false,
             utf8: false,
@@ -162,11 +179,13 @@ mod tests {
         let date = "Date: Sun, 22 Nov 2026 12:20:00 +0000\r\n";
         let message_id = format!("Message-ID: <{id}@mx.test>\r\n");
         let check = |mail: &[u8], wanted: &str| {
-            assert_eq!(missing_fields(mail, id, "mx.test", at), wanted);
+            let author = "alice@demo.test".parse().unwrap();
+            assert_eq!(missing_fields(mail, id, "mx.test", &author, at), wanted);
         };
-        check(b"Subject: x\r\n\r\nDate: y\r\n", &format!("{date}{message_id}"));
-        check(b"DATE: x\r\n\r\n", &message_id);
-        check(b"message-id : <x@y>\r\n\r\n", date);
-        check(b"Message-ID: <x@y>\r\nDate: x\r\n\r\n", "");
+        let from = "From: <alice@demo.test>\r\n";
+        check(b"Subject: x\r\n\r\nDate: y\r\n", &format!("{date}{message_id}{from}"));
+        check(b"DATE: x\r\nfrom: y\r\n\r\n", &message_id);
+        check(b"message-id : <x@y>\r\nFrom: y\r\n\r\n", date);
+        check(b"Message-ID: <x@y>\r\nDate: x\r\nFrom: y\r\n\r\n", "");
     }
 }

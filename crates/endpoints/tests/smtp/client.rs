@@ -1,12 +1,13 @@
 //! The client's side of a conversation.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -44,6 +45,21 @@ impl Client {
         let connector = TlsConnector::from(Arc::new(config));
         let tls = connector.connect("mx.test".try_into().unwrap(), self.stream.into_inner()).await.unwrap();
         Client { stream: BufReader::new(tls) }
+    }
+}
+
+impl Client<UnixStream> {
+    /// Connects to a socket in a folder.
+    pub(crate) async fn local(path: &Path) -> Self {
+        Self { stream: BufReader::new(UnixStream::connect(path).await.unwrap()) }
+    }
+}
+
+impl Client<TlsStream<TcpStream>> {
+    /// What logins are bound to (RFC 9266).
+    pub(crate) fn binding(&self) -> [u8; 32] {
+        let (_, connection) = self.stream.get_ref().get_ref();
+        connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).unwrap()
     }
 }
 

@@ -27,8 +27,10 @@ async fn starttls_comes_before_the_password() {
     let raw = String::from_utf8_lossy(&mail.raw).into_owned();
     assert!(raw.starts_with("Received: from laptop ([127.0.0.1])\r\n\tby mx.test with ESMTPSA id "), "{raw}");
     let date = "Sun, 22 Nov 2026 12:20:00 +0000";
-    let added =
-        format!(";\r\n\t{date}\r\nDate: {date}\r\nMessage-ID: <{}@mx.test>\r\nSubject: x\r\n\r\n", mail.id);
+    let added = format!(
+        ";\r\n\t{date}\r\nDate: {date}\r\nMessage-ID: <{}@mx.test>\r\nFrom: <bob@demo.test>\r\nSubject: x\r\n\r\n",
+        mail.id
+    );
     assert!(raw.ends_with(&added), "{raw}");
 }
 

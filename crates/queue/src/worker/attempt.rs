@@ -98,6 +98,10 @@ impl Worker {
                     local.push((to, account));
                     continue;
                 }
+                Ok(further @ (Recipient::Group(_) | Recipient::Back(_))) => {
+                    fates.push((to.clone(), self.lead_on(entry, &to, further).await));
+                    continue;
+                }
                 Ok(Recipient::Unknown) => Reply::ours("5.1.1", "There is no such user here"),
                 Ok(Recipient::Full) => Reply::ours("4.2.2", "The mailbox is full"),
                 Err(error) => {
@@ -151,6 +155,28 @@ impl Worker {
             None => our_fault(),
         };
         local.into_iter().map(|(to, account)| (to, tried(&reply(account)))).collect()
+    }
+
+    /// To a group's members, or back to a sender: an entry of its own does the rest.
+    async fn lead_on(&self, entry: &QueueEntry, to: &EmailAddress, further: Recipient) -> Fate {
+        let sent = match self.load(entry).await {
+            Ok(loaded) => loaded,
+            Err(fate) => return fate,
+        };
+        let mail = with_return_path(entry, &sent.mail);
+        let led = match further {
+            Recipient::Group(group) => self.0.mail.expand_queued(entry, mail, &group).await,
+            Recipient::Back(back) => self.0.mail.return_queued(entry, mail, to, &back).await,
+            _ => return Fate::Untouched,
+        };
+        tried(&match led {
+            Ok(()) => Reply::ours("2.1.5", "Sent on"),
+            Err(mail::Error::Circle) => Reply::ours("5.4.6", "The mail goes in circles"),
+            Err(error) => {
+                tracing::error!(%to, error = ?error, "the mail cannot be sent on");
+                our_fault()
+            }
+        })
     }
 
     async fn deliver_elsewhere(

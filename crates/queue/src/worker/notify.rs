@@ -6,7 +6,7 @@ use message::{
     dsn::{Action, Recipient, dsn},
 };
 use storage::{Body, NewQueueEntry, Origin, QueueBody, QueueEntry, Segment};
-use types::{Address, BodyId, QueueId, Timestamp};
+use types::{Address, BodyId, QueueId, Terms, Timestamp};
 
 use super::{Worker, settle::Failure};
 
@@ -34,6 +34,7 @@ impl Worker {
             let theirs = failure.reply.as_ref().filter(|reply| reply.host.is_some());
             Recipient {
                 address: failure.address.clone(),
+                original: None,
                 action: Action::Failed,
                 status: failure.status.clone(),
                 diagnostic: theirs.map(|reply| format!("smtp; {}", one_line(&reply.to_string()))),
@@ -67,7 +68,8 @@ impl Worker {
             message: None,
             body: QueueBody::Own(packed),
             return_path: None,
-            recipients: vec![to],
+            recipients: vec![to.into()],
+            terms: Terms::default(),
             origin: Origin::Notification,
             created_at: now,
             not_before: now,

@@ -1,5 +1,7 @@
 //! What a listener offers, and its limits.
 
+use sasl::Mechanism;
+
 /// The settings of one listener, shared by its connections.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -8,7 +10,20 @@ pub struct Config {
     /// Whether STARTTLS can be had (RFC 3207).
     pub starttls: bool,
     pub auth: Auth,
+    /// The mechanisms on offer, in this order; those that bind to the connection only where it can be bound to.
+    pub mechanisms: Vec<Mechanism>,
+    pub protocol: Protocol,
+    /// RFC 4865: for how many seconds a mail may be held back; `None`: not on offer.
+    pub hold_seconds: Option<u32>,
     pub limits: Limits,
+}
+
+/// Whose conversation it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Smtp,
+    /// RFC 2033: each recipient gets an answer of its own at the end.
+    Lmtp,
 }
 
 /// RFC 4954 on this listener. Where logging in is possible, it is necessary: such a listener is for submission
@@ -37,6 +52,21 @@ pub struct Limits {
     pub recipients: usize,
     /// Permanent errors since the last accepted mail; one more ends the connection.
     pub errors: u32,
+}
+
+impl Default for Config {
+    /// A server for mail from others that offers nothing which needs a decision.
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".into(),
+            starttls: false,
+            auth: Auth::Off,
+            mechanisms: Mechanism::ALL.to_vec(),
+            protocol: Protocol::Smtp,
+            hold_seconds: None,
+            limits: Limits::default(),
+        }
+    }
 }
 
 impl Default for Limits {

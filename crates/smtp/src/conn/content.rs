@@ -2,13 +2,14 @@
 
 use bytes::{Buf as _, BytesMut};
 
-use super::{Action, Asked, Connection, Limits, Phase, Question, Stage};
+use super::{Action, Asked, Connection, Envelope, Limits, Phase, Question, Stage};
 use crate::wire::{Fault, Reply, Scanner};
 
 /// A mail that is coming in.
 #[derive(Debug)]
 pub(super) struct Incoming {
     scanner: Scanner,
+    recipients: usize,
     received: u64,
     limit: u64,
     /// It cannot be accepted any more; what still comes is thrown away.
@@ -32,17 +33,17 @@ pub(super) enum Body {
 }
 
 impl Incoming {
-    fn dotted(limits: &Limits) -> Self {
-        Self { scanner: Scanner::dotted(limits.text_line), received: 0, limit: limits.message, spoilt: false }
+    fn dotted(limits: &Limits, envelope: Envelope) -> Self {
+        Self::new(Scanner::dotted(limits.text_line), limits, envelope)
     }
 
-    pub(super) fn counted(limits: &Limits) -> Self {
-        Self {
-            scanner: Scanner::counted(limits.text_line),
-            received: 0,
-            limit: limits.message,
-            spoilt: false,
-        }
+    fn counted(limits: &Limits, envelope: Envelope) -> Self {
+        let scanner = if envelope.binary { Scanner::binary() } else { Scanner::counted(limits.text_line) };
+        Self::new(scanner, limits, envelope)
+    }
+
+    fn new(scanner: Scanner, limits: &Limits, envelope: Envelope) -> Self {
+        Self { scanner, recipients: envelope.recipients, received: 0, limit: limits.message, spoilt: false }
     }
 
     fn is_too_large(&self) -> bool {
@@ -57,10 +58,22 @@ impl Incoming {
 }
 
 impl Connection {
-    pub(super) fn begin_data(&mut self) {
+    pub(super) fn begin_data(&mut self, envelope: Envelope) {
         self.stage = Stage::Idle;
-        self.phase = Phase::Data(Incoming::dotted(&self.config.limits));
+        self.phase = Phase::Data(Incoming::dotted(&self.config.limits, envelope));
         self.send(&Reply::plain(354, "Go ahead, end with <CRLF>.<CRLF>"));
+    }
+
+    /// The first chunk may come, or not.
+    pub(super) fn begin_chunks(&mut self, envelope: Envelope, size: u64, last: bool, reply: &Reply) {
+        let body = if reply.is_positive() {
+            Body::Kept(Incoming::counted(&self.config.limits, envelope))
+        } else {
+            self.abandoned = true;
+            Body::Refused(reply.clone())
+        };
+        self.stage = Stage::Failed;
+        self.phase = Phase::Chunk(Chunk { body, size, remaining: size, last });
     }
 
     /// No more than this is thrown away before the connection is given up.
@@ -146,10 +159,10 @@ impl Connection {
         self.stage = Stage::Idle;
         match self.refusal(&incoming) {
             Some(reply) => {
-                self.send(&reply);
+                self.send_each(&reply, incoming.recipients);
                 None
             }
-            None => self.ask(Asked::Finish, Question::Finish),
+            None => self.ask(Asked::Finish { recipients: incoming.recipients }, Question::Finish),
         }
     }
 

@@ -1,19 +1,22 @@
-//! RFC 4954: AUTH PLAIN and LOGIN, with an initial response or by challenge.
+//! RFC 4954: AUTH, with an initial response or by challenge. What is said in base64 is the mechanism's.
 
+use ::sasl::{Exchange, Fault, Keys, Mechanism, Step};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use types::Secret;
 
-use super::{Action, Asked, Connection, Credentials, Phase, Question};
-use crate::wire::{Mechanism, Reply};
+use super::{Action, Asked, Connection, Phase, Question};
+use crate::wire::Reply;
 
-/// What the next line answers.
+/// A login on its way.
 #[derive(Debug)]
-pub(super) enum Exchange {
-    Plain,
-    LoginUser,
-    LoginPassword { user: String },
+pub(super) struct Attempt {
+    exchange: Exchange,
+    /// It was refused; the mechanism lets the client say something before it is told.
+    refusal: Option<Reply>,
+    /// Keys are asked for: a yes to that lets nobody in.
+    needs_keys: bool,
 }
 
 /// Padding is required by RFC 4648; some clients forget it.
@@ -24,19 +27,24 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 const CANCELLED: Reply = Reply::new(501, (7, 0), "Cancelled");
 const NOT_BASE64: Reply = Reply::new(501, (5, 2), "Not valid base64");
-const MALFORMED: Reply = Reply::new(501, (5, 2), "Not what the mechanism says");
 
 impl Connection {
+    /// The mechanisms that can be had on this connection.
+    pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
+        let bound = self.binding.is_some();
+        self.config.mechanisms.iter().copied().filter(move |mechanism| bound || !mechanism.needs_binding())
+    }
+
     pub(super) fn authenticate(&mut self, mechanism: Mechanism, initial: Option<Secret>) -> Option<Action> {
-        let exchange = match mechanism {
-            Mechanism::Plain => Exchange::Plain,
-            Mechanism::Login => Exchange::LoginUser,
-        };
+        // A client that does not know of binding is no victim if it is not on offer here.
+        let plus = self.mechanisms().any(Mechanism::needs_binding);
+        let exchange = Exchange::new(mechanism, self.binding.clone().filter(|_| plus));
         match initial {
-            Some(initial) if initial.expose() == "=" => self.response(exchange, b""),
-            Some(initial) => self.response(exchange, initial.expose().as_bytes()),
+            Some(initial) if initial.expose() == "=" => self.response(Attempt::new(exchange), b""),
+            Some(initial) => self.response(Attempt::new(exchange), initial.expose().as_bytes()),
             None => {
-                self.challenge(exchange);
+                let challenge = exchange.challenge();
+                self.challenge(Attempt::new(exchange), challenge.as_bytes());
                 None
             }
         }
@@ -48,7 +56,7 @@ impl Connection {
                 self.send(&CANCELLED);
                 None
             }
-            Phase::Sasl(exchange) => self.response(exchange, line),
+            Phase::Sasl(attempt) => self.response(attempt, line),
             other => {
                 self.phase = other;
                 None
@@ -56,56 +64,73 @@ impl Connection {
         }
     }
 
-    fn challenge(&mut self, exchange: Exchange) {
-        let text = match &exchange {
-            Exchange::Plain => "",
-            Exchange::LoginUser => "VXNlcm5hbWU6",
-            Exchange::LoginPassword { .. } => "UGFzc3dvcmQ6",
-        };
-        self.send(&Reply::plain(334, text));
-        self.phase = Phase::Sasl(exchange);
+    fn challenge(&mut self, attempt: Attempt, bytes: &[u8]) {
+        self.send(&Reply::plain(334, "").with_text(BASE64.encode(bytes)));
+        self.phase = Phase::Sasl(attempt);
     }
 
-    fn response(&mut self, exchange: Exchange, line: &[u8]) -> Option<Action> {
-        match decode(exchange, line) {
-            Ok(Step::Challenge(exchange)) => {
-                self.challenge(exchange);
+    fn response(&mut self, mut attempt: Attempt, line: &[u8]) -> Option<Action> {
+        let Ok(bytes) = BASE64.decode(line) else {
+            self.send(&NOT_BASE64);
+            return None;
+        };
+        let step = attempt.exchange.respond(&bytes);
+        self.step(attempt, step)
+    }
+
+    fn step(&mut self, mut attempt: Attempt, step: Step) -> Option<Action> {
+        match step {
+            Step::Challenge(bytes) => {
+                self.challenge(attempt, &bytes);
                 None
             }
-            Ok(Step::Ask(credentials)) => self.ask(Asked::Authenticate, Question::Authenticate(credentials)),
-            Err(refusal) => {
-                self.send(&refusal);
+            Step::Ask(question) => {
+                attempt.needs_keys = matches!(question, ::sasl::Question::Keys { .. });
+                self.ask(Asked::Authenticate(attempt), Question::Authenticate(question))
+            }
+            Step::Failed(fault) => {
+                let reply = attempt.refusal.take().unwrap_or_else(|| told(fault));
+                self.send(&reply);
                 None
             }
         }
     }
-}
 
-enum Step {
-    Challenge(Exchange),
-    Ask(Credentials),
-}
+    /// Answers [`::sasl::Question::Keys`]. Without that question it does nothing.
+    pub fn keys(&mut self, keys: Keys, nonce: &str) {
+        match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::Asked(Asked::Authenticate(mut attempt)) => {
+                // No answer to keys is another question.
+                let step = attempt.exchange.keys(keys, nonce);
+                let _ = self.step(attempt, step);
+            }
+            other => self.phase = other,
+        }
+    }
 
-fn decode(exchange: Exchange, line: &[u8]) -> Result<Step, Reply> {
-    let bytes = BASE64.decode(line).map_err(|_| NOT_BASE64)?;
-    let text = String::from_utf8(bytes).map_err(|_| MALFORMED)?;
-    match exchange {
-        Exchange::Plain => plain(&text).map(Step::Ask),
-        Exchange::LoginUser => Ok(Step::Challenge(Exchange::LoginPassword { user: text })),
-        Exchange::LoginPassword { user } => Ok(Step::Ask(Credentials { user, password: Secret::new(text) })),
+    /// A login is let in, or not.
+    pub(super) fn decided(&mut self, mut attempt: Attempt, reply: &Reply) {
+        if reply.is_positive() && !attempt.needs_keys {
+            self.authenticated = true;
+            return self.send(reply);
+        }
+        let step = attempt.exchange.refused();
+        attempt.refusal = (!reply.is_positive()).then(|| reply.clone());
+        let _ = self.step(attempt, step);
     }
 }
 
-/// RFC 4616 §2: `[authzid] NUL authcid NUL passwd`. Nobody acts for another.
-fn plain(text: &str) -> Result<Credentials, Reply> {
-    let mut parts = text.split('\0');
-    let (Some(authzid), Some(user), Some(password), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(MALFORMED);
+impl Attempt {
+    const fn new(exchange: Exchange) -> Self {
+        Self { exchange, refusal: None, needs_keys: false }
+    }
+}
+
+/// What the client is told of a fault.
+fn told(fault: Fault) -> Reply {
+    let reply = match fault {
+        Fault::Malformed => Reply::new(501, (5, 2), ""),
+        Fault::AnotherName | Fault::Binding | Fault::Refused => Reply::new(535, (7, 8), ""),
     };
-    if !authzid.is_empty() && authzid != user {
-        return Err(Reply::new(535, (7, 8), "Nobody may act for another here"));
-    }
-    Ok(Credentials { user: user.to_owned(), password: Secret::new(password.to_owned()) })
+    reply.with_text(fault.to_string())
 }

@@ -8,7 +8,7 @@ use super::*;
 fn config() -> Arc<Config> {
     let limits =
         Limits { message: 2_000, command_line: 100, auth_line: 200, text_line: 50, recipients: 3, errors: 5 };
-    Arc::new(Config { hostname: "mx.test".into(), starttls: true, auth: Auth::Off, limits })
+    Arc::new(Config { hostname: "mx.test".into(), starttls: true, limits, ..Config::default() })
 }
 
 /// Runs a conversation that says yes to everything; gives the mails and all that was written.
@@ -29,7 +29,7 @@ fn run(input: &[u8], sizes: &[usize]) -> (Vec<Vec<u8>>, Vec<u8>) {
                 rest = &rest[size..];
             }
             Action::Write(bytes) => written.extend_from_slice(&bytes),
-            Action::StartTls => connection.tls_started(),
+            Action::StartTls => connection.tls_started(None),
             Action::Ask(Question::Finish) => {
                 mails.push(std::mem::take(&mut mail));
                 connection.reply(&Reply::new(250, (0, 0), "Ok"));

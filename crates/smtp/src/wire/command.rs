@@ -3,8 +3,10 @@
 use std::fmt;
 
 use bytes::BufMut;
-use types::Secret;
+use sasl::Mechanism;
+use types::{Late, Notify, OriginalRecipient, Priority, Ret, Secret, Timestamp};
 
+use super::parameters;
 use super::path::{ForwardPath, ReversePath};
 
 /// One command. Parsed by [`Command::parse`], written by [`Command::encode`].
@@ -14,6 +16,8 @@ pub enum Command {
     Ehlo(ClientName),
     /// RFC 5321 §4.1.1.1
     Helo(ClientName),
+    /// RFC 2033 §4.1
+    Lhlo(ClientName),
     /// RFC 5321 §4.1.1.2
     Mail(Mail),
     /// RFC 5321 §4.1.1.3
@@ -50,13 +54,36 @@ pub struct Mail {
     pub body: Option<BodyType>,
     /// RFC 6531 §3.4
     pub smtputf8: bool,
+    /// RFC 3461 §4.3
+    pub ret: Option<Ret>,
+    /// RFC 3461 §4.4, decoded.
+    pub envelope_id: Option<String>,
+    /// RFC 8689
+    pub require_tls: bool,
+    /// RFC 6710
+    pub priority: Option<Priority>,
+    /// RFC 2852
+    pub by: Option<By>,
+    /// RFC 4865
+    pub hold: Option<Hold>,
 }
 
 impl Mail {
     /// From here, with no parameters.
     #[must_use]
     pub const fn from(reverse_path: ReversePath) -> Self {
-        Self { reverse_path, size: None, body: None, smtputf8: false }
+        Self {
+            reverse_path,
+            size: None,
+            body: None,
+            smtputf8: false,
+            ret: None,
+            envelope_id: None,
+            require_tls: false,
+            priority: None,
+            by: None,
+            hold: None,
+        }
     }
 }
 
@@ -64,22 +91,42 @@ impl Mail {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rcpt {
     pub forward_path: ForwardPath,
+    /// RFC 3461 §4.1
+    pub notify: Option<Notify>,
+    /// RFC 3461 §4.2, decoded.
+    pub original: Option<OriginalRecipient>,
 }
 
-/// RFC 6152 §2
+impl Rcpt {
+    /// To here, with no parameters.
+    #[must_use]
+    pub const fn to(forward_path: ForwardPath) -> Self {
+        Self { forward_path, notify: None, original: None }
+    }
+}
+
+/// RFC 6152 §2 and RFC 3030 §3
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyType {
     SevenBit,
     EightBitMime,
+    BinaryMime,
 }
 
-/// The SASL mechanisms that this engine speaks.
+/// RFC 2852 §4: so many seconds from now, or ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mechanism {
-    /// RFC 4616
-    Plain,
-    /// `draft-murchison-sasl-login`, still what many clients use.
-    Login,
+pub struct By {
+    pub seconds: i64,
+    pub late: Late,
+    pub trace: bool,
+}
+
+/// RFC 4865 §4: not to be sent before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// So many seconds.
+    For(u32),
+    Until(Timestamp),
 }
 
 /// What a client calls itself in EHLO or HELO. Not to be believed, but safe to write into a header.
@@ -146,8 +193,9 @@ impl Command {
         match self {
             Self::Ehlo(name) => format!("EHLO {name}"),
             Self::Helo(name) => format!("HELO {name}"),
-            Self::Mail(mail) => mail_line(mail),
-            Self::Rcpt(Rcpt { forward_path }) => format!("RCPT TO:{forward_path}"),
+            Self::Lhlo(name) => format!("LHLO {name}"),
+            Self::Mail(mail) => format!("MAIL FROM:{}{}", mail.reverse_path, parameters::mail_text(mail)),
+            Self::Rcpt(rcpt) => format!("RCPT TO:{}{}", rcpt.forward_path, parameters::rcpt_text(rcpt)),
             Self::Data => "DATA".into(),
             Self::Bdat { size, last: true } => format!("BDAT {size} LAST"),
             Self::Bdat { size, last: false } => format!("BDAT {size}"),
@@ -159,10 +207,7 @@ impl Command {
             Self::Quit => "QUIT".into(),
             Self::StartTls => "STARTTLS".into(),
             Self::Auth { mechanism, initial } => {
-                let name = match mechanism {
-                    Mechanism::Plain => "PLAIN",
-                    Mechanism::Login => "LOGIN",
-                };
+                let name = mechanism.name();
                 match initial {
                     Some(initial) => format!("AUTH {name} {}", initial.expose()),
                     None => format!("AUTH {name}"),
@@ -170,21 +215,4 @@ impl Command {
             }
         }
     }
-}
-
-fn mail_line(mail: &Mail) -> String {
-    let Mail { reverse_path, size, body, smtputf8 } = mail;
-    let mut line = format!("MAIL FROM:{reverse_path}");
-    if let Some(size) = size {
-        line.push_str(&format!(" SIZE={size}"));
-    }
-    match body {
-        Some(BodyType::SevenBit) => line.push_str(" BODY=7BIT"),
-        Some(BodyType::EightBitMime) => line.push_str(" BODY=8BITMIME"),
-        None => {}
-    }
-    if *smtputf8 {
-        line.push_str(" SMTPUTF8");
-    }
-    line
 }

@@ -44,6 +44,8 @@ pub struct Scanner {
     line: usize,
     max_line: usize,
     dots: bool,
+    /// Any bytes are content.
+    binary: bool,
     fault: Option<Fault>,
 }
 
@@ -51,13 +53,20 @@ impl Scanner {
     /// For DATA: dots are transparent, and one alone on a line is the end.
     #[must_use]
     pub const fn dotted(max_line: usize) -> Self {
-        Self { place: Place::Start, line: 0, max_line, dots: true, fault: None }
+        Self { place: Place::Start, line: 0, max_line, dots: true, binary: false, fault: None }
     }
 
     /// For BDAT, where whoever calls knows the end.
     #[must_use]
     pub const fn counted(max_line: usize) -> Self {
-        Self { place: Place::Start, line: 0, max_line, dots: false, fault: None }
+        Self { place: Place::Start, line: 0, max_line, dots: false, binary: false, fault: None }
+    }
+
+    /// For BDAT with BINARYMIME (RFC 3030 §3): nothing is wrong with any bytes, and whoever keeps them must see to it
+    /// that they never travel as lines of text.
+    #[must_use]
+    pub const fn binary() -> Self {
+        Self { place: Place::Start, line: 0, max_line: 0, dots: false, binary: true, fault: None }
     }
 
     /// The first fault so far.
@@ -76,6 +85,9 @@ impl Scanner {
     /// Looks at the front of `input`, as far as content goes without a dot to be taken out. All that `Run` counts is
     /// done with; what remains is to be scanned next.
     pub fn scan(&mut self, input: &[u8]) -> Run {
+        if self.binary {
+            return Run { skip: 0, content: input.len(), end: false };
+        }
         let (skip, end) = self.leading_dot(input);
         let rest = input.get(skip..).unwrap_or_default();
         if end || rest.is_empty() {

@@ -8,9 +8,11 @@
 //! ```
 //! Verbs and keywords are case-insensitive (RFC 5321 §2.4). A space after the colon is let pass: it is common.
 
+use sasl::Mechanism;
 use types::{EmailAddress, Secret};
 
-use super::command::{BodyType, ClientName, Command, Mail, Mechanism, Rcpt, SyntaxError};
+use super::command::{ClientName, Command, Mail, Rcpt, SyntaxError};
+use super::parameters;
 use super::path::{self, ForwardPath, ReversePath};
 
 impl Command {
@@ -26,13 +28,14 @@ impl Command {
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => client_name(rest).map(Self::Ehlo),
             "HELO" => client_name(rest).map(Self::Helo),
+            "LHLO" => client_name(rest).map(Self::Lhlo),
             "MAIL" => mail(rest).map(Self::Mail),
             "RCPT" => rcpt(rest).map(Self::Rcpt),
             "DATA" => alone(rest, Self::Data),
             "BDAT" => bdat(rest),
             "RSET" => alone(rest, Self::Rset),
-            "VRFY" => Ok(Self::Vrfy),
-            "EXPN" => Ok(Self::Expn),
+            "VRFY" => something(rest, Self::Vrfy),
+            "EXPN" => something(rest, Self::Expn),
             "HELP" => Ok(Self::Help),
             "NOOP" => Ok(Self::Noop),
             "QUIT" => alone(rest, Self::Quit),
@@ -49,6 +52,10 @@ fn alone(rest: &str, command: Command) -> Result<Command, SyntaxError> {
     if rest.is_empty() { Ok(command) } else { Err(SyntaxError::Arguments("This command has no arguments")) }
 }
 
+fn something(rest: &str, command: Command) -> Result<Command, SyntaxError> {
+    if rest.is_empty() { Err(SyntaxError::Arguments("A name is needed")) } else { Ok(command) }
+}
+
 fn client_name(rest: &str) -> Result<ClientName, SyntaxError> {
     ClientName::new(rest).ok_or(SyntaxError::Arguments("A domain or address literal is needed"))
 }
@@ -62,7 +69,7 @@ fn mail(rest: &str) -> Result<Mail, SyntaxError> {
     };
     let mut mail = Mail::from(reverse_path);
     for parameter in split_parameters(parameters).ok_or(SyntaxError::ReversePath)? {
-        mail_parameter(&mut mail, parameter)?;
+        parameters::mail(&mut mail, parameter)?;
     }
     if !mail.smtputf8 && mail.reverse_path.mailbox().is_some_and(|mailbox| !mailbox.is_ascii()) {
         return Err(SyntaxError::NeedsUtf8);
@@ -70,39 +77,19 @@ fn mail(rest: &str) -> Result<Mail, SyntaxError> {
     Ok(mail)
 }
 
-fn mail_parameter(mail: &mut Mail, parameter: &str) -> Result<(), SyntaxError> {
-    let (keyword, value) = match parameter.split_once('=') {
-        Some((keyword, value)) => (keyword, Some(value)),
-        None => (parameter, None),
-    };
-    match (keyword.to_ascii_uppercase().as_str(), value) {
-        ("SIZE", Some(value)) => {
-            mail.size = Some(number(value).ok_or(SyntaxError::Arguments("SIZE is a number"))?)
-        }
-        ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => mail.body = Some(BodyType::SevenBit),
-        ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => {
-            mail.body = Some(BodyType::EightBitMime)
-        }
-        ("SMTPUTF8", None) => mail.smtputf8 = true,
-        // RFC 4954 §5: who first submitted it. Nobody here trusts another server's word for it.
-        ("AUTH", Some(value)) if !value.is_empty() => {}
-        _ => return Err(SyntaxError::Parameter),
-    }
-    Ok(())
-}
-
 fn rcpt(rest: &str) -> Result<Rcpt, SyntaxError> {
     let path = after_keyword(rest, "TO:").ok_or(SyntaxError::Arguments("RCPT TO:<address> is needed"))?;
     let (path, parameters) = path::split(path).ok_or(SyntaxError::ForwardPath)?;
-    if split_parameters(parameters).ok_or(SyntaxError::ForwardPath)?.next().is_some() {
-        return Err(SyntaxError::Parameter);
-    }
     let forward_path = if path.eq_ignore_ascii_case("postmaster") {
         ForwardPath::Postmaster
     } else {
         ForwardPath::Mailbox(mailbox(path).ok_or(SyntaxError::ForwardPath)?)
     };
-    Ok(Rcpt { forward_path })
+    let mut rcpt = Rcpt::to(forward_path);
+    for parameter in split_parameters(parameters).ok_or(SyntaxError::ForwardPath)? {
+        parameters::rcpt(&mut rcpt, parameter)?;
+    }
+    Ok(rcpt)
 }
 
 fn bdat(rest: &str) -> Result<Command, SyntaxError> {
@@ -117,12 +104,10 @@ fn bdat(rest: &str) -> Result<Command, SyntaxError> {
 
 fn auth(rest: &str) -> Result<Command, SyntaxError> {
     let (name, initial) = rest.split_once(' ').unwrap_or((rest, ""));
-    let mechanism = match name.to_ascii_uppercase().as_str() {
-        "PLAIN" => Mechanism::Plain,
-        "LOGIN" => Mechanism::Login,
-        "" => return Err(SyntaxError::Arguments("A mechanism is needed")),
-        _ => return Err(SyntaxError::Mechanism),
-    };
+    if name.is_empty() {
+        return Err(SyntaxError::Arguments("A mechanism is needed"));
+    }
+    let mechanism = Mechanism::parse(name).ok_or(SyntaxError::Mechanism)?;
     if initial.contains(' ') {
         return Err(SyntaxError::Arguments("Too many arguments"));
     }
@@ -131,7 +116,7 @@ fn auth(rest: &str) -> Result<Command, SyntaxError> {
 }
 
 /// RFC 1870 §3 and RFC 3030 §2: up to 20 digits.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     (!text.is_empty() && text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| text.parse().unwrap_or(u64::MAX))
 }
@@ -170,6 +155,16 @@ mod tests {
             "MAIL FROM:<한글@메일.한국> SMTPUTF8",
             "RCPT TO:<\"a b>\"@c.d>",
             "RCPT TO:<Postmaster>",
+            "RCPT TO:<postmaster@b.c>",
+            "RCPT TO:<a@[192.0.2.1]> NOTIFY=NEVER",
+            "RCPT TO:<a@[IPv6:2001:db8::1]> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c.d",
+            "RCPT TO:<한글@메일.한국> ORCPT=utf-8;한글@메일.한국",
+            "MAIL FROM:<a@b.c> BODY=BINARYMIME RET=FULL ENVID=QQ+2B314159",
+            "MAIL FROM:<> RET=HDRS REQUIRETLS MT-PRIORITY=-4",
+            "MAIL FROM:<a@b.c> BY=120;RT",
+            "MAIL FROM:<a@b.c> BY=-5;N HOLDFOR=3600",
+            "MAIL FROM:<a@b.c> HOLDUNTIL=2026-11-22T09:30:00Z",
+            "LHLO mx.example.com",
             "DATA",
             "BDAT 0 LAST",
             "BDAT 1000",
@@ -181,6 +176,8 @@ mod tests {
             "AUTH PLAIN",
             "AUTH LOGIN dXNlcg==",
             "AUTH PLAIN =",
+            "AUTH SCRAM-SHA-256-PLUS",
+            "AUTH OAUTHBEARER bixh",
         ] {
             let mut out = Vec::new();
             parse(line).unwrap().encode(&mut out);
@@ -199,10 +196,22 @@ mod tests {
             ("bdat 7 last", "BDAT 7 LAST"),
             ("MAIL FROM:<a@b.c> AUTH=<>", "MAIL FROM:<a@b.c>"),
             ("vrfy someone", "VRFY postmaster"),
+            (
+                "MAIL FROM:<a@b.c> ret=hdrs envid=q mt-priority=3 by=+7;nt",
+                "MAIL FROM:<a@b.c> RET=HDRS ENVID=q MT-PRIORITY=3 BY=7;NT",
+            ),
+            ("RCPT TO:<a@b.c> notify=delay,success", "RCPT TO:<a@b.c> NOTIFY=SUCCESS,DELAY"),
         ] {
             assert_eq!(parse(loose), parse(strict), "{loose}");
         }
     }
+
+    const NOTIFY: &str = "NOTIFY is NEVER, or some of SUCCESS, FAILURE and DELAY";
+    const ORCPT: &str = "ORCPT is a type, a semicolon and an address as xtext";
+    const TWICE: &str = "The parameter is given twice";
+    const PRIORITY: &str = "MT-PRIORITY is a number from -9 to 9";
+    const BY: &str = "BY is seconds;N or seconds;R";
+    const UNTIL: &str = "HOLDUNTIL is a time like 2026-11-22T09:30:00Z";
 
     #[test]
     fn what_is_wrong_is_named() {
@@ -218,11 +227,36 @@ mod tests {
             ("MAIL FROM:a@b.c", E::ReversePath),
             ("MAIL FROM:<a@b.c>SIZE=1", E::ReversePath),
             ("MAIL FROM:<a@b.c> SIZE=x", E::Arguments("SIZE is a number")),
-            ("MAIL FROM:<a@b.c> BODY=BINARYMIME", E::Parameter),
+            ("MAIL FROM:<a@b.c> BODY=9BIT", E::Arguments("BODY is 7BIT, 8BITMIME or BINARYMIME")),
             ("MAIL FROM:<a@b.c> FOO", E::Parameter),
             ("MAIL FROM:<é@b.c>", E::NeedsUtf8),
             ("RCPT TO:<>", E::ForwardPath),
-            ("RCPT TO:<a@b.c> NOTIFY=NEVER", E::Parameter),
+            ("RCPT TO:<a@b.c> NOTIFY=SOMETIMES", E::Arguments(NOTIFY)),
+            ("RCPT TO:<a@b.c> NOTIFY=NEVER,DELAY", E::Arguments(NOTIFY)),
+            ("RCPT TO:<a@b.c> NOTIFY=", E::Arguments(NOTIFY)),
+            ("RCPT TO:<a@b.c> NOTIFY", E::Arguments("The parameter needs a value")),
+            ("RCPT TO:<a@b.c> NOTIFY=NEVER NOTIFY=DELAY", E::Arguments(TWICE)),
+            ("RCPT TO:<a@b.c> ORCPT=a@b.c", E::Arguments(ORCPT)),
+            ("RCPT TO:<a@b.c> ORCPT=rfc822;a=b", E::Arguments(ORCPT)),
+            ("RCPT TO:<a@b.c> SIZE=1", E::Parameter),
+            ("MAIL FROM:<a@b.c> RET=HALF", E::Arguments("RET is FULL or HDRS")),
+            ("MAIL FROM:<a@b.c> RET=FULL RET=FULL", E::Arguments(TWICE)),
+            ("MAIL FROM:<a@b.c> ENVID=+0A", E::Arguments("ENVID is not xtext of at most 100 letters")),
+            ("MAIL FROM:<a@b.c> ENVID", E::Arguments("The parameter needs a value")),
+            ("MAIL FROM:<a@b.c> REQUIRETLS=yes", E::Arguments("The parameter has no value")),
+            ("MAIL FROM:<a@b.c> SMTPUTF8 SMTPUTF8", E::Arguments(TWICE)),
+            ("MAIL FROM:<a@b.c> MT-PRIORITY=10", E::Arguments(PRIORITY)),
+            ("MAIL FROM:<a@b.c> MT-PRIORITY=+1", E::Arguments(PRIORITY)),
+            ("MAIL FROM:<a@b.c> MT-PRIORITY=-", E::Arguments(PRIORITY)),
+            ("MAIL FROM:<a@b.c> BY=60", E::Arguments(BY)),
+            ("MAIL FROM:<a@b.c> BY=0;R", E::Arguments(BY)),
+            ("MAIL FROM:<a@b.c> BY=-1;RT", E::Arguments(BY)),
+            ("MAIL FROM:<a@b.c> BY=1234567890;N", E::Arguments(BY)),
+            ("MAIL FROM:<a@b.c> BY=60;X", E::Arguments(BY)),
+            ("MAIL FROM:<a@b.c> HOLDFOR=soon", E::Arguments("HOLDFOR is a number of seconds")),
+            ("MAIL FROM:<a@b.c> HOLDFOR=1 HOLDUNTIL=2026-11-22T09:30:00Z", E::Arguments(TWICE)),
+            ("MAIL FROM:<a@b.c> HOLDUNTIL=noon", E::Arguments(UNTIL)),
+            ("VRFY", E::Arguments("A name is needed")),
             ("RCPT TO:<a\t@b.c>", E::ForwardPath),
             ("DATA now", E::Arguments("This command has no arguments")),
             ("BDAT", E::ChunkSize),

@@ -414,6 +414,7 @@ pub(super) fn recipient(row: queue_recipient::Model) -> replica::QueueRecipient 
         attempts: row.attempts,
         next_attempt_at: row.next_attempt_at,
         reply: row.reply,
+        terms: row.terms,
     }
 }
 
@@ -432,6 +433,7 @@ pub(super) fn entry_record(row: queue_entry::Model, recipients: Vec<replica::Que
         held: row.held,
         leased_by: row.leased_by,
         leased_until: row.leased_until,
+        terms: row.terms,
         recipients,
     })
 }

@@ -19,6 +19,7 @@ pub async fn run(directory: Arc<dyn Directory>) {
     accounts_come_back_as_they_were(directory).await;
     the_bucket_map_is_kept(directory).await;
     nodes_hold_their_names(directory).await;
+    super::door::run(directory).await;
 }
 
 async fn domains_are_added_once(directory: &dyn Directory) {
@@ -205,7 +206,7 @@ async fn nodes_hold_their_names(directory: &dyn Directory) {
     assert!(directory.nodes().await.unwrap().is_empty());
 }
 
-async fn add(directory: &dyn Directory, address: &str) -> Account {
+pub(super) async fn add(directory: &dyn Directory, address: &str) -> Account {
     directory.add_account(new(address)).await.unwrap().unwrap()
 }
 
@@ -219,8 +220,8 @@ fn new(address: &str) -> NewAccount {
     }
 }
 
-fn email(text: &str) -> EmailAddress {
+pub(super) fn email(text: &str) -> EmailAddress {
     text.parse().unwrap()
 }
 
-const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);

@@ -1,0 +1,119 @@
+//! Logging in by SCRAM (RFC 5802): the password never comes here, only proof that the client knows it.
+//!
+//! The keys are kept beside the password's hash: made when it is set, and for older ones when it is next used. Whoever
+//! has no account gets keys too, always the same for the same name.
+
+use std::num::NonZeroU32;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sasl::Keys;
+use storage::Account;
+use types::{AccountId, EmailAddress, Secret};
+
+use crate::{Access, Client, Error, Result, Service, prepare::off_thread, random};
+
+/// What a client must prove to know.
+pub struct Challenge {
+    pub keys: Keys,
+    pub nonce: String,
+    account: Option<Account>,
+}
+
+/// Work for another thread.
+const MUCH: u64 = u64::MAX;
+
+impl Service {
+    /// What somebody of this name would have to prove. Counts as an attempt to log in.
+    pub async fn challenge(&self, user: &str, client: &Client) -> Result<Challenge> {
+        let address = user.trim().parse::<EmailAddress>().ok();
+        self.limit_logins(address.as_ref(), client).await?;
+        let account = match &address {
+            Some(address) => self.account_of(address).await?,
+            None => None,
+        };
+        let kept = match &account {
+            Some(account) => self.parts.directory.password_keys(account.id).await?,
+            None => None,
+        };
+        let kept = kept.and_then(|keys| keys.expose().parse::<Keys>().ok());
+        let known = kept.is_some();
+        let keys = match kept {
+            Some(keys) => keys,
+            None => {
+                let fresh = random::bytes(&*self.parts.random);
+                let secret = self.parts.directory.secret("nobody", fresh).await?;
+                let name = address.as_ref().map_or_else(|| user.to_owned(), EmailAddress::key);
+                Keys::of_nobody(&secret, &name, self.iterations().unwrap_or(NonZeroU32::MIN))
+            }
+        };
+        let nonce = URL_SAFE_NO_PAD.encode(self.random_bytes::<18>());
+        Ok(Challenge { keys, nonce, account: account.filter(|_| known) })
+    }
+
+    /// Lets in whoever has proven to know the password of the challenge.
+    pub async fn proven(&self, challenge: Challenge) -> Result<Access> {
+        let Some(before) = challenge.account else { return Err(Error::Credentials) };
+        // It may have been changed since, or the account disabled.
+        let now = self.parts.directory.account(before.id).await?;
+        let same = now.filter(|now| now.enabled && now.password_hash == before.password_hash);
+        let account = same.ok_or(Error::Credentials)?;
+        metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
+        Ok(Access::new(self, account))
+    }
+
+    /// Lets the holder of a session's token in, if it is theirs who is named, where somebody is.
+    pub async fn access_as(&self, user: Option<&str>, token: &Secret, client: &Client) -> Result<Access> {
+        let address = match user {
+            Some(user) => Some(user.trim().parse::<EmailAddress>().map_err(|_| Error::Credentials)?),
+            None => None,
+        };
+        self.limit_logins(address.as_ref(), client).await?;
+        let access = match self.access(token).await {
+            Err(Error::Unauthenticated) => Err(Error::Credentials),
+            other => other,
+        };
+        let access = match (access, &address) {
+            (Ok(access), Some(address))
+                if self.parts.directory.resolve(address).await? != Some(access.id) =>
+            {
+                Err(Error::Credentials)
+            }
+            (access, _) => access,
+        };
+        if access.is_err() {
+            self.refused_login(client).await;
+        }
+        access
+    }
+
+    /// Keeps keys of a password that was just set or used, if there are none yet.
+    pub(crate) async fn keep_keys(&self, account: AccountId, password_hash: &Secret, password: &Secret) {
+        let Some(iterations) = self.iterations() else { return };
+        let directory = &self.parts.directory;
+        let keep = async {
+            if directory.password_keys(account).await?.is_some() {
+                return Ok(());
+            }
+            let (salt, password) = (self.random_bytes::<{ Keys::SALT_BYTES }>(), password.clone());
+            let derive = move || Keys::derive(password.expose(), &salt, iterations);
+            let keys = Secret::new(off_thread(MUCH, derive).await?.to_string());
+            directory.keep_password_keys(account, password_hash, &keys).await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = keep.await {
+            tracing::warn!(error = ?error, "the keys of a password are not kept this time");
+        }
+    }
+
+    /// The enabled account that has this address.
+    pub(crate) async fn account_of(&self, address: &EmailAddress) -> Result<Option<Account>> {
+        match self.parts.directory.resolve(address).await? {
+            Some(id) => Ok(self.parts.directory.account(id).await?.filter(|account| account.enabled)),
+            None => Ok(None),
+        }
+    }
+
+    fn iterations(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.config().scram_iterations)
+    }
+}

@@ -1,0 +1,199 @@
+//! Who may come in, how often: bans, rates, and the greylist. Whatever cannot be looked up keeps nobody out.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::{Quota, Verdict};
+use storage::Ban;
+use types::{EmailAddress, Timestamp, client_network};
+
+use crate::{Admin, Error, Result, Service};
+
+/// Limits at the door; see the server's `config.default.toml` for what each is for. 0: no limit.
+#[derive(Debug, Clone, Default)]
+pub struct DoorConfig {
+    pub connections_per_minute: u32,
+    pub mails_per_hour_per_address: u32,
+    pub mails_per_hour_per_network: u32,
+    pub mails_per_hour_per_domain: u32,
+    /// So long a mail from somebody unknown has to wait; `None`: nobody waits.
+    pub greylist: Option<Duration>,
+    /// Offences within [`DoorConfig::ban_within`] that lead to a ban.
+    pub ban_after: u32,
+    pub ban_within: Duration,
+    pub ban_for: Duration,
+}
+
+/// What somebody is blamed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offence {
+    /// The wrong password.
+    Login,
+    /// A conversation that was ended for its errors.
+    Abuse,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub enum Rate<'a> {
+    Connection,
+    /// A mail that begins.
+    Mail,
+    /// A mail for this domain.
+    To(&'a EmailAddress),
+}
+
+/// Who came back once is known for so long.
+const KNOWN_FOR: Duration = Duration::from_secs(35 * 86_400);
+/// Who does not come back within this begins anew.
+const WAITED_FOR: Duration = Duration::from_secs(2 * 86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+impl Service {
+    /// Whether the client is kept out.
+    pub async fn is_banned(&self, client: IpAddr) -> bool {
+        match self.parts.directory.banned(client_network(client), self.now()).await {
+            Ok(ban) => ban.is_some(),
+            Err(error) => {
+                tracing::warn!(%error, "bans cannot be looked up");
+                false
+            }
+        }
+    }
+
+    /// Counts an offence; one too many and the client is kept out for a while. This machine and private networks never
+    /// are: a load balancer that does not say for whom it connects would take everybody with it.
+    pub async fn blame(&self, client: IpAddr, offence: Offence) {
+        let DoorConfig { ban_after, ban_within, ban_for, .. } = self.config().door;
+        if ban_after == 0 || is_near(client) {
+            return;
+        }
+        let network = client_network(client);
+        let quota = Quota { burst: ban_after, count: ban_after, period: ban_within };
+        // One token is left for the last that is let pass.
+        match self.parts.limits.check(&format!("offence:{network}"), quota).await {
+            Verdict::Allowed { remaining: 1.. } => return,
+            Verdict::Allowed { remaining: 0 } | Verdict::Limited { .. } => {}
+        }
+        let (reason, now) = (offence.reason().to_owned(), self.now());
+        let ban = Ban { network, reason, created_at: now, expires_at: now.plus(ban_for) };
+        metrics::counter!("magpie_bans_total").increment(1);
+        tracing::warn!(%network, reason = ban.reason, until = %ban.expires_at, "a client is kept out");
+        if let Err(error) = self.parts.directory.ban(&ban).await {
+            tracing::warn!(%error, "the ban cannot be kept");
+        }
+    }
+
+    /// Counts something against the client's address and network, or says when it may come back.
+    pub async fn check_rate(&self, client: IpAddr, rate: Rate<'_>) -> Result<()> {
+        let door = &self.config().door;
+        let (address, minute) = (client_network(client), Duration::from_secs(60));
+        let counted: &[(String, u32, Duration)] = &match rate {
+            Rate::Connection => vec![(format!("connect:{address}"), door.connections_per_minute, minute)],
+            Rate::Mail => vec![
+                (format!("mail:{address}"), door.mails_per_hour_per_address, HOUR),
+                (format!("mail:{}", neighbourhood(client)), door.mails_per_hour_per_network, HOUR),
+            ],
+            Rate::To(recipient) => {
+                vec![(format!("mail-to:{}", recipient.domain_key()), door.mails_per_hour_per_domain, HOUR)]
+            }
+        };
+        for (key, count, period) in counted.iter().filter(|(_, count, _)| *count > 0) {
+            let quota = Quota { burst: *count, count: *count, period: *period };
+            if let Verdict::Limited { retry_after } = self.parts.limits.check(key, quota).await {
+                return Err(Error::Limited { retry_after });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a mail may come at once: not if its client, sender and recipient have never been seen together. Who
+    /// comes back after a while is known from then on.
+    pub async fn is_known(
+        &self,
+        client: IpAddr,
+        sender: Option<&EmailAddress>,
+        recipient: &EmailAddress,
+    ) -> bool {
+        let Some(wait) = self.config().door.greylist else { return true };
+        let sender = sender.map(EmailAddress::key).unwrap_or_default();
+        let triplet = format!("{}\0{sender}\0{}", neighbourhood(client), recipient.key());
+        let triplet = blake3::hash(triplet.as_bytes()).to_hex();
+        let (known, first) = (format!("grey-known:{triplet}"), format!("grey-first:{triplet}"));
+        let (cache, now) = (&self.parts.cache, self.now());
+        if cache.get(&known).await.is_some() {
+            return true;
+        }
+        let seen = cache.get(&first).await.and_then(|bytes| <[u8; 8]>::try_from(&bytes[..]).ok());
+        match seen.map(|bytes| Timestamp::from_millis(i64::from_be_bytes(bytes))) {
+            Some(seen) if seen.plus(wait) <= now => {
+                cache.set(&known, Bytes::from_static(b"1"), KNOWN_FOR).await;
+                true
+            }
+            Some(_) => false,
+            None => {
+                cache.set(&first, Bytes::copy_from_slice(&now.millis().to_be_bytes()), WAITED_FOR).await;
+                false
+            }
+        }
+    }
+}
+
+impl Admin {
+    /// Who is kept out, the newest first.
+    pub async fn bans(&self) -> Result<Vec<Ban>> {
+        Ok(self.service.parts.directory.bans(self.service.now()).await?)
+    }
+
+    /// Lets a client in again.
+    pub async fn lift_ban(&self, client: IpAddr) -> Result<()> {
+        let lifted = self.service.parts.directory.lift(client_network(client)).await?;
+        if lifted { Ok(()) } else { Err(Error::NotFound("ban")) }
+    }
+}
+
+impl Offence {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Login => "wrong passwords",
+            Self::Abuse => "errors",
+        }
+    }
+}
+
+/// Of this machine or a private network.
+fn is_near(client: IpAddr) -> bool {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// What somebody who sends from many addresses has: an IPv4 /24, an IPv6 /48.
+fn neighbourhood(client: IpAddr) -> String {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_share_a_network() {
+        let of = |address: &str| neighbourhood(address.parse().unwrap());
+        assert_eq!(of("192.0.2.7"), "192.0.2.0/24");
+        assert_eq!(of("::ffff:192.0.2.9"), "192.0.2.0/24");
+        assert_eq!(of("2001:db8:7:1::1"), of("2001:db8:7:2::2"));
+        assert_ne!(of("2001:db8:7::1"), of("2001:db8:8::1"));
+    }
+}

@@ -1,0 +1,190 @@
+//! Who is let in: by proof, by token, not when banned, not at once when unknown.
+
+#![cfg(test)]
+
+use std::{net::IpAddr, time::Duration};
+
+use mail::{Client, DoorConfig, Error, Offence, Rate};
+use sasl::{Exchange, Mechanism, Question, Step};
+use testkit::{House, house::PASSWORD};
+use types::{EmailAddress, Secret};
+
+const ALICE: &str = "alice@demo.test";
+
+fn from(ip: &str) -> Client {
+    Client { ip: Some(ip.parse().unwrap()), name: "test".to_owned() }
+}
+
+fn email(text: &str) -> EmailAddress {
+    text.parse().unwrap()
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
+}
+
+/// The client's side of RFC 5802 §3, over the same keys as a server has.
+async fn scram(house: &House, user: &str, password: &str) -> mail::Result<mail::Access> {
+    let challenge = house.mail.challenge(user, &from("192.0.2.1")).await?;
+    let mut exchange = Exchange::new(Mechanism::ScramSha256, None);
+    let bare = format!("n={user},r=client");
+    let first = exchange.respond(format!("n,,{bare}").as_bytes());
+    assert!(matches!(first, Step::Ask(Question::Keys { .. })));
+    let Step::Challenge(said) = exchange.keys(challenge.keys.clone(), &challenge.nonce) else { panic!() };
+    let last = sasl_client::last(std::str::from_utf8(&said).unwrap(), &bare, password);
+    match exchange.respond(last.as_bytes()) {
+        Step::Challenge(_) => house.mail.proven(challenge).await,
+        _ => Err(Error::Credentials),
+    }
+}
+
+mod sasl_client {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use ring::{digest, hmac, pbkdf2};
+
+    pub(super) fn last(server_first: &str, bare: &str, password: &str) -> String {
+        let part = |name: &str| server_first.split(',').find_map(|part| part.strip_prefix(name)).unwrap();
+        let sign = |key: &[u8], text: &[u8]| {
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
+        };
+        let (salt, cost) = (STANDARD.decode(part("s=")).unwrap(), part("i=").parse().unwrap());
+        let mut salted = [0; 32];
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, cost, &salt, password.as_bytes(), &mut salted);
+        let client_key = sign(&salted, b"Client Key");
+        let without_proof = format!("c=biws,r={}", part("r="));
+        let message = format!("{bare},{server_first},{without_proof}");
+        let stored_key = digest::digest(&digest::SHA256, &client_key);
+        let signature = sign(stored_key.as_ref(), message.as_bytes());
+        let proof: Vec<_> = client_key.iter().zip(signature).map(|(key, mask)| key ^ mask).collect();
+        format!("{without_proof},p={}", STANDARD.encode(proof))
+    }
+}
+
+#[tokio::test]
+async fn proof_of_the_password_lets_in() {
+    let house = House::open().await.unwrap();
+    assert_eq!(scram(&house, ALICE, PASSWORD).await.unwrap().email().to_string(), ALICE);
+    assert!(matches!(scram(&house, ALICE, "wrong-password").await, Err(Error::Credentials)));
+    assert!(matches!(scram(&house, "nobody@demo.test", PASSWORD).await, Err(Error::Credentials)));
+    let admin = house.mail.admin();
+    admin.set_password(&email(ALICE), secret("another-one")).await.unwrap();
+    assert!(scram(&house, ALICE, PASSWORD).await.is_err(), "the old password");
+    assert!(scram(&house, ALICE, "another-one").await.is_ok());
+    admin.set_enabled(&email(ALICE), false).await.unwrap();
+    assert!(scram(&house, ALICE, "another-one").await.is_err());
+}
+
+#[tokio::test]
+async fn nobody_learns_who_is_here() {
+    let house = House::open().await.unwrap();
+    let salt = async |user: &str| {
+        let challenge = house.mail.challenge(user, &from("192.0.2.1")).await.unwrap();
+        let text = challenge.keys.to_string();
+        text.split('$').nth(1).unwrap().to_owned()
+    };
+    let (unknown, known) = (salt("nobody@demo.test").await, salt(ALICE).await);
+    assert_eq!(unknown, salt("Nobody@demo.test").await, "the same each time");
+    assert_ne!(unknown, salt("nobody2@demo.test").await);
+    assert_eq!(unknown.split(':').next(), known.split(':').next(), "as hard to try");
+    assert_eq!(unknown.len(), known.len());
+}
+
+#[tokio::test]
+async fn tokens_let_in_whom_they_belong_to() {
+    let house = House::open().await.unwrap();
+    let client = from("192.0.2.1");
+    let (_, token) = house.mail.login(ALICE, &secret(PASSWORD), &client).await.unwrap();
+    assert!(house.mail.access_as(None, &token, &client).await.is_ok());
+    assert!(house.mail.access_as(Some(ALICE), &token, &client).await.is_ok());
+    let others = house.mail.access_as(Some("bob@demo.test"), &token, &client).await;
+    assert!(matches!(others, Err(Error::Credentials)));
+    assert!(matches!(house.mail.access_as(None, &secret("x"), &client).await, Err(Error::Credentials)));
+    house.mail.logout(&token).await.unwrap();
+    assert!(house.mail.access_as(Some(ALICE), &token, &client).await.is_err());
+}
+
+async fn guarded(door: DoorConfig) -> (House, mail::Service) {
+    let house = House::open().await.unwrap();
+    let node = house.node_with(mail::Config { door, ..house.mail.config().clone() }).await.unwrap();
+    (house, node)
+}
+
+#[tokio::test]
+async fn offences_end_in_a_ban_that_ends() {
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
+    let door = DoorConfig { ban_after: 3, ban_within: 10 * minute, ban_for: hour, ..DoorConfig::default() };
+    let (house, node) = guarded(door).await;
+    let bad: IpAddr = "192.0.2.66".parse().unwrap();
+    for _ in 0..2 {
+        node.blame(bad, Offence::Abuse).await;
+        assert!(!node.is_banned(bad).await);
+    }
+    let wrong = node.authenticate(ALICE, &secret("wrong-password"), &from("192.0.2.66")).await;
+    assert!(matches!(wrong, Err(Error::Credentials)));
+    assert!(node.is_banned(bad).await);
+    let right = node.authenticate(ALICE, &secret(PASSWORD), &from("192.0.2.66")).await;
+    assert!(matches!(right, Err(Error::Limited { .. })), "not even with the right password");
+    assert!(!node.is_banned("192.0.2.67".parse().unwrap()).await);
+    let bans = house.mail.admin().bans().await.unwrap();
+    assert_eq!((bans[0].network, bans[0].reason.as_str()), (bad, "wrong passwords"));
+
+    house.clock.advance(hour);
+    assert!(!node.is_banned(bad).await, "it is over");
+    for _ in 0..3 {
+        node.blame(bad, Offence::Abuse).await;
+    }
+    assert!(node.is_banned(bad).await);
+    node.admin().lift_ban(bad).await.unwrap();
+    assert!(!node.is_banned(bad).await);
+    assert!(matches!(node.admin().lift_ban(bad).await, Err(Error::NotFound(_))));
+    for near in ["127.0.0.1", "::1", "::ffff:10.0.0.1", "192.168.1.1", "fd00::1"] {
+        let near: IpAddr = near.parse().unwrap();
+        for _ in 0..4 {
+            node.blame(near, Offence::Abuse).await;
+        }
+        assert!(!node.is_banned(near).await, "{near} may be a load balancer");
+    }
+}
+
+#[tokio::test]
+async fn rates_hold_for_addresses_networks_and_domains() {
+    let door = DoorConfig {
+        connections_per_minute: 2,
+        mails_per_hour_per_network: 3,
+        mails_per_hour_per_domain: 1,
+        ..DoorConfig::default()
+    };
+    let (_house, node) = guarded(door).await;
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    let check = async |client: &str, rate| node.check_rate(ip(client), rate).await.is_ok();
+    assert!(check("192.0.2.1", Rate::Connection).await && check("192.0.2.1", Rate::Connection).await);
+    assert!(!check("192.0.2.1", Rate::Connection).await);
+    assert!(check("192.0.2.2", Rate::Connection).await);
+    for client in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        assert!(check(client, Rate::Mail).await);
+    }
+    assert!(!check("192.0.2.4", Rate::Mail).await, "the network has sent enough");
+    assert!(check("198.51.100.1", Rate::Mail).await);
+    let (alice, bob, other) = (email(ALICE), email("bob@demo.test"), email("x@other.test"));
+    assert!(check("192.0.2.1", Rate::To(&alice)).await);
+    assert!(!check("198.51.100.1", Rate::To(&bob)).await);
+    assert!(check("192.0.2.1", Rate::To(&other)).await);
+}
+
+#[tokio::test]
+async fn who_comes_back_is_known() {
+    let wait = Duration::from_secs(300);
+    let (house, node) = guarded(DoorConfig { greylist: Some(wait), ..DoorConfig::default() }).await;
+    let (sender, alice) = (email("x@far.test"), email(ALICE));
+    let known = async |client: &str, sender: Option<&EmailAddress>| {
+        node.is_known(client.parse().unwrap(), sender, &alice).await
+    };
+    assert!(!known("192.0.2.1", Some(&sender)).await);
+    assert!(!known("192.0.2.1", Some(&sender)).await, "too soon");
+    house.clock.advance(wait);
+    assert!(known("192.0.2.9", Some(&sender)).await, "from a neighbour as well");
+    assert!(!known("192.0.2.9", None).await, "another sender");
+    assert!(!known("198.51.100.1", Some(&sender)).await, "from elsewhere");
+    assert!(house.mail.is_known("192.0.2.1".parse().unwrap(), None, &alice).await, "nobody waits by default");
+}
