@@ -18,7 +18,7 @@ use storage::{Committed, ErasedUnit, Shards, Snapshot};
 use testkit::{House, PostgresCluster, fixtures};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use types::{AccountId, Bucket, ModSeq, Role, ShardId, api};
+use types::{AccountId, Bucket, ModSeq, Role, ShardId, Terms, api};
 
 const ALICE: &str = "alice@demo.test";
 
@@ -36,7 +36,8 @@ async fn deliver(node: &Service, accounts: &[AccountId], subject: &str) {
     let incoming = Incoming {
         id: node.new_id(),
         return_path: None,
-        recipients: accounts.iter().map(|account| (to.clone(), *account)).collect(),
+        recipients: accounts.iter().map(|account| (to.clone(), *account).into()).collect(),
+        terms: Terms::default(),
         raw: fixtures::mail("x@y.test", "many@demo.test", subject, "Hello there").into(),
     };
     node.deliver(incoming).await.unwrap();
@@ -272,8 +273,9 @@ async fn who_has_not_heard_of_a_move_finds_what_is_there() {
     house.clock.advance(Duration::from_secs(1));
     let email = alice.email().to_string();
     let raw = fixtures::mail_with_attachment("x@y.test", &email, "new", &vec![7; 90_000]);
-    let recipients = vec![(alice.email().clone(), alice.id())];
-    let incoming = Incoming { id: house.mail.new_id(), return_path: None, recipients, raw: raw.into() };
+    let recipients = vec![(alice.email().clone(), alice.id()).into()];
+    let (id, terms) = (house.mail.new_id(), Terms::default());
+    let incoming = Incoming { id, return_path: None, recipients, terms, raw: raw.into() };
     house.mail.deliver(incoming).await.unwrap();
     let to = vec![types::Address { name: String::new(), email: "far@away.test".to_owned() }];
     alice.compose(api::Compose { to, subject: "out".to_owned(), ..api::Compose::default() }).await.unwrap();
