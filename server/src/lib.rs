@@ -12,6 +12,7 @@ mod data;
 mod demo;
 mod members;
 pub mod node;
+mod outbound;
 mod parts;
 pub mod roles;
 mod site;

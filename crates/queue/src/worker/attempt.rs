@@ -14,23 +14,24 @@ use tokio::{
         OwnedSemaphorePermit,
         mpsc::{UnboundedSender, unbounded_channel},
     },
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
-use types::{AccountId, EmailAddress};
+use types::{AccountId, EmailAddress, Timestamp};
 
 use super::{
     Worker,
-    limits::Crowded,
+    groups::{Crowded, Place},
+    hold::Hold,
     settle::{Job, lease_lost},
 };
-use crate::{Envelope, Outcome, Reply, body::without_bcc};
+use crate::{Handover, Outcome, Reply, Way, body::without_bcc};
 
 /// What an attempt did for a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     Tried(Outcome),
-    /// Too many are waiting for the destination: again soon.
-    Crowded,
+    /// Too many are waiting for the destination: again then, or soon.
+    PutOff(Option<Timestamp>),
     /// The work ends: as before.
     Untouched,
 }
@@ -51,8 +52,8 @@ struct Deadlines {
 }
 
 /// A mail in memory, and the room that it takes there.
-struct Loaded {
-    mail: Bytes,
+pub(super) struct Loaded {
+    pub(super) mail: Bytes,
     _memory: OwnedSemaphorePermit,
 }
 
@@ -160,46 +161,76 @@ impl Worker {
         recipients: Vec<EmailAddress>,
         deadlines: Deadlines,
     ) -> Fates {
-        let entering = timeout_at(deadlines.begin, self.0.limits.enter(&destination));
-        let _place = match self.until_shutdown(entering).await {
-            Some(Ok(Ok(place))) => place,
-            Some(Ok(Err(Crowded)) | Err(_)) => return all(recipients, &Fate::Crowded),
+        let finding = timeout_at(deadlines.begin, self.0.router.route(&destination, self.random()));
+        let way = match self.until_shutdown(finding).await {
+            Some(Ok(Ok(way))) => way,
+            Some(Ok(Err(reply))) => return all(recipients, &tried(&reply)),
+            Some(Err(_)) => return all(recipients, &Fate::PutOff(None)),
             None => return all(recipients, &Fate::Untouched),
         };
-        // Only now: what waits for a slow destination must not fill the memory.
-        let sent = match self.load(entry).await {
-            Ok(sent) => sent,
-            Err(fate) => return all(recipients, &fate),
+        let entering = timeout_at(deadlines.begin, self.enter(&way));
+        let place = match self.until_shutdown(entering).await {
+            Some(Ok(Ok(place))) => place,
+            Some(Ok(Err(fate))) => return all(recipients, &fate),
+            Some(Err(_)) => return all(recipients, &Fate::PutOff(None)),
+            None => return all(recipients, &Fate::Untouched),
         };
-        let envelope =
-            Envelope { return_path: entry.return_path.clone(), recipients, body: sent.mail.clone() };
+        let hold = Hold::new(self, entry, recipients);
         let delivered = tokio::select! {
-            delivered = timeout_at(deadlines.end, self.deliver_routed(&destination, &envelope)) => delivered,
-            () = self.patience() => return all(envelope.recipients, &Fate::Untouched),
+            delivered = timeout_at(deadlines.end, self.hand_over(&way, &hold)) => delivered,
+            () = self.patience() => return all(hold.recipients, &Fate::Untouched),
         };
-        delivered.unwrap_or_else(|_| {
-            let text = format!("The mail server of {destination} is too slow");
-            all(envelope.recipients, &tried(&Reply::ours("4.4.2", &text)))
-        })
-    }
-
-    async fn deliver_routed(&self, destination: &str, envelope: &Envelope) -> Fates {
-        let _running = Gauge::of("magpie_queue_deliveries_running");
-        let started = Instant::now();
-        let fates = match self.0.router.route(destination, self.random()).await {
-            Ok(targets) => {
-                let outcomes = self.0.courier.deliver(&targets, envelope).await;
+        let Ok(handover) = delivered else {
+            let host = way.targets.first().map_or(destination, |target| target.host.clone());
+            let text = format!("The mail server {host} is too slow");
+            return all(hold.recipients, &tried(&Reply::ours("4.4.2", &text)));
+        };
+        self.0.groups.learn(&place, &way, &handover, self.0.mail.now());
+        match handover {
+            Handover::Answered { outcomes, .. } => {
                 outcomes.into_iter().map(|(to, outcome)| (to, Fate::Tried(outcome))).collect()
             }
-            Err(reply) => all(envelope.recipients.clone(), &tried(&reply)),
-        };
+            Handover::Away { reply, .. } => all(hold.recipients, &tried(&reply)),
+            Handover::Unloaded => hold.into_fates(),
+        }
+    }
+
+    /// Waits for a place on the way; the fate of the mail if it does not get one.
+    async fn enter(&self, way: &Way) -> Result<Place, Fate> {
+        self.heed_silence(way)?;
+        let entered = self.0.groups.enter(&way.group, self.0.mail.now()).await;
+        let place = entered.map_err(|Crowded { until }| Fate::PutOff(Some(until)))?;
+        if let Some(rate) = self.0.config.rate {
+            let _turn = place.turn().await;
+            let key = format!("out:{}", way.group);
+            while let Some(wait) = self.0.mail.throttle(&key, rate.count, rate.period).await {
+                sleep(wait).await;
+            }
+        }
+        // Somebody may have found out meanwhile.
+        self.heed_silence(way)?;
+        Ok(place)
+    }
+
+    /// Hosts that have just been found not to answer are not asked again for every mail there is for them.
+    fn heed_silence(&self, way: &Way) -> Result<(), Fate> {
+        match self.0.groups.silence(way, self.0.mail.now()) {
+            Some(reply) => Err(Fate::Tried(Outcome::Deferred(reply))),
+            None => Ok(()),
+        }
+    }
+
+    async fn hand_over(&self, way: &Way, hold: &Hold<'_>) -> Handover {
+        let _running = Gauge::of("magpie_queue_deliveries_running");
+        let started = Instant::now();
+        let handover = self.0.courier.deliver(way, hold).await;
         metrics::histogram!("magpie_queue_delivery_seconds").record(started.elapsed().as_secs_f64());
-        fates
+        handover
     }
 
     /// The bytes to send, as soon as there is memory for them.
-    async fn load(&self, entry: &QueueEntry) -> Result<Loaded, Fate> {
-        let memory = self.until_shutdown(self.0.limits.memory(entry.size_bytes)).await.flatten();
+    pub(super) async fn load(&self, entry: &QueueEntry) -> Result<Loaded, Fate> {
+        let memory = self.until_shutdown(self.0.groups.memory(entry.size_bytes)).await.flatten();
         let memory = memory.ok_or(Fate::Untouched)?;
         match self.0.mail.body_bytes(entry.account, entry.body).await {
             Ok(mail) => {
@@ -213,7 +244,7 @@ impl Worker {
         }
     }
 
-    async fn until_shutdown<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn until_shutdown<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
         self.0.shutdown.run_until_cancelled(waiting).await
     }
 }
@@ -239,7 +270,7 @@ fn tried(reply: &Reply) -> Fate {
     Fate::Tried(reply.clone().into_outcome())
 }
 
-fn all(recipients: Vec<EmailAddress>, fate: &Fate) -> Fates {
+pub(super) fn all(recipients: Vec<EmailAddress>, fate: &Fate) -> Fates {
     recipients.into_iter().map(|to| (to, fate.clone())).collect()
 }
 

@@ -186,27 +186,25 @@ impl Worker {
         fate: Fate,
         now: Timestamp,
     ) -> Option<(RecipientUpdate, Option<Failure>)> {
-        let outcome = match fate {
+        let (outcome, put_off) = match fate {
             Fate::Untouched => return None,
-            Fate::Tried(outcome) => Some(outcome),
-            Fate::Crowded => None,
+            Fate::Tried(outcome) => (Some(outcome), None),
+            Fate::PutOff(until) => (None, until),
         };
         let attempted = outcome.is_some();
         let attempts = known.attempts.saturating_add(u32::from(attempted));
-        // Whoever was only too many waits no longer than after a first attempt.
-        let nth = if attempted { attempts } else { 1 };
-        let schedule = &self.0.config.schedule;
         let (label, state, next_attempt_at, status) = match &outcome {
             Some(Outcome::Delivered(_)) => ("delivered", RecipientState::Delivered, now, None),
             Some(Outcome::Failed(reply)) => ("failed", RecipientState::Failed, now, Some(reply.status())),
             Some(Outcome::Deferred(_)) | None => {
-                match schedule.next(now, nth, entry.expires_at, self.random()) {
+                match self.next(now, attempts, put_off, entry.expires_at) {
                     Next::At(next) => ("deferred", RecipientState::Pending, next, None),
                     // RFC 3463 §3.5: delivery time expired.
                     Next::GiveUp => ("expired", RecipientState::Failed, now, Some("5.4.7".to_owned())),
                 }
             }
         };
+        let label = if attempted || state != RecipientState::Pending { label } else { "put off" };
         metrics::counter!("magpie_queue_attempts_total", "outcome" => label).increment(1);
         let reply = outcome.map(|outcome| outcome.reply().clone());
         let shown = reply.as_ref().map(ToString::to_string).or_else(|| known.reply.clone());
@@ -221,6 +219,18 @@ impl Worker {
         let address = known.address.clone();
         let failure = status.map(|status| Failure { address: address.to_string(), status, reply });
         Some((RecipientUpdate { address, state, attempted, next_attempt_at, reply: shown }, failure))
+    }
+}
+
+impl Worker {
+    /// When to try next. Whoever was put off comes back when it was told, or no later than after a first attempt.
+    fn next(&self, now: Timestamp, attempts: u32, until: Option<Timestamp>, expires_at: Timestamp) -> Next {
+        let schedule = &self.0.config.schedule;
+        match until {
+            Some(_) if now >= expires_at => Next::GiveUp,
+            Some(until) => Next::At(until.max(now).plus(schedule.spread(self.random())).min(expires_at)),
+            None => schedule.next(now, attempts.max(1), expires_at, self.random()),
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use queue::{Courier, Envelope, Outcome, Parts, Reply, Route, Router, Target, Worker, WorkerConfig};
+use queue::{
+    Cargo, Courier, Envelope, Handover, Parts, Reply, Route, Router, Target, Way, Worker, WorkerConfig,
+};
 use testkit::House;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +72,8 @@ impl Puppet {
 
 #[async_trait]
 impl Courier for Puppet {
-    async fn deliver(&self, _: &[Target], envelope: &Envelope) -> Vec<(EmailAddress, Outcome)> {
+    async fn deliver(&self, _: &Way, cargo: &dyn Cargo) -> Handover {
+        let Some(envelope) = cargo.load().await else { return Handover::Unloaded };
         self.envelopes.lock().unwrap_or_else(|e| e.into_inner()).push(envelope.clone());
         let domain = envelope.recipients.first().map(|to| to.domain().to_owned()).unwrap_or_default();
         let gate = self.slow.lock().unwrap_or_else(|e| e.into_inner()).get(&domain).cloned();
@@ -83,17 +86,18 @@ impl Courier for Puppet {
         let usual = Reply { code: 250, text: "2.0.0 Ok".to_owned(), host: None };
         let outcome =
             |to: &EmailAddress| replies.get(&to.to_string()).unwrap_or(&usual).clone().into_outcome();
-        envelope.recipients.iter().map(|to| (to.clone(), outcome(to))).collect()
+        let outcomes = envelope.recipients.iter().map(|to| (to.clone(), outcome(to))).collect();
+        Handover::Answered { outcomes, slower: false }
     }
 }
 
-/// Every domain has a host.
+/// Every domain has a host of its own.
 struct Anywhere;
 
 #[async_trait]
 impl Router for Anywhere {
-    async fn route(&self, _: &str, _: u64) -> Route {
-        Ok(vec![Target { host: "mx.there.test".to_owned(), address: ([127, 0, 0, 1], 25).into() }])
+    async fn route(&self, domain: &str, _: u64) -> Route {
+        Ok(Way::to(vec![Target::new(&format!("mx.{domain}"), ([127, 0, 0, 1], 25).into())]))
     }
 }
 
