@@ -12,7 +12,7 @@ use storage::{
     Appended, Error as StorageError, Needs, NewMessage, NewQueueEntry, Origin, QueueEntry,
     Result as StorageResult, Source, Transaction, Unit,
 };
-use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, Role, ShardId, ThreadId, Timestamp};
+use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, Role, ShardId, Terms, ThreadId, Timestamp};
 
 use crate::prepare::{Prepared, parse};
 use crate::{Error, Result, Service};
@@ -67,7 +67,7 @@ impl Service {
         let mut elsewhere = Vec::new();
         for (address, account) in recipients {
             if self.shard_of(account) != shard {
-                elsewhere.push(address);
+                elsewhere.push(address.into());
             } else if !here.iter().any(|message| message.account == account) {
                 let mut message = prepared.message(account, id, Source::Role(Role::Inbox), now);
                 if !here.is_empty() {
@@ -85,6 +85,7 @@ impl Service {
             body: QueueBody::Shared(prepared.body.id),
             return_path,
             recipients: elsewhere,
+            terms: Terms::default(),
             origin: Origin::Relay,
             created_at: now,
             not_before: now,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cluster::{Quota, Verdict};
 use storage::queue::QueueBody;
 use storage::{Needs, NewQueueEntry, Origin, Result as StorageResult, Transaction, Unit};
-use types::{EmailAddress, QueueId};
+use types::{EmailAddress, QueueId, Terms};
 
 use crate::{Access, Error, Result};
 
@@ -61,7 +61,8 @@ impl Access {
             message: None,
             body,
             return_path,
-            recipients,
+            recipients: recipients.into_iter().map(Into::into).collect(),
+            terms: Terms::default(),
             origin: Origin::Submission,
             created_at: now,
             not_before: now,

@@ -1,9 +1,10 @@
 //! Rows to the types of the ports and back.
 
 use sea_orm::prelude::Uuid;
+use serde::{Serialize, de::DeserializeOwned};
 use storage::{
-    AccountState, Error, Mailbox, Message, NewMessage, NewQueueEntry, Origin, Packed, QueueEntry,
-    QueueRecipient, RecipientState, Result, Summary, Upload, body::blobs_of,
+    AccountState, Error, Mailbox, Message, NewMessage, NewQueueEntry, NewRecipient, Origin, Packed,
+    QueueEntry, QueueRecipient, RecipientState, Result, Summary, Upload, body::blobs_of,
 };
 use types::{
     AccountId, Address, BlobId, BodyId, EmailAddress, Flags, MailboxId, MessageId, ModSeq, QueueId, Role,
@@ -247,15 +248,16 @@ pub(crate) fn new_entry(
     size_bytes: i64,
 ) -> (queue_entry::Model, Vec<queue_recipient::Model>) {
     let next_attempt_at = new.not_before.millis();
-    let recipient = |(position, address): (i32, &EmailAddress)| queue_recipient::Model {
+    let recipient = |(position, recipient): (i32, &NewRecipient)| queue_recipient::Model {
         account_id: new.account.0,
         queue_id: new.id.0,
         position,
-        address: address.to_string(),
+        address: recipient.address.to_string(),
         state: PENDING,
         attempts: 0,
         next_attempt_at,
         reply: None,
+        terms: stored_terms(&recipient.terms),
     };
     let recipients = (0..).zip(&new.recipients).map(recipient).collect();
     let entry = queue_entry::Model {
@@ -277,6 +279,7 @@ pub(crate) fn new_entry(
         held: false,
         leased_by: None,
         leased_until: None,
+        terms: stored_terms(&new.terms),
     };
     (entry, recipients)
 }
@@ -295,6 +298,7 @@ pub(crate) fn queue_entry(
             attempts: u32::try_from(row.attempts).unwrap_or(0),
             next_attempt_at: Timestamp::from_millis(row.next_attempt_at),
             reply: row.reply.clone(),
+            terms: terms(row.terms.as_deref(), "what is asked for a recipient")?,
         })
     };
     let origin = usize::try_from(row.origin).ok().and_then(|place| ORIGINS.get(place).copied());
@@ -312,5 +316,16 @@ pub(crate) fn queue_entry(
         next_attempt_at: Timestamp::from_millis(row.next_attempt_at),
         held: row.held,
         leased_until: row.leased_until.map(Timestamp::from_millis),
+        terms: terms(row.terms.as_deref(), "what is asked for a queue entry")?,
     })
+}
+
+/// What is asked, if anything is.
+fn stored_terms<T: Serialize + Default + PartialEq>(terms: &T) -> Option<String> {
+    (*terms != T::default()).then(|| serde_json::to_string(terms).ok()).flatten()
+}
+
+fn terms<T: DeserializeOwned + Default>(stored: Option<&str>, what: &str) -> Result<T> {
+    let read = |json| serde_json::from_str(json).map_err(|_| Error::Corrupt(what.to_owned()));
+    stored.map_or_else(|| Ok(T::default()), read)
 }

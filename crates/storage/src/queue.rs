@@ -1,6 +1,6 @@
 //! The outbound queue: mail on its way, in the shard of the account that answers for it.
 
-use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, ShardId, Timestamp};
+use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, RecipientTerms, ShardId, Terms, Timestamp};
 
 use crate::Packed;
 
@@ -25,13 +25,28 @@ pub struct NewQueueEntry {
     pub body: QueueBody,
     /// `None`: the null return path `<>`.
     pub return_path: Option<EmailAddress>,
-    pub recipients: Vec<EmailAddress>,
+    pub recipients: Vec<NewRecipient>,
+    pub terms: Terms,
     pub origin: Origin,
     pub created_at: Timestamp,
     /// No attempt before this.
     pub not_before: Timestamp,
     /// After this, what is not delivered has failed.
     pub expires_at: Timestamp,
+}
+
+/// Whom a mail is to be delivered to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecipient {
+    pub address: EmailAddress,
+    pub terms: RecipientTerms,
+}
+
+impl From<EmailAddress> for NewRecipient {
+    /// For whom nothing else is asked.
+    fn from(address: EmailAddress) -> Self {
+        Self { address, terms: RecipientTerms::default() }
+    }
 }
 
 /// The bytes that a queue entry sends.
@@ -61,6 +76,7 @@ pub struct QueueRecipient {
     pub next_attempt_at: Timestamp,
     /// The last reply of the other side, or why there was none.
     pub reply: Option<String>,
+    pub terms: RecipientTerms,
 }
 
 /// A mail in the queue.
@@ -73,6 +89,7 @@ pub struct QueueEntry {
     pub size_bytes: u64,
     pub return_path: Option<EmailAddress>,
     pub recipients: Vec<QueueRecipient>,
+    pub terms: Terms,
     pub origin: Origin,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,

@@ -183,6 +183,9 @@ pub struct QueueEntry {
     pub held: bool,
     pub leased_by: Option<String>,
     pub leased_until: Option<i64>,
+    /// JSON; `None`: nothing is asked.
+    #[serde(default)]
+    pub terms: Option<String>,
     /// In order.
     pub recipients: Vec<QueueRecipient>,
 }
@@ -196,6 +199,9 @@ pub struct QueueRecipient {
     pub attempts: i32,
     pub next_attempt_at: i64,
     pub reply: Option<String>,
+    /// JSON; `None`: nothing is asked.
+    #[serde(default)]
+    pub terms: Option<String>,
 }
 
 /// Where a round is.

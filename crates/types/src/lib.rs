@@ -12,6 +12,7 @@ pub mod problem;
 pub mod query;
 pub mod role;
 pub mod secret;
+pub mod terms;
 pub mod time;
 
 pub use address::{Address, EmailAddress};
@@ -25,4 +26,5 @@ pub use network::{Network, client_network};
 pub use problem::{Problem, ProblemKind};
 pub use role::Role;
 pub use secret::Secret;
+pub use terms::{DeliverBy, Late, Notify, OriginalRecipient, Priority, RecipientTerms, Ret, Terms};
 pub use time::Timestamp;

@@ -6,7 +6,7 @@ use message::{
     dsn::{Action, Recipient, dsn},
 };
 use storage::{Body, NewQueueEntry, Origin, QueueBody, QueueEntry, Segment};
-use types::{Address, BodyId, QueueId, Timestamp};
+use types::{Address, BodyId, QueueId, Terms, Timestamp};
 
 use super::{Worker, settle::Failure};
 
@@ -67,7 +67,8 @@ impl Worker {
             message: None,
             body: QueueBody::Own(packed),
             return_path: None,
-            recipients: vec![to],
+            recipients: vec![to.into()],
+            terms: Terms::default(),
             origin: Origin::Notification,
             created_at: now,
             not_before: now,

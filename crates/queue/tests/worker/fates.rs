@@ -1,7 +1,7 @@
 //! What becomes of each recipient, and what the sender is told.
 
 use anyhow::Result;
-use storage::{NewQueueEntry, Origin, QueueBody};
+use storage::{NewQueueEntry, NewRecipient, Origin, QueueBody};
 use types::{QueueId, Role};
 
 use crate::desk::Desk;
@@ -89,7 +89,8 @@ async fn a_notification_that_fails_causes_no_other() -> Result<()> {
             message: None,
             body: QueueBody::Shared(body),
             return_path: return_path.map(str::parse).transpose()?,
-            recipients: vec!["ghost@demo.test".parse()?],
+            recipients: vec![NewRecipient::from("ghost@demo.test".parse::<types::EmailAddress>()?)],
+            terms: types::Terms::default(),
             origin,
             created_at: now,
             not_before: now,

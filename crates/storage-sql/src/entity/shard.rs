@@ -230,6 +230,8 @@ pub(crate) mod queue_entry {
         pub(crate) held: bool,
         pub(crate) leased_by: Option<String>,
         pub(crate) leased_until: Option<i64>,
+        /// `types::Terms` as JSON; `None`: nothing is asked.
+        pub(crate) terms: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -256,6 +258,8 @@ pub(crate) mod queue_recipient {
         pub(crate) attempts: i32,
         pub(crate) next_attempt_at: i64,
         pub(crate) reply: Option<String>,
+        /// `types::RecipientTerms` as JSON; `None`: nothing is asked.
+        pub(crate) terms: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -266,6 +266,7 @@ impl Pager<'_> {
                     attempts: row.attempts,
                     next_attempt_at: row.next_attempt_at,
                     reply: row.reply,
+                    terms: row.terms,
                 });
             }
         }
@@ -421,6 +422,7 @@ fn entry_record(row: queue_entry::Model, recipients: Vec<replica::QueueRecipient
         held: row.held,
         leased_by: row.leased_by,
         leased_until: row.leased_until,
+        terms: row.terms,
         recipients,
     })
 }

@@ -257,6 +257,7 @@ impl Import<'_> {
             held: row.held,
             leased_by: row.leased_by.clone(),
             leased_until: row.leased_until,
+            terms: row.terms.clone(),
         });
         let recipients = rows!(run, QueueEntry, row => row.recipients.iter().map(|to| queue_recipient::Model {
             account_id: self.account,
@@ -267,6 +268,7 @@ impl Import<'_> {
             attempts: to.attempts,
             next_attempt_at: to.next_attempt_at,
             reply: to.reply.clone(),
+            terms: to.terms.clone(),
         }));
         self.share_bodies(entries.iter().map(|row| row.body_id)).await?;
         insert::<queue_entry::Entity>(&self.open.conn, entries, Conflict::Fails).await?;

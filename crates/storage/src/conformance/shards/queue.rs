@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use types::{BodyId, EmailAddress, QueueId, Timestamp};
+use types::{
+    BodyId, DeliverBy, EmailAddress, Late, Notify, OriginalRecipient, Priority, QueueId, RecipientTerms, Ret,
+    Terms, Timestamp,
+};
 
 use super::kit::{Kit, body, random};
 use crate::{
-    Lease, NewQueueEntry, Origin, QueueBody, QueueEntry, QueueFilter, RecipientState, RecipientUpdate, Shards,
+    Lease, NewQueueEntry, NewRecipient, Origin, QueueBody, QueueEntry, QueueFilter, RecipientState,
+    RecipientUpdate, Shards,
 };
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
@@ -25,6 +29,25 @@ fn email(text: &str) -> EmailAddress {
     text.parse().unwrap()
 }
 
+/// A recipient for whom everything is asked that can be.
+pub(super) fn demanding(address: &str) -> NewRecipient {
+    let original = OriginalRecipient { kind: "utf-8".to_owned(), address: "밥@멀리.test".to_owned() };
+    let notify = Notify { success: true, ..Notify::NEVER };
+    let terms = RecipientTerms { notify: Some(notify), original: Some(original) };
+    NewRecipient { address: email(address), terms }
+}
+
+/// Everything that can be asked for a mail.
+pub(super) fn terms() -> Terms {
+    Terms {
+        ret: Some(Ret::Full),
+        envelope_id: Some("QQ 314159".to_owned()),
+        require_tls: true,
+        priority: Priority::new(-4).unwrap(),
+        deliver_by: Some(DeliverBy { at: at(77), late: Late::Notify, trace: true }),
+    }
+}
+
 fn entry(kit: &Kit, not_before: Timestamp) -> NewQueueEntry {
     let packed = body("To: all\r\n\r\nHello\r\n").pack(BodyId::at(not_before, random())).unwrap();
     NewQueueEntry {
@@ -33,7 +56,8 @@ fn entry(kit: &Kit, not_before: Timestamp) -> NewQueueEntry {
         message: None,
         body: QueueBody::Own(packed),
         return_path: Some(email("alice@demo.test")),
-        recipients: vec![email("bob@far.test"), email("carol@farther.test")],
+        recipients: vec![demanding("bob@far.test"), email("carol@farther.test").into()],
+        terms: terms(),
         origin: Origin::Submission,
         created_at: not_before,
         not_before,
@@ -123,6 +147,9 @@ async fn entries_are_leased_and_settled(shards: &Arc<dyn Shards>) {
         ("carol@farther.test", RecipientState::Pending, at(500)),
     ];
     let settled = settle(kit, soon, "one", updates).await.unwrap();
+    assert_eq!(settled.terms, terms());
+    assert_eq!(settled.recipients[0].terms, demanding("bob@far.test").terms);
+    assert_eq!(settled.recipients[1].terms, RecipientTerms::default());
     assert_eq!(settled.next_attempt_at, at(500));
     assert_eq!(settled.leased_until, None);
     assert_eq!(settled.recipients[0].state, RecipientState::Delivered);
