@@ -63,6 +63,7 @@ pub(crate) fn worker(config: &Config, hostname: &str) -> WorkerConfig {
         name: format!("{hostname}/{}", std::process::id()),
         lease: queue.lease.0,
         schedule: Schedule { delays: queue.retry.iter().map(|wait| wait.0).collect() },
+        warn_after: Some(queue.warn_after.0).filter(|after| !after.is_zero()),
         concurrency: count(queue.workers),
         per_destination: count(queue.per_destination),
         rate: (rate.count > 0).then_some(rate),

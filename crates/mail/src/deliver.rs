@@ -62,7 +62,7 @@ impl Service {
             return Err(Error::Internal("a delivery without recipients".into()));
         };
         let shard = self.shard_of(first);
-        let prepared = self.prepare(shard, raw).await?;
+        let prepared = self.prepare(shard, raw.clone()).await?;
         let mut here: Vec<NewMessage> = Vec::new();
         let mut elsewhere = Vec::new();
         for (address, account) in recipients {
@@ -83,7 +83,7 @@ impl Service {
             id: QueueId::at(now, self.random_bytes()),
             message: None,
             body: QueueBody::Shared(prepared.body.id),
-            return_path,
+            return_path: return_path.clone(),
             recipients: elsewhere,
             terms: Terms::default(),
             origin: Origin::Relay,
@@ -94,6 +94,8 @@ impl Service {
         let ids: Vec<_> = here.iter().map(|message| (message.account, message.id)).collect();
         self.write(shard, Deliver { messages: here, relay }).await?;
         self.remember_text(&ids, &prepared);
+        let accounts: Vec<_> = ids.iter().map(|(account, _)| *account).collect();
+        self.note_bounce(return_path.as_ref(), &raw, &prepared.parsed, &accounts).await;
         metrics::counter!("magpie_messages_delivered_total").increment(ids.len() as u64);
         Ok(())
     }
@@ -110,6 +112,10 @@ impl Service {
         let mut shards = BTreeMap::<_, Vec<AccountId>>::new();
         for account in accounts {
             shards.entry(self.shard_of(*account)).or_default().push(*account);
+        }
+        // What we say ourselves is noted already.
+        if entry.origin == Origin::Relay {
+            self.note_bounce(entry.return_path.as_ref(), &raw, &parsed, accounts).await;
         }
         let mut outcomes = Vec::with_capacity(accounts.len());
         for (shard, accounts) in shards {

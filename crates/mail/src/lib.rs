@@ -9,6 +9,7 @@
 pub mod access;
 pub mod admin;
 mod body;
+mod bounce;
 mod change;
 mod collect;
 mod compose;
@@ -27,6 +28,7 @@ mod page;
 mod password;
 mod prepare;
 mod random;
+mod recall;
 mod recipient;
 mod reindex;
 mod relocate;

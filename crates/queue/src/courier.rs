@@ -8,6 +8,7 @@ mod auth;
 mod connection;
 mod dial;
 mod exchange;
+mod parameters;
 mod pool;
 mod tls;
 
@@ -16,7 +17,7 @@ use std::{net::SocketAddr, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use types::EmailAddress;
+use types::{EmailAddress, Late, RecipientTerms, Terms};
 
 use crate::{Class, Outcome, Reply, Security, Target, Way};
 use connection::Connection;
@@ -34,6 +35,19 @@ pub struct Envelope {
     pub recipients: Vec<EmailAddress>,
     /// The mail as it is sent, without Bcc.
     pub body: Bytes,
+    /// What the sender asks for.
+    pub terms: Terms,
+    /// And for recipients; for those who are not there: nothing.
+    pub wishes: Vec<(EmailAddress, RecipientTerms)>,
+    pub by: Option<Deadline>,
+}
+
+/// When a mail is to be there (RFC 2852), from now on; negative if that has been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    pub seconds: i64,
+    pub late: Late,
+    pub trace: bool,
 }
 
 /// A mail that is fetched once somebody is there to take it: what waits for a host needs no room.
@@ -58,6 +72,8 @@ pub enum Handover {
         outcomes: Vec<(EmailAddress, Outcome)>,
         /// It has asked us to come more slowly.
         slower: bool,
+        /// It tells the sender what becomes of what it took (RFC 3461).
+        notifies: bool,
     },
     /// No host would talk to us.
     Away {
@@ -200,6 +216,7 @@ impl SmtpCourier {
             return Some(Talk::Settled(Handover::Unloaded));
         };
         let rested = kept.rested();
+        let notifies = kept.connection.offers("DSN");
         let attempt = exchange::transact(&mut kept.connection, &envelope, target, rested).await;
         Some(match attempt {
             Attempt::Settled { outcomes, keep, slower } => {
@@ -208,7 +225,7 @@ impl SmtpCourier {
                 } else if let Some(spent) = self.pool.keep(key, kept) {
                     spent.connection.quit().await;
                 }
-                Talk::Settled(Handover::Answered { outcomes, slower })
+                Talk::Settled(Handover::Answered { outcomes, slower, notifies })
             }
             Attempt::NotHere(reply) => Talk::NotHere(reply),
             Attempt::Stale => return None,

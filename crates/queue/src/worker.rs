@@ -36,6 +36,8 @@ pub struct WorkerConfig {
     /// Who claims, for people to read: every claim adds something random, so that no two are taken for each other.
     pub name: String,
     pub schedule: Schedule,
+    /// When the sender is told that it takes long; `None`: never.
+    pub warn_after: Option<Duration>,
     /// How long a claim lasts if the worker dies. While it lives, it renews its claims.
     pub lease: Duration,
     /// How long an attempt may take.
@@ -70,6 +72,7 @@ impl Default for WorkerConfig {
         Self {
             name: String::new(),
             schedule: Schedule::default(),
+            warn_after: Some(Duration::from_secs(4 * 3_600)),
             lease: Duration::from_secs(60),
             attempt: Duration::from_secs(15 * 60),
             finish: Duration::from_secs(20),

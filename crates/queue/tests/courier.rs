@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use bytes::Bytes;
+use queue::courier::Deadline;
 use queue::{
     Caller, Courier, Envelope, Handover, Login, Outcome, Reuse, Security, SmtpConfig, SmtpCourier, Target,
     Timeouts, Way,
@@ -12,6 +13,7 @@ use testkit::{
     Script, Sink, fixtures,
     sink::{FINAL_DOT, GREETING},
 };
+use types::{Late, Notify, OriginalRecipient, Priority, RecipientTerms, Ret, Terms};
 
 fn courier() -> Result<SmtpCourier> {
     let short = Duration::from_millis(300);
@@ -24,6 +26,7 @@ fn envelope(from: &str, to: &[&str], body: &[u8]) -> Result<Envelope> {
         return_path: if from.is_empty() { None } else { Some(from.parse()?) },
         recipients: to.iter().map(|to| to.parse()).collect::<Result<_, _>>()?,
         body: Bytes::copy_from_slice(body),
+        ..Envelope::default()
     })
 }
 
@@ -372,5 +375,41 @@ async fn relays_are_told_who_we_are_over_tls_only() -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_sender_asks_goes_on_where_it_is_understood() -> Result<()> {
+    let mut sent = envelope("a@demo.test", &["bob@there.test", "eve@there.test"], b"Subject: x\r\n\r\n")?;
+    sent.terms = Terms {
+        ret: Some(Ret::Headers),
+        envelope_id: Some("QQ+1".to_owned()),
+        priority: Priority::new(3).unwrap_or_default(),
+        ..Terms::default()
+    };
+    sent.by = Some(Deadline { seconds: 90, late: Late::Notify, trace: true });
+    let original = OriginalRecipient { kind: "rfc822".to_owned(), address: "list@demo.test".to_owned() };
+    let notify = Notify { success: true, failure: true, delay: false };
+    let wishes = RecipientTerms { notify: Some(notify), original: Some(original) };
+    sent.wishes = vec![("bob@there.test".parse()?, wishes)];
+    let able = Script::default().extensions(&["DSN", "MT-PRIORITY", "DELIVERBY"]);
+    let sink = Sink::start(able).await?;
+    deliver(&[&sink], &sent).await?;
+    let received = sink.received().remove(0);
+    assert_eq!(received.from, "<a@demo.test> RET=HDRS ENVID=QQ+2B1 MT-PRIORITY=3 BY=90;NT");
+    assert_eq!(
+        received.recipients,
+        ["<bob@there.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;list@demo.test", "<eve@there.test>"]
+    );
+    let sink = Sink::start(Script::default().extensions(&[])).await?;
+    deliver(&[&sink], &sent).await?;
+    assert_eq!(sink.received()[0].from, "<a@demo.test>");
+
+    sent.by = Some(Deadline { seconds: 90, late: Late::Return, trace: false });
+    let told = deliver(&[&sink], &sent).await?;
+    assert!(told[0].starts_with("bob failed 550 5.3.3 "), "{told:?}");
+    sent.terms.require_tls = true;
+    let told = deliver(&[&sink], &sent).await?;
+    assert!(told[0].starts_with("bob failed 550 5.7.10 "), "{told:?}");
     Ok(())
 }

@@ -23,6 +23,7 @@ async fn check(options: &[&str], shown: &str) -> Result<()> {
         return_path: Some("alice@demo.test".parse()?),
         recipients: vec!["bob@there.test".parse()?, "carol@there.test".parse()?],
         body: mail.clone().into(),
+        ..Envelope::default()
     };
     let way = router.route("there.test", 1).await.map_err(|reply| anyhow::anyhow!("{reply}"))?;
     let outcomes = match courier.deliver(&way, &envelope).await {

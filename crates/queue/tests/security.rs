@@ -27,6 +27,7 @@ fn envelope() -> Result<Envelope> {
         return_path: Some("alice@demo.test".parse()?),
         recipients: vec!["bob@there.test".parse()?],
         body: "Subject: x\r\n\r\n".into(),
+        ..Envelope::default()
     })
 }
 
@@ -324,6 +325,36 @@ async fn a_relay_is_met_as_its_route_says() -> Result<()> {
         assert!(told.starts_with(expected), "{security:?}: {told}");
         let tls = security != Security::Plain && extensions.contains(&"STARTTLS");
         assert!(sink.received().iter().all(|mail| mail.tls == tls));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn mail_that_requires_tls_goes_to_known_hosts_that_require_it_too() -> Result<()> {
+    let known = Identity::vouched_for(HOST)?;
+    let mut sent = envelope()?;
+    sent.terms.require_tls = true;
+    for (security, extensions, expected) in [
+        (Security::Verified, &["STARTTLS", "REQUIRETLS"][..], "delivered"),
+        (Security::Verified, TLS, "550 5.7.30 "),
+        (Security::Opportunistic, &["STARTTLS", "REQUIRETLS"], "550 5.7.10 "),
+    ] {
+        let script = Script::default().extensions(extensions);
+        let sink = Sink::start_as(&known, "127.0.0.1:0".parse()?, script).await?;
+        let target = queue::Target { security: security.clone(), ..queue::Target::new(HOST, sink.address()) };
+        let courier =
+            SmtpCourier::new(SmtpConfig::new("mx.magpie.test"))?.trusting(&[known.chain[1].to_vec()])?;
+        let told = match courier.deliver(&queue::Way::to(vec![target]), &sent).await {
+            Handover::Answered { outcomes, .. } => match &outcomes[0].1 {
+                Outcome::Delivered(_) => "delivered".to_owned(),
+                other => other.reply().to_string(),
+            },
+            other => anyhow::bail!("{other:?}"),
+        };
+        assert!(told.starts_with(expected), "{security:?}: {told}");
+        if told == "delivered" {
+            assert_eq!(sink.received()[0].from, "<alice@demo.test> REQUIRETLS");
+        }
     }
     Ok(())
 }

@@ -183,6 +183,7 @@ pub struct Queue {
     pub connection_time: Span,
     pub connection_mails: u32,
     pub retry: Vec<Span>,
+    pub warn_after: Span,
     pub give_up_after: Span,
     pub lease: Span,
     pub port: u16,

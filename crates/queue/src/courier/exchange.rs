@@ -3,8 +3,8 @@
 
 use types::EmailAddress;
 
-use super::{Connection, Envelope, pool::Rested};
-use crate::{Class, Outcome, Reply, Target, body::with_crlf, route::to_a_labels};
+use super::{Connection, Envelope, connection::Replies, parameters, pool::Rested};
+use crate::{Class, Outcome, Reply, Target, body::with_crlf};
 
 type Outcomes = Vec<(EmailAddress, Outcome)>;
 
@@ -43,7 +43,7 @@ pub(super) async fn transact(
     target: &Target,
     rested: Rested,
 ) -> Attempt {
-    let (able, mut outcomes) = match able(connection, envelope) {
+    let (able, mut outcomes) = match able(connection, envelope, target) {
         Ok(parts) => parts,
         Err(reply) => return all(&envelope.recipients, &reply),
     };
@@ -53,31 +53,12 @@ pub(super) async fn transact(
     let chunk = connection.offers("CHUNKING").then(|| with_crlf(&envelope.body));
     let opening = opening(connection, chunk.as_deref(), rested);
     let commands = commands(connection, envelope, &able, opening, rested);
-    let answers = if connection.offers("PIPELINING") {
-        let after = match (opening, &chunk) {
-            (Opening::Everything, Some(chunk)) => {
-                [format!("BDAT {} LAST\r\n", chunk.len()).as_bytes(), chunk.as_ref()].concat()
-            }
-            _ => Vec::new(),
-        };
-        connection.at_once(&commands, &after).await
-    } else {
-        connection.in_order(&commands).await
-    };
-    let mut replies = answers.replies.into_iter();
-    if rested != Rested::New {
-        match replies.next() {
-            Some(reset) if reset.class() == Class::Positive => {}
-            Some(_) => return Attempt::Stale,
-            None if opening == Opening::Everything => {}
-            None => return Attempt::Stale,
-        }
-    }
-    let replies: Vec<_> = replies.collect();
+    let answers = ask(connection, &commands, chunk.as_deref(), opening, rested).await;
+    let Some(Replies { replies, lost }) = answers else { return Attempt::Stale };
     if let Some(closing) = replies.iter().find(|reply| reply.code == 421) {
         return Attempt::NotHere(closing.clone());
     }
-    if let Some(lost) = answers.lost {
+    if let Some(lost) = lost {
         if opening == Opening::Everything {
             // It may have arrived all the same.
             outcomes.extend(able.into_iter().map(|to| (to, Outcome::Deferred(lost.clone()))));
@@ -115,8 +96,46 @@ pub(super) async fn transact(
     }
 }
 
+/// The replies to MAIL and what follows; `None` if a connection that was used before is of no use any more.
+async fn ask(
+    connection: &mut Connection,
+    commands: &[String],
+    chunk: Option<&[u8]>,
+    opening: Opening,
+    rested: Rested,
+) -> Option<Replies> {
+    let mut answers = if connection.offers("PIPELINING") {
+        let after = match (opening, chunk) {
+            (Opening::Everything, Some(chunk)) => {
+                [format!("BDAT {} LAST\r\n", chunk.len()).as_bytes(), chunk].concat()
+            }
+            _ => Vec::new(),
+        };
+        connection.at_once(commands, &after).await
+    } else {
+        connection.in_order(commands).await
+    };
+    if rested == Rested::New {
+        return Some(answers);
+    }
+    // With the mail under way, what becomes of it is to be seen, whatever the host thinks of RSET.
+    let under_way = opening == Opening::Everything;
+    match answers.replies.first() {
+        None if under_way => return Some(answers),
+        Some(reset) if reset.class() == Class::Positive || under_way && reset.code != 421 => {}
+        Some(_) | None => return None,
+    }
+    answers.replies.remove(0);
+    Some(answers)
+}
+
 /// Whom the host can take the mail for, and the others with the reason; or why it is nobody.
-fn able(connection: &Connection, envelope: &Envelope) -> Result<(Vec<EmailAddress>, Outcomes), Reply> {
+fn able(
+    connection: &Connection,
+    envelope: &Envelope,
+    target: &Target,
+) -> Result<(Vec<EmailAddress>, Outcomes), Reply> {
+    parameters::refusal(connection, envelope, target).map_or(Ok(()), Err)?;
     let size = envelope.body.len() as u64;
     if let Some(max) = connection.max_size().filter(|max| size > *max) {
         let text = format!("The mail has {size} bytes, and its server takes at most {max}");
@@ -152,8 +171,8 @@ fn commands(
     let mut commands = Vec::with_capacity(able.len() + 3);
     // Whatever the last mail left behind; and whether the other side is still there.
     commands.extend((rested != Rested::New).then(|| "RSET".to_owned()));
-    commands.push(mail_command(connection, envelope, able));
-    commands.extend(able.iter().map(|to| format!("RCPT TO:<{}>", on_the_wire(to))));
+    commands.push(parameters::mail(connection, envelope, able));
+    commands.extend(able.iter().map(|to| parameters::rcpt(connection, envelope, to)));
     commands.extend((opening == Opening::Data).then(|| "DATA".to_owned()));
     commands
 }
@@ -227,41 +246,6 @@ async fn send_data(
 
 fn is_refusal(reply: &Reply) -> bool {
     reply.class() != Class::Positive
-}
-
-/// Parameters are given only where the host knows them and they say something.
-fn mail_command(connection: &Connection, envelope: &Envelope, recipients: &[EmailAddress]) -> String {
-    let from = envelope.return_path.as_ref().map(on_the_wire).unwrap_or_default();
-    let mut command = format!("MAIL FROM:<{from}>");
-    if connection.offers("SIZE") {
-        command.push_str(&format!(" SIZE={}", envelope.body.len()));
-    }
-    if connection.offers("8BITMIME") && !envelope.body.is_ascii() {
-        command.push_str(" BODY=8BITMIME");
-    }
-    let header = header_of(&envelope.body);
-    let is_utf8 = !envelope.return_path.as_ref().is_none_or(|from| from.local().is_ascii())
-        || recipients.iter().any(|to| !to.local().is_ascii())
-        || !header.is_ascii();
-    if connection.offers("SMTPUTF8") && is_utf8 {
-        command.push_str(" SMTPUTF8");
-    }
-    command
-}
-
-/// The mail's header fields.
-fn header_of(mail: &[u8]) -> &[u8] {
-    let end = mail.windows(2).position(|pair| pair == b"\n\r" || pair == b"\n\n");
-    mail.get(..end.unwrap_or(mail.len())).unwrap_or_default()
-}
-
-/// The domain in A-labels wherever the local part does not need SMTPUTF8 anyway.
-fn on_the_wire(address: &EmailAddress) -> String {
-    if address.local().is_ascii() {
-        format!("{}@{}", address.local(), to_a_labels(address.domain()))
-    } else {
-        address.to_string()
-    }
 }
 
 /// RFC 6531 §3.5.

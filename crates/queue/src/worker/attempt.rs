@@ -30,6 +30,8 @@ use crate::{Handover, Outcome, Reply, Way, body::without_bcc};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     Tried(Outcome),
+    /// Delivered to a server that will tell the sender what becomes of it (RFC 3461 §4).
+    HandedOn(Reply),
     /// Too many are waiting for the destination: again then, or soon.
     PutOff(Option<Timestamp>),
     /// The work ends: as before.
@@ -92,7 +94,11 @@ impl Worker {
         for to in due {
             let reply = match self.0.mail.recipient(&to).await {
                 Ok(Recipient::Elsewhere) => {
-                    remote.entry(self.0.router.destination(&to.domain_key())).or_default().push(to);
+                    let destination = match &entry.via {
+                        Some(host) => self.0.router.by_way_of(host),
+                        None => self.0.router.destination(&to.domain_key()),
+                    };
+                    remote.entry(destination).or_default().push(to);
                     continue;
                 }
                 Ok(Recipient::Local(account)) => {
@@ -187,8 +193,12 @@ impl Worker {
         };
         self.0.groups.learn(&place, &way, &handover, self.0.mail.now());
         match handover {
-            Handover::Answered { outcomes, .. } => {
-                outcomes.into_iter().map(|(to, outcome)| (to, Fate::Tried(outcome))).collect()
+            Handover::Answered { outcomes, notifies, .. } => {
+                let fate = |outcome| match outcome {
+                    Outcome::Delivered(reply) if notifies => Fate::HandedOn(reply),
+                    outcome => Fate::Tried(outcome),
+                };
+                outcomes.into_iter().map(|(to, outcome)| (to, fate(outcome))).collect()
             }
             Handover::Away { reply, .. } => all(hold.recipients, &tried(&reply)),
             Handover::Unloaded => hold.into_fates(),

@@ -296,7 +296,7 @@ mod tests {
     }
 
     fn taken() -> Handover {
-        Handover::Answered { outcomes: Vec::new(), slower: false }
+        Handover::Answered { outcomes: Vec::new(), slower: false, notifies: false }
     }
 
     fn away(slower: bool) -> Handover {

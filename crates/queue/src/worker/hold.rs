@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use storage::QueueEntry;
+use storage::{QueueEntry, QueueRecipient};
 use tokio::sync::OwnedSemaphorePermit;
 use types::EmailAddress;
 
@@ -11,7 +11,7 @@ use super::{
     Worker,
     attempt::{Fate, Fates, Loaded, all},
 };
-use crate::{Cargo, Envelope};
+use crate::{Cargo, Envelope, courier::Deadline};
 
 /// What waits for a destination needs neither memory nor room among those who are sending.
 pub(super) struct Hold<'a> {
@@ -60,7 +60,18 @@ impl Cargo for Hold<'_> {
             }
         }
         let held = held.as_ref()?;
+        let wanted = |to: &&QueueRecipient| self.recipients.contains(&to.address);
+        let known = self.entry.recipients.iter().filter(wanted);
+        let now = self.worker.0.mail.now();
+        let by = self.entry.terms.deliver_by.map(|by| Deadline {
+            seconds: (by.at.millis() - now.millis()).div_euclid(1_000),
+            late: by.late,
+            trace: by.trace,
+        });
         Some(Envelope {
+            terms: self.entry.terms.clone(),
+            wishes: known.map(|to| (to.address.clone(), to.terms.clone())).collect(),
+            by,
             return_path: self.entry.return_path.clone(),
             recipients: self.recipients.clone(),
             body: held.loaded.mail.clone(),

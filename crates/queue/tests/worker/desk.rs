@@ -51,6 +51,8 @@ pub(crate) struct Puppet {
     pub(crate) envelopes: Mutex<Vec<Envelope>>,
     /// Domains whose deliveries hang until the semaphore gives permits.
     pub(crate) slow: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// The hosts that it was sent to.
+    pub(crate) hosts: Mutex<Vec<String>>,
 }
 
 impl Puppet {
@@ -65,6 +67,11 @@ impl Puppet {
         gate
     }
 
+    /// The destinations of what it was given.
+    pub(crate) fn ways(&self) -> Vec<String> {
+        self.hosts.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
     pub(crate) fn sent(&self) -> Vec<Envelope> {
         self.envelopes.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
@@ -72,7 +79,9 @@ impl Puppet {
 
 #[async_trait]
 impl Courier for Puppet {
-    async fn deliver(&self, _: &Way, cargo: &dyn Cargo) -> Handover {
+    async fn deliver(&self, way: &Way, cargo: &dyn Cargo) -> Handover {
+        let host = way.targets.first().map(|target| target.host.trim_start_matches("mx.").to_owned());
+        self.hosts.lock().unwrap_or_else(|e| e.into_inner()).extend(host);
         let Some(envelope) = cargo.load().await else { return Handover::Unloaded };
         self.envelopes.lock().unwrap_or_else(|e| e.into_inner()).push(envelope.clone());
         let domain = envelope.recipients.first().map(|to| to.domain().to_owned()).unwrap_or_default();
@@ -87,7 +96,7 @@ impl Courier for Puppet {
         let outcome =
             |to: &EmailAddress| replies.get(&to.to_string()).unwrap_or(&usual).clone().into_outcome();
         let outcomes = envelope.recipients.iter().map(|to| (to.clone(), outcome(to))).collect();
-        Handover::Answered { outcomes, slower: false }
+        Handover::Answered { outcomes, slower: false, notifies: false }
     }
 }
 

@@ -267,6 +267,7 @@ impl Pager<'_> {
                     next_attempt_at: row.next_attempt_at,
                     reply: row.reply,
                     terms: row.terms,
+                    warned: row.warned,
                 });
             }
         }
@@ -423,6 +424,8 @@ fn entry_record(row: queue_entry::Model, recipients: Vec<replica::QueueRecipient
         leased_by: row.leased_by,
         leased_until: row.leased_until,
         terms: row.terms,
+        urgent: row.urgent,
+        via: row.via,
         recipients,
     })
 }
