@@ -4,4 +4,5 @@ pub(crate) mod m20261122_000001_mail;
 pub(crate) mod m20261122_000002_moving;
 pub(crate) mod m20261122_000003_storage;
 pub(crate) mod m20261126_000001_receiving;
+pub(crate) mod m20261126_000002_sending;
 pub(crate) mod m20261126_000004_writers;

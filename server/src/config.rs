@@ -18,7 +18,8 @@ pub use human::{Listen, Local, Size, Span};
 pub use load::{Error, Loaded, load};
 pub use sections::{
     Audience, Auth, Bans, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Hello, Http, Limits,
-    Listener, Lmtp, Log, Node, ProxyProtocol, Queue, Resolver, ReverseDns, Search, Shards, Smtp, Tls,
+    Listener, Lmtp, Log, Node, ProxyProtocol, Queue, Resolver, ReverseDns, RouteTls, Search, Shards, Smtp,
+    SmtpRoute, Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -84,15 +85,7 @@ impl Config {
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return unfit("tls.certificate", "certificate and key go together");
         }
-        if self.queue.workers == 0 {
-            return unfit("queue.workers", "there must be at least one");
-        }
-        if self.queue.retry.is_empty() || self.queue.retry.iter().any(|wait| wait.0.is_zero()) {
-            return unfit("queue.retry", "it needs at least one wait, and none may be zero");
-        }
-        if self.queue.lease.0 < Duration::from_secs(1) {
-            return unfit("queue.lease", "it must be at least a second");
-        }
+        self.queue_is_fit()?;
         if self.limits.message_size.0 < 64 << 10 {
             return unfit("limits.message_size", "RFC 5321 §4.5.3.1.7 wants at least 64KB");
         }
@@ -121,15 +114,50 @@ impl Config {
         if self.limits.recipients < 100 {
             return unfit("limits.recipients", "RFC 5321 §4.5.3.1.8 wants at least 100");
         }
-        if let Some(relay) = &self.smtp.relay
-            && relay
-                .rsplit_once(':')
-                .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        {
+        Ok(())
+    }
+
+    fn queue_is_fit(&self) -> Result<(), Unfit> {
+        let unfit = |key, reason: &str| Err(Unfit { key, reason: reason.to_owned() });
+        let queue = &self.queue;
+        if queue.workers == 0 {
+            return unfit("queue.workers", "there must be at least one");
+        }
+        if queue.per_destination == 0 {
+            return unfit("queue.per_destination", "there must be at least one");
+        }
+        if queue.connection_mails == 0 {
+            return unfit("queue.connection_mails", "there must be at least one");
+        }
+        if queue.retry.is_empty() || queue.retry.iter().any(|wait| wait.0.is_zero()) {
+            return unfit("queue.retry", "it needs at least one wait, and none may be zero");
+        }
+        if queue.lease.0 < Duration::from_secs(1) {
+            return unfit("queue.lease", "it must be at least a second");
+        }
+        if self.smtp.relay.as_deref().is_some_and(|relay| !is_host_and_port(relay)) {
             return unfit("smtp.relay", "it must be like \"relay.example.com:25\"");
+        }
+        for route in &self.smtp.routes {
+            if route.domains.is_empty() {
+                return unfit("smtp.routes", "a route needs domains");
+            }
+            if route.host.as_deref().is_some_and(|host| !is_host_and_port(host)) {
+                return unfit("smtp.routes", "host must be like \"relay.example.com:25\"");
+            }
+            if route.user.is_some() && route.password_file.is_some() == route.password_env.is_some() {
+                return unfit("smtp.routes", "a user needs password_file or password_env, and not both");
+            }
+            if route.user.is_some() && matches!(route.tls, Some(RouteTls::None | RouteTls::Opportunistic)) {
+                return unfit("smtp.routes", "a password is told over TLS only");
+            }
         }
         Ok(())
     }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// `scheme://authority` with http or https, and nothing after it.

@@ -14,6 +14,7 @@ mod door;
 mod index;
 mod members;
 pub mod node;
+mod outbound;
 mod parts;
 pub mod roles;
 mod site;

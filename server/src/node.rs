@@ -9,7 +9,7 @@ use endpoints::{
     tls,
 };
 use mail::Mine;
-use queue::{DnsRouter, Routing, Schedule, SmtpConfig, SmtpCourier, Timeouts, Worker, WorkerConfig};
+use queue::Worker;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
@@ -23,6 +23,7 @@ use crate::{
     demo, door,
     index::{self, Index},
     members::{Member, Warnings},
+    outbound,
     parts::{self, Indexing, Parts},
     roles::{Role, Roles},
     telemetry,
@@ -272,27 +273,12 @@ fn work(
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
     let hostname = parts::hostname(config);
-    let router = DnsRouter::new(Routing {
-        resolver: config.dns.resolver.0,
-        port: config.queue.port,
-        relay: config.smtp.relay.clone(),
-        allow_private_targets: config.queue.allow_private_targets,
-        own_names: vec![hostname.clone()],
-        own_addresses: addresses.smtp.into_iter().collect(),
-    })
-    .context("dns.resolver")?;
-    let courier = SmtpCourier::new(SmtpConfig { hello: hostname.clone(), timeouts: Timeouts::default() })?;
+    let router = outbound::router(config, &parts.mail, &hostname, addresses.smtp)?;
     let worker = Worker::new(queue::worker::Parts {
         mail: parts.mail.clone(),
         router: Arc::new(router),
-        courier: Arc::new(courier),
-        config: WorkerConfig {
-            name: format!("{hostname}/{}", std::process::id()),
-            lease: config.queue.lease.0,
-            schedule: Schedule { delays: config.queue.retry.iter().map(|wait| wait.0).collect() },
-            concurrency: count(config.queue.workers),
-            ..WorkerConfig::default()
-        },
+        courier: Arc::new(outbound::courier(config, &hostname)?),
+        config: outbound::worker(config, &hostname),
         shutdown: stop.clone(),
     });
     let works_alone = member.is_none();

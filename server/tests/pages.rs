@@ -146,6 +146,7 @@ PATCH /v1/messages/{id}
 POST /v1/attachments
 POST /v1/folders
 POST /v1/messages
+POST /v1/messages/{id}/recall
 POST /v1/session";
 
 async fn the_document_lists_every_route_and_every_route_is_there(plane: &Plane<'_>) {

@@ -15,12 +15,14 @@ pub struct Admin {
 }
 
 /// What to do with a queue entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueAction {
     Hold,
     Release,
     /// Tries every pending recipient at once.
     Retry,
+    /// Sends it by way of this host, `HOST:PORT`, and now; `None`: as its recipients' domains say.
+    Reroute(Option<String>),
     /// Removes it without notifying anybody.
     Drop,
 }
@@ -294,7 +296,9 @@ impl Unit for Act {
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
-        match self.action {
+        match &self.action {
+            QueueAction::Reroute(via) => Ok(tx.reroute(self.account, self.id, via.clone()).await?
+                && tx.retry_now(self.account, self.id, self.now).await?),
             QueueAction::Hold => tx.hold(self.account, self.id, true).await,
             QueueAction::Release => tx.hold(self.account, self.id, false).await,
             QueueAction::Retry => tx.retry_now(self.account, self.id, self.now).await,

@@ -52,6 +52,8 @@ impl Access {
             let return_path = Some(self.email.clone());
             let mut entry = self.queue_entry(QueueBody::Shared(prepared.body.id), return_path, recipients);
             entry.message = Some(id);
+            // Whoever tells us of it names it so.
+            entry.terms.envelope_id = Some(id.to_string());
             entry.not_before = compose.send_at.unwrap_or(now).max(now);
             // As if it were made when it becomes due: that is when its recipients receive it.
             entry.created_at = entry.not_before;

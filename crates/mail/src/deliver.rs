@@ -158,6 +158,8 @@ impl Service {
         self.write(shard, deliver).await?;
         if let Some(prepared) = &prepared {
             self.remember_text(&ids, prepared);
+            let accounts: Vec<_> = ids.iter().map(|(account, _)| *account).collect();
+            self.note_bounce(return_path.as_ref(), &raw, &prepared.parsed, &accounts).await;
         }
         metrics::counter!("magpie_messages_delivered_total").increment(ids.len() as u64);
         Ok(())
@@ -175,6 +177,10 @@ impl Service {
         let mut shards = BTreeMap::<_, Vec<AccountId>>::new();
         for account in accounts {
             shards.entry(self.shard_of(*account)).or_default().push(*account);
+        }
+        // What we say ourselves is noted already.
+        if entry.origin == Origin::Relay {
+            self.note_bounce(entry.return_path.as_ref(), &raw, &parsed, accounts).await;
         }
         let mut outcomes = Vec::with_capacity(accounts.len());
         for (shard, accounts) in shards {

@@ -9,6 +9,7 @@
 pub mod access;
 pub mod admin;
 mod body;
+mod bounce;
 mod challenge;
 mod change;
 mod collect;
@@ -30,6 +31,7 @@ mod page;
 mod password;
 mod prepare;
 mod random;
+mod recall;
 mod recipient;
 mod reindex;
 mod relocate;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use cluster::{Bus, Cache, RateLimits};
+use cluster::{Bus, Cache, Quota, RateLimits, Verdict};
 use futures::future::join_all;
 use message::SearchText;
 use moka::sync::Cache as Memory;
@@ -83,8 +83,22 @@ impl Service {
     }
 
     #[must_use]
+    pub fn cache(&self) -> &Arc<dyn Cache> {
+        &self.parts.cache
+    }
+
+    #[must_use]
     pub fn limits(&self) -> &Arc<dyn RateLimits> {
         &self.parts.limits
+    }
+
+    /// Counts one more under the key, where all nodes count; or says how long to wait until that may be, if there were
+    /// `count` in the period.
+    pub async fn throttle(&self, key: &str, count: u32, period: Duration) -> Option<Duration> {
+        match self.parts.limits.check(key, Quota { burst: count, count, period }).await {
+            Verdict::Allowed { .. } => None,
+            Verdict::Limited { retry_after } => Some(retry_after),
+        }
     }
 
     #[must_use]

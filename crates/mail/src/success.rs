@@ -48,6 +48,7 @@ impl Service {
             arrival_date: now,
             recipients: wanted.iter().map(recipient).collect(),
             original_header: header_of(raw).to_vec(),
+            original: None,
         };
         let body = Body { segments: vec![Segment::Inline(dsn(&report).into())] };
         let packed = body

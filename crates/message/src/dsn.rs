@@ -1,5 +1,5 @@
-//! Delivery status notifications (RFC 3464): what a sender is told when a mail cannot be delivered, in words for people
-//! (English and Korean) and in fields for programs.
+//! Delivery status notifications (RFC 3464): what a sender is told of a mail that cannot be delivered, takes long, or has
+//! arrived, in words for people (English and Korean) and in fields for programs.
 
 use std::fmt::Write as _;
 
@@ -27,6 +27,8 @@ pub struct Report {
     pub recipients: Vec<Recipient>,
     /// The header of the original, as received.
     pub original_header: Vec<u8>,
+    /// The whole original, where that is wanted back (RFC 3461 §4.3).
+    pub original: Option<Vec<u8>>,
 }
 
 /// What became of the mail for one recipient.
@@ -53,8 +55,37 @@ pub enum Action {
     Failed,
     Delayed,
     Delivered,
+    /// To a server that tells no more of it.
+    Relayed,
     /// Sent on to several others, of whom nothing more will be told.
     Expanded,
+}
+
+/// What a notification is about, as a whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Failed,
+    Delayed,
+    Arrived,
+}
+
+impl Kind {
+    fn of(report: &Report) -> Self {
+        let has = |action| report.recipients.iter().any(|recipient| recipient.action == action);
+        match () {
+            () if has(Action::Failed) => Self::Failed,
+            () if has(Action::Delayed) => Self::Delayed,
+            () => Self::Arrived,
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Failed => "Your mail could not be delivered / 메일을 전달하지 못했습니다",
+            Self::Delayed => "Your mail is delayed / 메일 전달이 늦어지고 있습니다",
+            Self::Arrived => "Your mail was delivered / 메일을 전달했습니다",
+        }
+    }
 }
 
 /// The longest original header that is sent back.
@@ -63,19 +94,11 @@ const MAX_HEADER: usize = 64 * 1_024;
 /// The bytes of the notification. It is to be sent with an empty envelope sender (RFC 3464 §2).
 #[must_use]
 pub fn dsn(report: &Report) -> Vec<u8> {
-    let failed = report.recipients.iter().any(|recipient| recipient.action == Action::Failed);
-    let arrived = !report.recipients.is_empty() && report.recipients.iter().all(Recipient::arrived);
+    let kind = Kind::of(report);
     let mut out = Vec::new();
     let original = Header::scan(&report.original_header, 0, |_| false);
     let subject = original.get("Subject").map(|value| header::text(value, 300)).unwrap_or_default();
-    let title = if failed {
-        "Your mail could not be delivered / 메일을 전달하지 못했습니다"
-    } else if arrived {
-        "Your mail has been delivered / 메일을 전달했습니다"
-    } else {
-        "Your mail is delayed / 메일 전달이 늦어지고 있습니다"
-    };
-    compose::notification_fields(&mut out, report, title, original.get("Message-ID"));
+    compose::notification_fields(&mut out, report, kind.title(), original.get("Message-ID"));
     let hash = blake3::hash(format!("{}\0{}", report.message_id, report.date.millis()).as_bytes()).to_hex();
     let boundary = format!("=_{}_dsn", hash.get(..32).unwrap_or_default());
     let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
@@ -83,10 +106,30 @@ pub fn dsn(report: &Report) -> Vec<u8> {
         "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"{boundary}\"\r\n\r\n\
          --{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     ));
-    base64_lines(canonical(&words(report, &subject, failed)).as_bytes(), &mut out);
+    base64_lines(canonical(&words(report, &subject, kind)).as_bytes(), &mut out);
     let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
     put(&format!("\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n"));
     put(&status_fields(report));
+    bring_back(report, &boundary, &mut out);
+    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    out
+}
+
+/// The original, or its header.
+fn bring_back(report: &Report, boundary: &str, out: &mut Vec<u8>) {
+    if let Some(original) = &report.original {
+        let is_global = !report.original_header.is_ascii();
+        // RFC 6533 §6: what has a header in UTF-8 is not of the old kind.
+        let kind = if is_global { "message/global" } else { "message/rfc822" };
+        let encoding = if original.is_ascii() { "7bit" } else { "8bit" };
+        let head = format!(
+            "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+        );
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(original);
+        return;
+    }
+    let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
     put(&format!("\r\n--{boundary}\r\nContent-Type: text/rfc822-headers; charset=utf-8\r\n"));
     let original = canonical(&String::from_utf8_lossy(
         report.original_header.get(..report.original_header.len().min(MAX_HEADER)).unwrap_or_default(),
@@ -96,57 +139,38 @@ pub fn dsn(report: &Report) -> Vec<u8> {
         put(&format!("\r\n{original}\r\n"));
     } else {
         put("Content-Transfer-Encoding: base64\r\n\r\n");
-        base64_lines(format!("{original}\r\n").as_bytes(), &mut out);
-    }
-    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    out
-}
-
-impl Recipient {
-    fn arrived(&self) -> bool {
-        matches!(self.action, Action::Delivered | Action::Expanded)
+        base64_lines(format!("{original}\r\n").as_bytes(), out);
     }
 }
 
 /// What a person reads.
-fn words(report: &Report, subject: &str, failed: bool) -> String {
+fn words(report: &Report, subject: &str, kind: Kind) -> String {
     let mut out = String::new();
-    let arrived = !report.recipients.is_empty() && report.recipients.iter().all(Recipient::arrived);
     let about = if subject.is_empty() { String::new() } else { format!(" \"{subject}\"") };
-    let _ = if failed {
-        writeln!(
-            out,
-            "Hello,\n\nyour mail{about} could not be delivered to everybody you sent it to.\nNothing more will be tried; what you can do is said below.\n"
-        )
-    } else if arrived {
-        writeln!(out, "Hello,\n\nyour mail{about} has been delivered, as you wanted to know.\n")
-    } else {
-        writeln!(
-            out,
-            "Hello,\n\nyour mail{about} has not been delivered to everybody yet. We keep trying; you need not do anything.\n"
-        )
+    let english = match kind {
+        Kind::Failed => format!(
+            "your mail{about} could not be delivered to everybody you sent it to.\nNothing more will be tried; what you can do is said below."
+        ),
+        Kind::Delayed => format!(
+            "your mail{about} has not been delivered to everybody yet. We keep trying; you need not do anything."
+        ),
+        Kind::Arrived => format!("you wanted to know when your mail{about} is delivered. It is."),
     };
+    let _ = writeln!(out, "Hello,\n\n{english}\n");
     for recipient in &report.recipients {
         let _ = writeln!(out, "  {}\n    {}", line(&recipient.address), Reason::of(recipient).english());
         quote_other_side(&mut out, recipient, "The other mail server said:");
     }
-    let about = if subject.is_empty() { String::new() } else { format!(" \"{subject}\"") };
-    let _ = if failed {
-        writeln!(
-            out,
-            "\n----\n\n안녕하세요.\n\n보내신 메일{about}을(를) 일부 받는 사람에게 전달하지 못했습니다.\n더 이상 다시 시도하지 않습니다. 아래 안내를 확인해 주세요.\n"
-        )
-    } else if arrived {
-        writeln!(
-            out,
-            "\n----\n\n안녕하세요.\n\n요청하신 대로 알려 드립니다. 보내신 메일{about}을(를) 전달했습니다.\n"
-        )
-    } else {
-        writeln!(
-            out,
-            "\n----\n\n안녕하세요.\n\n보내신 메일{about}이(가) 아직 전달되지 않았습니다. 계속 다시 시도하고 있으니 따로 하실 일은 없습니다.\n"
-        )
+    let korean = match kind {
+        Kind::Failed => format!(
+            "보내신 메일{about}을(를) 일부 받는 사람에게 전달하지 못했습니다.\n더 이상 다시 시도하지 않습니다. 아래 안내를 확인해 주세요."
+        ),
+        Kind::Delayed => format!(
+            "보내신 메일{about}이(가) 아직 전달되지 않았습니다. 계속 다시 시도하고 있으니 따로 하실 일은 없습니다."
+        ),
+        Kind::Arrived => format!("요청하신 대로 알려 드립니다. 보내신 메일{about}이(가) 전달되었습니다."),
     };
+    let _ = writeln!(out, "\n----\n\n안녕하세요.\n\n{korean}\n");
     for recipient in &report.recipients {
         let _ = writeln!(out, "  {}\n    {}", line(&recipient.address), Reason::of(recipient).korean());
         quote_other_side(&mut out, recipient, "상대 메일 서버의 답변:");
@@ -178,6 +202,7 @@ enum Reason {
     Unreachable,
     Delayed,
     Delivered,
+    Relayed,
     Expanded,
     Unknown,
 }
@@ -185,10 +210,11 @@ enum Reason {
 impl Reason {
     fn of(recipient: &Recipient) -> Self {
         match recipient.action {
+            Action::Failed => {}
             Action::Delayed => return Self::Delayed,
             Action::Delivered => return Self::Delivered,
+            Action::Relayed => return Self::Relayed,
             Action::Expanded => return Self::Expanded,
-            Action::Failed => {}
         }
         match recipient.status.split_once('.').map_or("", |(_, detail)| detail) {
             "1.1" | "1.3" | "1.6" | "2.1" => Self::NoSuchUser,
@@ -221,6 +247,9 @@ impl Reason {
                 "The recipient's mail server does not take the mail at the moment. We try again."
             }
             Self::Delivered => "The mail is in the mailbox.",
+            Self::Relayed => {
+                "The recipient's mail server took the mail. It does not tell what becomes of it."
+            }
             Self::Expanded => "The mail has been sent on to the members of this group.",
             Self::Unknown => "The recipient's mail server did not accept the mail.",
         }
@@ -237,7 +266,10 @@ impl Reason {
             Self::Refused => "받는 쪽 메일 서버가 자체 규칙에 따라 메일을 거부했습니다.",
             Self::Unreachable => "받는 쪽 메일 서버에 오랫동안 연결되지 않아 전달을 중단했습니다.",
             Self::Delayed => "받는 쪽 메일 서버가 지금은 메일을 받지 않습니다. 다시 시도하겠습니다.",
-            Self::Delivered => "받는 사람의 메일함에 들어갔습니다.",
+            Self::Delivered => "받는 사람의 메일함에 도착했습니다.",
+            Self::Relayed => {
+                "받는 쪽 메일 서버가 메일을 받았습니다. 그 뒤의 결과는 알려 주지 않는 서버입니다."
+            }
             Self::Expanded => "이 그룹의 구성원들에게 전달했습니다.",
             Self::Unknown => "받는 쪽 메일 서버가 메일을 받지 않았습니다.",
         }
@@ -256,25 +288,18 @@ fn status_fields(report: &Report) -> String {
     field("Reporting-MTA", &format!("dns; {}", ascii(&report.reporting_mta)));
     field("Arrival-Date", &compose::date(report.arrival_date));
     for recipient in &report.recipients {
-        let address = line(&recipient.address);
-        // RFC 6533 §3: an address that is not ASCII has a type of its own, here in its encoded form.
-        let address = if address.is_ascii() {
-            format!("rfc822; {address}")
-        } else {
-            format!("utf-8; {}", utf8_xtext(&address))
-        };
+        let _ = write!(out, "\r\n");
+        if let Some(OriginalRecipient { kind, address }) = &recipient.original {
+            let _ = write!(out, "Original-Recipient: {}\r\n", typed(kind, address));
+        }
+        let address = typed("rfc822", &recipient.address);
         let action = match recipient.action {
             Action::Failed => "failed",
             Action::Delayed => "delayed",
             Action::Delivered => "delivered",
+            Action::Relayed => "relayed",
             Action::Expanded => "expanded",
         };
-        out.push_str("\r\n");
-        if let Some(OriginalRecipient { kind, address }) = &recipient.original {
-            let address = line(address);
-            let address = if kind == "utf-8" { utf8_xtext(&address) } else { ascii(&address) };
-            let _ = write!(out, "Original-Recipient: {}; {address}\r\n", ascii(kind));
-        }
         let _ = write!(
             out,
             "Final-Recipient: {address}\r\nAction: {action}\r\nStatus: {}\r\n",
@@ -315,7 +340,17 @@ fn status(recipient: &Recipient) -> String {
         _ if valid => recipient.status.clone(),
         Action::Failed => "5.0.0".to_owned(),
         Action::Delayed => "4.0.0".to_owned(),
-        Action::Delivered | Action::Expanded => "2.0.0".to_owned(),
+        Action::Delivered | Action::Relayed | Action::Expanded => "2.0.0".to_owned(),
+    }
+}
+
+/// RFC 3464 §2.3; RFC 6533 §3: an address that is not ASCII has a type of its own, here in its encoded form.
+fn typed(kind: &str, address: &str) -> String {
+    let (kind, address) = (ascii(kind), line(address));
+    if kind != "utf-8" && address.is_ascii() {
+        format!("{kind}; {address}")
+    } else {
+        format!("utf-8; {}", utf8_xtext(&address))
     }
 }
 

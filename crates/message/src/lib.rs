@@ -4,6 +4,7 @@
 
 mod address;
 mod binary;
+pub mod bounce;
 mod charset;
 pub mod compose;
 mod css;
@@ -30,6 +31,7 @@ mod view;
 mod tests;
 
 pub use binary::as_lines;
+pub use bounce::{Bounce, BounceAction, BouncedRecipient};
 pub use compose::{Outgoing, OutgoingAttachment, compose};
 pub use decoder::{Decoder, Encoding, decode, decoded_len};
 pub use dsn::{Report, dsn};

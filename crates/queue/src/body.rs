@@ -1,5 +1,7 @@
 //! From the stored bytes to what goes over the wire.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 /// The mail without its Bcc fields: only the sender's copy keeps them (RFC 5322 §3.6.3).
@@ -38,6 +40,38 @@ fn is_bcc(line: &[u8]) -> bool {
     };
     let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
     name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc")
+}
+
+/// The mail with every line ended by CRLF, as it goes where dots mean nothing (RFC 3030).
+#[must_use]
+pub fn with_crlf(mail: &[u8]) -> Cow<'_, [u8]> {
+    let mut before = 0;
+    let is_fit = |&byte: &u8| {
+        let fits = (byte == b'\n') == (before == b'\r');
+        before = byte;
+        fits
+    };
+    if mail.iter().all(is_fit) && mail.last() != Some(&b'\r') {
+        return Cow::Borrowed(mail);
+    }
+    let mut wire = Vec::with_capacity(mail.len() + mail.len() / 32);
+    let mut after_cr = false;
+    for &byte in mail {
+        match byte {
+            b'\n' => wire.extend_from_slice(b"\r\n"),
+            // A CR that no LF follows ends a line as well.
+            _ if after_cr => wire.extend_from_slice(b"\r\n"),
+            _ => {}
+        }
+        after_cr = byte == b'\r';
+        if !matches!(byte, b'\r' | b'\n') {
+            wire.push(byte);
+        }
+    }
+    if after_cr {
+        wire.extend_from_slice(b"\r\n");
+    }
+    Cow::Owned(wire)
 }
 
 /// RFC 5321 §4.5.2: doubles leading dots, makes every line end CRLF, ends with the final dot. Piece by piece.
@@ -113,6 +147,21 @@ mod tests {
         ] {
             assert_eq!(without_bcc(Bytes::from_static(stored.as_bytes())), sent.as_bytes(), "{stored:?}");
         }
+    }
+
+    #[test]
+    fn chunks_have_lines_that_end_with_crlf() {
+        for (mail, wire) in [
+            ("a\r\n.b\r\n", "a\r\n.b\r\n"),
+            ("a\n.\nb", "a\r\n.\r\nb"),
+            ("a\r.\rb\r", "a\r\n.\r\nb\r\n"),
+            ("a\r\r\nb", "a\r\n\r\nb"),
+            ("\n\n\r", "\r\n\r\n\r\n"),
+            ("", ""),
+        ] {
+            assert_eq!(String::from_utf8(with_crlf(mail.as_bytes()).into_owned()).unwrap(), wire, "{mail:?}");
+        }
+        assert!(matches!(with_crlf(b"a\r\nb"), Cow::Borrowed(_)));
     }
 
     #[test]

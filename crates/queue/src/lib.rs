@@ -4,14 +4,18 @@
 
 pub mod body;
 pub mod courier;
+pub mod dane;
 pub mod private;
 pub mod reply;
 pub mod route;
 pub mod schedule;
+pub mod sts;
+pub mod way;
 pub mod worker;
 
-pub use courier::{Courier, Envelope, SmtpConfig, SmtpCourier, Timeouts};
+pub use courier::{Cargo, Courier, Envelope, Handover, Reuse, SmtpConfig, SmtpCourier, Timeouts};
 pub use reply::{Class, Outcome, Reply};
-pub use route::{DnsRouter, Route, Router, Routing, Target};
+pub use route::{DnsRouter, Router, Routing, Rule, StsConfig};
 pub use schedule::{Next, Schedule};
+pub use way::{Caller, Login, Route, Security, Target, Way};
 pub use worker::{Parts, Worker, WorkerConfig};

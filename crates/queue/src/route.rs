@@ -1,23 +1,32 @@
-//! Which hosts take a domain's mail: MX by preference, then the domain itself. RFC 5321 §5.1.
+//! Which hosts take a domain's mail: MX by preference, then the domain itself (RFC 5321 §5.1), unless a rule of the
+//! operator's says otherwise; and how safe the connection must be.
 //!
 //! What DNS says for certain is permanent, whatever it fails to say is temporary.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod dnssec;
+mod mx;
+mod names;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures::future::join_all;
 use hickory_resolver::{
-    TokioResolver,
+    ResolverBuilder, TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
     net::{NetError, runtime::TokioRuntimeProvider},
-    proto::rr::{Name, RData, RecordType},
 };
+use mail::Service;
 use types::address::fold;
 
-use crate::{Reply, private::is_private};
+use crate::{
+    Caller, Reply, Route, Security, Target, Way,
+    courier::Tls,
+    sts::{Https, Sts},
+    way::group,
+};
+use dnssec::Dnssec;
+use names::literal;
+pub(crate) use names::to_a_labels;
 
 /// How mail finds its way.
 #[derive(Debug, Clone)]
@@ -26,14 +35,18 @@ pub struct Routing {
     pub resolver: Option<SocketAddr>,
     /// `queue.port`: where other hosts listen; 25 except in tests.
     pub port: u16,
-    /// `smtp.relay`: a host that takes all mail, as `HOST:PORT`; MX is not asked then.
-    pub relay: Option<String>,
+    /// `smtp.relay` and `smtp.routes`: what goes another way than by MX; the first that fits.
+    pub rules: Vec<Rule>,
     /// `queue.allow_private_targets`: whether mail may go to loopback and private addresses.
     pub allow_private_targets: bool,
     /// Our names, as MX records would call us.
     pub own_names: Vec<String>,
     /// Where we ourselves take mail.
     pub own_addresses: Vec<SocketAddr>,
+    /// `queue.dane`: whether hosts are known by TLSA records, where DNS can be trusted.
+    pub dane: bool,
+    /// A file of DNSKEY records that DNS is trusted by; `None`: those of the root.
+    pub trust_anchor: Option<PathBuf>,
 }
 
 impl Default for Routing {
@@ -41,24 +54,27 @@ impl Default for Routing {
         Self {
             resolver: None,
             port: 25,
-            relay: None,
+            rules: Vec::new(),
             allow_private_targets: false,
             own_names: Vec::new(),
             own_addresses: Vec::new(),
+            dane: false,
+            trust_anchor: None,
         }
     }
 }
 
-/// A host's address to connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Its name, or the address literal.
-    pub host: String,
-    pub address: SocketAddr,
+/// How mail for some domains goes.
+#[derive(Debug, Clone, Default)]
+pub struct Rule {
+    /// `example.com`, `*.example.com` (below it), or `*` (all).
+    pub domains: Vec<String>,
+    /// A host that takes the mail, as `HOST:PORT`; MX is not asked then.
+    pub relay: Option<String>,
+    /// What is the least; `None`: as DNS and the domain's policy say.
+    pub security: Option<Security>,
+    pub caller: Arc<Caller>,
 }
-
-/// Where to go, in the order in which to try; or the refusal, temporary or permanent, that all recipients get.
-pub type Route = Result<Vec<Target>, Reply>;
 
 /// Finds the way to a domain.
 #[async_trait]
@@ -71,211 +87,171 @@ pub trait Router: Send + Sync {
     fn destination(&self, domain: &str) -> String {
         domain.to_owned()
     }
+
+    /// The destination that is a host which takes all mail, as `HOST:PORT`.
+    fn by_way_of(&self, host: &str) -> String {
+        format!("{BY_WAY_OF}{host}")
+    }
 }
+
+/// What begins destinations that are no domains: the number of a rule, a host that an operator has named.
+const BY_RULE: char = '=';
+const BY_WAY_OF: char = '>';
 
 /// The way by DNS.
 pub struct DnsRouter {
     routing: Routing,
     resolver: TokioResolver,
+    dnssec: Option<Dnssec>,
+    sts: Option<Sts>,
 }
 
-/// More hosts, and more addresses in all, than this are not tried.
-const MAX_HOSTS: usize = 10;
-const MAX_TARGETS: usize = 20;
+/// Where domains publish what they say of their mail servers.
+#[derive(Debug, Clone)]
+pub struct StsConfig {
+    /// 443, except in tests.
+    pub port: u16,
+    /// Further authorities whose certificates are good, in DER.
+    pub authorities: Vec<Vec<u8>>,
+}
+
+impl Default for StsConfig {
+    fn default() -> Self {
+        Self { port: 443, authorities: Vec::new() }
+    }
+}
 
 impl DnsRouter {
-    /// Fails if the system's resolver is wanted and its configuration cannot be read.
+    /// Fails if the system's resolver is wanted and its configuration cannot be read, or the trust anchor cannot.
     pub fn new(routing: Routing) -> Result<Self, NetError> {
-        let builder = match routing.resolver {
-            None => TokioResolver::builder_tokio()?,
-            Some(address) => {
-                let at = |mut config: ConnectionConfig| {
-                    config.port = address.port();
-                    config
-                };
-                let connections = vec![at(ConnectionConfig::udp()), at(ConnectionConfig::tcp())];
-                let server = NameServerConfig::new(address.ip(), true, connections);
-                let config = ResolverConfig::from_name_servers(vec![server]);
-                let provider = TokioRuntimeProvider::default();
-                let mut builder = TokioResolver::builder_with_config(config, provider);
-                builder.options_mut().use_hosts_file = ResolveHosts::Never;
-                builder
-            }
+        let resolver = resolver(&routing)?.build()?;
+        let dnssec = match routing.dane {
+            true => Some(Dnssec::new(resolver_that_asks_all(&routing)?, routing.trust_anchor.as_deref())?),
+            false => None,
         };
-        let mut builder = builder;
-        builder.options_mut().timeout = Duration::from_secs(5);
-        Ok(Self { routing, resolver: builder.build()? })
+        Ok(Self { routing, resolver, dnssec, sts: None })
     }
 
-    async fn by_mx(&self, domain: &str, random: u64) -> Route {
-        let name = fqdn(domain)?;
-        let hosts = match self.resolver.lookup(name.clone(), RecordType::MX).await {
-            Ok(lookup) => lookup.answers().iter().filter_map(|record| exchange(&record.data)).collect(),
-            Err(error) if error.is_nx_domain() => {
-                return Err(Reply::ours("5.1.2", &format!("The domain {domain} does not exist")));
-            }
-            Err(error) if error.is_no_records_found() => Vec::new(),
-            Err(error) => return Err(unanswered(domain, &error)),
+    /// Heeds what domains say of their mail servers (RFC 8461).
+    pub fn with_sts(mut self, service: Service, config: &StsConfig) -> Result<Self, rustls::Error> {
+        let source = Https {
+            resolver: self.resolver.clone(),
+            tls: Arc::clone(Tls::trusting(&config.authorities)?.verified()),
+            port: config.port,
+            allow_private_targets: self.routing.allow_private_targets,
         };
-        if hosts.is_empty() {
-            let addresses = self.addresses(&name).await.map_err(|error| unanswered(domain, &error))?;
-            if addresses.is_empty() {
-                let text = format!("The domain {domain} has no mail server");
-                return Err(Reply::ours("5.1.2", &text));
-            }
-            return self.allowed(domain, vec![(shown(&name), addresses)]);
-        }
-        if hosts.iter().all(|(_, host)| host.is_root()) {
-            return Err(Reply::ours("5.1.10", &format!("The domain {domain} accepts no mail")));
-        }
-        let hosts = self.before_us(ordered(hosts, random));
-        if hosts.is_empty() {
-            return Err(Reply::ours("5.4.6", &format!("Mail for {domain} would come back to us")));
-        }
-        let found = join_all(hosts.iter().map(|host| self.addresses(host))).await;
-        let unanswered = found.iter().find_map(|found| found.as_ref().err()).map(|e| unanswered(domain, e));
-        let hosts = hosts.iter().map(shown).zip(found.into_iter().map(Result::unwrap_or_default));
-        let hosts = hosts.filter(|(_, addresses)| !addresses.is_empty()).collect::<Vec<_>>();
-        if hosts.is_empty() {
-            let text = format!("The mail servers of {domain} have no address");
-            return Err(unanswered.unwrap_or_else(|| Reply::ours("5.4.4", &text)));
-        }
-        self.allowed(domain, hosts)
+        self.sts = Some(Sts::new(Box::new(source), service));
+        Ok(self)
     }
 
-    /// RFC 5321 §5.1: if we are among the hosts, only those more preferred than us are tried.
-    fn before_us(&self, hosts: Vec<(u16, Name)>) -> Vec<Name> {
-        let is_us = |host: &Name| {
-            let host = fold(&shown(host));
-            self.routing.own_names.iter().any(|own| fold(own) == host)
-        };
-        let ours = hosts.iter().filter(|(_, host)| is_us(host)).map(|(preference, _)| *preference).min();
-        let hosts = hosts.into_iter().filter(|(preference, _)| ours.is_none_or(|ours| *preference < ours));
-        hosts.map(|(_, host)| host).take(MAX_HOSTS).collect()
-    }
-
-    /// No addresses is an answer, none that came is an error.
-    async fn addresses(&self, host: &Name) -> Result<Vec<IpAddr>, NetError> {
-        match self.resolver.lookup_ip(host.clone()).await {
-            Ok(found) => Ok(found.iter().collect()),
-            Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn allowed(&self, domain: &str, hosts: Vec<(String, Vec<IpAddr>)>) -> Route {
-        let target = |host: &str, ip: IpAddr| Target {
-            host: host.to_owned(),
-            address: SocketAddr::new(ip.to_canonical(), self.routing.port),
-        };
-        let targets = hosts.iter().flat_map(|(host, ips)| ips.iter().map(|ip| target(host, *ip)));
-        let targets = targets.collect::<Vec<_>>();
-        let elsewhere = targets.into_iter().filter(|target| !self.is_us(target.address)).collect::<Vec<_>>();
-        if elsewhere.is_empty() {
-            return Err(Reply::ours("5.4.6", &format!("Mail for {domain} would come back to us")));
-        }
-        let mut allowed = elsewhere;
-        allowed.retain(|target| self.routing.allow_private_targets || !is_private(target.address.ip()));
-        if allowed.is_empty() {
-            let text = format!("The mail servers of {domain} have private addresses only");
-            return Err(Reply::ours("5.4.4", &text));
-        }
-        allowed.truncate(MAX_TARGETS);
-        Ok(allowed)
-    }
-
-    fn is_us(&self, address: SocketAddr) -> bool {
-        self.routing.own_addresses.iter().any(|own| {
-            own.port() == address.port()
-                && (own.ip() == address.ip() || own.ip().is_unspecified() && address.ip().is_loopback())
-        })
-    }
-
-    async fn by_relay(&self, relay: &str) -> Route {
+    async fn by_relay(&self, relay: &str) -> Result<Vec<Target>, Reply> {
         let missing = |text: &str| Reply::ours("4.4.4", &format!("The relay {relay} {text}"));
         if let Ok(address) = relay.parse::<SocketAddr>() {
-            return Ok(vec![Target { host: address.ip().to_string(), address }]);
+            return Ok(vec![Target::new(&address.ip().to_string(), address)]);
         }
         let (host, port) = relay.rsplit_once(':').ok_or_else(|| missing("is not HOST:PORT"))?;
         let port = port.parse().map_err(|_| missing("is not HOST:PORT"))?;
         let found = self.resolver.lookup_ip(host).await.map_err(|_| missing("could not be looked up"))?;
-        let target = |ip: IpAddr| Target { host: host.to_owned(), address: SocketAddr::new(ip, port) };
-        let targets = found.iter().map(target).collect::<Vec<_>>();
+        let targets = found.iter().map(|ip| Target::new(host, SocketAddr::new(ip, port))).collect::<Vec<_>>();
         if targets.is_empty() { Err(missing("has no address")) } else { Ok(targets) }
+    }
+
+    async fn by_rule(&self, rule: &Rule, domain: &str, random: u64) -> Route {
+        let mut targets = match &rule.relay {
+            Some(relay) => self.by_relay(relay).await?,
+            None => self.by_dns(domain, random).await?,
+        };
+        if let Some(security) = &rule.security {
+            for target in targets.iter_mut().filter(|target| !target.security.is_authenticated()) {
+                target.security = security.clone();
+            }
+        }
+        let caller = Arc::clone(&rule.caller);
+        // Nobody else's hosts: what goes there is limited for itself.
+        let group = rule.relay.clone().unwrap_or_else(|| group_of(&targets));
+        Ok(Way { targets, group, caller })
+    }
+
+    async fn by_dns(&self, domain: &str, random: u64) -> Result<Vec<Target>, Reply> {
+        match literal(domain) {
+            Some(ip) => self.allowed(domain, vec![mx::Host::literal(domain, ip)]),
+            None => self.by_mx(domain, random).await,
+        }
+    }
+
+    fn rule(&self, domain: &str) -> Option<(usize, &Rule)> {
+        let fits = |rule: &Rule| rule.domains.iter().any(|pattern| fits(pattern, domain));
+        self.routing.rules.iter().enumerate().find(|(_, rule)| fits(rule))
     }
 }
 
 #[async_trait]
 impl Router for DnsRouter {
     async fn route(&self, domain: &str, random: u64) -> Route {
-        if let Some(relay) = &self.routing.relay {
-            return self.by_relay(relay).await;
+        if let Some(host) = domain.strip_prefix(BY_WAY_OF) {
+            let targets = self.by_relay(host).await?;
+            return Ok(Way { group: host.to_owned(), targets, caller: Arc::default() });
         }
-        match literal(domain) {
-            Some(ip) => self.allowed(domain, vec![(domain.to_owned(), vec![ip])]),
-            None => self.by_mx(domain, random).await,
+        let numbered = domain.strip_prefix(BY_RULE).and_then(|number| number.parse::<usize>().ok());
+        let rule = match numbered {
+            Some(number) => self.routing.rules.get(number),
+            None => self.rule(domain).map(|(_, rule)| rule),
+        };
+        match rule {
+            Some(rule) => self.by_rule(rule, domain, random).await,
+            None => {
+                let targets = self.by_dns(domain, random).await?;
+                Ok(Way { group: group_of(&targets), targets, caller: Arc::default() })
+            }
         }
     }
 
     fn destination(&self, domain: &str) -> String {
-        self.routing.relay.clone().unwrap_or_else(|| domain.to_owned())
+        match self.rule(domain) {
+            Some((number, Rule { relay: Some(_), .. })) => format!("{BY_RULE}{number}"),
+            Some(_) | None => domain.to_owned(),
+        }
     }
 }
 
-/// RFC 5321 §4.1.3.
-fn literal(domain: &str) -> Option<IpAddr> {
-    let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
-    inner.strip_prefix("IPv6:").unwrap_or(inner).parse().ok()
+fn resolver(routing: &Routing) -> Result<ResolverBuilder<TokioRuntimeProvider>, NetError> {
+    let mut builder = match routing.resolver {
+        None => TokioResolver::builder_tokio()?,
+        Some(address) => {
+            let at = |mut config: ConnectionConfig| {
+                config.port = address.port();
+                config
+            };
+            let connections = vec![at(ConnectionConfig::udp()), at(ConnectionConfig::tcp())];
+            let server = NameServerConfig::new(address.ip(), true, connections);
+            let config = ResolverConfig::from_name_servers(vec![server]);
+            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            builder.options_mut().use_hosts_file = ResolveHosts::Never;
+            builder
+        }
+    };
+    builder.options_mut().timeout = Duration::from_secs(5);
+    Ok(builder)
 }
 
-/// The name to ask for, in A-labels (RFC 5891).
-fn fqdn(domain: &str) -> Result<Name, Reply> {
-    let mut name = Name::from_utf8(domain)
-        .map_err(|_| Reply::ours("5.1.2", &format!("{domain} cannot be a domain name")))?;
-    name.set_fqdn(true);
-    Ok(name)
+/// What is proven must come from DNS.
+fn resolver_that_asks_all(routing: &Routing) -> Result<ResolverBuilder<TokioRuntimeProvider>, NetError> {
+    let mut builder = resolver(routing)?;
+    builder.options_mut().use_hosts_file = ResolveHosts::Never;
+    Ok(builder)
 }
 
-/// The domain in A-labels, or as it is if it cannot be.
-#[must_use]
-pub(crate) fn to_a_labels(domain: &str) -> String {
-    if domain.is_ascii() {
-        return domain.to_owned();
+/// Whom the domain's mail goes to, by the host that is asked first.
+fn group_of(targets: &[Target]) -> String {
+    targets.first().map(|target| group(&target.host)).unwrap_or_default()
+}
+
+/// Whether the domain is one that the pattern of a rule means.
+fn fits(pattern: &str, domain: &str) -> bool {
+    let (pattern, domain) = (fold(pattern), fold(domain.trim_end_matches('.')));
+    match pattern.strip_prefix('*') {
+        Some("") => true,
+        Some(below) => domain.ends_with(below),
+        None => domain == pattern,
     }
-    fqdn(domain).map_or_else(|_| domain.to_owned(), |name| shown(&name))
-}
-
-fn shown(name: &Name) -> String {
-    name.to_ascii().trim_end_matches('.').to_owned()
-}
-
-fn exchange(data: &RData) -> Option<(u16, Name)> {
-    match data {
-        RData::MX(mx) => Some((mx.preference, mx.exchange.clone())),
-        _ => None,
-    }
-}
-
-/// By preference; hosts of the same one in random order. A null MX beside others means nothing (RFC 7505 §3).
-fn ordered(mut hosts: Vec<(u16, Name)>, random: u64) -> Vec<(u16, Name)> {
-    hosts.retain(|(_, host)| !host.is_root());
-    hosts.sort();
-    let mut state = random;
-    let mut keyed = hosts.into_iter().map(|host| (host.0, next_random(&mut state), host)).collect::<Vec<_>>();
-    keyed.sort_by_key(|(preference, key, _)| (*preference, *key));
-    keyed.into_iter().map(|(_, _, host)| host).collect()
-}
-
-/// A SplitMix64 step.
-fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut x = *state;
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
-}
-
-fn unanswered(domain: &str, error: &NetError) -> Reply {
-    tracing::debug!(domain, %error, "no answer from DNS");
-    Reply::ours("4.4.3", &format!("The mail servers of {domain} could not be looked up"))
 }

@@ -7,13 +7,15 @@
 //! what was in flight.
 
 mod attempt;
-mod limits;
+mod groups;
+mod hold;
 mod notify;
 mod settle;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures::future::join;
 use mail::Service;
 use storage::{Lease, Needs, QueueEntry, Transaction, Unit};
 use tokio::{
@@ -25,7 +27,7 @@ use tracing::Instrument;
 use types::ShardId;
 
 use crate::{Courier, Router, Schedule};
-use limits::Limits;
+use groups::Groups;
 use settle::Job;
 
 /// How a worker works; see the server's `config.default.toml`.
@@ -34,6 +36,8 @@ pub struct WorkerConfig {
     /// Who claims, for people to read: every claim adds something random, so that no two are taken for each other.
     pub name: String,
     pub schedule: Schedule,
+    /// When the sender is told that it takes long; `None`: never.
+    pub warn_after: Option<Duration>,
     /// How long a claim lasts if the worker dies. While it lives, it renews its claims.
     pub lease: Duration,
     /// How long an attempt may take.
@@ -44,12 +48,23 @@ pub struct WorkerConfig {
     pub in_hand: usize,
     /// Remote deliveries at once.
     pub concurrency: usize,
-    /// Remote deliveries to one domain at once.
-    pub per_domain: usize,
+    /// Remote deliveries at once to one group of hosts, which is to say, to whoever runs them.
+    pub per_destination: usize,
+    /// How many it begins with.
+    pub first_connections: usize,
+    /// Mails to one group of hosts in a time, by all nodes together; `None`: as many as it takes.
+    pub rate: Option<Rate>,
     /// Bytes of mails in memory at once; a larger mail goes alone.
     pub memory_bytes: u64,
     /// How often to look for work without having been woken: hints may be lost.
     pub poll: Duration,
+}
+
+/// So many in such a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u32,
+    pub period: Duration,
 }
 
 impl Default for WorkerConfig {
@@ -57,12 +72,15 @@ impl Default for WorkerConfig {
         Self {
             name: String::new(),
             schedule: Schedule::default(),
+            warn_after: Some(Duration::from_secs(4 * 3_600)),
             lease: Duration::from_secs(60),
             attempt: Duration::from_secs(15 * 60),
             finish: Duration::from_secs(20),
             in_hand: 1_000,
             concurrency: 100,
-            per_domain: 20,
+            per_destination: 20,
+            first_connections: 5,
+            rate: None,
             memory_bytes: 256 << 20,
             poll: Duration::from_secs(30),
         }
@@ -90,7 +108,7 @@ struct Inner {
     config: WorkerConfig,
     shutdown: CancellationToken,
     in_hand: Arc<Semaphore>,
-    limits: Limits,
+    groups: Groups,
     /// Something that was claimed is due again sooner than its lease said.
     deferred: Notify,
     tasks: TaskTracker,
@@ -109,10 +127,10 @@ impl Worker {
     pub fn new(parts: Parts) -> Self {
         let Parts { mail, router, courier, config, shutdown } = parts;
         let in_hand = Arc::new(Semaphore::new(config.in_hand));
-        let limits = Limits::new(&config);
+        let groups = Groups::new(&config);
         let tasks = TaskTracker::new();
         let deferred = Notify::new();
-        Self(Arc::new(Inner { mail, router, courier, config, shutdown, in_hand, limits, deferred, tasks }))
+        Self(Arc::new(Inner { mail, router, courier, config, shutdown, in_hand, groups, deferred, tasks }))
     }
 
     /// Ends the claims of predecessors that died, so that nobody waits for them to end by themselves. Only for a worker that
@@ -131,6 +149,16 @@ impl Worker {
 
     /// Works until the shutdown, and returns when everything claimed is settled.
     pub async fn run(&self) {
+        let done = CancellationToken::new();
+        let working = async {
+            self.follow_all().await;
+            self.idle().await;
+            done.cancel();
+        };
+        join(working, self.0.courier.tend(&done)).await;
+    }
+
+    async fn follow_all(&self) {
         let mut followed = BTreeSet::new();
         // Shards may be added while it runs.
         loop {
@@ -140,10 +168,9 @@ impl Worker {
                 }
             }
             if self.0.shutdown.run_until_cancelled(sleep(LOOK_FOR_SHARDS)).await.is_none() {
-                break;
+                return;
             }
         }
-        self.idle().await;
     }
 
     /// Claims what is due on the shard, as far as there is room, and starts to deliver it. Returns how many entries.

@@ -1,19 +1,24 @@
 //! Delivery to scripted SMTP servers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use bytes::Bytes;
-use queue::{Courier, Envelope, Outcome, SmtpConfig, SmtpCourier, Target, Timeouts};
+use queue::courier::Deadline;
+use queue::{
+    Caller, Courier, Envelope, Handover, Login, Outcome, Reuse, Security, SmtpConfig, SmtpCourier, Target,
+    Timeouts, Way,
+};
 use testkit::{
     Script, Sink, fixtures,
     sink::{FINAL_DOT, GREETING},
 };
+use types::{Late, Notify, OriginalRecipient, Priority, RecipientTerms, Ret, Terms};
 
 fn courier() -> Result<SmtpCourier> {
     let short = Duration::from_millis(300);
     let timeouts = Timeouts { connect: short, command: short, data_block: short, data_done: short };
-    Ok(SmtpCourier::new(SmtpConfig { hello: "mx.magpie.test".to_owned(), timeouts })?)
+    Ok(SmtpCourier::new(SmtpConfig { timeouts, ..SmtpConfig::new("mx.magpie.test") })?)
 }
 
 fn envelope(from: &str, to: &[&str], body: &[u8]) -> Result<Envelope> {
@@ -21,16 +26,33 @@ fn envelope(from: &str, to: &[&str], body: &[u8]) -> Result<Envelope> {
         return_path: if from.is_empty() { None } else { Some(from.parse()?) },
         recipients: to.iter().map(|to| to.parse()).collect::<Result<_, _>>()?,
         body: Bytes::copy_from_slice(body),
+        ..Envelope::default()
     })
 }
 
 fn target(sink: &Sink) -> Target {
-    Target { host: "sink.test".to_owned(), address: sink.address() }
+    Target::new("sink.test", sink.address())
 }
 
 async fn deliver(sinks: &[&Sink], envelope: &Envelope) -> Result<Vec<String>> {
+    deliver_by(&courier()?, sinks, envelope).await
+}
+
+async fn outcomes(courier: &SmtpCourier, targets: Vec<Target>, envelope: &Envelope) -> Result<Outcomes> {
+    Ok(match courier.deliver(&Way::to(targets), envelope).await {
+        Handover::Answered { outcomes, .. } => outcomes,
+        Handover::Away { reply, .. } => {
+            envelope.recipients.iter().map(|to| (to.clone(), reply.clone().into_outcome())).collect()
+        }
+        Handover::Unloaded => anyhow::bail!("not loaded"),
+    })
+}
+
+type Outcomes = Vec<(types::EmailAddress, Outcome)>;
+
+async fn deliver_by(courier: &SmtpCourier, sinks: &[&Sink], envelope: &Envelope) -> Result<Vec<String>> {
     let targets = sinks.iter().map(|sink| target(sink)).collect::<Vec<_>>();
-    let outcomes = courier()?.deliver(&targets, envelope).await;
+    let outcomes = outcomes(courier, targets, envelope).await?;
     let mut outcomes = outcomes.into_iter().map(shown).collect::<Vec<_>>();
     outcomes.sort();
     Ok(outcomes)
@@ -122,7 +144,7 @@ async fn refusals_and_breaks_are_told_apart() -> Result<()> {
 async fn the_next_host_is_tried_only_while_nothing_was_handed_over() -> Result<()> {
     let refused = {
         let gone = Sink::start(Script::default()).await?;
-        Target { host: "gone.test".to_owned(), address: gone.address() }
+        Target::new("gone.test", gone.address())
     };
     let base = Script::default;
     for (script, taken_by_second) in [
@@ -137,7 +159,8 @@ async fn the_next_host_is_tried_only_while_nothing_was_handed_over() -> Result<(
     ] {
         let (first, second) = (Sink::start(script.clone()).await?, Sink::start(base()).await?);
         let targets = [refused.clone(), target(&first), target(&second)];
-        let outcomes = courier()?.deliver(&targets, &envelope("", BOB, b"Subject: x\r\n\r\n")?).await;
+        let envelope = envelope("", BOB, b"Subject: x\r\n\r\n")?;
+        let outcomes = outcomes(&courier()?, targets.to_vec(), &envelope).await?;
         assert_eq!(outcomes.len(), 1);
         assert_eq!(second.received().len(), usize::from(taken_by_second), "{script:?}");
         assert_eq!(matches!(outcomes[0].1, Outcome::Delivered(_)), taken_by_second, "{script:?}");
@@ -194,5 +217,199 @@ async fn a_mail_larger_than_announced_is_not_even_tried() -> Result<()> {
     );
     let sink = check(script, BOB, &[&text]).await?;
     assert!(sink.received().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_next_mail_goes_over_the_same_connection() -> Result<()> {
+    for extensions in [&["PIPELINING"][..], &["PIPELINING", "CHUNKING"], &["STARTTLS", "PIPELINING"], &[]] {
+        let sink = Sink::start(Script::default().extensions(extensions)).await?;
+        let courier = courier()?;
+        for n in 0..5 {
+            let sent = envelope("a@demo.test", BOB, format!("Subject: {n}\r\n\r\n.\r\n").as_bytes())?;
+            assert_eq!(deliver_by(&courier, &[&sink], &sent).await?, ["bob delivered 250 2.0.0 Ok: kept"]);
+        }
+        assert_eq!(sink.connections(), 1, "{extensions:?}");
+        let subjects = sink.received().into_iter().map(|mail| String::from_utf8(mail.data));
+        let subjects = subjects.collect::<Result<Vec<_>, _>>()?;
+        let expected = (0..5).map(|n| format!("Subject: {n}\r\n\r\n.\r\n")).collect::<Vec<_>>();
+        assert_eq!(subjects, expected, "{extensions:?}");
+        let resets = sink.commands().iter().filter(|command| *command == "RSET").count();
+        assert_eq!(resets, 4, "{extensions:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_serves_so_many_mails_and_no_other_place() -> Result<()> {
+    let sink = Sink::start(Script::default()).await?;
+    let reuse = Reuse { messages: 2, ..Reuse::default() };
+    let courier = SmtpCourier::new(SmtpConfig { reuse, ..SmtpConfig::new("mx.magpie.test") })?;
+    let sent = envelope("a@demo.test", BOB, b"Subject: x\r\n\r\n")?;
+    for _ in 0..5 {
+        deliver_by(&courier, &[&sink], &sent).await?;
+    }
+    assert_eq!(sink.connections(), 3);
+    for target in [
+        Target { security: Security::Plain, ..target(&sink) },
+        Target { host: "other.test".to_owned(), ..target(&sink) },
+    ] {
+        outcomes(&courier, vec![target], &sent).await?;
+    }
+    assert_eq!(sink.connections(), 5);
+    outcomes(&courier, vec![Target { preference: 7, ..target(&sink) }], &sent).await?;
+    assert_eq!(sink.connections(), 5, "how preferred it is does not matter");
+
+    let none = Reuse { connections: 0, ..Reuse::default() };
+    let courier = SmtpCourier::new(SmtpConfig { reuse: none, ..SmtpConfig::new("mx.magpie.test") })?;
+    for _ in 0..2 {
+        deliver_by(&courier, &[&sink], &sent).await?;
+    }
+    assert_eq!(sink.connections(), 7);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_costs_nothing_but_another() -> Result<()> {
+    // Seen at once, seen at RSET, told at RSET.
+    for script in [
+        Script::default().last(FINAL_DOT),
+        Script::default().close("RSET"),
+        Script::default().reply("RSET", "421 4.4.2 Idle for too long"),
+    ] {
+        let sink = Sink::start(script).await?;
+        let courier = courier()?;
+        let sent = envelope("a@demo.test", BOB, b"Subject: x\r\n\r\n")?;
+        for _ in 0..3 {
+            assert_eq!(deliver_by(&courier, &[&sink], &sent).await?, ["bob delivered 250 2.0.0 Ok: kept"]);
+        }
+        assert_eq!(sink.received().len(), 3);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn chunks_go_at_once_or_after_their_recipients() -> Result<()> {
+    let script = Script::default().extensions(&["PIPELINING", "CHUNKING", "8BITMIME"]);
+    let small = b"Subject: x\n\n.\nend".to_vec();
+    let large = fixtures::mail_with_attachment("a@x.y", "b@x.y", "x", &[7; 300_000]);
+    for (mail, expected) in [(&small, &b"Subject: x\r\n\r\n.\r\nend"[..]), (&large, &large)] {
+        let sink = Sink::start(script.clone()).await?;
+        let sent = envelope("a@demo.test", BOB, mail)?;
+        assert_eq!(deliver(&[&sink], &sent).await?, ["bob delivered 250 2.0.0 Ok: kept"]);
+        assert!(sink.received()[0].data == expected);
+        assert!(!sink.commands().iter().any(|command| command == "DATA"));
+    }
+    let refusing = script.reply("RCPT", "550 5.1.1 No such user");
+    let sink = check(refusing, BOB, &["bob failed 550 5.1.1 No such user"]).await?;
+    assert!(sink.received().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chunk_that_got_no_answer_is_not_sent_elsewhere() -> Result<()> {
+    let script = Script::default().extensions(&["PIPELINING", "CHUNKING"]).close(FINAL_DOT);
+    let (first, second) = (Sink::start(script).await?, Sink::start(Script::default()).await?);
+    let sent = envelope("", BOB, b"Subject: x\r\n\r\n")?;
+    let told = deliver(&[&first, &second], &sent).await?;
+    assert_eq!(told, ["bob deferred 450 4.4.2 sink.test closed the connection"]);
+    assert!(second.received().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn data_that_nobody_may_have_is_taken_back() -> Result<()> {
+    // A host that wants data although it accepted nobody.
+    let script = Script::default().reply("RCPT TO:<nobody", "550 5.1.1 No").reply("DATA", "354 Go on");
+    let sink = Sink::start(script).await?;
+    let courier = courier()?;
+    let sent = envelope("a@demo.test", &["nobody@there.test"], b"Subject: x\r\n\r\n")?;
+    assert_eq!(deliver_by(&courier, &[&sink], &sent).await?, ["nobody failed 550 5.1.1 No"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_costs_a_moment() -> Result<()> {
+    let sink = Sink::start(Script::default()).await?;
+    // Nobody is there: packets to it go nowhere, or are refused.
+    let nowhere = Target::new("sink.test", "[100::1]:25".parse()?);
+    let sent = envelope("a@demo.test", BOB, b"Subject: x\r\n\r\n")?;
+    let patient = SmtpCourier::new(SmtpConfig::new("mx.magpie.test"))?;
+    let outcomes = outcomes(&patient, vec![nowhere, target(&sink)], &sent);
+    let outcomes = tokio::time::timeout(Duration::from_secs(5), outcomes).await??;
+    assert!(matches!(outcomes[0].1, Outcome::Delivered(_)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn relays_are_told_who_we_are_over_tls_only() -> Result<()> {
+    let caller = Caller {
+        hello: Some("out.magpie.test".to_owned()),
+        sources: vec!["127.0.0.77".parse()?],
+        login: Some(Login { user: "u".to_owned(), password: "p".to_owned().into() }),
+        tls_at_once: false,
+    };
+    let extensions = ["STARTTLS", "AUTH PLAIN LOGIN", "PIPELINING"];
+    let secured = Script::default().extensions(&extensions);
+    for (script, delivered) in [
+        (secured.clone(), true),
+        (secured.reply("AUTH", "535 5.7.8 No"), false),
+        (Script::default().extensions(&extensions[1..]), false),
+    ] {
+        let sink = Sink::start(script).await?;
+        let way = Way { caller: Arc::new(caller.clone()), ..Way::to(vec![target(&sink)]) };
+        let sent = envelope("a@demo.test", BOB, b"Subject: x\r\n\r\n")?;
+        match courier()?.deliver(&way, &sent).await {
+            Handover::Answered { .. } => assert!(delivered),
+            Handover::Away { reply, .. } => {
+                assert!(!delivered);
+                assert_eq!((reply.code, reply.status().as_str()), (450, "4.7.8"), "{reply}");
+            }
+            Handover::Unloaded => anyhow::bail!("not loaded"),
+        }
+        if delivered {
+            let received = sink.received().remove(0);
+            assert_eq!(
+                (received.helo.as_str(), received.login.as_deref()),
+                ("out.magpie.test", Some("AHUAcA=="))
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_sender_asks_goes_on_where_it_is_understood() -> Result<()> {
+    let mut sent = envelope("a@demo.test", &["bob@there.test", "eve@there.test"], b"Subject: x\r\n\r\n")?;
+    sent.terms = Terms {
+        ret: Some(Ret::Headers),
+        envelope_id: Some("QQ+1".to_owned()),
+        priority: Priority::new(3).unwrap_or_default(),
+        ..Terms::default()
+    };
+    sent.by = Some(Deadline { seconds: 90, late: Late::Notify, trace: true });
+    let original = OriginalRecipient { kind: "rfc822".to_owned(), address: "list@demo.test".to_owned() };
+    let notify = Notify { success: true, failure: true, delay: false };
+    let wishes = RecipientTerms { notify: Some(notify), original: Some(original) };
+    sent.wishes = vec![("bob@there.test".parse()?, wishes)];
+    let able = Script::default().extensions(&["DSN", "MT-PRIORITY", "DELIVERBY"]);
+    let sink = Sink::start(able).await?;
+    deliver(&[&sink], &sent).await?;
+    let received = sink.received().remove(0);
+    assert_eq!(received.from, "<a@demo.test> RET=HDRS ENVID=QQ+2B1 MT-PRIORITY=3 BY=90;NT");
+    assert_eq!(
+        received.recipients,
+        ["<bob@there.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;list@demo.test", "<eve@there.test>"]
+    );
+    let sink = Sink::start(Script::default().extensions(&[])).await?;
+    deliver(&[&sink], &sent).await?;
+    assert_eq!(sink.received()[0].from, "<a@demo.test>");
+
+    sent.by = Some(Deadline { seconds: 90, late: Late::Return, trace: false });
+    let told = deliver(&[&sink], &sent).await?;
+    assert!(told[0].starts_with("bob failed 550 5.3.3 "), "{told:?}");
+    sent.terms.require_tls = true;
+    let told = deliver(&[&sink], &sent).await?;
+    assert!(told[0].starts_with("bob failed 550 5.7.10 "), "{told:?}");
     Ok(())
 }

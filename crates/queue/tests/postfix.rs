@@ -1,7 +1,7 @@
 //! Delivery to Postfix' `smtp-sink`, found through DNS.
 
 use anyhow::Result;
-use queue::{Courier, DnsRouter, Envelope, Outcome, Router, Routing, SmtpConfig, SmtpCourier, Timeouts};
+use queue::{Courier, DnsRouter, Envelope, Handover, Outcome, Router, Routing, SmtpConfig, SmtpCourier};
 use testkit::{SmtpSink, Zone, fixtures};
 
 async fn check(options: &[&str], shown: &str) -> Result<()> {
@@ -16,17 +16,23 @@ async fn check(options: &[&str], shown: &str) -> Result<()> {
         allow_private_targets: true,
         ..Routing::default()
     })?;
-    let courier =
-        SmtpCourier::new(SmtpConfig { hello: "mx.magpie.test".to_owned(), timeouts: Timeouts::default() })?;
+    let courier = SmtpCourier::new(SmtpConfig::new("mx.magpie.test"))?;
     let text = ".\n..two dots\n.\n안녕하세요\n\nend";
     let mail = fixtures::mail("alice@demo.test", "bob@there.test", "Hello", text);
     let envelope = Envelope {
         return_path: Some("alice@demo.test".parse()?),
         recipients: vec!["bob@there.test".parse()?, "carol@there.test".parse()?],
         body: mail.clone().into(),
+        ..Envelope::default()
     };
-    let targets = router.route("there.test", 1).await.map_err(|reply| anyhow::anyhow!("{reply}"))?;
-    let outcomes = courier.deliver(&targets, &envelope).await;
+    let way = router.route("there.test", 1).await.map_err(|reply| anyhow::anyhow!("{reply}"))?;
+    let outcomes = match courier.deliver(&way, &envelope).await {
+        Handover::Answered { outcomes, .. } => outcomes,
+        Handover::Away { reply, .. } => {
+            envelope.recipients.iter().map(|to| (to.clone(), reply.clone().into_outcome())).collect()
+        }
+        Handover::Unloaded => anyhow::bail!("not loaded"),
+    };
     for (to, outcome) in &outcomes {
         let kind = match outcome {
             Outcome::Delivered(_) => "delivered",

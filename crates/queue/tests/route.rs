@@ -1,9 +1,9 @@
 //! Routing against a real DNS server with a zone of the test's own.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Result;
-use queue::{DnsRouter, Router, Routing};
+use queue::{Caller, DnsRouter, Router, Routing, Rule, Security};
 use testkit::Zone;
 
 fn routing(zone: &Zone) -> Routing {
@@ -50,9 +50,9 @@ async fn zone() -> Result<Zone> {
 
 async fn check(router: &DnsRouter, domain: &str, expected: &str) {
     let shown = match router.route(domain, 7).await {
-        Ok(targets) => {
+        Ok(way) => {
             let shown = |target: queue::Target| format!("{}={}", target.host, target.address);
-            targets.into_iter().map(shown).collect::<Vec<_>>().join(" ")
+            way.targets.into_iter().map(shown).collect::<Vec<_>>().join(" ")
         }
         Err(reply) => format!("{} {}", reply.code, reply.status()),
     };
@@ -93,7 +93,7 @@ async fn hosts_of_one_preference_take_turns() -> Result<()> {
     let router = DnsRouter::new(routing(&zone))?;
     let mut first = [0, 0];
     for random in 0..200 {
-        let targets = router.route("equal.test", random).await.expect("a route");
+        let targets = router.route("equal.test", random).await.expect("a route").targets;
         assert_eq!(targets.len(), 2);
         first[usize::from(targets[0].host == "c.hosts.test")] += 1;
     }
@@ -114,11 +114,56 @@ async fn private_targets_are_refused_by_default() -> Result<()> {
 #[tokio::test]
 async fn a_relay_takes_all_mail() -> Result<()> {
     let zone = zone().await?;
-    let at = |relay: &str| DnsRouter::new(Routing { relay: Some(relay.to_owned()), ..routing(&zone) });
+    let at = |relay: &str| {
+        let rule = Rule { domains: vec!["*".to_owned()], relay: Some(relay.to_owned()), ..Rule::default() };
+        DnsRouter::new(Routing { rules: vec![rule], ..routing(&zone) })
+    };
     check(&at("127.0.0.1:25")?, "nowhere.test", "127.0.0.1=127.0.0.1:25").await;
     check(&at("b.hosts.test:587")?, "one.test", "b.hosts.test=127.0.0.2:587").await;
     check(&at("gone.hosts.test:587")?, "one.test", "450 4.4.4").await;
     check(&at("b.hosts.test")?, "one.test", "450 4.4.4").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_rule_that_fits_decides() -> Result<()> {
+    let zone = zone().await?;
+    let rule = |domain: &str, relay: Option<&str>| Rule {
+        domains: vec![domain.to_owned()],
+        relay: relay.map(str::to_owned),
+        ..Rule::default()
+    };
+    let hello = Arc::new(Caller { hello: Some("out.magpie.test".to_owned()), ..Caller::default() });
+    let rules = vec![
+        rule("one.test", Some("127.0.0.7:2500")),
+        rule("*.partner.test", Some("127.0.0.8:2500")),
+        Rule { caller: Arc::clone(&hello), security: Some(Security::Encrypted), ..rule("equal.test", None) },
+    ];
+    let router = DnsRouter::new(Routing { rules, ..routing(&zone) })?;
+    check(&router, "One.test", "127.0.0.7=127.0.0.7:2500").await;
+    check(&router, "a.partner.test", "127.0.0.8=127.0.0.8:2500").await;
+    check(&router, "bare.test", "bare.test=127.0.0.4:2525").await;
+    check(&router, &router.by_way_of("127.0.0.9:26"), "127.0.0.9=127.0.0.9:26").await;
+    let way = router.route("equal.test", 1).await.expect("a way");
+    assert_eq!((&way.caller, &way.targets[0].security), (&hello, &Security::Encrypted));
+
+    let destinations = ["one.test", "a.partner.test", "b.partner.test", "bare.test"];
+    let destinations = destinations.map(|domain| router.destination(domain));
+    assert_eq!(destinations[1], destinations[2], "they share transactions");
+    assert_eq!(destinations[3], "bare.test");
+    check(&router, &destinations[1], "127.0.0.8=127.0.0.8:2500").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn domains_whose_mail_goes_to_the_same_provider_are_one_group() -> Result<()> {
+    let zone = zone().await?;
+    let router = DnsRouter::new(routing(&zone))?;
+    for (domain, group) in
+        [("one.test", "hosts.test"), ("equal.test", "hosts.test"), ("bare.test", "bare.test")]
+    {
+        assert_eq!(router.route(domain, 1).await.expect("a way").group, group);
+    }
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use storage::{
     QueueEntry, QueueRecipient, RecipientState, Result, Summary, Upload, body::blobs_of,
 };
 use types::{
-    AccountId, Address, BlobId, BodyId, EmailAddress, Flags, MailboxId, MessageId, ModSeq, QueueId, Role,
-    ThreadId, Timestamp, Uid, UidValidity, UploadId, api::Delivery,
+    AccountId, Address, BlobId, BodyId, EmailAddress, Flags, MailboxId, MessageId, ModSeq, Priority, QueueId,
+    Role, ThreadId, Timestamp, Uid, UidValidity, UploadId, api::Delivery,
 };
 
 use crate::entity::shard::{account, body, mailbox, message, queue_entry, queue_recipient, upload};
@@ -258,6 +258,7 @@ pub(crate) fn new_entry(
         next_attempt_at,
         reply: None,
         terms: stored_terms(&recipient.terms),
+        warned: false,
     };
     let recipients = (0..).zip(&new.recipients).map(recipient).collect();
     let entry = queue_entry::Model {
@@ -280,6 +281,8 @@ pub(crate) fn new_entry(
         leased_by: None,
         leased_until: None,
         terms: stored_terms(&new.terms),
+        urgent: new.terms.priority > Priority::default(),
+        via: None,
     };
     (entry, recipients)
 }
@@ -298,6 +301,7 @@ pub(crate) fn queue_entry(
             attempts: u32::try_from(row.attempts).unwrap_or(0),
             next_attempt_at: Timestamp::from_millis(row.next_attempt_at),
             reply: row.reply.clone(),
+            warned: row.warned,
             terms: terms(row.terms.as_deref(), "what is asked for a recipient")?,
         })
     };
@@ -315,6 +319,7 @@ pub(crate) fn queue_entry(
         expires_at: Timestamp::from_millis(row.expires_at),
         next_attempt_at: Timestamp::from_millis(row.next_attempt_at),
         held: row.held,
+        via: row.via.clone(),
         leased_until: row.leased_until.map(Timestamp::from_millis),
         terms: terms(row.terms.as_deref(), "what is asked for a queue entry")?,
     })

@@ -160,6 +160,10 @@ impl Transaction for Open {
         queue::retry_now(self, account, id, now).await
     }
 
+    async fn reroute(&mut self, account: AccountId, id: QueueId, via: Option<String>) -> Result<bool> {
+        queue::reroute(self, account, id, via).await
+    }
+
     async fn drop_entry(&mut self, account: AccountId, id: QueueId) -> Result<bool> {
         queue::remove(self, account, id).await
     }

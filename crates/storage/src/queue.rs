@@ -76,6 +76,8 @@ pub struct QueueRecipient {
     pub next_attempt_at: Timestamp,
     /// The last reply of the other side, or why there was none.
     pub reply: Option<String>,
+    /// The sender has been told that it takes long.
+    pub warned: bool,
     pub terms: RecipientTerms,
 }
 
@@ -97,6 +99,8 @@ pub struct QueueEntry {
     pub next_attempt_at: Timestamp,
     /// Held by an operator: not tried until released.
     pub held: bool,
+    /// Where an operator sends it instead of where its recipients' domains say: `HOST:PORT`.
+    pub via: Option<String>,
     pub leased_until: Option<Timestamp>,
 }
 
@@ -122,6 +126,8 @@ pub struct RecipientUpdate {
     /// For pending ones.
     pub next_attempt_at: Timestamp,
     pub reply: Option<String>,
+    /// The sender is told that it takes long, in the same transaction.
+    pub warned: bool,
 }
 
 /// Which entries to list.

@@ -188,6 +188,10 @@ pub struct QueueEntry {
     /// JSON; `None`: nothing is asked.
     #[serde(default)]
     pub terms: Option<String>,
+    #[serde(default)]
+    pub urgent: bool,
+    #[serde(default)]
+    pub via: Option<String>,
     /// In order.
     pub recipients: Vec<QueueRecipient>,
 }
@@ -204,6 +208,8 @@ pub struct QueueRecipient {
     /// JSON; `None`: nothing is asked.
     #[serde(default)]
     pub terms: Option<String>,
+    #[serde(default)]
+    pub warned: bool,
 }
 
 /// Where a round is.

@@ -91,7 +91,7 @@ pub trait Transaction: Snapshot {
 
     async fn enqueue(&mut self, entry: NewQueueEntry) -> Result<()>;
 
-    /// Claims due entries that nobody else holds, oldest due first.
+    /// Claims due entries that nobody else holds: urgent ones first, and of each kind the oldest due.
     async fn lease(&mut self, lease: &Lease) -> Result<Vec<QueueEntry>>;
 
     /// Lengthens the worker's lease. False if the entry is gone or the lease is lost.
@@ -123,6 +123,9 @@ pub trait Transaction: Snapshot {
 
     /// Makes every pending recipient due now. False if there is none such entry.
     async fn retry_now(&mut self, account: AccountId, id: QueueId, now: Timestamp) -> Result<bool>;
+
+    /// Sends an entry by way of this host from now on; `None`: as its recipients' domains say. False if there is none.
+    async fn reroute(&mut self, account: AccountId, id: QueueId, via: Option<String>) -> Result<bool>;
 
     /// Removes an entry without notifying anybody. False if there is none.
     async fn drop_entry(&mut self, account: AccountId, id: QueueId) -> Result<bool>;

@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod redis;
 pub mod s3;
 pub mod services;
+pub mod signed;
 pub mod sink;
 pub mod zone;
 
@@ -24,5 +25,6 @@ pub use postgres::PostgresCluster;
 pub use redis::Redis;
 pub use s3::S3Server;
 pub use services::Services;
-pub use sink::{Received, Script, Sink};
+pub use signed::{Signed, SignedZone};
+pub use sink::{Identity, Received, Script, Sink};
 pub use zone::Zone;

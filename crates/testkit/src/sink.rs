@@ -6,9 +6,9 @@ use std::{
 };
 
 use anyhow::Result;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -29,6 +29,8 @@ pub struct Script {
 enum Step {
     Reply(String),
     Close,
+    /// Answers as usual, and closes.
+    Last,
     Stall,
 }
 
@@ -55,6 +57,12 @@ impl Script {
     #[must_use]
     pub fn close(self, command: &str) -> Self {
         self.step(command, Step::Close)
+    }
+
+    /// Answers as usual at this point, and then closes the connection.
+    #[must_use]
+    pub fn last(self, command: &str) -> Self {
+        self.step(command, Step::Last)
     }
 
     /// Says nothing at this point until the sink is dropped or given another script.
@@ -92,6 +100,53 @@ pub struct Received {
     pub recipients: Vec<String>,
     /// Without dot-stuffing and the final dot.
     pub data: Vec<u8>,
+    /// Whoever had logged in by AUTH PLAIN: what followed it, in Base64.
+    pub login: Option<String>,
+}
+
+/// Who the sink is over TLS: a certificate chain, and its key.
+pub struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+    /// The DER of the first certificate's public key.
+    pub public_key: Vec<u8>,
+}
+
+impl Identity {
+    /// Signed by itself, under this name.
+    pub fn alone(name: &str) -> Result<Self> {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()])?;
+        Self::of(vec![made.cert.der().clone()], &made.signing_key)
+    }
+
+    /// Signed by an authority that was made for it and comes second in the chain.
+    pub fn vouched_for(name: &str) -> Result<Self> {
+        let mut authority = rcgen::CertificateParams::new(Vec::new())?;
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        authority.distinguished_name.push(rcgen::DnType::CommonName, "the sink's authority");
+        let authority_key = rcgen::KeyPair::generate()?;
+        let root = authority.self_signed(&authority_key)?;
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let key = rcgen::KeyPair::generate()?;
+        let certificate = rcgen::CertificateParams::new([name.to_owned()])?.signed_by(&key, &issuer)?;
+        Self::of(vec![certificate.der().clone(), root.der().clone()], &key)
+    }
+
+    fn of(chain: Vec<CertificateDer<'static>>, key: &rcgen::KeyPair) -> Result<Self> {
+        let public_key = rcgen::PublicKeyData::subject_public_key_info(key);
+        let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+        Ok(Self { chain, key, public_key })
+    }
+
+    /// To serve TLS as.
+    pub fn acceptor(&self) -> Result<TlsAcceptor> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
 }
 
 /// The server; it stops when dropped.
@@ -105,6 +160,7 @@ struct State {
     script: watch::Sender<Script>,
     received: Mutex<Vec<Received>>,
     connections: Mutex<u64>,
+    commands: Mutex<Vec<String>>,
     tls: TlsAcceptor,
 }
 
@@ -116,13 +172,19 @@ impl Sink {
 
     /// Starts it at this address, e.g. another loopback address with the port of another sink.
     pub async fn start_at(address: SocketAddr, script: Script) -> Result<Self> {
+        Self::start_as(&Identity::alone("sink.test")?, address, script).await
+    }
+
+    /// Starts it there with this certificate.
+    pub async fn start_as(identity: &Identity, address: SocketAddr, script: Script) -> Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
             script: watch::Sender::new(script),
             received: Mutex::default(),
             connections: Mutex::default(),
-            tls: acceptor()?,
+            commands: Mutex::default(),
+            tls: identity.acceptor()?,
         });
         let stop = CancellationToken::new();
         let (tasks, shared, stopped) = (TaskTracker::new(), Arc::clone(&state), stop.clone());
@@ -157,21 +219,16 @@ impl Sink {
     pub fn connections(&self) -> u64 {
         *lock(&self.state.connections)
     }
+
+    /// All commands of all connections so far.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        lock(&self.state.commands).clone()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn acceptor() -> Result<TlsAcceptor> {
-    let made = rcgen::generate_simple_self_signed(["sink.test".to_owned()])?;
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// How a conversation went on.
@@ -211,6 +268,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
                 return Ok(Next::Over);
             }
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            lock(&self.state.commands).push(line.clone());
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             let after_colon = line.split_once(':').map_or("", |(_, rest)| rest).trim().to_owned();
             let goes_on = match verb.as_str() {
@@ -230,12 +288,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
                         from: after_colon,
                         tls: self.tls,
                         helo: self.mail.helo.clone(),
+                        login: self.mail.login.clone(),
                         ..Received::default()
                     };
                     self.answer(&line, "250 2.1.0 Ok").await?
                 }
                 "RCPT" => self.rcpt(&line, after_colon).await?,
                 "DATA" => self.data(&line).await?,
+                "BDAT" => self.chunk(&line).await?,
+                "AUTH" => {
+                    self.mail.login = line.split(' ').nth(2).map(str::to_owned);
+                    self.answer(&line, "235 2.7.0 Welcome").await?
+                }
                 "QUIT" => {
                     self.answer(&line, "221 2.0.0 Bye").await?;
                     false
@@ -295,8 +359,28 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             }
         }
         self.mail.data = data;
+        self.take().await
+    }
+
+    /// RFC 3030: the chunk is read whatever becomes of it.
+    async fn chunk(&mut self, line: &str) -> Result<bool> {
+        let mut words = line.split(' ').skip(1);
+        let size = words.next().unwrap_or_default().parse()?;
+        let mut data = vec![0; size];
+        self.stream.read_exact(&mut data).await?;
+        self.mail.data.extend(data);
+        let last = words.next().is_some_and(|word| word.eq_ignore_ascii_case("LAST"));
+        let refused = self.state.script.borrow().at(line).is_some();
+        match (refused, self.mail.recipients.is_empty()) {
+            (false, true) => self.answer(line, "554 5.5.1 No valid recipients").await,
+            (false, false) if last => self.take().await,
+            _ => self.answer(line, "250 2.0.0 Ok").await,
+        }
+    }
+
+    async fn take(&mut self) -> Result<bool> {
         let takes = match self.state.script.borrow().at(FINAL_DOT) {
-            None => true,
+            None | Some(Step::Last) => true,
             Some(Step::Reply(reply)) => reply.starts_with('2'),
             Some(Step::Close | Step::Stall) => false,
         };
@@ -309,8 +393,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     /// Says what the script wants here, otherwise the usual; false ends the connection.
     async fn answer(&mut self, point: &str, usual: &str) -> Result<bool> {
         let step = self.state.script.borrow().at(point).cloned();
+        let last = matches!(step, Some(Step::Last));
         let reply = match step {
-            None => usual.to_owned(),
+            None | Some(Step::Last) => usual.to_owned(),
             Some(Step::Reply(reply)) => reply,
             Some(Step::Close) => return Ok(false),
             Some(Step::Stall) => {
@@ -323,6 +408,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         self.stream.write_all(format!("{}\r\n", reply.replace('\n', "\r\n")).as_bytes()).await?;
         self.stream.flush().await?;
         // RFC 5321 §3.8: after 421 the server closes.
-        Ok(!reply.starts_with("421"))
+        Ok(!last && !reply.starts_with("421"))
     }
 }

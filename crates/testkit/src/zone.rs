@@ -17,7 +17,7 @@ use hickory_server::{
         op::{HeaderCounts, Metadata, ResponseCode},
         rr::{
             Name, RData, Record, RecordType,
-            rdata::{A, AAAA, MX},
+            rdata::{A, AAAA, MX, TXT},
         },
     },
     server::{Request, RequestHandler, ResponseHandler, ResponseInfo},
@@ -41,7 +41,7 @@ struct Entry {
 }
 
 /// UDP and TCP on the same port: one that is free for the first may be taken for the second.
-async fn sockets() -> Result<(UdpSocket, TcpListener)> {
+pub(crate) async fn sockets() -> Result<(UdpSocket, TcpListener)> {
     let mut taken = None;
     for _ in 0..TRIES {
         let socket = UdpSocket::bind("127.0.0.1:0").await.context("bind the zone's socket")?;
@@ -93,6 +93,15 @@ impl Zone {
         self.add(host, Some(data))
     }
 
+    /// `domain TXT text`; what was said before is forgotten.
+    pub fn txt(&self, domain: &str, text: &str) -> Result<&Self> {
+        let key = name(domain)?.to_lowercase().to_ascii();
+        if let Some(entry) = lock(&self.names).get_mut(&key) {
+            entry.records.retain(|data| data.record_type() != RecordType::TXT);
+        }
+        self.add(domain, Some(RData::TXT(TXT::new(vec![text.to_owned()]))))
+    }
+
     /// The name exists, with no records unless others are added.
     pub fn empty(&self, domain: &str) -> Result<&Self> {
         self.add(domain, None)
@@ -118,7 +127,7 @@ impl Drop for Zone {
     }
 }
 
-fn name(text: &str) -> Result<Name> {
+pub(crate) fn name(text: &str) -> Result<Name> {
     let mut name = Name::from_utf8(text).with_context(|| format!("`{text}` is no name"))?;
     name.set_fqdn(true);
     Ok(name)

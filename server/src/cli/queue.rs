@@ -23,6 +23,12 @@ pub(super) enum Queue {
     Hold { id: QueueId },
     /// Let a held mail go
     Release { id: QueueId },
+    /// Send a mail by way of another host, now
+    Reroute {
+        id: QueueId,
+        /// Like relay.example.com:25; none: where its recipients' domains say
+        host: Option<String>,
+    },
     /// Remove a mail from the queue; nobody is told
     Drop { id: QueueId },
 }
@@ -44,6 +50,14 @@ impl Queue {
             Self::Retry { id } => (id, QueueAction::Retry, "is tried now"),
             Self::Hold { id } => (id, QueueAction::Hold, "is held"),
             Self::Release { id } => (id, QueueAction::Release, "is released"),
+            Self::Reroute { id, host } => {
+                let fits = |host: &String| {
+                    host.rsplit_once(':')
+                        .is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())
+                };
+                anyhow::ensure!(host.iter().all(fits), "the host must be like relay.example.com:25");
+                (id, QueueAction::Reroute(host), "goes another way")
+            }
             Self::Drop { id } => (id, QueueAction::Drop, "is dropped"),
         };
         admin.queue_action(id, action).await?;
@@ -75,6 +89,15 @@ fn show(entry: &QueueEntry) {
     println!("gives up: {}", entry.expires_at);
     if entry.held {
         println!("held:     yes");
+    }
+    if let Some(via) = &entry.via {
+        println!("via:      {via}");
+    }
+    if entry.terms.priority.value() != 0 {
+        println!("priority: {}", entry.terms.priority.value());
+    }
+    if entry.terms.require_tls {
+        println!("requires: TLS all the way");
     }
     for recipient in &entry.recipients {
         let state = match recipient.state {

@@ -44,6 +44,7 @@ pub struct Smtp {
     pub hostname: Option<String>,
     #[serde(deserialize_with = "optional")]
     pub relay: Option<String>,
+    pub routes: Vec<SmtpRoute>,
     #[serde(deserialize_with = "parse")]
     pub subaddress_separator: Separator,
     pub subaddress_folders: bool,
@@ -105,6 +106,38 @@ pub struct Bans {
     pub within: Span,
     #[serde(rename = "for")]
     pub lasting: Span,
+}
+
+/// Mail for some domains that goes another way.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmtpRoute {
+    pub domains: Vec<String>,
+    #[serde(default)]
+    pub host: Option<String>,
+    #[serde(default)]
+    pub user: Option<String>,
+    #[serde(default)]
+    pub password_file: Option<std::path::PathBuf>,
+    #[serde(default)]
+    pub password_env: Option<String>,
+    #[serde(default)]
+    pub tls: Option<RouteTls>,
+    #[serde(default)]
+    pub source: Vec<IpAddr>,
+    #[serde(default)]
+    pub hello: Option<String>,
+}
+
+/// How a route's servers are met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteTls {
+    None,
+    Opportunistic,
+    Encrypted,
+    Verified,
+    AtOnce,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -205,11 +238,20 @@ impl std::str::FromStr for Resolver {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Queue {
     pub workers: u32,
+    pub per_destination: u32,
+    pub per_destination_per_minute: u32,
+    pub idle_connections: u32,
+    pub idle_time: Span,
+    pub connection_time: Span,
+    pub connection_mails: u32,
     pub retry: Vec<Span>,
+    pub warn_after: Span,
     pub give_up_after: Span,
     pub lease: Span,
     pub port: u16,
     pub allow_private_targets: bool,
+    pub mta_sts: bool,
+    pub dane: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -79,9 +79,10 @@ fn reply(reader: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     }
 }
 
-/// Sends mails from alice to bob over REST until the server is gone.
+/// Sends mails from alice over REST until the server is gone.
 pub(crate) fn rest(
     node: &Node,
+    to: &'static str,
     round: u64,
     n: u32,
     acknowledged: Arc<Mutex<Acknowledged>>,
@@ -90,7 +91,7 @@ pub(crate) fn rest(
     std::thread::spawn(move || {
         for count in 0.. {
             let subject = format!("rest-{round}-{n}-{count}");
-            match alice.send("bob@crash.test", &subject) {
+            match alice.send(to, &subject) {
                 Some(true) => drop(acknowledged.lock().unwrap().sent.insert(subject)),
                 Some(false) => {}
                 None => return,

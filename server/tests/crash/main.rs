@@ -7,6 +7,7 @@
 
 mod load;
 mod node;
+mod outbound;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,6 +21,7 @@ use node::{Node, Session};
 const ROUNDS: u64 = 50;
 const SMTP_CONNECTIONS: u32 = 4;
 const REST_CONNECTIONS: u32 = 2;
+const BOB: &str = "bob@crash.test";
 
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled() {
@@ -31,7 +33,7 @@ fn nothing_acknowledged_is_lost_or_doubled() {
         let node = Node::start(folder.path());
         let loads: Vec<_> = (0..SMTP_CONNECTIONS)
             .map(|n| load::smtp(&node, round, n, Arc::clone(&acknowledged)))
-            .chain((0..REST_CONNECTIONS).map(|n| load::rest(&node, round, n, Arc::clone(&acknowledged))))
+            .chain((0..REST_CONNECTIONS).map(|n| load::rest(&node, BOB, round, n, Arc::clone(&acknowledged))))
             .collect();
         // A different moment each round, early and late; the load itself says when it runs.
         load::run_for(Duration::from_millis(40 + round * 37 % 400));

@@ -50,7 +50,14 @@ pub(crate) struct Node {
 impl Node {
     /// Starts it and waits until it says where it listens.
     pub(crate) fn start(folder: &Path) -> Self {
-        let mut child = magpie(folder).arg("serve").stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with this in its environment.
+    pub(crate) fn start_with(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = magpie(folder);
+        command.envs(settings.iter().copied()).arg("serve");
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let (mut web, mut smtp) = (None, None);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         while web.is_none() || smtp.is_none() {

@@ -2,6 +2,7 @@
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
@@ -10,8 +11,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{SmtpConfig, Timeouts};
-use crate::{Class, Reply, Target, body::DotStuffer};
+use super::{Timeouts, insecure};
+use crate::{Class, Reply, body::DotStuffer};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -25,8 +26,15 @@ pub(super) struct Connection {
     host: String,
     hello: String,
     timeouts: Timeouts,
+    encrypted: bool,
     /// The lines of its answer to EHLO, after the first.
     extensions: Vec<String>,
+}
+
+/// Replies as far as they came, and what ended them if they are not all.
+pub(super) struct Replies {
+    pub(super) replies: Vec<Reply>,
+    pub(super) lost: Option<Reply>,
 }
 
 const MAX_REPLY_LINE: u64 = 4_096;
@@ -34,21 +42,42 @@ const MAX_REPLY_LINES: usize = 100;
 const DATA_BLOCK: usize = 64 * 1024;
 
 impl Connection {
-    /// Connects and waits to be greeted.
-    pub(super) async fn open(target: &Target, config: &SmtpConfig) -> Result<Self, Reply> {
-        let lost = |what: &str| unreachable(&target.host, what);
-        let stream = match timeout(config.timeouts.connect, TcpStream::connect(target.address)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(lost(&format!("could not be connected to: {}", error.kind()))),
-            Err(_) => return Err(lost("did not answer in time")),
-        };
-        // Commands are short and wait for replies: never hold one back.
-        stream.set_nodelay(true).map_err(|_| lost("closed the connection"))?;
+    /// Waits to be greeted.
+    pub(super) async fn open(
+        stream: TcpStream,
+        host: &str,
+        hello: &str,
+        timeouts: &Timeouts,
+    ) -> Result<Self, Reply> {
+        Self::over(Box::new(stream), host, hello, timeouts, false).await
+    }
+
+    /// The same after TLS (RFC 8314).
+    pub(super) async fn open_tls(
+        stream: TcpStream,
+        host: &str,
+        hello: &str,
+        timeouts: &Timeouts,
+        config: Arc<ClientConfig>,
+    ) -> Result<Self, Reply> {
+        let stream = shake_hands(&config, host, Box::new(stream), timeouts.command).await;
+        let stream = stream.map_err(|reason| insecure(host, &reason))?;
+        Self::over(stream, host, hello, timeouts, true).await
+    }
+
+    async fn over(
+        stream: Box<dyn Stream>,
+        host: &str,
+        hello: &str,
+        timeouts: &Timeouts,
+        encrypted: bool,
+    ) -> Result<Self, Reply> {
         let mut connection = Self {
-            stream: BufReader::new(Box::new(stream)),
-            host: target.host.clone(),
-            hello: config.hello.clone(),
-            timeouts: config.timeouts.clone(),
+            stream: BufReader::new(stream),
+            host: host.to_owned(),
+            hello: hello.to_owned(),
+            timeouts: timeouts.clone(),
+            encrypted,
             extensions: Vec::new(),
         };
         let greeting = connection.reply(connection.timeouts.command).await?;
@@ -70,15 +99,31 @@ impl Connection {
         if reply.class() == Class::Positive { Ok(()) } else { Err(reply) }
     }
 
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
     /// Whether the host announced this extension.
     pub(super) fn offers(&self, extension: &str) -> bool {
         self.extensions.iter().any(|line| line.split(' ').next() == Some(extension))
     }
 
+    /// What it announced the extension with.
+    pub(super) fn parameters(&self, extension: &str) -> Vec<String> {
+        let words = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let mut lines = self.extensions.iter().map(words);
+        let line = lines.find(|words| words.first().is_some_and(|first| first == extension));
+        line.map(|words| words.into_iter().skip(1).collect()).unwrap_or_default()
+    }
+
     /// The largest mail that it takes, if it told (RFC 1870 §4).
     pub(super) fn max_size(&self) -> Option<u64> {
-        let told = self.extensions.iter().find_map(|line| line.strip_prefix("SIZE "))?;
-        told.trim().parse().ok().filter(|size| *size > 0)
+        self.parameters("SIZE").first()?.parse().ok().filter(|size| *size > 0)
+    }
+
+    /// Whether the other side has said nothing since its last reply; it would only say that it closes the connection.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.stream.fill_buf().now_or_never().is_none()
     }
 
     /// RFC 3207; the reason if that does not work out, after which the connection is of no use.
@@ -90,14 +135,9 @@ impl Connection {
         if !self.stream.buffer().is_empty() {
             return Err("something was slipped in before TLS".to_owned());
         }
-        let name = self.host.trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
-        let handshake = TlsConnector::from(Arc::clone(config)).connect(name, self.stream.into_inner());
-        let stream = timeout(self.timeouts.command, handshake)
-            .await
-            .map_err(|_| "the handshake took too long".to_owned())?
-            .map_err(|error| error.to_string())?;
-        self.stream = BufReader::new(Box::new(stream));
+        let stream = shake_hands(config, &self.host, self.stream.into_inner(), self.timeouts.command).await?;
+        self.stream = BufReader::new(stream);
+        self.encrypted = true;
         self.hello().await.map_err(|reply| reply.to_string())?;
         Ok(self)
     }
@@ -108,21 +148,33 @@ impl Connection {
         self.reply(self.timeouts.command).await
     }
 
-    /// Sends commands and awaits their replies: all at once if the host can do that (RFC 2920), in order otherwise.
-    pub(super) async fn commands(&mut self, lines: &[String]) -> Result<Vec<Reply>, Reply> {
+    /// Sends commands one after the other, and awaits each one's reply.
+    pub(super) async fn in_order(&mut self, lines: &[String]) -> Replies {
         let mut replies = Vec::with_capacity(lines.len());
-        if !self.offers("PIPELINING") {
-            for line in lines {
-                replies.push(self.command(line).await?);
+        for line in lines {
+            match self.command(line).await {
+                Ok(reply) => replies.push(reply),
+                Err(lost) => return Replies { replies, lost: Some(lost) },
             }
-            return Ok(replies);
         }
-        let all = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>();
-        self.send(all.as_bytes(), self.timeouts.command).await?;
+        Replies { replies, lost: None }
+    }
+
+    /// Sends commands all at once (RFC 2920), and what goes after them, and awaits the commands' replies.
+    pub(super) async fn at_once(&mut self, lines: &[String], after: &[u8]) -> Replies {
+        let mut all =
+            lines.iter().flat_map(|line| [line.as_bytes(), b"\r\n"]).flatten().copied().collect::<Vec<_>>();
+        all.extend_from_slice(after);
+        let mut replies = Vec::with_capacity(lines.len());
+        // Whatever was answered before the connection broke is still to be read.
+        let sent = self.send(&all, self.timeouts.command).await;
         for _ in lines {
-            replies.push(self.reply(self.timeouts.command).await?);
+            match self.reply(self.timeouts.command).await {
+                Ok(reply) => replies.push(reply),
+                Err(lost) => return Replies { replies, lost: Some(sent.err().unwrap_or(lost)) },
+            }
         }
-        Ok(replies)
+        Replies { replies, lost: None }
     }
 
     /// Sends the mail with its final dot.
@@ -138,6 +190,15 @@ impl Connection {
         self.send(&block, self.timeouts.data_block).await
     }
 
+    /// Sends the mail as one chunk (RFC 3030). Its lines end with CRLF already.
+    pub(super) async fn chunk(&mut self, mail: &[u8]) -> Result<(), Reply> {
+        self.send(format!("BDAT {} LAST\r\n", mail.len()).as_bytes(), self.timeouts.command).await?;
+        for piece in mail.chunks(DATA_BLOCK) {
+            self.send(piece, self.timeouts.data_block).await?;
+        }
+        Ok(())
+    }
+
     /// The answer to the final dot.
     pub(super) async fn data_reply(&mut self) -> Result<Reply, Reply> {
         self.reply(self.timeouts.data_done).await
@@ -146,6 +207,11 @@ impl Connection {
     /// Says goodbye; whether that is heard does not matter any more.
     pub(super) async fn quit(mut self) {
         let _ = timeout(Duration::from_secs(5), self.command("QUIT")).await;
+    }
+
+    /// Closes without a word: the other side is not in a state to hear one.
+    pub(super) fn leave(self) {
+        drop(self);
     }
 
     async fn send(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Reply> {
@@ -179,8 +245,18 @@ async fn within<T>(
     }
 }
 
-fn unreachable(host: &str, what: &str) -> Reply {
-    Reply::ours("4.4.1", &format!("{host} {what}"))
+/// TLS with the host; or why it does not work out.
+async fn shake_hands(
+    config: &Arc<ClientConfig>,
+    host: &str,
+    stream: Box<dyn Stream>,
+    limit: Duration,
+) -> Result<Box<dyn Stream>, String> {
+    let name = host.trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+    let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
+    let stream = timeout(limit, handshake).await.map_err(|_| "the handshake took too long".to_owned())?;
+    Ok(Box::new(stream.map_err(|error| error.to_string())?))
 }
 
 /// RFC 5321 §4.2 `Reply-line`s. Text that is not UTF-8 is shown as well as it can be.

@@ -14,28 +14,39 @@ use tokio::{
         OwnedSemaphorePermit,
         mpsc::{UnboundedSender, unbounded_channel},
     },
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
-use types::{AccountId, EmailAddress};
+use types::{AccountId, EmailAddress, Timestamp};
 
 use super::{
     Worker,
-    limits::Crowded,
+    groups::{Crowded, Place},
+    hold::Hold,
     settle::{Job, lease_lost},
 };
-use crate::{Envelope, Outcome, Reply, body::without_bcc};
+use crate::{Handover, Outcome, Reply, Way, body::without_bcc};
 
 /// What an attempt did for a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     Tried(Outcome),
-    /// Too many are waiting for the destination: again soon.
-    Crowded,
+    /// Delivered to a server that will tell the sender what becomes of it (RFC 3461 §4).
+    HandedOn(Reply),
+    /// Too many are waiting for the destination: again then, or soon.
+    PutOff(Option<Timestamp>),
     /// The work ends: as before.
     Untouched,
 }
 
 pub(super) type Fates = Vec<(EmailAddress, Fate)>;
+
+/// What has become known of some recipients.
+pub(super) struct News {
+    pub(super) fates: Fates,
+    /// The room among those who are sending; it is left when this is written down, so that a crash repeats no more mails
+    /// than are sent at once.
+    _room: Option<OwnedSemaphorePermit>,
+}
 
 /// Transactions of one mail that run at once.
 const TRANSACTIONS_AT_ONCE: usize = 50;
@@ -51,8 +62,8 @@ struct Deadlines {
 }
 
 /// A mail in memory, and the room that it takes there.
-struct Loaded {
-    mail: Bytes,
+pub(super) struct Loaded {
+    pub(super) mail: Bytes,
     _memory: OwnedSemaphorePermit,
 }
 
@@ -83,7 +94,7 @@ impl Worker {
         entry: &QueueEntry,
         due: Vec<EmailAddress>,
         deadlines: Deadlines,
-        tell: UnboundedSender<Fates>,
+        tell: UnboundedSender<News>,
     ) {
         let mut fates = Vec::with_capacity(due.len());
         let mut local = Vec::new();
@@ -91,7 +102,11 @@ impl Worker {
         for to in due {
             let reply = match self.0.mail.recipient(&to).await {
                 Ok(Recipient::Elsewhere) => {
-                    remote.entry(self.0.router.destination(&to.domain_key())).or_default().push(to);
+                    let destination = match &entry.via {
+                        Some(host) => self.0.router.by_way_of(host),
+                        None => self.0.router.destination(&to.domain_key()),
+                    };
+                    remote.entry(destination).or_default().push(to);
                     continue;
                 }
                 Ok(Recipient::Local(account)) => {
@@ -115,9 +130,9 @@ impl Worker {
             fates.extend(self.deliver_here(entry, local).await);
         }
         // Nobody listens any more once the lease is lost, and then this is not polled either.
-        let tell = |fates: Fates| drop(tell.send(fates));
+        let tell = |news: News| drop(tell.send(news));
         if !fates.is_empty() {
-            tell(fates);
+            tell(News { fates, _room: None });
         }
         let mut transactions = Vec::new();
         for (destination, recipients) in remote {
@@ -126,8 +141,8 @@ impl Worker {
                 .extend(parts.map(|to| self.deliver_elsewhere(entry, destination.clone(), to, deadlines)));
         }
         let mut running = stream::iter(transactions).buffer_unordered(TRANSACTIONS_AT_ONCE);
-        while let Some(fates) = running.next().await {
-            tell(fates);
+        while let Some(news) = running.next().await {
+            tell(news);
         }
     }
 
@@ -185,47 +200,96 @@ impl Worker {
         destination: String,
         recipients: Vec<EmailAddress>,
         deadlines: Deadlines,
-    ) -> Fates {
-        let entering = timeout_at(deadlines.begin, self.0.limits.enter(&destination));
-        let _place = match self.until_shutdown(entering).await {
-            Some(Ok(Ok(place))) => place,
-            Some(Ok(Err(Crowded)) | Err(_)) => return all(recipients, &Fate::Crowded),
-            None => return all(recipients, &Fate::Untouched),
-        };
-        // Only now: what waits for a slow destination must not fill the memory.
-        let sent = match self.load(entry).await {
-            Ok(sent) => sent,
-            Err(fate) => return all(recipients, &fate),
-        };
-        let envelope =
-            Envelope { return_path: entry.return_path.clone(), recipients, body: sent.mail.clone() };
-        let delivered = tokio::select! {
-            delivered = timeout_at(deadlines.end, self.deliver_routed(&destination, &envelope)) => delivered,
-            () = self.patience() => return all(envelope.recipients, &Fate::Untouched),
-        };
-        delivered.unwrap_or_else(|_| {
-            let text = format!("The mail server of {destination} is too slow");
-            all(envelope.recipients, &tried(&Reply::ours("4.4.2", &text)))
-        })
+    ) -> News {
+        let mut room = None;
+        let fates = self.send(entry, destination, recipients, deadlines, &mut room).await;
+        News { fates, _room: room }
     }
 
-    async fn deliver_routed(&self, destination: &str, envelope: &Envelope) -> Fates {
+    /// Leaves the room that it took to the caller.
+    async fn send(
+        &self,
+        entry: &QueueEntry,
+        destination: String,
+        recipients: Vec<EmailAddress>,
+        deadlines: Deadlines,
+        room: &mut Option<OwnedSemaphorePermit>,
+    ) -> Fates {
+        let finding = timeout_at(deadlines.begin, self.0.router.route(&destination, self.random()));
+        let way = match self.until_shutdown(finding).await {
+            Some(Ok(Ok(way))) => way,
+            Some(Ok(Err(reply))) => return all(recipients, &tried(&reply)),
+            Some(Err(_)) => return all(recipients, &Fate::PutOff(None)),
+            None => return all(recipients, &Fate::Untouched),
+        };
+        let entering = timeout_at(deadlines.begin, self.enter(&way));
+        let place = match self.until_shutdown(entering).await {
+            Some(Ok(Ok(place))) => place,
+            Some(Ok(Err(fate))) => return all(recipients, &fate),
+            Some(Err(_)) => return all(recipients, &Fate::PutOff(None)),
+            None => return all(recipients, &Fate::Untouched),
+        };
+        let mut hold = Hold::new(self, entry, recipients);
+        let delivered = tokio::select! {
+            delivered = timeout_at(deadlines.end, self.hand_over(&way, &hold)) => delivered,
+            () = self.patience() => return all(hold.recipients, &Fate::Untouched),
+        };
+        *room = hold.take_room();
+        let Ok(handover) = delivered else {
+            let host = way.targets.first().map_or(destination, |target| target.host.clone());
+            let text = format!("The mail server {host} is too slow");
+            return all(hold.recipients, &tried(&Reply::ours("4.4.2", &text)));
+        };
+        self.0.groups.learn(&place, &way, &handover, self.0.mail.now());
+        match handover {
+            Handover::Answered { outcomes, notifies, .. } => {
+                let fate = |outcome| match outcome {
+                    Outcome::Delivered(reply) if notifies => Fate::HandedOn(reply),
+                    outcome => Fate::Tried(outcome),
+                };
+                outcomes.into_iter().map(|(to, outcome)| (to, fate(outcome))).collect()
+            }
+            Handover::Away { reply, .. } => all(hold.recipients, &tried(&reply)),
+            Handover::Unloaded => hold.into_fates(),
+        }
+    }
+
+    /// Waits for a place on the way; the fate of the mail if it does not get one.
+    async fn enter(&self, way: &Way) -> Result<Place, Fate> {
+        self.heed_silence(way)?;
+        let entered = self.0.groups.enter(&way.group, self.0.mail.now()).await;
+        let place = entered.map_err(|Crowded { until }| Fate::PutOff(Some(until)))?;
+        if let Some(rate) = self.0.config.rate {
+            let _turn = place.turn().await;
+            let key = format!("out:{}", way.group);
+            while let Some(wait) = self.0.mail.throttle(&key, rate.count, rate.period).await {
+                sleep(wait).await;
+            }
+        }
+        // Somebody may have found out meanwhile.
+        self.heed_silence(way)?;
+        Ok(place)
+    }
+
+    /// Hosts that have just been found not to answer are not asked again for every mail there is for them.
+    fn heed_silence(&self, way: &Way) -> Result<(), Fate> {
+        match self.0.groups.silence(way, self.0.mail.now()) {
+            Some(reply) => Err(Fate::Tried(Outcome::Deferred(reply))),
+            None => Ok(()),
+        }
+    }
+
+    async fn hand_over(&self, way: &Way, hold: &Hold<'_>) -> Handover {
         let _running = Gauge::of("magpie_queue_deliveries_running");
         let started = Instant::now();
-        let fates = match self.0.router.route(destination, self.random()).await {
-            Ok(targets) => {
-                let outcomes = self.0.courier.deliver(&targets, envelope).await;
-                outcomes.into_iter().map(|(to, outcome)| (to, Fate::Tried(outcome))).collect()
-            }
-            Err(reply) => all(envelope.recipients.clone(), &tried(&reply)),
-        };
+        let handover = self.0.courier.deliver(way, hold).await;
         metrics::histogram!("magpie_queue_delivery_seconds").record(started.elapsed().as_secs_f64());
-        fates
+        handover
     }
 
     /// The bytes to send, as soon as there is memory for them.
-    async fn load(&self, entry: &QueueEntry) -> Result<Loaded, Fate> {
-        let memory = self.until_shutdown(self.0.limits.memory(entry.size_bytes)).await.flatten();
+    pub(super) async fn load(&self, entry: &QueueEntry) -> Result<Loaded, Fate> {
+        let memory = self.until_shutdown(self.0.groups.memory(entry.size_bytes)).await.flatten();
         let memory = memory.ok_or(Fate::Untouched)?;
         match self.0.mail.body_bytes(entry.account, entry.body).await {
             Ok(mail) => {
@@ -239,7 +303,7 @@ impl Worker {
         }
     }
 
-    async fn until_shutdown<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn until_shutdown<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
         self.0.shutdown.run_until_cancelled(waiting).await
     }
 }
@@ -265,7 +329,7 @@ fn tried(reply: &Reply) -> Fate {
     Fate::Tried(reply.clone().into_outcome())
 }
 
-fn all(recipients: Vec<EmailAddress>, fate: &Fate) -> Fates {
+pub(super) fn all(recipients: Vec<EmailAddress>, fate: &Fate) -> Fates {
     recipients.into_iter().map(|to| (to, fate.clone())).collect()
 }
 

@@ -3,6 +3,7 @@
 use std::{pin::pin, time::Duration};
 
 use async_trait::async_trait;
+use message::dsn::Action;
 use storage::{
     Committed, Needs, NewQueueEntry, QueueEntry, QueueRecipient, RecipientState, RecipientUpdate,
     Transaction, Unit,
@@ -12,26 +13,17 @@ use tokio::{
     time::sleep,
 };
 use types::{
-    AccountId, MessageId, QueueId, ShardId, Timestamp,
+    AccountId, Late, MessageId, QueueId, ShardId, Timestamp,
     address::fold,
     api::{Delivery, DeliveryState},
 };
 
 use super::{
     Worker,
-    attempt::{Fate, Fates},
+    attempt::{Fate, News},
+    notify::Notice,
 };
 use crate::{Next, Outcome, Reply};
-
-/// A recipient that the mail will not reach.
-#[derive(Debug, Clone)]
-pub(super) struct Failure {
-    pub(super) address: String,
-    /// RFC 3463.
-    pub(super) status: String,
-    /// The last reply, if there was one.
-    pub(super) reply: Option<Reply>,
-}
 
 /// An entry that is ours while the lease lasts.
 pub(super) struct Job {
@@ -56,23 +48,24 @@ impl Job {
 }
 
 impl Worker {
-    /// Writes down what is known as soon as it is, and ends the lease with the last of it. Failures come last, so that one
-    /// notification tells of them all.
-    pub(super) async fn settle(&self, job: &Job, mut told: UnboundedReceiver<Fates>) {
-        let (mut batches, mut failed, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    /// Writes down what is known as soon as it is, and ends the lease with the last of it. What the sender is told comes
+    /// last, so that one notification tells of all.
+    pub(super) async fn settle(&self, job: &Job, mut told: UnboundedReceiver<News>) {
+        let (mut batches, mut noticed, mut notices) = (Vec::<News>::new(), Vec::new(), Vec::new());
         let (mut defers, mut gives_back) = (false, false);
         loop {
             let news = told.recv_many(&mut batches, BATCHES).await;
             let is_last = news == 0 || told.is_closed() && told.is_empty();
             let now = self.0.mail.now();
             let mut updates = Vec::new();
-            for (address, fate) in batches.drain(..).flatten() {
+            for (address, fate) in batches.iter_mut().flat_map(|news| news.fates.drain(..)) {
                 gives_back |= fate == Fate::Untouched;
                 let known = job.entry.recipients.iter().find(|recipient| recipient.address == address);
                 match known.and_then(|known| self.update(&job.entry, known, fate, now)) {
-                    Some((update, Some(failure))) => {
-                        failed.push(update);
-                        failures.push(failure);
+                    Some((update, Some(notice))) => {
+                        defers |= update.state == RecipientState::Pending;
+                        noticed.push(update);
+                        notices.push(notice);
                     }
                     Some((update, None)) => updates.push(update),
                     None => {}
@@ -80,8 +73,8 @@ impl Worker {
             }
             defers |= updates.iter().any(|update| update.state == RecipientState::Pending);
             if is_last {
-                updates.append(&mut failed);
-                let finished = self.finish(job, updates, &failures).await;
+                updates.append(&mut noticed);
+                let finished = self.finish(job, updates, &notices).await;
                 if finished && defers {
                     self.0.deferred.notify_waiters();
                 }
@@ -92,21 +85,21 @@ impl Worker {
                 }
                 return;
             }
-            if !updates.is_empty() && !self.settled(job, updates, None, true).await {
+            if !updates.is_empty() && !self.settled(job, updates, Vec::new(), true).await {
                 return;
             }
+            // What waits for the last to be known must not keep it from being sent.
+            batches.clear();
         }
     }
 
     /// Ends the lease.
-    async fn finish(&self, job: &Job, updates: Vec<RecipientUpdate>, failures: &[Failure]) -> bool {
-        let now = self.0.mail.now();
-        let notification =
-            if failures.is_empty() { None } else { self.notification(&job.entry, failures, now).await };
-        let notifies = notification.is_some();
-        let settled = self.settled(job, updates, notification, false).await;
-        if settled && notifies {
-            metrics::counter!("magpie_queue_notifications_total").increment(1);
+    async fn finish(&self, job: &Job, updates: Vec<RecipientUpdate>, notices: &[Notice]) -> bool {
+        let notifications = self.notifications(&job.entry, notices, self.0.mail.now()).await;
+        let count = notifications.len() as u64;
+        let settled = self.settled(job, updates, notifications, false).await;
+        if settled && count > 0 {
+            metrics::counter!("magpie_queue_notifications_total").increment(count);
         }
         settled
     }
@@ -135,7 +128,7 @@ impl Worker {
         &self,
         job: &Job,
         updates: Vec<RecipientUpdate>,
-        notification: Option<NewQueueEntry>,
+        notifications: Vec<NewQueueEntry>,
         goes_on: bool,
     ) -> bool {
         let mut settle = Settle {
@@ -144,7 +137,7 @@ impl Worker {
             message: job.entry.message,
             lease: job.lease.clone(),
             updates,
-            notification,
+            notifications,
             until: None,
         };
         let mut pause = Duration::from_secs(1);
@@ -178,35 +171,35 @@ impl Worker {
         self.0.mail.now().plus(self.0.config.lease)
     }
 
-    /// What to write down for a recipient, and its failure if that is what it is; nothing if nothing was tried.
+    /// What to write down for a recipient, and what to tell the sender of it; nothing if nothing was tried.
     fn update(
         &self,
         entry: &QueueEntry,
         known: &QueueRecipient,
         fate: Fate,
         now: Timestamp,
-    ) -> Option<(RecipientUpdate, Option<Failure>)> {
-        let outcome = match fate {
+    ) -> Option<(RecipientUpdate, Option<Notice>)> {
+        let notifies = matches!(fate, Fate::HandedOn(_));
+        let (outcome, put_off) = match fate {
             Fate::Untouched => return None,
-            Fate::Tried(outcome) => Some(outcome),
-            Fate::Crowded => None,
+            Fate::Tried(outcome) => (Some(outcome), None),
+            Fate::HandedOn(reply) => (Some(Outcome::Delivered(reply)), None),
+            Fate::PutOff(until) => (None, until),
         };
         let attempted = outcome.is_some();
         let attempts = known.attempts.saturating_add(u32::from(attempted));
-        // Whoever was only too many waits no longer than after a first attempt.
-        let nth = if attempted { attempts } else { 1 };
-        let schedule = &self.0.config.schedule;
         let (label, state, next_attempt_at, status) = match &outcome {
             Some(Outcome::Delivered(_)) => ("delivered", RecipientState::Delivered, now, None),
             Some(Outcome::Failed(reply)) => ("failed", RecipientState::Failed, now, Some(reply.status())),
             Some(Outcome::Deferred(_)) | None => {
-                match schedule.next(now, nth, entry.expires_at, self.random()) {
+                match self.next(now, attempts, put_off, last_moment(entry)) {
                     Next::At(next) => ("deferred", RecipientState::Pending, next, None),
                     // RFC 3463 §3.5: delivery time expired.
                     Next::GiveUp => ("expired", RecipientState::Failed, now, Some("5.4.7".to_owned())),
                 }
             }
         };
+        let label = if attempted || state != RecipientState::Pending { label } else { "put off" };
         metrics::counter!("magpie_queue_attempts_total", "outcome" => label).increment(1);
         let reply = outcome.map(|outcome| outcome.reply().clone());
         let shown = reply.as_ref().map(ToString::to_string).or_else(|| known.reply.clone());
@@ -218,10 +211,53 @@ impl Worker {
             reply = shown.as_deref(),
             "attempted"
         );
+        let notice = match state {
+            RecipientState::Failed if known.terms.wants_failure() => {
+                Some(Notice::new(known, Action::Failed, status.unwrap_or_default(), reply))
+            }
+            RecipientState::Delivered if known.terms.wants_success() && !notifies => {
+                Some(Notice::new(known, arrival(reply.as_ref()), "2.0.0".to_owned(), reply))
+            }
+            RecipientState::Pending if self.is_late(entry, known, now) => {
+                let status = reply.as_ref().map(Reply::status).unwrap_or_default();
+                Some(Notice::new(known, Action::Delayed, status, reply))
+            }
+            RecipientState::Failed | RecipientState::Delivered | RecipientState::Pending => None,
+        };
+        let warned = state == RecipientState::Pending && notice.is_some();
         let address = known.address.clone();
-        let failure = status.map(|status| Failure { address: address.to_string(), status, reply });
-        Some((RecipientUpdate { address, state, attempted, next_attempt_at, reply: shown }, failure))
+        Some((RecipientUpdate { address, state, attempted, next_attempt_at, reply: shown, warned }, notice))
     }
+
+    /// Whether it is time to tell the sender that it takes long: once, some hours after the mail was to go, or when it
+    /// should be there (RFC 2852).
+    fn is_late(&self, entry: &QueueEntry, known: &QueueRecipient, now: Timestamp) -> bool {
+        let warn_at = self.0.config.warn_after.map(|after| entry.created_at.plus(after));
+        let by = entry.terms.deliver_by.filter(|by| by.late == Late::Notify).map(|by| by.at);
+        let due = warn_at.into_iter().chain(by).min();
+        !known.warned && known.terms.wants_delay() && due.is_some_and(|due| due <= now)
+    }
+
+    /// When to try next. Whoever was put off comes back when it was told, or no later than after a first attempt.
+    fn next(&self, now: Timestamp, attempts: u32, until: Option<Timestamp>, expires_at: Timestamp) -> Next {
+        let schedule = &self.0.config.schedule;
+        match until {
+            Some(_) if now >= expires_at => Next::GiveUp,
+            Some(until) => Next::At(until.max(now).plus(schedule.spread(self.random())).min(expires_at)),
+            None => schedule.next(now, attempts.max(1), expires_at, self.random()),
+        }
+    }
+}
+
+/// When nothing more is tried: RFC 2852 §4.1.3 for mail that is to come back if it is late.
+fn last_moment(entry: &QueueEntry) -> Timestamp {
+    let by = entry.terms.deliver_by.filter(|by| by.late == Late::Return).map(|by| by.at);
+    by.map_or(entry.expires_at, |by| by.min(entry.expires_at))
+}
+
+/// What another server took was handed on; what is here is here.
+fn arrival(reply: Option<&Reply>) -> Action {
+    if reply.is_some_and(|reply| reply.host.is_some()) { Action::Relayed } else { Action::Delivered }
 }
 
 pub(super) fn lease_lost() {
@@ -237,7 +273,7 @@ struct Settle {
     message: Option<MessageId>,
     lease: String,
     updates: Vec<RecipientUpdate>,
-    notification: Option<NewQueueEntry>,
+    notifications: Vec<NewQueueEntry>,
     /// `None`: the lease ends.
     until: Option<Timestamp>,
 }
@@ -260,7 +296,7 @@ impl Unit for Settle {
                 tx.set_delivery(self.account, id, &delivery).await?;
             }
         }
-        if let Some(notification) = &self.notification {
+        for notification in &self.notifications {
             tx.enqueue(notification.clone()).await?;
         }
         Ok(true)

@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use queue::{Courier, Envelope, Outcome, Parts, Reply, Route, Router, Target, Worker, WorkerConfig};
+use queue::{
+    Cargo, Courier, Envelope, Handover, Parts, Reply, Route, Router, Target, Way, Worker, WorkerConfig,
+};
 use testkit::House;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,8 @@ pub(crate) struct Puppet {
     pub(crate) envelopes: Mutex<Vec<Envelope>>,
     /// Domains whose deliveries hang until the semaphore gives permits.
     pub(crate) slow: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// The hosts that it was sent to.
+    pub(crate) hosts: Mutex<Vec<String>>,
 }
 
 impl Puppet {
@@ -63,6 +67,11 @@ impl Puppet {
         gate
     }
 
+    /// The destinations of what it was given.
+    pub(crate) fn ways(&self) -> Vec<String> {
+        self.hosts.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
     pub(crate) fn sent(&self) -> Vec<Envelope> {
         self.envelopes.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
@@ -70,7 +79,10 @@ impl Puppet {
 
 #[async_trait]
 impl Courier for Puppet {
-    async fn deliver(&self, _: &[Target], envelope: &Envelope) -> Vec<(EmailAddress, Outcome)> {
+    async fn deliver(&self, way: &Way, cargo: &dyn Cargo) -> Handover {
+        let host = way.targets.first().map(|target| target.host.trim_start_matches("mx.").to_owned());
+        self.hosts.lock().unwrap_or_else(|e| e.into_inner()).extend(host);
+        let Some(envelope) = cargo.load().await else { return Handover::Unloaded };
         self.envelopes.lock().unwrap_or_else(|e| e.into_inner()).push(envelope.clone());
         let domain = envelope.recipients.first().map(|to| to.domain().to_owned()).unwrap_or_default();
         let gate = self.slow.lock().unwrap_or_else(|e| e.into_inner()).get(&domain).cloned();
@@ -83,17 +95,18 @@ impl Courier for Puppet {
         let usual = Reply { code: 250, text: "2.0.0 Ok".to_owned(), host: None };
         let outcome =
             |to: &EmailAddress| replies.get(&to.to_string()).unwrap_or(&usual).clone().into_outcome();
-        envelope.recipients.iter().map(|to| (to.clone(), outcome(to))).collect()
+        let outcomes = envelope.recipients.iter().map(|to| (to.clone(), outcome(to))).collect();
+        Handover::Answered { outcomes, slower: false, notifies: false }
     }
 }
 
-/// Every domain has a host.
+/// Every domain has a host of its own.
 struct Anywhere;
 
 #[async_trait]
 impl Router for Anywhere {
-    async fn route(&self, _: &str, _: u64) -> Route {
-        Ok(vec![Target { host: "mx.there.test".to_owned(), address: ([127, 0, 0, 1], 25).into() }])
+    async fn route(&self, domain: &str, _: u64) -> Route {
+        Ok(Way::to(vec![Target::new(&format!("mx.{domain}"), ([127, 0, 0, 1], 25).into())]))
     }
 }
 

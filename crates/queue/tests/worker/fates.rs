@@ -104,7 +104,7 @@ async fn a_notification_that_fails_causes_no_other() -> Result<()> {
     Ok(())
 }
 
-struct Enqueue(NewQueueEntry);
+pub(crate) struct Enqueue(pub(crate) NewQueueEntry);
 
 #[async_trait::async_trait]
 impl storage::Unit for Enqueue {

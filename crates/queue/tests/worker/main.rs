@@ -1,5 +1,6 @@
 //! The worker over real storage: a mail's whole way through the queue, with a clock to turn.
 
+mod asked;
 mod desk;
 mod fates;
 mod life;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use futures::FutureExt as _;
-use queue::{DnsRouter, Parts, Routing, SmtpConfig, SmtpCourier, Timeouts, Worker, WorkerConfig};
+use queue::{DnsRouter, Parts, Routing, SmtpConfig, SmtpCourier, Worker, WorkerConfig};
 use storage::RecipientState;
 use testkit::{Script, Sink, Zone};
 use tokio::time::timeout;
@@ -19,7 +19,7 @@ async fn a_slow_destination_holds_up_nobody_else() -> Result<()> {
         name: "w".to_owned(),
         in_hand: 8,
         concurrency: 2,
-        per_domain: 1,
+        per_destination: 1,
         poll: Duration::from_secs(3_600),
         ..WorkerConfig::default()
     };
@@ -47,7 +47,7 @@ async fn a_slow_destination_holds_up_nobody_else() -> Result<()> {
 async fn the_shutdown_finishes_what_runs_and_gives_back_what_waits() -> Result<()> {
     let desk = Desk::open().await?;
     let gate = desk.courier.stalls("slow.test");
-    let config = WorkerConfig { name: "w".to_owned(), per_domain: 1, ..WorkerConfig::default() };
+    let config = WorkerConfig { name: "w".to_owned(), per_destination: 1, ..WorkerConfig::default() };
     let worker = desk.another(config);
     let first = desk.send(&["carol@slow.test"], &[]).await?;
     let second = desk.send(&["dave@slow.test"], &[]).await?;
@@ -87,10 +87,7 @@ async fn a_mail_finds_its_way_through_dns_once_its_host_is_up() -> Result<()> {
             allow_private_targets: true,
             ..Routing::default()
         })?),
-        courier: Arc::new(SmtpCourier::new(SmtpConfig {
-            hello: "mx.demo.test".to_owned(),
-            timeouts: Timeouts::default(),
-        })?),
+        courier: Arc::new(SmtpCourier::new(SmtpConfig::new("mx.demo.test"))?),
         config: WorkerConfig { name: "w".to_owned(), ..WorkerConfig::default() },
         shutdown: desk.shutdown.clone(),
     });
@@ -159,7 +156,7 @@ async fn the_shutdown_gives_back_what_takes_too_long() -> Result<()> {
 async fn who_was_not_tried_has_not_used_an_attempt() -> Result<()> {
     let desk = Desk::open().await?;
     let gate = desk.courier.stalls("slow.test");
-    let worker = desk.another(WorkerConfig { in_hand: 4, per_domain: 1, ..WorkerConfig::default() });
+    let worker = desk.another(WorkerConfig { in_hand: 4, per_destination: 1, ..WorkerConfig::default() });
     for to in ["carol@slow.test", "dave@slow.test"] {
         desk.send(&[to], &[]).await?;
     }
@@ -187,7 +184,7 @@ async fn many_recipients_go_in_transactions_with_outcomes_of_their_own() -> Resu
     let gate = desk.courier.stalls("slow.test");
     gate.add_permits(1);
     let attempt = Duration::from_secs(1);
-    let worker = desk.another(WorkerConfig { attempt, per_domain: 1, ..WorkerConfig::default() });
+    let worker = desk.another(WorkerConfig { attempt, per_destination: 1, ..WorkerConfig::default() });
     let to = (0..150).map(|n| format!("user{n}@slow.test")).collect::<Vec<_>>();
     let to = to.iter().map(String::as_str).collect::<Vec<_>>();
     desk.send(&to, &[]).await?;

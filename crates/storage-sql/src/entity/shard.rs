@@ -232,6 +232,10 @@ pub(crate) mod queue_entry {
         pub(crate) leased_until: Option<i64>,
         /// `types::Terms` as JSON; `None`: nothing is asked.
         pub(crate) terms: Option<String>,
+        /// Whether it goes before others that are due.
+        pub(crate) urgent: bool,
+        /// `HOST:PORT` that an operator sends it by way of.
+        pub(crate) via: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -260,6 +264,8 @@ pub(crate) mod queue_recipient {
         pub(crate) reply: Option<String>,
         /// `types::RecipientTerms` as JSON; `None`: nothing is asked.
         pub(crate) terms: Option<String>,
+        /// The sender has been told that it takes long.
+        pub(crate) warned: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

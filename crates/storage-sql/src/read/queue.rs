@@ -61,9 +61,16 @@ pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueE
     with_recipients(conn, found).await?.iter().map(Found::view).collect()
 }
 
+/// Which entries go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    Urgent,
+    All,
+}
+
 /// The accounts of the entries that are due for the longest time, each once.
-pub(crate) async fn accounts_due(conn: &Conn, now: Timestamp, limit: u32) -> Result<Vec<i64>> {
-    let found = entries_due(now, limit).select_only().column(queue_entry::Column::AccountId);
+pub(crate) async fn accounts_due(conn: &Conn, which: Which, now: Timestamp, limit: u32) -> Result<Vec<i64>> {
+    let found = entries_due(which, now, limit).select_only().column(queue_entry::Column::AccountId);
     let mut accounts: Vec<i64> = found.into_tuple().all(conn).await.map_err(failed)?;
     accounts.sort_unstable();
     accounts.dedup();
@@ -72,11 +79,15 @@ pub(crate) async fn accounts_due(conn: &Conn, now: Timestamp, limit: u32) -> Res
 
 /// Due entries of these accounts that nobody else is about to take, oldest due first; nobody else can take them until
 /// the transaction ends.
-pub(crate) async fn due(conn: &Conn, accounts: Vec<i64>, now: Timestamp, limit: u32) -> Result<Vec<Found>> {
-    if accounts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut found = entries_due(now, limit).lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+pub(crate) async fn due(
+    conn: &Conn,
+    accounts: Vec<i64>,
+    which: Which,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Found>> {
+    let mut found =
+        entries_due(which, now, limit).lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
     // On SQLite nobody else has written anything since they were found.
     if conn.is_postgres() {
         found = found.filter(among(conn, queue_entry::Column::AccountId, accounts));
@@ -84,13 +95,18 @@ pub(crate) async fn due(conn: &Conn, accounts: Vec<i64>, now: Timestamp, limit: 
     with_recipients(conn, found.all(conn).await.map_err(failed)?).await
 }
 
-fn entries_due(now: Timestamp, limit: u32) -> Select<queue_entry::Entity> {
-    queue_entry::Entity::find()
+fn entries_due(which: Which, now: Timestamp, limit: u32) -> Select<queue_entry::Entity> {
+    let due = queue_entry::Entity::find()
         .filter(Expr::cust("held = FALSE"))
         .filter(Expr::cust(LIVES_HERE))
         .filter(queue_entry::Column::DueAt.lte(now.millis()))
         .order_by_asc(queue_entry::Column::DueAt)
-        .limit(u64::from(limit))
+        .limit(u64::from(limit));
+    match which {
+        // As the index has it.
+        Which::Urgent => due.filter(Expr::cust("urgent = TRUE")),
+        Which::All => due,
+    }
 }
 
 pub(crate) async fn next_due(conn: &Conn) -> Result<Option<Timestamp>> {

@@ -415,6 +415,7 @@ pub(super) fn recipient(row: queue_recipient::Model) -> replica::QueueRecipient 
         next_attempt_at: row.next_attempt_at,
         reply: row.reply,
         terms: row.terms,
+        warned: row.warned,
     }
 }
 
@@ -434,6 +435,8 @@ pub(super) fn entry_record(row: queue_entry::Model, recipients: Vec<replica::Que
         leased_by: row.leased_by,
         leased_until: row.leased_until,
         terms: row.terms,
+        urgent: row.urgent,
+        via: row.via,
         recipients,
     })
 }

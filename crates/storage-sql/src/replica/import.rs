@@ -258,6 +258,8 @@ impl Import<'_> {
             leased_by: row.leased_by.clone(),
             leased_until: row.leased_until,
             terms: row.terms.clone(),
+            urgent: row.urgent,
+            via: row.via.clone(),
         });
         let recipients = rows!(run, QueueEntry, row => row.recipients.iter().map(|to| queue_recipient::Model {
             account_id: self.account,
@@ -269,6 +271,7 @@ impl Import<'_> {
             next_attempt_at: to.next_attempt_at,
             reply: to.reply.clone(),
             terms: to.terms.clone(),
+            warned: to.warned,
         }));
         self.share_bodies(entries.iter().map(|row| row.body_id)).await?;
         insert::<queue_entry::Entity>(&self.open.conn, entries, Conflict::Fails).await?;

@@ -12,7 +12,7 @@ use crate::{
     entity::shard::{queue_entry, queue_recipient},
     error::failed,
     open::Open,
-    read::queue::{self, Found},
+    read::queue::{self, Found, Which},
     rows,
     statement::{Conflict, insert},
 };
@@ -42,10 +42,24 @@ pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<(
 
 pub(super) async fn lease(open: &mut Open, lease: &Lease) -> Result<Vec<QueueEntry>> {
     open.flush().await?;
+    let mut found = claim(open, lease, Which::Urgent, lease.limit).await?;
+    let left = lease.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+    // Those that were just claimed are not due any more.
+    found.extend(claim(open, lease, Which::All, left).await?);
+    found.iter().map(Found::view).collect()
+}
+
+async fn claim(open: &mut Open, lease: &Lease, which: Which, limit: u32) -> Result<Vec<Found>> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
     // Accounts are locked before their entries, as by everybody: two who wait for each other end in a deadlock.
-    let accounts = queue::accounts_due(&open.conn, lease.now, lease.limit).await?;
+    let accounts = queue::accounts_due(&open.conn, which, lease.now, limit).await?;
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
     open.load(accounts.clone()).await?;
-    let mut found = queue::due(&open.conn, accounts, lease.now, lease.limit).await?;
+    let mut found = queue::due(&open.conn, accounts, which, lease.now, limit).await?;
     // An account that was fenced meanwhile is not ours any more.
     found.retain(|entry| open.account(entry.row.account_id).is_ok_and(|owner| !owner.fenced));
     if found.is_empty() {
@@ -58,7 +72,7 @@ pub(super) async fn lease(open: &mut Open, lease: &Lease) -> Result<Vec<QueueEnt
         entry.row.due_at = lease.until.millis();
     }
     rewrite(open, found.iter().map(|entry| entry.row.clone()).collect()).await?;
-    found.iter().map(Found::view).collect()
+    Ok(found)
 }
 
 pub(super) async fn renew(
@@ -115,6 +129,7 @@ pub(super) async fn settle(
             recipient.attempts = recipient.attempts.saturating_add(i32::from(update.attempted));
             recipient.next_attempt_at = update.next_attempt_at.millis();
             recipient.reply = update.reply.clone().map(rows::text);
+            recipient.warned |= update.warned;
         }
     }
     found.row.leased_by = found.row.leased_by.filter(|_| until.is_some());
@@ -165,6 +180,21 @@ pub(super) async fn retry_now(
     Ok(true)
 }
 
+pub(super) async fn reroute(
+    open: &mut Open,
+    account: AccountId,
+    id: QueueId,
+    via: Option<String>,
+) -> Result<bool> {
+    open.hold(account).await?;
+    open.flush().await?;
+    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
+    open.wrote();
+    found.row.via = via;
+    rewrite(open, vec![found.row]).await?;
+    Ok(true)
+}
+
 pub(super) async fn remove(open: &mut Open, account: AccountId, id: QueueId) -> Result<bool> {
     open.hold(account).await?;
     open.flush().await?;
@@ -193,13 +223,13 @@ async fn take_out(open: &Open, found: &Found) -> Result<()> {
 }
 
 async fn rewrite(open: &Open, changed: Vec<queue_entry::Model>) -> Result<()> {
-    use queue_entry::Column::{DueAt, Held, LeasedBy, LeasedUntil, NextAttemptAt};
-    let columns = [NextAttemptAt, DueAt, Held, LeasedBy, LeasedUntil];
+    use queue_entry::Column::{DueAt, Held, LeasedBy, LeasedUntil, NextAttemptAt, Via};
+    let columns = [NextAttemptAt, DueAt, Held, LeasedBy, LeasedUntil, Via];
     insert::<queue_entry::Entity>(&open.conn, changed, Conflict::Replaces(&columns)).await
 }
 
 async fn rewrite_recipients(open: &Open, changed: Vec<queue_recipient::Model>) -> Result<()> {
-    use queue_recipient::Column::{Attempts, NextAttemptAt, Reply, State};
-    let columns = [State, Attempts, NextAttemptAt, Reply];
+    use queue_recipient::Column::{Attempts, NextAttemptAt, Reply, State, Warned};
+    let columns = [State, Attempts, NextAttemptAt, Reply, Warned];
     insert::<queue_recipient::Entity>(&open.conn, changed, Conflict::Replaces(&columns)).await
 }

@@ -18,6 +18,7 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     leases_go_on_while_there_is_more_to_settle(shards).await;
     leases_end_by_themselves(shards).await;
     operators_hold_retry_and_drop(shards).await;
+    what_is_urgent_goes_first(shards).await;
     bodies_are_shared_with_messages(shards).await;
 }
 
@@ -114,6 +115,7 @@ async fn settle_until(
                 attempted: true,
                 next_attempt_at: *next_attempt_at,
                 reply: Some("the reply".to_owned()),
+                warned: *state == RecipientState::Pending,
             };
         let updates: Vec<_> = updates.iter().map(update).collect();
         Box::pin(async move { tx.settle(account, id, worker, &updates, until).await })
@@ -154,6 +156,7 @@ async fn entries_are_leased_and_settled(shards: &Arc<dyn Shards>) {
     assert_eq!(settled.leased_until, None);
     assert_eq!(settled.recipients[0].state, RecipientState::Delivered);
     assert_eq!(settled.recipients[1].attempts, 1);
+    assert_eq!((settled.recipients[0].warned, settled.recipients[1].warned), (false, true));
     assert_eq!(settled.recipients[1].reply.as_deref(), Some("the reply"));
     assert_eq!(get(kit, soon).await, Some(settled.clone()));
     let filter = QueueFilter { account: Some(kit.account), after: None, limit: 10 };
@@ -195,6 +198,7 @@ async fn leases_go_on_while_there_is_more_to_settle(shards: &Arc<dyn Shards>) {
             attempted: false,
             next_attempt_at: at(50),
             reply: None,
+            warned: false,
         };
         Box::pin(async move { tx.settle(account, id, "two", &[update], None).await })
     });
@@ -251,7 +255,15 @@ async fn operators_hold_retry_and_drop(shards: &Arc<dyn Shards>) {
     assert!(retry(second, at(900)).await.unwrap());
     assert_eq!(get(kit, second).await.unwrap().recipients[1].next_attempt_at, at(900));
     assert_eq!(ids(&lease(kit, "one", at(1_500), 10).await), [second, first]);
+    let via = |id: QueueId, via: Option<&'static str>| {
+        kit.write(move |tx| Box::pin(async move { tx.reroute(account, id, via.map(str::to_owned)).await }))
+    };
+    assert!(via(second, Some("relay.test:25")).await.unwrap());
+    assert_eq!(get(kit, second).await.unwrap().via.as_deref(), Some("relay.test:25"));
+    assert!(via(second, None).await.unwrap());
+    assert_eq!(get(kit, second).await.unwrap().via, None);
     let unknown = QueueId::at(at(0), random());
+    assert!(!via(unknown, None).await.unwrap());
     assert!(!hold(unknown, true).await.unwrap() && !retry(unknown, at(0)).await.unwrap());
 
     let page = |after| QueueFilter { account: Some(account), after, limit: 1 };
@@ -264,6 +276,22 @@ async fn operators_hold_retry_and_drop(shards: &Arc<dyn Shards>) {
     assert_eq!(listed, [first, second], "by id");
     drop_entry(kit, first).await;
     drop_entry(kit, second).await;
+}
+
+async fn what_is_urgent_goes_first(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let with = |seconds: u64, priority: i8| {
+        let mut entry = entry(kit, at(seconds));
+        entry.terms.priority = Priority::new(priority).unwrap();
+        enqueue(kit, entry)
+    };
+    let (old, urgent, young) = (with(10, -4).await, with(20, 1).await, with(30, 0).await);
+    let later = with(900, 9).await;
+    assert_eq!(ids(&lease(kit, "one", at(40), 2).await), [urgent, old]);
+    assert_eq!(ids(&lease(kit, "one", at(40), 2).await), [young]);
+    for id in [old, urgent, young, later] {
+        drop_entry(kit, id).await;
+    }
 }
 
 async fn bodies_are_shared_with_messages(shards: &Arc<dyn Shards>) {

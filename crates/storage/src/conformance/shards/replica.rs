@@ -295,6 +295,7 @@ async fn work(kit: &Kit, settles: bool, delivered: bool) {
                         attempted: true,
                         next_attempt_at: NOW,
                         reply: Some("250 ok".to_owned()),
+                        warned: true,
                     })
                     .collect();
                 let (updates, until) = if entry.account == account {

@@ -1,9 +1,17 @@
-//! `POST /v1/messages`: sending, and keeping drafts.
+//! `POST /v1/messages`: sending, and keeping drafts; and taking back what was to go later.
 
 use axum::{Json as Answer, http::StatusCode};
-use types::api::{Compose, Composed};
+use types::{
+    MessageId,
+    api::{Compose, Composed, Summary},
+};
 
-use crate::web::{caller::Caller, docs::Problems, extract::Json, failure::Result};
+use crate::web::{
+    caller::Caller,
+    docs::Problems,
+    extract::{Json, Path},
+    failure::Result,
+};
 
 /// Send a mail, or keep it as a draft
 ///
@@ -18,4 +26,16 @@ pub(crate) async fn compose(
     Json(mail): Json<Compose>,
 ) -> Result<(StatusCode, Answer<Composed>)> {
     Ok((StatusCode::CREATED, Answer(caller.access.compose(mail).await?)))
+}
+
+/// Take a sent mail back before its `send_at`
+///
+/// It is a draft again. Once it may have left, the answer is 409.
+#[utoipa::path(
+    post, path = "/v1/messages/{id}/recall", tag = "messages",
+    params(("id" = MessageId, Path, description = "The Sent copy")),
+    responses((status = 200, description = "The draft", body = Summary), Problems)
+)]
+pub(crate) async fn recall(caller: Caller, Path(id): Path<MessageId>) -> Result<Answer<Summary>> {
+    Ok(Answer(caller.access.recall(id).await?))
 }
