@@ -8,10 +8,11 @@ use std::{
 };
 
 use anyhow::Context;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
     mail,
-    server::{ACCOUNTS, address},
+    server::{ACCOUNTS, PASSWORD, address},
     stats::Times,
 };
 
@@ -25,13 +26,34 @@ pub(crate) struct Sent {
     pub(crate) errors: Vec<String>,
 }
 
+/// Whose mail it is, and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// From elsewhere to the accounts in turn.
+    In,
+    /// From the accounts in turn, who log in, to elsewhere.
+    Submitted,
+    /// The same from whoever may.
+    Relayed,
+}
+
 /// Sends `count` mails of `size` bytes over `connections` connections to the accounts in turn.
 pub(crate) fn send(smtp: &str, connections: usize, count: usize, size: usize) -> Sent {
+    send_by(Way::In, smtp, connections, count, size)
+}
+
+pub(crate) fn send_by(way: Way, smtp: &str, connections: usize, count: usize, size: usize) -> Sent {
     let next = AtomicUsize::new(0);
     let begin = Instant::now();
     let results: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..connections).map(|_| scope.spawn(|| connection(smtp, &next, count, size))).collect();
+        let threads: Vec<_> = (0..connections)
+            .map(|n| {
+                scope.spawn({
+                    let next = &next;
+                    move || connection(way, n, smtp, next, count, size)
+                })
+            })
+            .collect();
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
     });
     let mut sent = Sent { times: Times::default(), elapsed: begin.elapsed(), errors: Vec::new() };
@@ -48,16 +70,34 @@ pub(crate) fn send(smtp: &str, connections: usize, count: usize, size: usize) ->
     sent
 }
 
-fn connection(smtp: &str, next: &AtomicUsize, count: usize, size: usize) -> (Times, anyhow::Result<()>) {
+fn connection(
+    way: Way,
+    account: usize,
+    smtp: &str,
+    next: &AtomicUsize,
+    count: usize,
+    size: usize,
+) -> (Times, anyhow::Result<()>) {
     let mut times = Times::default();
+    let from = address(account % ACCOUNTS);
     let result = (|| {
         let mut peer = Peer::connect(smtp)?;
+        if let Way::Submitted = way {
+            peer.log_in(&from)?;
+        }
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= count {
                 return peer.say("QUIT\r\n", "221");
             }
-            times.push(peer.deliver(number, size)?);
+            let (from, to) = match way {
+                Way::In => (SENDER, address(number % ACCOUNTS)),
+                // A provider's many domains.
+                Way::Submitted | Way::Relayed => {
+                    (from.as_str(), format!("user{number}@d{}.remote.test", number % 1_000))
+                }
+            };
+            times.push(peer.deliver(from, &to, number, size)?);
         }
     })();
     (times, result)
@@ -76,13 +116,17 @@ impl Peer {
         Ok(peer)
     }
 
-    fn deliver(&mut self, number: usize, size: usize) -> anyhow::Result<Duration> {
-        let to = address(number % ACCOUNTS);
+    fn log_in(&mut self, user: &str) -> anyhow::Result<()> {
+        let answer = BASE64_STANDARD.encode(format!("\0{user}\0{PASSWORD}"));
+        self.say(&format!("AUTH PLAIN {answer}\r\n"), "235")
+    }
+
+    fn deliver(&mut self, from: &str, to: &str, number: usize, size: usize) -> anyhow::Result<Duration> {
         let begin = Instant::now();
-        self.say(&format!("MAIL FROM:<{SENDER}>\r\n"), "250")?;
+        self.say(&format!("MAIL FROM:<{from}>\r\n"), "250")?;
         self.say(&format!("RCPT TO:<{to}>\r\n"), "250")?;
         self.say("DATA\r\n", "354")?;
-        let mut content = mail::plain(SENDER, &to, number, size);
+        let mut content = mail::plain(from, to, number, size);
         content.extend_from_slice(b".\r\n");
         self.0.get_mut().write_all(&content)?;
         self.expect("250")?;

@@ -11,6 +11,7 @@ mod mail;
 mod memory;
 mod peer;
 mod process;
+mod relay;
 mod search;
 mod server;
 mod smtp;
@@ -29,13 +30,13 @@ struct Options {
     /// The binary `magpie`.
     #[arg(long, env = "SERVER_BINARY")]
     binary: PathBuf,
-    /// smtp: connections at the same time.
+    /// smtp, relay: connections at the same time.
     #[arg(long, value_delimiter = ',', default_value = "1,10,50")]
     connections: Vec<usize>,
-    /// smtp: sizes of the mails in bytes.
+    /// smtp, relay: sizes of the mails in bytes.
     #[arg(long, value_delimiter = ',', default_value = "2048,51200,512000")]
     sizes: Vec<usize>,
-    /// smtp: mails of 2 KB per run; larger ones are fewer. 0: what takes some seconds.
+    /// smtp, relay: mails of 2 KB per run; larger ones are fewer. 0: what takes some seconds.
     #[arg(long, default_value_t = 0)]
     count: usize,
     /// http, search: messages in the mailbox.
@@ -44,7 +45,7 @@ struct Options {
     /// cluster: shards over which the accounts are spread.
     #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
     shards: Vec<usize>,
-    /// smtp: measure Postfix and Dovecot beside it, too.
+    /// smtp, relay: measure Postfix and Dovecot beside it, too.
     #[arg(long)]
     peer: bool,
     /// Where the peer's scripts are (`peer_up.sh`, `ingest.py`, `smtpload.rs`).
@@ -55,6 +56,7 @@ struct Options {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
     Smtp,
+    Relay,
     Http,
     Memory,
     Search,
@@ -82,6 +84,9 @@ async fn measure(options: &Options) -> anyhow::Result<Value> {
     figures.insert("cores".to_owned(), json!(std::thread::available_parallelism()?.get()));
     if wanted(What::Smtp) {
         figures.insert("smtp".to_owned(), smtp::measure(options).await?);
+    }
+    if wanted(What::Relay) {
+        figures.insert("relay".to_owned(), relay::measure(options).await?);
     }
     if wanted(What::Http) {
         figures.insert("http".to_owned(), http::measure(options).await?);

@@ -16,8 +16,7 @@ pub(crate) fn measure(
     count: impl Fn(&Options, usize, usize) -> usize,
 ) -> anyhow::Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
-    let tools = copy(&options.tools, folder.path())?;
-    let peer = Peer::start(tools, folder.path().join("peer"))?;
+    let peer = Peer::up(options, folder.path())?;
     let mut rows = Vec::new();
     for &size in &options.sizes {
         for &connections in &options.connections {
@@ -30,13 +29,18 @@ pub(crate) fn measure(
     Ok(rows)
 }
 
-struct Peer {
+pub(crate) struct Peer {
     tools: PathBuf,
     folder: PathBuf,
     pids: String,
 }
 
 impl Peer {
+    /// Starts both in this folder.
+    pub(crate) fn up(options: &Options, folder: &Path) -> anyhow::Result<Self> {
+        Self::start(copy(&options.tools, folder)?, folder.join("peer"))
+    }
+
     fn start(tools: PathBuf, folder: PathBuf) -> anyhow::Result<Self> {
         // Into a file: the servers that it starts keep its output open, so that a pipe would never end.
         let said = tools.join("said");

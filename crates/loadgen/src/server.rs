@@ -34,6 +34,7 @@ pub(crate) struct Server {
     pub(crate) web: String,
     /// `127.0.0.1:PORT`.
     pub(crate) smtp: String,
+    pub(crate) submission: String,
     _data: tempfile::TempDir,
 }
 
@@ -63,7 +64,8 @@ impl Server {
         prepare(&admin)?;
         let mut process = admin.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (out, err) = (process.stdout.take().context("stdout")?, process.stderr.take().context("stderr")?);
-        let mut server = Self { process, web: String::new(), smtp: String::new(), _data: data };
+        let mut server =
+            Self { process, web: String::new(), smtp: String::new(), submission: String::new(), _data: data };
         server.wait(out, err)?;
         Ok(server)
     }
@@ -79,7 +81,7 @@ impl Server {
         pass_on(err, send);
         let deadline = Instant::now() + Duration::from_secs(30);
         let mut seen = String::new();
-        while self.web.is_empty() || self.smtp.is_empty() {
+        while self.web.is_empty() || self.smtp.is_empty() || self.submission.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines
                 .recv_timeout(left)
@@ -88,6 +90,8 @@ impl Server {
                 web.clone_into(&mut self.web);
             } else if let Some(smtp) = value(&line, "smtp:") {
                 smtp.clone_into(&mut self.smtp);
+            } else if let Some(submission) = value(&line, "submission:") {
+                submission.clone_into(&mut self.submission);
             }
             seen.push_str(&line);
             seen.push('\n');
