@@ -57,12 +57,14 @@ pub fn directory() -> Vec<Step> {
 #[must_use]
 pub fn shard() -> Vec<Step> {
     use shard::{
-        m20261122_000001_mail as mail, m20261122_000002_moving as moving, m20261122_000003_storage as storage,
+        m20261122_000001_mail as mail, m20261122_000002_moving as moving,
+        m20261122_000003_storage as storage, m20261126_000004_imap as imap,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(storage::Migration), text: storage::text },
+        Step { migration: Box::new(imap::Migration), text: imap::text },
     ]
 }
 

@@ -3,3 +3,4 @@
 pub(crate) mod m20261122_000001_mail;
 pub(crate) mod m20261122_000002_moving;
 pub(crate) mod m20261122_000003_storage;
+pub(crate) mod m20261126_000004_imap;

@@ -111,7 +111,14 @@ impl Service {
             && grant.is_good(now)
         {
             let Grant { account, email, name, quota_bytes, .. } = grant;
-            return Ok(Access { service: self.clone(), id: account, email, name, quota_bytes });
+            return Ok(Access {
+                service: self.clone(),
+                id: account,
+                email,
+                name,
+                quota_bytes,
+                password_hash: None,
+            });
         }
         let found = self.parts.directory.session(&hash, now).await?;
         let (session, account) =

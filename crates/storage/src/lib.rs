@@ -31,8 +31,8 @@ pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Node, Ses
 pub use error::{Error, Result};
 pub use mailbox::{AccountState, Mailbox, NewMailbox};
 pub use message::{
-    Appended, Changes, Content, Filter, FlagChange, Message, NewMessage, PageRequest, RefHash, Removed,
-    Source, Summary,
+    Appended, Changes, Content, Copy, Filter, FlagChange, Listed, Listing, Message, NewMessage, PageRequest,
+    RefHash, Removed, Source, Summary,
 };
 pub use moves::Moves;
 pub use queue::{
