@@ -134,6 +134,15 @@ impl Connection {
         self.secure
     }
 
+    /// The tag of the command that is being answered.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Asked(tag) | Phase::Challenged(tag) | Phase::Idle(tag) => Some(tag.as_str()),
+            Phase::Command | Phase::Reserving | Phase::Handshake | Phase::Closing => None,
+        }
+    }
+
     /// Whether the client waits for news in IDLE.
     #[must_use]
     pub const fn is_idle(&self) -> bool {

@@ -10,11 +10,12 @@ use types::{ModSeq, Uid};
 
 use crate::wire::SequenceSet;
 
-/// A message, as far as its number matters.
-pub trait Member: Clone {
-    fn uid(&self) -> Uid;
+/// Messages of some kind, as far as their numbers matter.
+pub trait Member {
+    type Message: Clone;
+    fn uid(message: &Self::Message) -> Uid;
     /// When it last changed.
-    fn modseq(&self) -> ModSeq;
+    fn modseq(message: &Self::Message) -> ModSeq;
 }
 
 /// Whether the client may be told now that messages are gone.
@@ -36,16 +37,16 @@ pub struct Updates {
 }
 
 /// The messages of a selected mailbox, in order of their UIDs.
-#[derive(Debug, Clone)]
-pub struct View<M> {
-    list: Arc<Vec<M>>,
+#[derive(Debug)]
+pub struct View<M: Member> {
+    list: Arc<Vec<M::Message>>,
     /// How many in the list are gone, but not told.
     held: usize,
 }
 
 impl<M: Member> View<M> {
     #[must_use]
-    pub const fn new(list: Arc<Vec<M>>) -> Self {
+    pub const fn new(list: Arc<Vec<M::Message>>) -> Self {
         Self { list, held: 0 }
     }
 
@@ -68,20 +69,20 @@ impl<M: Member> View<M> {
 
     /// All messages, the first having number 1.
     #[must_use]
-    pub fn messages(&self) -> &[M] {
+    pub fn messages(&self) -> &[M::Message] {
         &self.list
     }
 
     /// The message with this number.
     #[must_use]
-    pub fn get(&self, number: u32) -> Option<&M> {
+    pub fn get(&self, number: u32) -> Option<&M::Message> {
         self.list.get(index(number.checked_sub(1)?))
     }
 
     /// The number of the message with this UID.
     #[must_use]
     pub fn number(&self, uid: Uid) -> Option<u32> {
-        let at = self.list.binary_search_by_key(&uid, Member::uid).ok()?;
+        let at = self.list.binary_search_by_key(&uid, M::uid).ok()?;
         Some(number(at).saturating_add(1))
     }
 
@@ -96,16 +97,16 @@ impl<M: Member> View<M> {
             }
             return Some(set.resolve((last > 0).then_some(last)));
         }
-        let last = self.list.last().map(|member| member.uid().0);
-        let below = |uid: u32| number(self.list.partition_point(|member| member.uid().0 < uid));
-        let upto = |uid: u32| number(self.list.partition_point(|member| member.uid().0 <= uid));
+        let last = self.list.last().map(|message| M::uid(message).0);
+        let below = |uid: u32| number(self.list.partition_point(|message| M::uid(message).0 < uid));
+        let upto = |uid: u32| number(self.list.partition_point(|message| M::uid(message).0 <= uid));
         let ranges =
             set.resolve(last).into_iter().map(|(start, end)| (below(start).saturating_add(1), upto(end)));
         Some(ranges.filter(|(start, end)| start <= end).collect())
     }
 
     /// Takes in how the mailbox is now. `now` is later than all that was taken in before.
-    pub fn update(&mut self, now: &Arc<Vec<M>>, expunges: Expunges) -> Updates {
+    pub fn update(&mut self, now: &Arc<Vec<M::Message>>, expunges: Expunges) -> Updates {
         if Arc::ptr_eq(&self.list, now) {
             return Updates::default();
         }
@@ -116,11 +117,11 @@ impl<M: Member> View<M> {
         let mut fresh = now.iter().peekable();
         let mut at: u32 = 0;
         for (old, told) in self.list.iter().zip(1_u32..) {
-            let current = fresh.next_if(|current| current.uid() <= old.uid());
-            match (current.filter(|current| current.uid() == old.uid()), expunges) {
+            let current = fresh.next_if(|current| M::uid(current) <= M::uid(old));
+            match (current.filter(|current| M::uid(current) == M::uid(old)), expunges) {
                 (Some(current), _) => {
                     at += 1;
-                    if current.modseq() != old.modseq() {
+                    if M::modseq(current) != M::modseq(old) {
                         updates.changed.push(at);
                     }
                     kept.push(current);
@@ -130,7 +131,7 @@ impl<M: Member> View<M> {
                     held += 1;
                     kept.push(old);
                 }
-                (None, Expunges::Told) => updates.expunged.push((told, old.uid())),
+                (None, Expunges::Told) => updates.expunged.push((told, M::uid(old))),
             }
         }
         updates.expunged.reverse();
@@ -172,12 +173,14 @@ mod tests {
     }
 
     impl Member for Mail {
-        fn uid(&self) -> Uid {
-            Uid(self.uid)
+        type Message = Self;
+
+        fn uid(message: &Self) -> Uid {
+            Uid(message.uid)
         }
 
-        fn modseq(&self) -> ModSeq {
-            ModSeq(self.modseq)
+        fn modseq(message: &Self) -> ModSeq {
+            ModSeq(message.modseq)
         }
     }
 

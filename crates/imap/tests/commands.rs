@@ -78,6 +78,7 @@ fn the_examples_of_the_rfcs_are_commands() {
         "A FETCH 1 (BINARY.PEEK[1.2]<0.10> BINARY.SIZE[2] BINARY[])",
         "A FETCH 1:* FAST",
         "s100 UID FETCH 300:500 (FLAGS) (CHANGEDSINCE 12345 VANISHED)",
+        "a UID FETCH 1:* (UID FLAGS) (PARTIAL -1:-30)",
         "d105 STORE 7,5,9 (UNCHANGEDSINCE 320162338) +FLAGS.SILENT (\\Deleted)",
         "A003 STORE 2:4 FLAGS \\Deleted \\Seen",
         "a STORE 1 FLAGS ()",

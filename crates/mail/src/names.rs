@@ -116,7 +116,10 @@ fn named(all: Vec<Mailbox>) -> Vec<Named> {
         name,
         mailbox,
     };
-    names.into_iter().zip(all).map(with_name).collect()
+    let mut named: Vec<_> = names.into_iter().zip(all).map(with_name).collect();
+    // Those with a role come first, in their order; the others by their whole names.
+    named.sort_by_cached_key(|named| named.mailbox.role.is_none().then(|| fold(&named.name)));
+    named
 }
 
 fn level(mailbox: &Mailbox) -> &str {

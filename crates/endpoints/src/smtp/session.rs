@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use types::{EmailAddress, MessageId};
 
-use super::budget::{Charge, Exhausted, Spool};
 use super::trace::{self, MAX_HOPS, Trace};
 use super::{Incoming, Kind, Mta, Refusal, Settings, Submission};
+use crate::budget::{Charge, Exhausted, Spool};
 use crate::net::{Conversation, Expects, Step};
 
 /// The conversation with one SMTP client.

@@ -195,6 +195,8 @@ pub struct Fetch {
     pub changed_since: Option<u64>,
     /// RFC 7162 §3.2.6
     pub vanished: bool,
+    /// RFC 9394 §3.3: of what is asked for, as in [`super::Options::partial`].
+    pub partial: Option<(i64, i64)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

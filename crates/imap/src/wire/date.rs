@@ -20,6 +20,14 @@ impl Date {
         Self(at.utc().date())
     }
 
+    /// The day that a `date` names.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mut cursor = Cursor::new(text.as_bytes(), false);
+        let date = Self::parse(&mut cursor).ok()?;
+        cursor.is_at_end().then_some(date)
+    }
+
     /// `date = date-text / DQUOTE date-text DQUOTE`
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         let is_quoted = cursor.eat(b'"');

@@ -11,7 +11,7 @@ use super::date::parse_internal_date;
 use super::fetch;
 use super::flag::Flag;
 use super::list::{List, Pattern, SpecialUse};
-use super::search::{Search, Sort, Thread};
+use super::search::{Search, Sort, Thread, partial};
 use super::set::SequenceSet;
 
 /// What is wrong with a command, and what it was tagged with, if that much could be read.
@@ -376,7 +376,7 @@ fn message_command(name: &str, cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Com
 /// `fetch-items [SP "(" fetch-modifier *(SP fetch-modifier) ")"]`
 fn fetch(cursor: &mut Cursor<'_>, set: SequenceSet) -> Parsed<Fetch> {
     let items = fetch::items(cursor)?;
-    let mut fetch = Fetch { set, items, changed_since: None, vanished: false };
+    let mut fetch = Fetch { set, items, changed_since: None, vanished: false, partial: None };
     if cursor.eat(b' ') {
         cursor.list(|cursor| {
             match cursor.word()?.as_str() {
@@ -385,6 +385,10 @@ fn fetch(cursor: &mut Cursor<'_>, set: SequenceSet) -> Parsed<Fetch> {
                     fetch.changed_since = Some(cursor.number64()?);
                 }
                 "VANISHED" => fetch.vanished = true,
+                "PARTIAL" => {
+                    cursor.sp()?;
+                    fetch.partial = Some(partial(cursor)?);
+                }
                 _ => return Err(SyntaxError("a modifier is not known")),
             }
             Ok(())

@@ -212,7 +212,7 @@ fn options(cursor: &mut Cursor<'_>) -> Parsed<Option<Options>> {
 }
 
 /// RFC 9394: `partial-range-first = nz-number ":" nz-number`, and both with a minus for the end.
-fn partial(cursor: &mut Cursor<'_>) -> Parsed<(i64, i64)> {
+pub(super) fn partial(cursor: &mut Cursor<'_>) -> Parsed<(i64, i64)> {
     let from_end = cursor.peek() == Some(b'-');
     let mut bound = || {
         if from_end {
