@@ -212,6 +212,11 @@ fn depth_and_number_are_bounded() {
         "the set has too many ranges"
     );
     assert_eq!(refused(&format!("{} NOOP", "t".repeat(1 << 20))), "the tag is too long");
+    assert_eq!(refused(&format!("a LIST \"\" {}", "%a".repeat(2_000))), "the pattern is too long");
+    let patterns = vec!["a*b"; 1_000].join(" ");
+    assert_eq!(refused(&format!("a LIST \"\" ({patterns})")), "the patterns are too long");
+    let pieces: Vec<_> = (0..200).map(|start| format!("BODY[]<{start}.9>")).collect();
+    assert_eq!(refused(&format!("a FETCH 1 ({})", pieces.join(" "))), "too much is asked for at once");
     let parts = vec!["1"; 1_000].join(".");
     refused(&format!("a FETCH 1 BODY[{parts}]"));
 }

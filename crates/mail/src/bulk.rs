@@ -71,10 +71,7 @@ impl Access {
         change: &Change,
         unchanged_since: Option<ModSeq>,
     ) -> Result<Stored> {
-        let keywords = change.keywords();
-        if keywords.len() > MAX_KEYWORDS || !keywords.iter().all(|keyword| is_keyword(keyword)) {
-            return Err(Error::invalid("keywords", "too many keywords, or one that is none"));
-        }
+        check_keywords(change.keywords())?;
         let mut all = Stored::default();
         for targets in targets.chunks(AT_ONCE) {
             let (targets, change) = (targets.to_vec(), change.clone());
@@ -152,6 +149,7 @@ impl Access {
         if letters.iter().any(|letter| letter.raw.len() as u64 > limit) {
             return Err(Error::TooLarge(format!("a message has at most {limit} bytes")));
         }
+        letters.iter().try_for_each(|letter| check_keywords(&letter.keywords))?;
         self.check_room(letters.iter().map(|letter| letter.raw.len() as u64).sum()).await?;
         let now = self.service.now();
         let (mut messages, mut texts) = (Vec::with_capacity(letters.len()), Vec::new());
@@ -211,6 +209,13 @@ impl Change {
             }
         }
     }
+}
+
+fn check_keywords(keywords: &[String]) -> Result<()> {
+    if keywords.len() > MAX_KEYWORDS || !keywords.iter().all(|keyword| is_keyword(keyword)) {
+        return Err(Error::invalid("keywords", "too many keywords, or one that is none"));
+    }
+    Ok(())
 }
 
 /// Those of the targets that are in the mailbox under their UIDs, in order of those.

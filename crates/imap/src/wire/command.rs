@@ -264,6 +264,9 @@ impl MailboxName {
     }
 }
 
+/// There are ten.
+const MAX_STATUS_ITEMS: usize = 20;
+
 /// `"(" status-att *(SP status-att) ")"`
 pub(super) fn status_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
     let items = cursor.list(|cursor| {
@@ -281,5 +284,9 @@ pub(super) fn status_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
             _ => return Err(SyntaxError("a status item is not known")),
         })
     })?;
-    if items.is_empty() { Err(SyntaxError("nothing is asked for")) } else { Ok(items) }
+    match items.len() {
+        0 => Err(SyntaxError("nothing is asked for")),
+        1..=MAX_STATUS_ITEMS => Ok(items),
+        _ => Err(SyntaxError("too much is asked for at once")),
+    }
 }

@@ -70,6 +70,8 @@ pub struct Partial {
 }
 
 const BAD_SECTION: SyntaxError = SyntaxError("that is not a section of a message");
+/// Pieces of a message that are asked for at once; each may be in memory.
+const MAX_ITEMS: usize = 100;
 /// Parts do not lie deeper in any structure.
 const MAX_PART_DEPTH: usize = 100;
 
@@ -77,7 +79,11 @@ const MAX_PART_DEPTH: usize = 100;
 pub(super) fn items(cursor: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
     if cursor.peek() == Some(b'(') {
         let items = cursor.list(item)?;
-        return if items.is_empty() { Err(SyntaxError("nothing is asked for")) } else { Ok(items) };
+        return match items.len() {
+            0 => Err(SyntaxError("nothing is asked for")),
+            1..=MAX_ITEMS => Ok(items),
+            _ => Err(SyntaxError("too much is asked for at once")),
+        };
     }
     let mut ahead = cursor.clone();
     let fast = [Item::Flags, Item::InternalDate, Item::Rfc822Size];

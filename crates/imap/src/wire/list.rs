@@ -48,6 +48,9 @@ pub enum SpecialUse {
     Other,
 }
 
+/// Bytes of all patterns of a LIST: each is held against every name.
+const MAX_PATTERNS: usize = 2_000;
+
 impl List {
     /// `"LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]`, after the first space.
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
@@ -66,6 +69,9 @@ impl List {
         } else {
             vec![Pattern::parse(cursor)?]
         };
+        if patterns.iter().map(|pattern| pattern.0.len()).sum::<usize>() + reference.0.len() > MAX_PATTERNS {
+            return Err(SyntaxError("the patterns are too long"));
+        }
         let mut returns = ListReturn::default();
         if cursor.eat_text(" RETURN ") {
             basic = false;
@@ -138,6 +144,9 @@ impl Pattern {
 
     /// A pattern that is no UTF-7 matches no name, but is no fault of the command: it is taken as it is.
     fn decoded(raw: Vec<u8>, utf8: bool) -> Parsed<Self> {
+        if raw.len() > MAX_PATTERNS {
+            return Err(SyntaxError("the pattern is too long"));
+        }
         let text = String::from_utf8(raw).map_err(|_| SyntaxError("a string is not UTF-8"))?;
         let decoded = if utf8 { None } else { utf7::decode(&text) };
         Ok(Self(decoded.unwrap_or(text)))
