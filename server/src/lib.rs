@@ -13,6 +13,7 @@ mod demo;
 mod members;
 pub mod node;
 mod parts;
+mod programs;
 pub mod roles;
 mod site;
 mod telemetry;

@@ -66,6 +66,10 @@ fn announce(node: &Node, roles: &Roles, demo: bool) {
         ("smtp", addresses.smtp),
         ("submission", addresses.submission),
         ("submissions", addresses.submissions),
+        ("imap", addresses.imap),
+        ("imaps", addresses.imaps),
+        ("pop3", addresses.pop3),
+        ("pop3s", addresses.pop3s),
     ] {
         if let Some(address) = address {
             println!("{name}: {address}");

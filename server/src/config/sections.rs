@@ -65,6 +65,10 @@ pub enum Door {
     Smtp,
     Submission,
     Submissions,
+    Imap,
+    Imaps,
+    Pop3,
+    Pop3s,
 }
 
 #[derive(Debug, Clone, Deserialize)]
