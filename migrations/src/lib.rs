@@ -61,6 +61,7 @@ pub fn shard() -> Vec<Step> {
         m20261122_000001_mail as mail, m20261122_000002_moving as moving,
         m20261122_000003_storage as storage, m20261126_000001_receiving as receiving,
         m20261126_000002_sending as sending, m20261126_000004_writers as writers,
+        m20261126_000005_imap as imap,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
@@ -69,6 +70,7 @@ pub fn shard() -> Vec<Step> {
         Step { migration: Box::new(receiving::Migration), text: receiving::text },
         Step { migration: Box::new(sending::Migration), text: sending::text },
         Step { migration: Box::new(writers::Migration), text: writers::text },
+        Step { migration: Box::new(imap::Migration), text: imap::text },
     ]
 }
 

@@ -16,6 +16,7 @@ mod members;
 pub mod node;
 mod outbound;
 mod parts;
+mod programs;
 pub mod roles;
 mod site;
 mod telemetry;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 fn magpie(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
     command.current_dir(folder).args(args).env("MAGPIE_DATA_DIR", folder.join("data"));
-    for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS"] {
+    for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"] {
         command.env(format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0");
     }
     command

@@ -159,6 +159,10 @@ pub enum Door {
     Smtp,
     Submission,
     Submissions,
+    Imap,
+    Imaps,
+    Pop3,
+    Pop3s,
 }
 
 #[derive(Debug, Clone, Deserialize)]
