@@ -59,8 +59,9 @@ impl Backup {
         let watch = watch(self.quiet);
         let verified = backup::verify(&self.folder, &watch);
         watch.done();
-        let Verified { chains, runs, accounts, messages, blobs, size_bytes, faults } = verified?;
-        complain(&faults, "restore can use what is whole")?;
+        let Verified { chains, runs, accounts, messages, blobs, size_bytes, mut faults, losses } = verified?;
+        faults.extend(losses.iter().map(|loss| format!("lost: {loss}")));
+        complain(&faults, "restore brings back everything but what is called lost")?;
         if runs == 0 {
             bail!("{}: there is no run in it", self.folder.display());
         }
