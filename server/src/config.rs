@@ -1,10 +1,13 @@
 //! The configuration: compiled-in defaults, a file, the environment; read once, checked whole, then only read.
 
+#[cfg(test)]
+mod canary;
 mod human;
 mod load;
 mod sections;
 mod together;
 mod url;
+mod words;
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +18,7 @@ use blob::S3Keys;
 use serde::Deserialize;
 
 pub use human::{Listen, Size, Span};
-pub use load::{Error, Loaded, load};
+pub use load::{Error, Loaded, environment, load};
 pub use sections::{
     Audience, Auth, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Http, Limits, Listener, Log,
     Node, ProxyProtocol, Queue, Resolver, Search, Shards, Smtp, Tls,
@@ -116,15 +119,20 @@ impl Config {
         if self.limits.recipients < 100 {
             return unfit("limits.recipients", "RFC 5321 §4.5.3.1.8 wants at least 100");
         }
-        if let Some(relay) = &self.smtp.relay
-            && relay
-                .rsplit_once(':')
-                .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        {
-            return unfit("smtp.relay", "it must be like \"relay.example.com:25\"");
+        if self.smtp.relay.as_ref().is_some_and(|relay| !is_relay(relay)) {
+            return unfit(
+                "smtp.relay",
+                "it must be like \"relay.example.com:25\", without user and password",
+            );
         }
         Ok(())
     }
+}
+
+/// `HOST:PORT`.
+fn is_relay(text: &str) -> bool {
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(['@', '/']));
+    parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// `scheme://authority` with http or https, and nothing after it.

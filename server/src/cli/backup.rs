@@ -5,6 +5,7 @@ use std::{io::IsTerminal as _, path::PathBuf};
 use anyhow::bail;
 use clap::Args;
 
+use super::out::{self, say};
 use crate::{
     backup::{self, Verified, Watch},
     config::Config,
@@ -73,7 +74,7 @@ impl Backup {
 
     fn say(&self, line: &str) -> anyhow::Result<()> {
         if !self.quiet {
-            println!("{line}");
+            say!("{line}")?;
         }
         Ok(())
     }
@@ -87,7 +88,7 @@ pub(super) fn watch(quiet: bool) -> Watch {
 /// One line for each fault, and the command fails.
 pub(super) fn complain(faults: &[String], but: &str) -> anyhow::Result<()> {
     for fault in faults {
-        eprintln!("fault: {fault}");
+        out::aside(format_args!("fault: {fault}"));
     }
     match faults.len() {
         0 => Ok(()),

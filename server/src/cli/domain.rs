@@ -11,6 +11,7 @@ use hickory_resolver::{
     proto::rr::RData,
 };
 
+use super::out::say;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -29,11 +30,11 @@ impl Domain {
         match self {
             Self::Add { name } => {
                 let domain = admin.add_domain(&name).await?;
-                println!("Mail for {} is received from now on.", domain.name);
+                say!("Mail for {} is received from now on.", domain.name)?;
             }
             Self::List => {
                 for domain in admin.domains().await? {
-                    println!("{}", domain.name);
+                    say!("{}", domain.name)?;
                 }
             }
             Self::Check { name } => {
@@ -51,12 +52,12 @@ async fn check(name: &str, is_ours: bool, resolver: Option<SocketAddr>) -> anyho
     let mut wrong = 0_u32;
     let mut line = |good: bool, text: String| {
         wrong += u32::from(!good);
-        println!("{} {text}", if good { "ok  " } else { "MISS" });
+        say!("{} {text}", if good { "ok  " } else { "MISS" })
     };
     line(
         is_ours,
         if is_ours { format!("{name} is a domain here") } else { format!("`magpie domain add {name}`") },
-    );
+    )?;
     let resolver = resolver_at(resolver)?;
     let fqdn = format!("{}.", name.trim_end_matches('.'));
     let mut hosts: Vec<(u16, String)> = match resolver.mx_lookup(fqdn.as_str()).await {
@@ -74,14 +75,14 @@ async fn check(name: &str, is_ours: bool, resolver: Option<SocketAddr>) -> anyho
     line(
         !hosts.is_empty(),
         if hosts.is_empty() { format!("no MX record for {name}") } else { format!("MX of {name}") },
-    );
+    )?;
     for (preference, host) in hosts {
         let addresses: Vec<_> = match resolver.lookup_ip(host.as_str()).await {
             Ok(found) => found.iter().map(|ip| ip.to_string()).collect(),
             Err(_) => Vec::new(),
         };
         let found = if addresses.is_empty() { "no address".into() } else { addresses.join(", ") };
-        line(!addresses.is_empty(), format!("  {preference} {host} {found}"));
+        line(!addresses.is_empty(), format!("  {preference} {host} {found}"))?;
     }
     if wrong > 0 { bail!("mail for {name} does not arrive here yet") } else { Ok(()) }
 }

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use types::Network;
 
 use super::{
-    human::{Listen, Size, Span, optional, parse},
-    url::{BlobStore, Database, SearchIndex, Shared},
+    human::{Listen, Size, Span, list, optional, parse},
+    url::{BlobStore, Database, SearchIndex, Shared, databases},
 };
 
 #[derive(Debug, Clone, Deserialize)]
@@ -22,6 +22,7 @@ pub struct Http {
     pub listen: Listen,
     #[serde(deserialize_with = "optional")]
     pub public_url: Option<String>,
+    #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<Network>,
     pub metrics: Audience,
     pub ping_every: Span,
@@ -53,7 +54,9 @@ pub struct Listener {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct ProxyProtocol {
+    #[serde(deserialize_with = "list")]
     pub from: Vec<Network>,
+    #[serde(deserialize_with = "list")]
     pub listeners: Vec<Door>,
 }
 
@@ -93,6 +96,7 @@ pub struct Directory {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Shards {
+    #[serde(deserialize_with = "databases")]
     pub urls: Vec<Database>,
 }
 
@@ -135,7 +139,7 @@ impl std::str::FromStr for Resolver {
         }
         let address = text.parse::<IpAddr>().map(|ip| (ip, 53).into()).or_else(|_| text.parse());
         address.map(|address| Self(Some(address))).map_err(|_| {
-            format!("`{text}` is not the address of a resolver like \"127.0.0.1\" or \"127.0.0.1:5353\"")
+            "it is not the address of a resolver like \"127.0.0.1\" or \"127.0.0.1:5353\"".to_owned()
         })
     }
 }
@@ -143,6 +147,7 @@ impl std::str::FromStr for Resolver {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Queue {
     pub workers: u32,
+    #[serde(deserialize_with = "list")]
     pub retry: Vec<Span>,
     pub give_up_after: Span,
     pub lease: Span,
