@@ -9,7 +9,9 @@ mod blobs;
 mod chain;
 mod folder;
 mod lines;
+mod loss;
 mod manifest;
+mod prune;
 mod replay;
 mod restore;
 mod run;
@@ -24,10 +26,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use storage::{Blobs, Directory, Shards};
 use types::Clock;
 
+pub use loss::Loss;
 pub use manifest::RunName;
+pub use prune::prune;
 pub use restore::{At, Restored, Target, account, everything, find};
 pub use run::{Ran, run};
-pub use verify::{Verified, prune, verify};
+pub use verify::{Verified, verify};
 
 /// Where accounts and their mail are.
 #[derive(Clone)]

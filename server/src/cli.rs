@@ -12,6 +12,7 @@ mod import;
 mod index;
 mod limit;
 mod migrate;
+mod out;
 mod password;
 mod queue;
 mod restore;
@@ -90,10 +91,13 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("magpie: {}", one_line(&error));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref() {
+            Some(out::Error::Closed) => ExitCode::from(out::SIGPIPE),
+            _ => {
+                out::aside(format_args!("magpie: {}", one_line(&error)));
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
@@ -106,7 +110,7 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
         Command::Capacity(capacity) => return capacity.run(),
         command => command,
     };
-    let environment: Vec<_> = std::env::vars().collect();
+    let environment = config::environment()?;
     let loaded = config::load(config.as_deref(), &environment)?;
     if let Command::CheckConfig = command {
         return check_config::run(&loaded);

@@ -1,10 +1,13 @@
 //! The configuration: compiled-in defaults, a file, the environment; read once, checked whole, then only read.
 
+#[cfg(test)]
+mod canary;
 mod human;
 mod load;
 mod sections;
 mod together;
 mod url;
+mod words;
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +18,7 @@ use blob::S3Keys;
 use serde::Deserialize;
 
 pub use human::{Listen, Local, Size, Span};
-pub use load::{Error, Loaded, load};
+pub use load::{Error, Loaded, environment, load};
 pub use sections::{
     Audience, Auth, Bans, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Hello, Http, Limits,
     Listener, Lmtp, Log, Node, ProxyProtocol, Queue, Resolver, ReverseDns, RouteTls, Search, Shards, Smtp,
@@ -140,7 +143,10 @@ impl Config {
             return unfit("queue.lease", "it must be at least a second");
         }
         if self.smtp.relay.as_deref().is_some_and(|relay| !is_host_and_port(relay)) {
-            return unfit("smtp.relay", "it must be like \"relay.example.com:25\"");
+            return unfit(
+                "smtp.relay",
+                "it must be like \"relay.example.com:25\", without user and password",
+            );
         }
         for route in &self.smtp.routes {
             if route.domains.is_empty() {
@@ -160,8 +166,10 @@ impl Config {
     }
 }
 
+/// `HOST:PORT`.
 fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(['@', '/']));
+    parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// `scheme://authority` with http or https, and nothing after it.

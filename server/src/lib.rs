@@ -3,6 +3,9 @@
 //! **Invariant:** the only crate that chooses adapters, reads the clock and draws random numbers. Nothing depends on it
 //! but tests.
 
+// They panic where nobody reads; `cli::out` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod backup;
 pub mod capacity;
 mod cli;

@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use anyhow::Context as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
@@ -11,8 +10,10 @@ use crate::config::{Format, Log};
 /// Begins to log. Only the first call of a process does anything.
 pub(crate) fn log(config: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", config.level))
-        .with_context(|| format!("log.level: `{}` is not a level like \"info\"", config.level))?;
+        .map_err(|_| anyhow::anyhow!("log.level: it is not a level like \"info\""))?;
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(true);
+    // It tells of a closed standard error there, which would panic.
+    let layer = layer.log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     let begun = match config.format {
         Format::Text => registry.with(layer.with_ansi(false)).try_init(),

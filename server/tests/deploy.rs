@@ -8,10 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use figment::{
-    Figment,
-    providers::{Format as _, Toml},
-};
+use figment::{Figment, providers::Serialized};
 use server::roles::Roles;
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -50,7 +47,7 @@ fn files() -> Vec<String> {
 }
 
 fn cluster() -> Figment {
-    Figment::from(Toml::string(&read("magpie.toml")))
+    toml(&read("magpie.toml"))
 }
 
 /// The ports that the example of a cluster listens on, by section.
@@ -60,6 +57,10 @@ fn ports() -> Vec<(&'static str, u16)> {
         (section, listen.rsplit_once(':').unwrap().1.parse().unwrap())
     };
     LISTENERS.into_iter().map(port).collect()
+}
+
+fn toml(text: &str) -> Figment {
+    Figment::from(Serialized::defaults(toml::from_str::<figment::value::Dict>(text).unwrap()))
 }
 
 fn strings(yaml: &Yaml) -> Vec<&str> {
@@ -75,7 +76,7 @@ fn check_roles(arguments: &[&str]) {
 
 #[test]
 fn variables_and_keys_are_those_of_the_configuration() {
-    let known = Figment::from(Toml::string(include_str!("../config.default.toml")));
+    let known = toml(include_str!("../config.default.toml"));
     let is_known = |key: &str| known.find_value(key).is_ok();
     for file in files() {
         let text = read(&file);
@@ -209,7 +210,7 @@ fn operators_are_told_of_metrics_and_keys_that_there_are() {
             "there is no metric {name}"
         );
     }
-    let known = Figment::from(Toml::string(include_str!("../config.default.toml")));
+    let known = toml(include_str!("../config.default.toml"));
     let sections: figment::value::Dict = known.extract().unwrap();
     for word in text.split('`').skip(1).step_by(2) {
         let key = word.split([' ', '=', ':']).next().unwrap_or_default();

@@ -162,6 +162,16 @@ async fn a_socket_ends_with_its_session(plane: &Plane<'_>) {
     alice.delete("/v1/session").await;
     assert_eq!(next(&mut socket).await["closed"], 4401);
     server.stop().await;
+
+    // Nor is anything told that happens before the next ping.
+    let server = Server::start(plane).await;
+    let alice = server.login("alice").await;
+    let mut socket = listen(&server, &alice, json!({ "type": "hello" })).await;
+    assert_eq!(next(&mut socket).await["type"], "ready");
+    alice.delete("/v1/session").await;
+    server.deliver("alice", &mail("Too late")).await;
+    assert_eq!(next(&mut socket).await["closed"], 4401);
+    server.stop().await;
 }
 
 async fn a_flood_of_changes_is_told_completely(plane: &Plane<'_>) {

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, process::Stdio, time::Duration};
 
 use tempfile::TempDir;
-use testkit::{Redis, Services};
+use testkit::{PostgresCluster, Redis, Services};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -21,8 +21,15 @@ fn magpie(folder: &TempDir, services: &Services, service: &str, changed: &[(&str
         variables.insert(format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0".to_owned());
     }
     variables.extend(changed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let mut command = command(folder, variables.into_iter().collect());
+    command.arg("serve");
+    command
+}
+
+/// The program with these variables.
+fn command(folder: &TempDir, variables: Vec<(String, String)>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
-    command.current_dir(folder.path()).env("MAGPIE_DATA_DIR", folder.path().join("data")).arg("serve");
+    command.current_dir(folder.path()).env("MAGPIE_DATA_DIR", folder.path().join("data"));
     command.envs(variables).env("MAGPIE_LOG__LEVEL", "error").kill_on_drop(true);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     command
@@ -75,6 +82,46 @@ async fn meili_with_another_key() -> String {
     address.to_string()
 }
 
+/// A directory whose server's clock is ahead or behind: what our statement takes for its clock is another function.
+async fn clocks_apart(folder: &TempDir, services: &Services, server: &PostgresCluster) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (apart, wanted) in
+        [("+ interval '1 minute'", "s behind that"), ("- interval '1 minute'", "s ahead of that")]
+    {
+        let sql = format!(
+            "CREATE SCHEMA IF NOT EXISTS apart; CREATE OR REPLACE FUNCTION apart.clock_timestamp() RETURNS timestamptz \
+             LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() {apart} $$; \
+             ALTER DATABASE town_directory SET search_path = public, apart, pg_catalog"
+        );
+        server.query("town_directory", &sql).await.unwrap();
+        let wanted = ["directory.url: this node's clock is ", wanted, "set the clocks (NTP) and start again"];
+        complaints.extend(refused(magpie(folder, services, "town", &[]), &wanted).await);
+    }
+    server.query("town_directory", "ALTER DATABASE town_directory RESET search_path").await.unwrap();
+    complaints
+}
+
+/// Shards of another kind than the others, added at run time.
+async fn other_kinds(folder: &TempDir, services: &Services, shard: &str) -> Vec<String> {
+    let other_kind = ["is not a database of the kind of the other shards"];
+    let add = |mut command: Command, url: &str| {
+        command.args(["shard", "add", url]);
+        command
+    };
+    let town = add(command(folder, services.variables("town")), "sqlite:a.db");
+    let mut complaints: Vec<_> = refused(town, &other_kind).await.into_iter().collect();
+    let files = add(command(folder, Vec::new()), shard);
+    complaints.extend(refused(files, &other_kind).await);
+    let list = format!("[\"sqlite:a.db\", \"{shard}\"]");
+    let mut mixed = command(folder, vec![("MAGPIE_SHARDS__URLS".to_owned(), list)]);
+    mixed.arg("serve");
+    complaints.extend(
+        refused(mixed, &["MAGPIE_SHARDS__URLS: shards.urls: ", "either all files, or all in PostgreSQL"])
+            .await,
+    );
+    complaints
+}
+
 #[tokio::test]
 async fn what_is_wrong_stops_the_start_with_one_line() {
     let services = Services::start(1).await.unwrap();
@@ -117,6 +164,14 @@ async fn what_is_wrong_stops_the_start_with_one_line() {
             key("MAGPIE_SHARDS__URLS", list(&[&shards[0], &directory])),
             &["directory.url: the directory cannot share"],
         ),
+        (
+            key("MAGPIE_SHARDS__URLS", list(&[&shards[0], &"sqlite:a.db".to_owned()])),
+            &["MAGPIE_SHARDS__URLS: shards.urls: directory and shards are either all files"],
+        ),
+        (
+            key("MAGPIE_DIRECTORY__URL", "sqlite:a.db".into()),
+            &["shards.urls: directory and shards are either all files, or all in PostgreSQL"],
+        ),
         (key("MAGPIE_BLOBS__URL", services.s3.url("nowhere")), &["blobs.url", "nowhere"]),
         (key("MAGPIE_BLOBS__URL", "s3://UPPER".into()), &["blobs.url: a bucket's name has"]),
         (key("AWS_SECRET_ACCESS_KEY", "geheim".into()), &["blobs.url"]),
@@ -129,28 +184,42 @@ async fn what_is_wrong_stops_the_start_with_one_line() {
         (key("MAGPIE_SEARCH__URL", "tantivy:x".into()), &["search.url: other nodes have no index"]),
     ];
     let mut complaints = Vec::new();
+    complaints.extend(clocks_apart(&folder, &services, server).await);
+    complaints.extend(other_kinds(&folder, &services, &shards[0]).await);
     for ((name, value), wanted) in cases {
         complaints.extend(refused(magpie(&folder, &services, "town", &[(name, &value)]), wanted).await);
     }
 
+    complaints.extend(what_is_found_in_databases(&folder, &services, server, &shards[0]).await);
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// A name that is taken, a shard that is missing, schemas of a later version.
+async fn what_is_found_in_databases(
+    folder: &TempDir,
+    services: &Services,
+    server: &PostgresCluster,
+    shard: &str,
+) -> Vec<String> {
+    let mut complaints = Vec::new();
     // It runs, and holds its name.
-    let mut running = magpie(&folder, &services, "town", &[("MAGPIE_NODE__NAME", "one")]);
+    let mut running = magpie(folder, services, "town", &[("MAGPIE_NODE__NAME", "one")]);
     let mut running = running.stdout(Stdio::piped()).spawn().unwrap();
     until_ready(&mut running).await;
     let wanted = ["node.name: another running node is called `one`"];
     complaints
-        .extend(refused(magpie(&folder, &services, "town", &[("MAGPIE_NODE__NAME", "one")]), &wanted).await);
+        .extend(refused(magpie(folder, services, "town", &[("MAGPIE_NODE__NAME", "one")]), &wanted).await);
 
     // Accounts on a shard that is not named any more.
-    let fewer = list(&[&shards[0]]);
-    let command = magpie(&folder, &services, "town", &[("MAGPIE_SHARDS__URLS", &fewer)]);
+    let fewer = format!("[\"{shard}\"]");
+    let command = magpie(folder, services, "town", &[("MAGPIE_SHARDS__URLS", &fewer)]);
     complaints.extend(refused(command, &["shards.urls", "shard 1", "in its old place"]).await);
     running.kill().await.unwrap();
 
     let future = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m99990101_000001_later', 0)";
     for (database, key) in [("town_shard_1", "shards.urls"), ("town_directory", "directory.url")] {
         server.query(database, future).await.unwrap();
-        complaints.extend(refused(magpie(&folder, &services, "town", &[]), &[key, "newer version"]).await);
+        complaints.extend(refused(magpie(folder, services, "town", &[]), &[key, "newer version"]).await);
     }
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    complaints
 }

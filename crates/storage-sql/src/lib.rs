@@ -37,7 +37,7 @@ use types::ShardId;
 pub use connect::{Options, Watch};
 pub use directory::SqlDirectory;
 pub use readdress::{readdress_shard, remove_shard};
-pub use schema::{Pending, Schema, pending_migrations};
+pub use schema::{Pending, Schema, added_shards, pending_migrations};
 pub use shards::SqlShards;
 pub use url::{DatabaseUrl, PostgresUrl};
 

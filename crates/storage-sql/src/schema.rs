@@ -1,12 +1,16 @@
 //! The schema of a database: brought up to date by whoever comes first, and never used if it is newer than we are.
 
 use migrations::{DirectoryMigrator, MigratorTrait, ShardMigrator, Step};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, FromQueryResult, Statement};
-use storage::{Error, Result};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryOrder,
+    Statement,
+};
+use storage::{Error, Result, moves::AddedShard};
 
 use crate::{
     DatabaseUrl, Options,
     connect::{Database, Pool, Purpose},
+    entity::directory::shard,
     error::named,
 };
 
@@ -30,10 +34,7 @@ pub async fn pending_migrations(url: &DatabaseUrl, schema: Schema) -> Result<Vec
     let (backend, done) = match url {
         DatabaseUrl::Sqlite(path) if !path.exists() => (DbBackend::Sqlite, Vec::new()),
         url => {
-            let options = Options { readers: 1, ..Options::default() };
-            let database = Database::new("to be looked at", url, &options);
-            database.reach(options.patience).await?;
-            let pool = database.readers();
+            let pool = looking(url).await?;
             let connections = pool.connections();
             let done = done(&connections).await.map_err(|error| named(url, error))?;
             pool.close().await;
@@ -44,6 +45,44 @@ pub async fn pending_migrations(url: &DatabaseUrl, schema: Schema) -> Result<Vec
     check(url, &done, &steps)?;
     let pending = steps.iter().filter(|step| !done.contains(&step.name()));
     Ok(pending.map(|step| Pending { name: step.name(), sql: step.sql(backend) }).collect())
+}
+
+/// The shards that `magpie shard add` made part of the service, as its directory knows them; nothing is changed. There
+/// are none where the schema is older than that.
+pub async fn added_shards(directory: &DatabaseUrl) -> Result<Vec<AddedShard>> {
+    if let DatabaseUrl::Sqlite(path) = directory
+        && !path.exists()
+    {
+        return Ok(Vec::new());
+    }
+    let pool = looking(directory).await?;
+    let connections = pool.connections();
+    let added = match is_there(&connections, "shard").await {
+        Ok(true) => shard::Entity::find().order_by_asc(shard::Column::Id).all(&connections).await,
+        Ok(false) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    pool.close().await;
+    let added = added.map_err(|error| named(directory, error))?;
+    added.into_iter().map(shard::Model::view).collect()
+}
+
+/// A connection to a database as it is.
+async fn looking(url: &DatabaseUrl) -> Result<Pool> {
+    let options = Options { readers: 1, ..Options::default() };
+    let database = Database::new("to be looked at", url, &options);
+    database.reach(options.patience).await?;
+    Ok(database.readers())
+}
+
+/// Whether there is such a table.
+async fn is_there(connection: &DatabaseConnection, table: &str) -> Result<bool, DbErr> {
+    let backend = connection.get_database_backend();
+    let sql = match backend {
+        DbBackend::Postgres => format!("SELECT 1 WHERE to_regclass('{table}') IS NOT NULL"),
+        _ => format!("SELECT 1 FROM sqlite_schema WHERE name = '{table}'"),
+    };
+    Ok(connection.query_one_raw(Statement::from_string(backend, sql)).await?.is_some())
 }
 
 /// Runs the steps that are missing, while every other node that wants to waits.
@@ -102,11 +141,7 @@ async fn done(connection: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
         version: String,
     }
     let backend = connection.get_database_backend();
-    let there = match backend {
-        DbBackend::Postgres => "SELECT 1 WHERE to_regclass('seaql_migrations') IS NOT NULL",
-        _ => "SELECT 1 FROM sqlite_schema WHERE name = 'seaql_migrations'",
-    };
-    if connection.query_one_raw(Statement::from_string(backend, there)).await?.is_none() {
+    if !is_there(connection, "seaql_migrations").await? {
         return Ok(Vec::new());
     }
     let all = Statement::from_string(backend, "SELECT version FROM seaql_migrations ORDER BY version");

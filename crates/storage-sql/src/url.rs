@@ -63,7 +63,10 @@ impl FromStr for DatabaseUrl {
                 Ok(Self::sqlite(path))
             }
             "postgres" | "postgresql" => postgres(text).map(Self::Postgres),
-            kind => Err(format!("`{kind}:` is not known; use sqlite:PATH or postgres://...")),
+            // A password may stand before the first colon.
+            _ => {
+                Err("its kind, before the colon, is not known; use sqlite:PATH or postgres://...".to_owned())
+            }
         }
     }
 }
@@ -115,7 +118,7 @@ mod tests {
             ("postgres://m:gehe%40im@h/x?password=geheim", Ok("postgres://m@h:5432/x")),
             ("sqlite:", Err("needs a path")),
             ("mail.db", Err("no colon")),
-            ("mysql://m:geheim@h/x", Err("`mysql:` is not known")),
+            ("mysql://m:geheim@h/x", Err("its kind, before the colon, is not known")),
             ("postgres://m:geheim@h", Err("names no database")),
             ("postgres://m:geheim@h:port/x", Err("write it as")),
             ("postgres:mail", Err("write it as")),

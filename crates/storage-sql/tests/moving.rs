@@ -140,7 +140,7 @@ async fn an_added_shard_gets_another_url_and_is_given_up() {
     remove_shard(&directory, ShardId(1), &options).await.unwrap();
     two.shards.refresh().await.unwrap();
     assert_eq!(two.shards.all(), [ShardId(0)]);
-    assert!(matches!(two.shards.ping(ShardId(1)).await, Err(Error::Backend(_))));
+    assert!(two.shards.ping(ShardId(1)).await.is_err());
     assert_eq!(two.shards.add(&files.secret("d.db"), NOW).await.unwrap(), ShardId(1), "and may come back");
 }
 

@@ -1,6 +1,6 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
-//! Postfix' `smtp-sink`, PostgreSQL servers and a gate before them, a Redis, an S3 server, all of the cluster plane together, fixtures and a
-//! clock to turn.
+//! Postfix' `smtp-sink`, PostgreSQL servers and a gate before them, a Redis, an S3 server, all of the cluster plane
+//! together, fixtures and a clock to turn; and the rule that statements name their account.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
 
@@ -8,6 +8,7 @@ pub mod clock;
 pub mod fixtures;
 pub mod gate;
 pub mod house;
+pub mod isolation;
 pub mod postfix;
 pub mod postgres;
 pub mod redis;

@@ -182,7 +182,9 @@ impl PostgresCluster {
         self.folder.path().join("data")
     }
 
-    fn log(&self) -> String {
+    /// What the server has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }

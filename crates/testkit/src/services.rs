@@ -17,8 +17,13 @@ const BUCKET: &str = "mail";
 impl Services {
     /// With so many PostgreSQL servers.
     pub async fn start(servers: usize) -> Result<Self> {
+        Self::start_with(servers, &[]).await
+    }
+
+    /// The same, with settings of PostgreSQL (`log_statement=all`).
+    pub async fn start_with(servers: usize, settings: &[&str]) -> Result<Self> {
         let (postgres, redis, s3) = tokio::try_join!(
-            futures::future::try_join_all((0..servers).map(|_| PostgresCluster::start())),
+            futures::future::try_join_all((0..servers).map(|_| PostgresCluster::start_with(settings))),
             Redis::start(),
             S3Server::start(BUCKET)
         )?;

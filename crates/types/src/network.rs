@@ -52,7 +52,8 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not an address or a network like \"10.0.0.1\" or \"10.0.0.0/8\"");
+        // What it is instead is not repeated: anything may stand in the wrong place of a configuration.
+        let wrong = || "it is not an address or a network like \"10.0.0.1\" or \"10.0.0.0/8\"".to_owned();
         let (address, length) = text.split_once('/').map_or((text, None), |(a, length)| (a, Some(length)));
         let address = address.parse::<IpAddr>().map_err(|_| wrong())?;
         if address.to_canonical() != address {

@@ -125,13 +125,24 @@ impl BlobFolder {
         touched.iter().map(PathBuf::as_path).chain([self.root.as_path()]).try_for_each(sync_folder)
     }
 
-    /// The size of a blob; `None` if it is not here.
-    pub(super) fn size(&self, id: BlobId) -> anyhow::Result<Option<u64>> {
-        match self.path(id).metadata() {
-            Ok(data) => Ok(Some(data.len())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+    /// What is wrong with a blob's file, if anything is.
+    pub(super) fn fault(&self, id: BlobId) -> Option<String> {
+        let mut hasher = blake3::Hasher::new();
+        let read = std::fs::File::open(self.path(id)).and_then(|file| hasher.update_reader(file).map(drop));
+        match read {
+            Ok(()) if *hasher.finalize().as_bytes() == id.0 => None,
+            Ok(()) => Some(self.damaged(id)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(self.missing(id)),
+            Err(error) => Some(format!("{}: it cannot be read: {error}", self.path(id).display())),
         }
+    }
+
+    pub(super) fn missing(&self, id: BlobId) -> String {
+        format!("{}: it is missing", self.path(id).display())
+    }
+
+    pub(super) fn damaged(&self, id: BlobId) -> String {
+        format!("{}: it is damaged: its content does not fit its name", self.path(id).display())
     }
 
     /// Its bytes; `None` if it is not here.

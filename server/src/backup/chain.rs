@@ -40,6 +40,13 @@ pub(super) struct Segment {
     pub(super) missing: Vec<BlobId>,
 }
 
+impl Segment {
+    /// The run that has it.
+    pub(super) fn run(&self) -> &str {
+        self.file.split('/').next().unwrap_or_default()
+    }
+}
+
 /// A line of a run's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -208,10 +208,6 @@ impl Chain {
             None => bail!("it begins a chain, but is not the first of this one"),
         }
     }
-
-    pub(super) fn name(&self) -> String {
-        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
 }
 
 pub(super) fn manifest_path(chain: &Path, run: &RunName) -> PathBuf {

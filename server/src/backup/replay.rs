@@ -23,10 +23,24 @@ pub(super) struct Replay {
     messages: HashMap<Uuid, Uuid>,
     tombstones: HashSet<(i64, i64)>,
     references: HashSet<i64>,
-    /// With their users.
-    bodies: HashMap<Uuid, u64>,
-    uploads: BTreeMap<Uuid, ()>,
+    bodies: HashMap<Uuid, Body>,
+    uploads: BTreeMap<Uuid, BlobId>,
     queue: BTreeMap<Uuid, Uuid>,
+}
+
+#[derive(Debug, Default)]
+struct Body {
+    /// Messages and queue entries that share it.
+    users: u64,
+    blobs: Vec<BlobId>,
+}
+
+/// Who needs a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum User {
+    /// A message or an upload.
+    Mail,
+    Queue,
 }
 
 /// A blob that a record names, and its size in bytes.
@@ -43,19 +57,12 @@ impl Replay {
                 self.mailboxes.insert(mailbox.id);
             }
             Record::Body(body) => {
-                self.bodies.entry(body.id).or_default();
-                return unpack(body);
+                let id = body.id;
+                let named = unpack(body)?;
+                self.bodies.entry(id).or_default().blobs = named.iter().map(|(id, _)| *id).collect();
+                return Ok(named);
             }
-            Record::Message(message) => {
-                ensure!(
-                    self.mailboxes.contains(&message.mailbox_id),
-                    "message {} lacks its mailbox",
-                    message.id
-                );
-                if self.messages.insert(message.id, message.body_id).is_none() {
-                    self.share(message.body_id)?;
-                }
-            }
+            Record::Message(message) => self.message(&message)?,
             Record::Tombstone(tombstone) => {
                 self.tombstones.insert((tombstone.mailbox_id, tombstone.uid));
                 if tombstone.expunged
@@ -66,7 +73,7 @@ impl Replay {
             }
             Record::Uploads(span) => remove(&mut self.uploads, span).for_each(drop),
             Record::Upload(upload) => {
-                self.uploads.insert(upload.id, ());
+                self.uploads.insert(upload.id, upload.blob_id);
                 return Ok(vec![(upload.blob_id, u64::try_from(upload.size_bytes).unwrap_or(0))]);
             }
             Record::Queue(span) => {
@@ -80,6 +87,22 @@ impl Replay {
             Record::Account(_) => {}
         }
         Ok(Vec::new())
+    }
+
+    fn message(&mut self, message: &replica::Message) -> anyhow::Result<()> {
+        ensure!(self.mailboxes.contains(&message.mailbox_id), "message {} lacks its mailbox", message.id);
+        if self.messages.insert(message.id, message.body_id).is_none() {
+            self.share(message.body_id)?;
+        }
+        Ok(())
+    }
+
+    /// The blobs that the account needs now, each with who needs it; some more than once.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = (BlobId, User)> {
+        let blobs = |body: &Uuid| self.bodies.get(body).map(|body| body.blobs.as_slice()).unwrap_or_default();
+        let mail = self.messages.values().flat_map(blobs).chain(self.uploads.values());
+        let queued = self.queue.values().flat_map(blobs);
+        mail.map(|id| (*id, User::Mail)).chain(queued.map(|id| (*id, User::Queue)))
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -97,16 +120,16 @@ impl Replay {
 
     fn share(&mut self, body: Uuid) -> anyhow::Result<()> {
         match self.bodies.get_mut(&body) {
-            Some(users) => *users += 1,
+            Some(body) => body.users += 1,
             None => bail!("body {body} is missing"),
         }
         Ok(())
     }
 
     fn release(&mut self, body: Uuid) {
-        if let Some(users) = self.bodies.get_mut(&body) {
-            *users = users.saturating_sub(1);
-            if *users == 0 {
+        if let Some(known) = self.bodies.get_mut(&body) {
+            known.users = known.users.saturating_sub(1);
+            if known.users == 0 {
                 self.bodies.remove(&body);
             }
         }

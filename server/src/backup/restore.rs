@@ -135,6 +135,8 @@ impl At {
             chain: &self.chain,
             blobs: BlobFolder::new(self.folder.blobs()),
             put: HashSet::new(),
+            bad: HashMap::new(),
+            suspects: HashMap::new(),
             messages: 0,
             faults: Vec::new(),
         }

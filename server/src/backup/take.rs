@@ -3,7 +3,7 @@
 //! A restored account goes on with a gap: its next modseq and UIDs are far above those that it gave after the backup
 //! was made, so that no client takes new mail for mail that it has seen; clients that know a modseq load anew.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, bail, ensure};
 use async_trait::async_trait;
@@ -20,7 +20,9 @@ use super::{
     blobs::{AT_ONCE, BlobFolder},
     chain::Segment,
     folder::Chain,
-    lines::{Reader, check},
+    lines::Reader,
+    loss::{lost_blobs, play, whole},
+    replay::Replay,
 };
 
 /// Records, and bytes of their text, of a transaction.
@@ -55,6 +57,10 @@ pub(super) struct Taker<'a> {
     pub(super) blobs: BlobFolder,
     /// What was put already.
     pub(super) put: HashSet<(ShardId, BlobId)>,
+    /// Blobs that could not be put, and why.
+    pub(super) bad: HashMap<BlobId, String>,
+    /// Those that the rounds of the account name.
+    pub(super) suspects: HashMap<BlobId, String>,
     pub(super) messages: u64,
     /// What could not be brought back, a line each.
     pub(super) faults: Vec<String>,
@@ -69,29 +75,35 @@ impl Taker<'_> {
         rounds: &[Segment],
         goal: Goal,
     ) -> anyhow::Result<bool> {
-        let mut whole = 0;
-        for round in rounds {
-            let path = self.chain.folder.join(&round.file);
-            if let Err(error) = check(&path, &round.extent) {
-                let then =
-                    if whole == 0 { "nothing is restored" } else { "it is restored as of the run before" };
-                self.faults.push(format!("{who}: {}: {error:#}; {then}", path.display()));
-                break;
-            }
-            whole += 1;
-        }
-        let Some((last, before)) = rounds.get(..whole).and_then(<[Segment]>::split_last) else {
-            return Ok(false);
-        };
+        let (usable, damage) = whole(self.chain, rounds);
+        self.faults.extend(damage.map(|damage| format!("{who}: {damage}")));
+        let Some((last, before)) = usable.split_last() else { return Ok(false) };
+        self.suspects.clear();
         let mut fresh = true;
         for round in before {
             self.round(round, &mut Adapt::new(goal, None), &mut fresh).await?;
         }
         self.round(last, &mut Adapt::new(goal, Some(mark(rounds))), &mut fresh).await?;
         self.check(goal, last.counts).await?;
+        self.lost_blobs(who, usable, goal.with_queue)?;
         self.messages += last.counts.messages;
         self.watch.messages(self.messages);
         Ok(true)
+    }
+
+    /// Names the blobs that could not be put, where the account as it is now needs them.
+    fn lost_blobs(&mut self, who: &str, rounds: &[Segment], with_queue: bool) -> anyhow::Result<()> {
+        if self.suspects.is_empty() {
+            return Ok(());
+        }
+        let mut account = Replay::default();
+        for round in rounds {
+            play(self.chain, round, &mut account)?;
+        }
+        let lost = lost_blobs(&account, &self.suspects).into_iter();
+        let lost = lost.filter(|(_, queued)| with_queue || !queued);
+        self.faults.extend(lost.map(|(what, _)| format!("{who}: {what}")));
+        Ok(())
     }
 
     async fn round(&mut self, round: &Segment, adapt: &mut Adapt, fresh: &mut bool) -> anyhow::Result<()> {
@@ -134,22 +146,20 @@ impl Taker<'_> {
     }
 
     /// Puts the blobs, also those that are there: then they are new to the collector.
-    async fn put(&mut self, shard: ShardId, mut ids: Vec<BlobId>) -> anyhow::Result<()> {
-        ids.retain(|id| self.put.insert((shard, *id)));
+    async fn put(&mut self, shard: ShardId, ids: Vec<BlobId>) -> anyhow::Result<()> {
         let (blobs, to) = (&self.blobs, &*self.ports.blobs);
-        let puts = ids.into_iter().map(|id| async move {
-            let Some(stream) = blobs.open(id).await? else {
-                return Ok(Some(format!("{}: it is missing", blobs.path(id).display())));
-            };
+        let new = ids.iter().copied().filter(|id| self.put.insert((shard, *id)));
+        let puts = new.map(|id| async move {
+            let Some(stream) = blobs.open(id).await? else { return Ok(Some((id, blobs.missing(id)))) };
             let (put, _) = to.put_stream(shard, stream).await.context("the service cannot store a blob")?;
-            let damaged =
-                || format!("{}: it is damaged: its content does not fit its name", blobs.path(id).display());
-            anyhow::Ok((put != id).then(damaged))
+            anyhow::Ok((put != id).then(|| (id, blobs.damaged(id))))
         });
-        let mut puts = stream::iter(puts).buffer_unordered(AT_ONCE);
+        let mut puts = stream::iter(puts.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
         while let Some(fault) = puts.next().await {
-            self.faults.extend(fault?);
+            self.bad.extend(fault?);
         }
+        let bad = ids.iter().filter_map(|id| Some((*id, self.bad.get(id)?.clone())));
+        self.suspects.extend(bad);
         Ok(())
     }
 

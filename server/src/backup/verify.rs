@@ -1,21 +1,21 @@
-//! Reading a folder back as if everything were restored from it; and removing blobs that no run names.
+//! Reading a folder back as if every run were restored from it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs,
+    ops::Range,
     path::Path,
 };
 
-use anyhow::{Context as _, bail, ensure};
-use storage::replica::Record;
-use types::{AccountId, BlobId};
+use anyhow::ensure;
+use types::{AccountId, BlobId, Timestamp};
 
 use super::{
     Watch,
     blobs::BlobFolder,
-    chain::{Entries, Rounds, Segment, segments},
+    chain::{Entries, Segment, segments},
     folder::{Chain, Folder},
-    lines::{Extent, Reader, check},
+    lines::check,
+    loss::{Loss, damage, instead, lost_blobs, play},
     manifest::Manifest,
     replay::Replay,
 };
@@ -32,8 +32,10 @@ pub struct Verified {
     pub blobs: u64,
     /// Of all files that runs name.
     pub size_bytes: u64,
-    /// One line each.
+    /// What is wrong with files and runs, a line each.
     pub faults: Vec<String>,
+    /// What restoring a run would lose.
+    pub losses: Vec<Loss>,
 }
 
 /// Reads everything.
@@ -46,231 +48,330 @@ pub fn verify(folder: &Path, watch: &Watch) -> anyhow::Result<Verified> {
     let mut verifier = Verifier {
         blobs: BlobFolder::new(folder.blobs()),
         watch,
-        named: HashMap::new(),
-        seen: HashSet::new(),
+        named: BTreeMap::new(),
+        lost_before: HashSet::new(),
+        bad: HashMap::new(),
         verified: Verified::default(),
     };
-    for chain in folder.chains()? {
-        verifier.verified.chains += 1;
-        verifier.verified.faults.extend(chain.fault.clone());
-        verifier.chain(&chain)?;
+    let chains = folder.chains()?;
+    let mut read = Vec::new();
+    for chain in &chains {
+        read.push(verifier.chain(chain));
     }
-    verifier.blobs()?;
+    verifier.blobs();
+    for accounts in &mut read {
+        verifier.lost_blobs(accounts);
+        verifier.tell(accounts);
+    }
     Ok(verifier.verified)
 }
 
 struct Verifier<'a> {
     blobs: BlobFolder,
     watch: &'a Watch,
-    /// Blobs that runs name: their sizes, and somebody who needs them.
-    named: HashMap<BlobId, (u64, AccountId)>,
-    /// Files that were looked at.
-    seen: HashSet<String>,
+    /// Blobs that runs name, and their sizes in bytes.
+    named: BTreeMap<BlobId, u64>,
+    /// Blobs that the service did not have any more.
+    lost_before: HashSet<BlobId>,
+    /// What is wrong with blobs.
+    bad: HashMap<BlobId, String>,
     verified: Verified,
 }
 
+/// The accounts of a chain.
+struct Accounts<'a> {
+    chain: &'a Chain,
+    /// How many of its runs can be restored as far as accounts are concerned.
+    runs: usize,
+    /// Those whose directory cannot be read.
+    without: HashSet<usize>,
+    rounds: BTreeMap<AccountId, Vec<Round>>,
+    hurts: HashMap<AccountId, Vec<Hurt>>,
+}
+
+/// A round, and the run that has it.
+struct Round {
+    run: usize,
+    segment: Segment,
+    usable: bool,
+}
+
+/// Something that an account lacks in some runs.
+struct Hurt {
+    created_at: Timestamp,
+    runs: Range<usize>,
+    what: String,
+    queued: bool,
+}
+
 impl Verifier<'_> {
-    fn chain(&mut self, chain: &Chain) -> anyhow::Result<()> {
-        let mut accounts: BTreeMap<AccountId, Vec<Segment>> = BTreeMap::new();
-        for manifest in &chain.manifests {
+    fn chain<'a>(&mut self, chain: &'a Chain) -> Accounts<'a> {
+        self.verified.chains += 1;
+        self.verified.faults.extend(chain.fault.clone());
+        let mut accounts = Accounts {
+            chain,
+            runs: chain.manifests.len(),
+            without: HashSet::new(),
+            rounds: BTreeMap::new(),
+            hurts: HashMap::new(),
+        };
+        let mut seen = HashMap::new();
+        for (run, manifest) in chain.manifests.iter().enumerate() {
             self.verified.runs += 1;
-            let whole = self.files(chain, manifest);
-            if !whole.contains(&manifest.accounts.path) {
+            self.files(chain, manifest, &mut seen);
+            if !seen.get(&manifest.directory.path).copied().unwrap_or_default() {
+                self.verified
+                    .faults
+                    .push(format!("run {} cannot be restored: its directory is damaged", manifest.run));
+                accounts.without.insert(run);
+            }
+            if run >= accounts.runs {
                 continue;
             }
-            match segments(&chain.folder, manifest) {
-                Ok(segments) => segments.into_iter().for_each(|segment| {
-                    // A damaged file is named once, not once for each account in it.
-                    if whole.contains(&segment.file) {
-                        accounts.entry(segment.account).or_default().push(segment);
+            let read = match seen.get(&manifest.accounts.path) {
+                Some(true) => segments(&chain.folder, manifest),
+                _ => Err(anyhow::anyhow!("its list of accounts is damaged")),
+            };
+            match read {
+                Ok(segments) => {
+                    for segment in segments {
+                        let rounds = accounts.rounds.entry(segment.account).or_default();
+                        rounds.push(Round { run, segment, usable: false });
                     }
-                }),
-                Err(error) => self.verified.faults.push(format!("{error:#}")),
+                }
+                Err(error) => {
+                    accounts.runs = run;
+                    let fault =
+                        format!("run {} and those after it cannot be restored: {error:#}", manifest.run);
+                    self.verified.faults.push(fault);
+                }
             }
         }
-        self.watch.begin(accounts.len() as u64);
-        for (account, segments) in accounts {
-            self.account(chain, account, &segments)?;
+        self.rounds(&mut accounts);
+        accounts
+    }
+
+    /// Looks at the files of the run, each once; whether it is whole.
+    fn files(&mut self, chain: &Chain, manifest: &Manifest, seen: &mut HashMap<String, bool>) {
+        for piece in manifest.pieces() {
+            if seen.contains_key(&piece.path) {
+                continue;
+            }
+            self.verified.size_bytes += piece.size_bytes;
+            let path = chain.folder.join(&piece.path);
+            let mut checked = check(&path, &piece.extent());
+            if checked.is_ok() && piece.path == manifest.directory.path {
+                checked = people(chain, manifest);
+            }
+            seen.insert(piece.path.clone(), checked.is_ok());
+            let fault = checked.err().map(|error| format!("{}: {error:#}", path.display()));
+            self.verified.faults.extend(fault);
+        }
+    }
+
+    fn rounds(&mut self, accounts: &mut Accounts<'_>) {
+        let Accounts { chain, runs, rounds, hurts, .. } = accounts;
+        self.watch.begin(rounds.len() as u64);
+        for (account, rounds) in rounds {
+            let hurt = self.account(chain, *runs, rounds);
+            if !hurt.is_empty() {
+                hurts.insert(*account, hurt);
+            }
             self.watch.step();
         }
-        if let Some(last) = chain.manifests.last()
-            && let Err(error) = self.newest(chain, last)
-        {
-            self.verified.faults.push(format!("{error:#}"));
-        }
-        Ok(())
     }
 
-    /// The files of the run that are whole.
-    fn files(&mut self, chain: &Chain, manifest: &Manifest) -> HashSet<String> {
-        let mut whole = HashSet::new();
-        for piece in manifest.pieces() {
-            let path = chain.folder.join(&piece.path);
-            if self.seen.insert(format!("{}/{}", chain.name(), piece.path)) {
-                self.verified.size_bytes += piece.size_bytes;
-            }
-            match check(&path, &piece.extent()) {
-                Ok(()) => {
-                    whole.insert(piece.path.clone());
-                }
-                Err(error) => self.verified.faults.push(format!("{}: {error:#}", path.display())),
-            }
-        }
-        if whole.contains(&manifest.directory.path)
-            && let Err(error) = people(chain, manifest)
-        {
-            self.verified.faults.push(format!("{error:#}"));
-        }
-        whole
-    }
-
-    /// What is newest of all.
-    fn newest(&mut self, chain: &Chain, last: &Manifest) -> anyhow::Result<()> {
-        let rounds = Rounds::read(chain, chain.manifests.len())?;
-        let mut entries = Entries::open(&chain.folder, last)?;
-        (self.verified.accounts, self.verified.messages) = (0, 0);
-        while let Some(person) = entries.next_person()? {
-            self.verified.accounts += 1;
-            let last = rounds.of(person.id, person.created_at).last();
-            self.verified.messages += last.map_or(0, |last| last.counts.messages);
-        }
-        Ok(())
-    }
-
-    fn account(&mut self, chain: &Chain, account: AccountId, segments: &[Segment]) -> anyhow::Result<()> {
+    /// Replays an account's rounds as far as they are whole.
+    fn account(&mut self, chain: &Chain, runs: usize, rounds: &mut [Round]) -> Vec<Hurt> {
+        let mut hurts = Vec::new();
         let mut replay = Replay::default();
-        let mut upto = 0;
-        for segment in segments {
+        let mut last: Option<Segment> = None;
+        let mut broken = false;
+        let next_whole = begins(rounds, runs);
+        for (round, until) in rounds.iter_mut().zip(next_whole) {
+            let segment = &round.segment;
             if segment.since == 0 {
-                replay = Replay::default();
-                upto = 0;
+                (replay, last, broken) = (Replay::default(), None, false);
             }
-            let path = chain.folder.join(&segment.file);
-            if let Err(error) = self.segment(&path, segment, &mut replay, upto) {
-                self.verified.faults.push(format!("{}: account {account}: {error:#}", path.display()));
-                return Ok(());
+            if broken {
+                continue;
             }
-            upto = segment.upto;
-            for blob in &segment.missing {
-                let fault =
-                    format!("account {account}: the service had lost blob {blob} before it was backed up");
-                self.verified.faults.push(fault);
-                self.named.remove(blob);
+            if let Some(damage) = damage(chain, segment) {
+                let what = instead(&damage, last.as_ref());
+                let runs = round.run..until;
+                hurts.push(Hurt { created_at: segment.created_at, runs, what, queued: false });
+                broken = true;
+                continue;
+            }
+            match self.round(chain, segment, &mut replay, last.as_ref()) {
+                Ok(()) => {
+                    round.usable = true;
+                    last = Some(segment.clone());
+                }
+                // Nothing is damaged, but the program that wrote it was wrong.
+                Err(error) => {
+                    self.verified.faults.push(format!("account {}: {error:#}", segment.account));
+                    broken = true;
+                }
             }
         }
-        Ok(())
+        hurts
     }
 
-    fn segment(
+    fn round(
         &mut self,
-        path: &Path,
+        chain: &Chain,
         segment: &Segment,
         replay: &mut Replay,
-        upto: i64,
+        last: Option<&Segment>,
     ) -> anyhow::Result<()> {
+        let upto = last.map_or(0, |last| last.upto);
         ensure!(
             segment.since == upto,
             "a run before it is missing: it goes on from modseq {}",
             segment.since
         );
-        let mut records = 0;
-        let mut end = None;
-        each(path, &segment.extent, |record| {
-            records += 1;
-            end = if let Record::Account(account) = &record { Some(account.modseq) } else { None };
-            for (blob, size_bytes) in replay.apply(record)? {
-                self.named.insert(blob, (size_bytes, segment.account));
-            }
-            Ok(())
-        })?;
-        ensure!(end == Some(segment.upto), "it does not end at modseq {}", segment.upto);
-        ensure!(records == segment.records, "it has {records} records instead of {}", segment.records);
+        let played = play(chain, segment, replay)?;
+        self.named.extend(played.blobs);
+        self.lost_before.extend(&segment.missing);
+        let Segment { file, .. } = segment;
+        ensure!(played.end == Some(segment.upto), "{file}: it does not end at modseq {}", segment.upto);
+        let records = played.records;
+        ensure!(
+            records == segment.records,
+            "{file}: it has {records} records instead of {}",
+            segment.records
+        );
         let counts = replay.counts();
-        ensure!(counts == segment.counts, "it leads to {counts:?}, but the account had {:?}", segment.counts);
+        ensure!(
+            counts == segment.counts,
+            "{file}: it leads to {counts:?}, but the account had {:?}",
+            segment.counts
+        );
         Ok(())
     }
 
     /// Every blob that a run names.
-    fn blobs(&mut self) -> anyhow::Result<()> {
+    fn blobs(&mut self) {
         self.watch.begin(self.named.len() as u64);
-        let mut named: Vec<_> = self.named.drain().collect();
-        named.sort_unstable_by_key(|(id, _)| *id);
-        for (id, (size_bytes, account)) in named {
-            let path = self.blobs.path(id);
-            let fault = match self.blobs.size(id)? {
-                None => Some("it is missing".to_owned()),
-                Some(size) if size != size_bytes => {
-                    Some(format!("it has {size} bytes instead of {size_bytes}"))
-                }
-                Some(_) => {
-                    let extent = Extent { offset: 0, size_bytes, blake3: id.to_string() };
-                    check(&path, &extent).err().map(|error| format!("{error:#}"))
-                }
-            };
+        for (id, size_bytes) in &self.named {
             self.verified.blobs += 1;
             self.verified.size_bytes += size_bytes;
-            let needed = |fault: String| format!("{}: {fault} (account {account} needs it)", path.display());
-            self.verified.faults.extend(fault.map(needed));
+            if let Some(fault) = self.blobs.fault(*id) {
+                let why = if self.lost_before.contains(id) {
+                    " (the service had lost it before it was backed up)"
+                } else {
+                    ""
+                };
+                self.verified.faults.push(format!("{fault}{why}"));
+                self.bad.insert(*id, fault);
+            }
             self.watch.step();
         }
-        Ok(())
     }
-}
 
-fn people(chain: &Chain, manifest: &Manifest) -> anyhow::Result<()> {
-    let mut entries = Entries::open(&chain.folder, manifest)?;
-    while entries.next()?.is_some() {}
-    Ok(())
-}
-
-fn each(
-    path: &Path,
-    extent: &Extent,
-    mut with: impl FnMut(Record) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut reader = Reader::open(path, extent)?;
-    while let Some((record, _)) = reader.next()? {
-        with(record)?;
-    }
-    Ok(())
-}
-
-/// Removes blobs that no run names; how many, and their bytes.
-///
-/// # Errors
-/// A run cannot be read: what it names is not known then, and nothing is removed.
-pub fn prune(folder: &Path) -> anyhow::Result<(u64, u64)> {
-    let folder = Folder::open(folder)?;
-    let _held = folder.hold()?;
-    folder.clean()?;
-    let mut named = HashSet::new();
-    for chain in folder.chains()? {
-        if let Some(fault) = chain.fault {
-            bail!("{fault}; nothing is removed");
+    /// Who lacks which blob, and in which runs.
+    fn lost_blobs(&mut self, accounts: &mut Accounts<'_>) {
+        if self.bad.is_empty() {
+            return;
         }
-        for manifest in &chain.manifests {
-            for segment in segments(&chain.folder, manifest)? {
-                let path = chain.folder.join(&segment.file);
-                let add = |record| {
-                    match record {
-                        Record::Body(body) => named.extend(body.blobs),
-                        Record::Upload(upload) => drop(named.insert(upload.blob_id)),
-                        _ => {}
-                    }
-                    Ok(())
-                };
-                each(&path, &segment.extent, add)
-                    .with_context(|| format!("{}: nothing is removed", path.display()))?;
+        let Accounts { chain, runs, rounds, hurts, .. } = accounts;
+        for (account, rounds) in rounds {
+            let mut replay = Replay::default();
+            // A round that cannot be used leaves the account as it was.
+            let usable: Vec<_> =
+                rounds.iter().filter(|round| round.usable || round.segment.since == 0).collect();
+            for (at, round) in usable.iter().enumerate() {
+                if round.segment.since == 0 {
+                    replay = Replay::default();
+                }
+                if !round.usable {
+                    continue;
+                }
+                if let Err(error) = play(chain, &round.segment, &mut replay) {
+                    self.verified.faults.push(format!("{error:#}"));
+                    continue;
+                }
+                let until = usable.get(at + 1).map_or(*runs, |next| next.run);
+                let created_at = round.segment.created_at;
+                let lost = lost_blobs(&replay, &self.bad).into_iter();
+                let hurt = |(what, queued)| Hurt { created_at, runs: round.run..until, what, queued };
+                let lost: Vec<_> = lost.map(hurt).collect();
+                if !lost.is_empty() {
+                    hurts.entry(*account).or_default().extend(lost);
+                }
             }
         }
     }
-    let (mut count, mut bytes) = (0, 0);
-    for (path, id) in BlobFolder::new(folder.blobs()).files()? {
-        if id.is_none_or(|id| !named.contains(&id)) {
-            bytes += path.metadata().map_or(0, |data| data.len());
-            fs::remove_file(&path).with_context(|| format!("{}: it cannot be removed", path.display()))?;
-            count += 1;
+
+    /// Goes through the runs as restoring everything does.
+    fn tell(&mut self, accounts: &Accounts<'_>) {
+        let Accounts { chain, runs, without, rounds, hurts } = accounts;
+        let mut losses: BTreeMap<(String, String), Loss> = BTreeMap::new();
+        for (run, manifest) in chain.manifests.iter().enumerate().take(*runs) {
+            let is_last = run + 1 == chain.manifests.len();
+            if without.contains(&run) || (hurts.is_empty() && !is_last) {
+                continue;
+            }
+            if is_last {
+                (self.verified.accounts, self.verified.messages) = (0, 0);
+            }
+            let told = each_person(chain, manifest, |id, created_at, email| {
+                if is_last {
+                    let last = rounds.get(&id).and_then(|rounds| rounds.last());
+                    let last = last.filter(|last| last.segment.created_at == created_at);
+                    self.verified.accounts += 1;
+                    self.verified.messages += last.map_or(0, |last| last.segment.counts.messages);
+                }
+                for hurt in hurts.get(&id).into_iter().flatten() {
+                    if hurt.created_at == created_at && hurt.runs.contains(&run) {
+                        let Hurt { what, queued, .. } = hurt;
+                        let loss = losses.entry((email.to_owned(), what.clone())).or_insert_with(|| Loss {
+                            who: email.to_owned(),
+                            what: what.clone(),
+                            queued: *queued,
+                            runs: Vec::new(),
+                        });
+                        loss.runs.push(manifest.run.clone());
+                    }
+                }
+            });
+            self.verified.faults.extend(told.err().map(|error| format!("{error:#}")));
         }
+        self.verified.losses.extend(losses.into_values());
     }
-    Ok((count, bytes))
+}
+
+/// For each round the run in which the account begins anew after it.
+fn begins(rounds: &[Round], runs: usize) -> Vec<usize> {
+    let mut until = runs;
+    let mut all: Vec<_> = rounds
+        .iter()
+        .rev()
+        .map(|round| {
+            let this = until;
+            if round.segment.since == 0 {
+                until = round.run;
+            }
+            this
+        })
+        .collect();
+    all.reverse();
+    all
+}
+
+fn people(chain: &Chain, manifest: &Manifest) -> anyhow::Result<()> {
+    each_person(chain, manifest, |_, _, _| {})
+}
+
+fn each_person(
+    chain: &Chain,
+    manifest: &Manifest,
+    mut with: impl FnMut(AccountId, Timestamp, &str),
+) -> anyhow::Result<()> {
+    let mut entries = Entries::open(&chain.folder, manifest)?;
+    while let Some(person) = entries.next_person()? {
+        with(person.id, person.created_at, &person.email.to_string());
+    }
+    Ok(())
 }

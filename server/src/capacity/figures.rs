@@ -2,10 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use figment::{
-    Figment,
-    providers::{Format as _, Toml},
-};
 use serde::{Deserialize, Deserializer};
 
 const TEXT: &str = include_str!("figures.toml");
@@ -61,7 +57,7 @@ impl Figures {
     /// # Errors
     /// When the file that was compiled in is not one; a test sees to that.
     pub(super) fn load() -> anyhow::Result<Self> {
-        Ok(Figment::from(Toml::string(TEXT)).extract()?)
+        Ok(toml::from_str(TEXT)?)
     }
 
     /// The same for people: sections, and the figures of each by name.
@@ -69,7 +65,7 @@ impl Figures {
     /// # Errors
     /// As [`Figures::load`].
     pub(super) fn table() -> anyhow::Result<BTreeMap<String, BTreeMap<String, Figure>>> {
-        Ok(Figment::from(Toml::string(TEXT)).extract()?)
+        Ok(toml::from_str(TEXT)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use types::EmailAddress;
 
-use super::{limit::MessageLimit, password};
+use super::{limit::MessageLimit, out::say, password};
 use crate::{config::Config, data, parts};
 
 #[derive(Debug, Subcommand)]
@@ -48,28 +48,28 @@ impl Account {
                 let chosen = password::read_or_make(password_stdin)?;
                 let quota = config.limits.quota_bytes();
                 let account = admin.add_account(&address, &name, chosen.password.clone(), quota).await?;
-                println!("Added {} (account {}).", account.email, account.id);
-                chosen.show();
+                say!("Added {} (account {}).", account.email, account.id)?;
+                chosen.show()?;
             }
             Self::List => list(&admin).await?,
             Self::Passwd { address, password_stdin } => {
                 admin.account(&address).await?;
                 let chosen = password::read_or_make(password_stdin)?;
                 admin.set_password(&address, chosen.password.clone()).await?;
-                println!("{address} has a new password; all sessions are over.");
-                chosen.show();
+                say!("{address} has a new password; all sessions are over.")?;
+                chosen.show()?;
             }
             Self::Disable { address } => {
                 admin.set_enabled(&address, false).await?;
-                println!("{address} cannot log in any more.");
+                say!("{address} cannot log in any more.")?;
             }
             Self::Enable { address } => {
                 admin.set_enabled(&address, true).await?;
-                println!("{address} can log in.");
+                say!("{address} can log in.")?;
             }
             Self::Limit { address, size } => {
                 admin.limit_account(&address, size.0).await?;
-                println!("A mail of {address} may have {size}.");
+                say!("A mail of {address} may have {size}.")?;
             }
             Self::Delete { .. } => {}
         }
@@ -87,7 +87,7 @@ async fn list(admin: &mail::Admin) -> anyhow::Result<()> {
         after = Some(last.id);
         for account in accounts {
             let disabled = if account.enabled { "" } else { "  (disabled)" };
-            println!("{}\t{}\t{}{disabled}", account.id, account.email, account.name);
+            say!("{}\t{}\t{}{disabled}", account.id, account.email, account.name)?;
         }
     }
 }
@@ -100,6 +100,6 @@ async fn delete(config: &Config, address: &EmailAddress) -> anyhow::Result<()> {
     let held = data::hold(config);
     let indexing = if held.is_ok() { parts::Indexing::Here } else { parts::Indexing::Elsewhere };
     parts::open(config, indexing).await?.mail.admin().remove_account(address).await?;
-    println!("{address} and all its mail are gone.");
+    say!("{address} and all its mail are gone.")?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use types::EmailAddress;
 
+use super::out::say;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -21,16 +22,16 @@ impl Alias {
         match self {
             Self::Add { alias, account } => {
                 admin.add_alias(&alias, &account).await?;
-                println!("Mail for {alias} goes to {account}.");
+                say!("Mail for {alias} goes to {account}.")?;
             }
             Self::List { account } => {
                 for address in admin.addresses(&account).await? {
-                    println!("{address}");
+                    say!("{address}")?;
                 }
             }
             Self::Remove { alias } => {
                 admin.remove_alias(&alias).await?;
-                println!("{alias} is nobody's address any more.");
+                say!("{alias} is nobody's address any more.")?;
             }
         }
         Ok(())

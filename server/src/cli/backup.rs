@@ -5,6 +5,7 @@ use std::{io::IsTerminal as _, path::PathBuf};
 use anyhow::bail;
 use clap::Args;
 
+use super::out::{self, say};
 use crate::{
     backup::{self, Verified, Watch},
     config::Config,
@@ -59,8 +60,9 @@ impl Backup {
         let watch = watch(self.quiet);
         let verified = backup::verify(&self.folder, &watch);
         watch.done();
-        let Verified { chains, runs, accounts, messages, blobs, size_bytes, faults } = verified?;
-        complain(&faults, "restore can use what is whole")?;
+        let Verified { chains, runs, accounts, messages, blobs, size_bytes, mut faults, losses } = verified?;
+        faults.extend(losses.iter().map(|loss| format!("lost: {loss}")));
+        complain(&faults, "restore brings back everything but what is called lost")?;
         if runs == 0 {
             bail!("{}: there is no run in it", self.folder.display());
         }
@@ -72,7 +74,7 @@ impl Backup {
 
     fn say(&self, line: &str) -> anyhow::Result<()> {
         if !self.quiet {
-            println!("{line}");
+            say!("{line}")?;
         }
         Ok(())
     }
@@ -86,7 +88,7 @@ pub(super) fn watch(quiet: bool) -> Watch {
 /// One line for each fault, and the command fails.
 pub(super) fn complain(faults: &[String], but: &str) -> anyhow::Result<()> {
     for fault in faults {
-        eprintln!("fault: {fault}");
+        out::aside(format_args!("fault: {fault}"));
     }
     match faults.len() {
         0 => Ok(()),

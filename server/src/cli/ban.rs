@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use clap::Subcommand;
 
+use super::out::say;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -20,12 +21,12 @@ impl Ban {
         match self {
             Self::List => {
                 for ban in admin.bans().await? {
-                    println!("{} until {} for {}", ban.network, ban.expires_at, ban.reason);
+                    say!("{} until {} for {}", ban.network, ban.expires_at, ban.reason)?;
                 }
             }
             Self::Lift { address } => {
                 admin.lift_ban(address).await?;
-                println!("{address} may come in again.");
+                say!("{address} may come in again.")?;
             }
         }
         Ok(())

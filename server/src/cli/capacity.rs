@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use types::{Bucket, ShardId};
 
+use super::out::{self, say};
 use crate::capacity::{self, MapFile, Wish};
 
 #[derive(Debug, Args)]
@@ -51,23 +52,21 @@ impl Capacity {
             ensure!(onto.len() == self.onto.len(), "--onto: a shard is named twice");
             let plan = capacity::plan(&map, &bytes, &onto.into_iter().collect::<Vec<_>>());
             for command in plan.commands() {
-                println!("{command}");
+                say!("{command}")?;
             }
-            eprintln!(
+            out::aside(format_args!(
                 "{} buckets with {} bytes move; an even load needs {} at least.",
                 plan.moves.len(),
                 plan.moved_bytes(),
                 plan.least_bytes
-            );
+            ));
             return Ok(());
         }
         if self.markdown {
-            print!("{}", capacity::document()?);
-            return Ok(());
+            return Ok(out::text(&capacity::document()?)?);
         }
         let wish = |users| Wish { users, keep_days: self.keep_days, shards: self.shards };
         let wishes: Vec<_> = self.users.iter().copied().map(wish).collect();
-        print!("{}", capacity::tables(&wishes, self.add)?);
-        Ok(())
+        Ok(out::text(&capacity::tables(&wishes, self.add)?)?)
     }
 }

@@ -11,7 +11,7 @@ use hickory_resolver::{
     proto::rr::RData,
 };
 
-use super::limit::MessageLimit;
+use super::{limit::MessageLimit, out::say};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -32,16 +32,16 @@ impl Domain {
         match self {
             Self::Add { name } => {
                 let domain = admin.add_domain(&name).await?;
-                println!("Mail for {} is received from now on.", domain.name);
+                say!("Mail for {} is received from now on.", domain.name)?;
             }
             Self::List => {
                 for domain in admin.domains().await? {
-                    println!("{}", domain.name);
+                    say!("{}", domain.name)?;
                 }
             }
             Self::Limit { name, size } => {
                 admin.limit_domain(&name, size.0).await?;
-                println!("A mail of {name} may have {size}.");
+                say!("A mail of {name} may have {size}.")?;
             }
             Self::Check { name } => {
                 let name = types::address::fold(&name);
@@ -58,12 +58,12 @@ async fn check(name: &str, is_ours: bool, resolver: Option<SocketAddr>) -> anyho
     let mut wrong = 0_u32;
     let mut line = |good: bool, text: String| {
         wrong += u32::from(!good);
-        println!("{} {text}", if good { "ok  " } else { "MISS" });
+        say!("{} {text}", if good { "ok  " } else { "MISS" })
     };
     line(
         is_ours,
         if is_ours { format!("{name} is a domain here") } else { format!("`magpie domain add {name}`") },
-    );
+    )?;
     let resolver = resolver_at(resolver)?;
     let fqdn = format!("{}.", name.trim_end_matches('.'));
     let mut hosts: Vec<(u16, String)> = match resolver.mx_lookup(fqdn.as_str()).await {
@@ -81,14 +81,14 @@ async fn check(name: &str, is_ours: bool, resolver: Option<SocketAddr>) -> anyho
     line(
         !hosts.is_empty(),
         if hosts.is_empty() { format!("no MX record for {name}") } else { format!("MX of {name}") },
-    );
+    )?;
     for (preference, host) in hosts {
         let addresses: Vec<_> = match resolver.lookup_ip(host.as_str()).await {
             Ok(found) => found.iter().map(|ip| ip.to_string()).collect(),
             Err(_) => Vec::new(),
         };
         let found = if addresses.is_empty() { "no address".into() } else { addresses.join(", ") };
-        line(!addresses.is_empty(), format!("  {preference} {host} {found}"));
+        line(!addresses.is_empty(), format!("  {preference} {host} {found}"))?;
     }
     if wrong > 0 { bail!("mail for {name} does not arrive here yet") } else { Ok(()) }
 }

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use types::EmailAddress;
 
+use super::out::say;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -32,17 +33,17 @@ impl Group {
                     None => first_account(&admin, &members).await?,
                 };
                 admin.set_group(&address, &owner, &members).await?;
-                println!("Mail for {address} goes to {} others; {owner} answers for it.", members.len());
+                say!("Mail for {address} goes to {} others; {owner} answers for it.", members.len())?;
             }
             Self::List => {
                 for group in admin.groups().await? {
                     let members: Vec<_> = group.targets.iter().map(ToString::to_string).collect();
-                    println!("{}: {}", group.address, members.join(" "));
+                    say!("{}: {}", group.address, members.join(" "))?;
                 }
             }
             Self::Remove { address } => {
                 admin.remove_group(&address).await?;
-                println!("{address} is no group any more.");
+                say!("{address} is no group any more.")?;
             }
         }
         Ok(())

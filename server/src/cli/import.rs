@@ -17,6 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mail::{Access, Imported};
 use types::{EmailAddress, Flags, MailboxId, Timestamp, address::fold, api::NewFolder};
 
+use super::out::{self, say};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -120,7 +121,7 @@ impl<'a> Importer<'a> {
 
     fn skip(&mut self, why: &str) {
         self.skipped += 1;
-        self.bar.suspend(|| eprintln!("skipped: {why}"));
+        self.bar.suspend(|| out::aside(format_args!("skipped: {why}")));
     }
 
     async fn add(&mut self, found: Found) -> anyhow::Result<()> {
@@ -152,10 +153,12 @@ impl<'a> Importer<'a> {
     async fn finish(mut self) -> anyhow::Result<()> {
         self.flush().await?;
         self.bar.finish_and_clear();
-        println!(
+        say!(
             "{} imported, {} were there already, {} skipped.",
-            self.added, self.known_already, self.skipped
-        );
+            self.added,
+            self.known_already,
+            self.skipped
+        )?;
         Ok(())
     }
 

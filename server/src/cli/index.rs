@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::out::say;
 use crate::{config::Config, data, parts, telemetry};
 
 #[derive(Debug, Subcommand)]
@@ -23,13 +24,16 @@ impl Index {
 
 async fn status(config: &Config) -> anyhow::Result<()> {
     for shard in super::admin(config).await?.indexed().await? {
-        println!(
+        say!(
             "shard {}: {} of {} accounts behind, {} messages",
-            shard.shard, shard.behind, shard.accounts, shard.messages
-        );
+            shard.shard,
+            shard.behind,
+            shard.accounts,
+            shard.messages
+        )?;
     }
     let size = parts::index_size(config).await?;
-    println!("index: {} documents, {:.1} MB", size.documents, megabytes(size.bytes));
+    say!("index: {} documents, {:.1} MB", size.documents, megabytes(size.bytes))?;
     Ok(())
 }
 
@@ -41,13 +45,13 @@ async fn rebuild(config: &Config) -> anyhow::Result<()> {
     let mut progress = |done: u64| {
         // A line now and then, also where it goes into a file.
         if done >= told + PROGRESS {
-            println!("{done} changes indexed.");
+            let _ = say!("{done} changes indexed.");
             told = done;
         }
     };
     parts.mail.admin().rebuild_index(&mut progress).await?;
     let size = parts.mail.admin().index_size().await?;
-    println!("The index is built: {} documents, {:.1} MB.", size.documents, megabytes(size.bytes));
+    say!("The index is built: {} documents, {:.1} MB.", size.documents, megabytes(size.bytes))?;
     Ok(())
 }
 

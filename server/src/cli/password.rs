@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use mail::Random as _;
 use types::Secret;
 
+use super::out::{self, say};
 use crate::clock::SystemRandom;
 
 /// The password to set, and whether it was made up and so has to be shown, once it is set.
@@ -17,10 +18,11 @@ pub(super) struct Chosen {
 
 impl Chosen {
     /// Prints a password that nobody has seen yet. Only when it is in force, so that nobody takes a failure for one.
-    pub(super) fn show(&self) {
+    pub(super) fn show(&self) -> Result<(), out::Error> {
         if self.made_up {
-            println!("password: {}", self.password.expose());
+            say!("password: {}", self.password.expose())?;
         }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use mail::admin::QueueAction;
 use storage::{QueueEntry, RecipientState};
 use types::QueueId;
 
+use super::out::say;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -39,13 +40,12 @@ impl Queue {
         let (id, action, done) = match self {
             Self::List { limit } => {
                 for entry in admin.queue(limit).await? {
-                    println!("{}", line(&entry));
+                    say!("{}", line(&entry))?;
                 }
                 return Ok(());
             }
             Self::Show { id } => {
-                show(&admin.queue_entry(id).await?);
-                return Ok(());
+                return show(&admin.queue_entry(id).await?);
             }
             Self::Retry { id } => (id, QueueAction::Retry, "is tried now"),
             Self::Hold { id } => (id, QueueAction::Hold, "is held"),
@@ -61,7 +61,7 @@ impl Queue {
             Self::Drop { id } => (id, QueueAction::Drop, "is dropped"),
         };
         admin.queue_action(id, action).await?;
-        println!("{id} {done}.");
+        say!("{id} {done}.")?;
         Ok(())
     }
 }
@@ -81,23 +81,23 @@ fn sender(entry: &QueueEntry) -> String {
     entry.return_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string)
 }
 
-fn show(entry: &QueueEntry) {
-    println!("id:       {}", entry.id);
-    println!("from:     {}", sender(entry));
-    println!("size:     {} bytes", entry.size_bytes);
-    println!("created:  {}", entry.created_at);
-    println!("gives up: {}", entry.expires_at);
+fn show(entry: &QueueEntry) -> anyhow::Result<()> {
+    say!("id:       {}", entry.id)?;
+    say!("from:     {}", sender(entry))?;
+    say!("size:     {} bytes", entry.size_bytes)?;
+    say!("created:  {}", entry.created_at)?;
+    say!("gives up: {}", entry.expires_at)?;
     if entry.held {
-        println!("held:     yes");
+        say!("held:     yes")?;
     }
     if let Some(via) = &entry.via {
-        println!("via:      {via}");
+        say!("via:      {via}")?;
     }
     if entry.terms.priority.value() != 0 {
-        println!("priority: {}", entry.terms.priority.value());
+        say!("priority: {}", entry.terms.priority.value())?;
     }
     if entry.terms.require_tls {
-        println!("requires: TLS all the way");
+        say!("requires: TLS all the way")?;
     }
     for recipient in &entry.recipients {
         let state = match recipient.state {
@@ -105,9 +105,10 @@ fn show(entry: &QueueEntry) {
             RecipientState::Delivered => "delivered".to_owned(),
             RecipientState::Failed => "failed".to_owned(),
         };
-        println!("to:       {} {state} ({} attempts)", recipient.address, recipient.attempts);
+        say!("to:       {} {state} ({} attempts)", recipient.address, recipient.attempts)?;
         if let Some(reply) = &recipient.reply {
-            println!("          {reply}");
+            say!("          {reply}")?;
         }
     }
+    Ok(())
 }

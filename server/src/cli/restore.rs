@@ -7,6 +7,7 @@ use types::EmailAddress;
 
 use super::{
     backup::{complain, watch},
+    out::say,
     password,
 };
 use crate::{
@@ -66,14 +67,14 @@ impl Restore {
                 0 => String::new(),
                 before => format!(" ({before} were back already)"),
             };
-            println!(
+            say!(
                 "Restored {} accounts{before} with {} messages as of run {}.",
                 restored.accounts,
                 restored.messages,
                 at.run()?
-            );
+            )?;
             if !self.with_queue {
-                println!("Mail that was on its way then is not sent; --with-queue would.");
+                say!("Mail that was on its way then is not sent; --with-queue would.")?;
             }
         }
         complain(&restored.faults, "everything else is restored")
@@ -99,8 +100,8 @@ impl Restore {
             }
         };
         if let Some(chosen) = chosen {
-            println!("Added {into} (account {id}).");
-            chosen.show();
+            // What has begun is done, also where nobody reads any more.
+            let _ = say!("Added {into} (account {id}).").and_then(|()| chosen.show());
         }
         backup::account(ports, at, address, Target::Into(id), self.with_queue, watch).await
     }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::out::{self, say};
 use crate::{
     config::Config,
     demo,
@@ -41,12 +42,13 @@ impl Serve {
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
         };
-        announce(&node, &roles, self.demo);
+        // A server runs on, whether or not somebody reads what it says.
+        let _ = announce(&node, &roles, self.demo);
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        println!("Stopping: finishing what runs. Once more, and it stops at once.");
+        let _ = say!("Stopping: finishing what runs. Once more, and it stops at once.");
         tokio::select! {
             () = node.stop(GRACE) => Ok(()),
             _ = interrupt.recv() => std::process::exit(130),
@@ -56,11 +58,11 @@ impl Serve {
 }
 
 /// Where the service is to be found, in lines that people and tools read.
-fn announce(node: &Node, roles: &Roles, demo: bool) {
+fn announce(node: &Node, roles: &Roles, demo: bool) -> Result<(), out::Error> {
     let addresses = &node.addresses;
     if let Some(web) = addresses.web {
         let name = if roles.has(Role::Web) || roles.has(Role::Realtime) { "web" } else { "health" };
-        println!("{name}: http://{web}");
+        say!("{name}: http://{web}")?;
     }
     for (name, address) in [
         ("smtp", addresses.smtp),
@@ -73,13 +75,13 @@ fn announce(node: &Node, roles: &Roles, demo: bool) {
         ("pop3s", addresses.pop3s),
     ] {
         if let Some(address) = address {
-            println!("{name}: {address}");
+            say!("{name}: {address}")?;
         }
     }
     if demo {
         for address in demo::ADDRESSES {
-            println!("demo account: {address} password: {}", demo::PASSWORD);
+            say!("demo account: {address} password: {}", demo::PASSWORD)?;
         }
     }
-    println!("ready");
+    say!("ready")
 }

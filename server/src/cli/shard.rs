@@ -13,6 +13,7 @@ use storage::moves::Phase;
 use storage_sql::DatabaseUrl;
 use types::{Bucket, Secret, ShardId};
 
+use super::out::say;
 use crate::{config::Config, data, parts, telemetry};
 
 #[derive(Debug, Subcommand)]
@@ -69,15 +70,13 @@ async fn set_url(config: &Config, shard: ShardId, url: String) -> anyhow::Result
     let (parsed, url) = address(config, url)?;
     let (directory, options) = directory(config)?;
     storage_sql::readdress_shard(&directory, shard, &url, &options).await?;
-    println!("Shard {shard} is reached at {parsed}.");
-    Ok(())
+    Ok(say!("Shard {shard} is reached at {parsed}.")?)
 }
 
 async fn remove(config: &Config, shard: ShardId) -> anyhow::Result<()> {
     let (directory, options) = directory(config)?;
     storage_sql::remove_shard(&directory, shard, &options).await?;
-    println!("Shard {shard} is given up. Its database stays as it is.");
-    Ok(())
+    Ok(say!("Shard {shard} is given up. Its database stays as it is.")?)
 }
 
 /// The directory alone: a shard may be away.
@@ -101,13 +100,17 @@ fn address(config: &Config, url: String) -> anyhow::Result<(DatabaseUrl, Secret)
 
 async fn list(admin: &Admin) -> anyhow::Result<()> {
     for shard in admin.shards().await? {
-        print!("{}\t{}\t{} buckets\t", shard.id, shard.name, shard.buckets);
+        let name = format!("{}\t{}\t{} buckets", shard.id, shard.name, shard.buckets);
         match shard.totals {
-            Ok(holds) => println!(
-                "{} accounts\t{} messages\t{} bytes\t{} not indexed yet\t{} queued",
-                holds.accounts, holds.messages, holds.used_bytes, holds.unindexed, holds.queued
-            ),
-            Err(reason) => println!("away: {}", reason.replace('\n', " ")),
+            Ok(holds) => say!(
+                "{name}\t{} accounts\t{} messages\t{} bytes\t{} not indexed yet\t{} queued",
+                holds.accounts,
+                holds.messages,
+                holds.used_bytes,
+                holds.unindexed,
+                holds.queued
+            )?,
+            Err(reason) => say!("{name}\taway: {}", reason.replace('\n', " "))?,
         }
     }
     let mut together = BTreeMap::<_, Vec<_>>::new();
@@ -119,7 +122,7 @@ async fn list(admin: &Admin) -> anyhow::Result<()> {
         let state = if has_moved { "moved; the old rows are removed shortly" } else { "being copied" };
         let buckets: Vec<_> = moves.iter().map(|running| running.bucket).collect();
         let heard = moves.iter().map(|running| running.beat_at).max().unwrap_or_default();
-        println!("buckets {}: from {from} to {to}, {state}; last heard of {heard}", Bucket::ranges(&buckets));
+        say!("buckets {}: from {from} to {to}, {state}; last heard of {heard}", Bucket::ranges(&buckets))?;
     }
     Ok(())
 }
@@ -127,8 +130,7 @@ async fn list(admin: &Admin) -> anyhow::Result<()> {
 async fn add(admin: &Admin, config: &Config, url: String) -> anyhow::Result<()> {
     let (parsed, url) = address(config, url)?;
     let id = admin.add_shard(&url).await?;
-    println!("{parsed} is shard {id}. Move buckets to it with `magpie shard move --buckets ... --to {id}`.");
-    Ok(())
+    Ok(say!("{parsed} is shard {id}. Move buckets to it with `magpie shard move --buckets ... --to {id}`.")?)
 }
 
 fn absolute(config: &Config, path: &Path) -> anyhow::Result<PathBuf> {
@@ -141,14 +143,14 @@ async fn relocate(admin: &Admin, buckets: &[Bucket], to: ShardId) -> anyhow::Res
     let moved = admin.move_buckets(buckets, to, &mut |step| news.hear(step)).await;
     news.tell();
     let all = moved?;
-    println!(
+    say!(
         "Moved {} buckets with {} accounts to shard {to}; writers waited {} ms at most.",
         all.buckets,
         all.accounts,
         all.longest_pause.as_millis()
-    );
+    )?;
     if usize::try_from(all.buckets).unwrap_or(usize::MAX) < buckets.len() {
-        println!("The others live there already.");
+        say!("The others live there already.")?;
     }
     Ok(())
 }
@@ -180,7 +182,8 @@ impl News {
     fn tell(&mut self) {
         let Self { buckets, all, .. } = std::mem::take(self);
         if !buckets.is_empty() {
-            println!(
+            // The move goes on, whoever reads.
+            let _ = say!(
                 "buckets {}\t{} accounts\t{} records\t{} blobs\twriters waited {} ms at most",
                 Bucket::ranges(&buckets),
                 all.accounts,

@@ -1,8 +1,13 @@
-//! Values as people write them: durations, sizes, addresses to listen on.
+//! Values as people write them: durations, sizes, addresses to listen on, lists.
+//!
+//! **Invariant:** no error repeats what it is about; see [`super::words`].
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IntoDeserializer as _},
+};
 
 /// A duration like `5m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +17,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a duration like \"30s\", \"5m\", \"2h\" or \"5d\"");
+        let wrong = || "it is not a duration like \"30s\", \"5m\", \"2h\" or \"5d\"".to_owned();
         let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
         let millis: u64 = match unit {
             "ms" => 1,
@@ -34,7 +39,7 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a size like \"64KB\", \"50MB\" or \"2GB\"");
+        let wrong = || "it is not a size like \"64KB\", \"50MB\" or \"2GB\"".to_owned();
         let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
         let factor: u64 = match unit.to_ascii_uppercase().as_str() {
             "" | "B" => 1,
@@ -69,7 +74,7 @@ impl FromStr for Listen {
         }
         let address = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
         address.as_deref().unwrap_or(text).parse().map(|address| Self(Some(address))).map_err(|_| {
-            format!("`{text}` is not an address to listen on like \"127.0.0.1:8080\" or \"[::]:25\"")
+            "it is not an address to listen on like \"127.0.0.1:8080\" or \"[::]:25\"".to_owned()
         })
     }
 }
@@ -160,6 +165,57 @@ where
 pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = deserializer.deserialize_any(Parse::<Text>(std::marker::PhantomData))?.0;
     Ok((!text.is_empty()).then_some(text))
+}
+
+/// A list, or a text with commas, as one writes it in the environment.
+pub(super) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_any(List { split: at_commas, item: std::marker::PhantomData })
+}
+
+/// A list, or a text that `split` cuts into the items of one.
+pub(super) fn list_by<'de, D, T>(deserializer: D, split: fn(&str) -> Vec<&str>) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_any(List { split, item: std::marker::PhantomData })
+}
+
+fn at_commas(text: &str) -> Vec<&str> {
+    text.split(',').collect()
+}
+
+struct List<T> {
+    split: fn(&str) -> Vec<&str>,
+    item: std::marker::PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> de::Visitor<'de> for List<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list in brackets, or a text with commas")
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(item) = items.next_element()? {
+            all.push(item);
+        }
+        Ok(all)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+        if text.trim_start().starts_with('[') {
+            return Err(E::custom("its brackets or quotes do not end; write it like [\"ONE\", \"TWO\"]"));
+        }
+        let items = (self.split)(text).into_iter().map(str::trim).filter(|item| !item.is_empty());
+        items.map(|item| T::deserialize(item.to_owned().into_deserializer())).collect()
+    }
 }
 
 struct Text(String);

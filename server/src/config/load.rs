@@ -9,14 +9,13 @@ use std::{
 use blob::S3Keys;
 use figment::{
     Figment, Metadata, Profile, Provider,
-    providers::{Format, Toml},
     util::nest,
     value::{Dict, Map, Value},
 };
 
 use types::Secret;
 
-use super::{Config, Unfit, url::without_secrets};
+use super::{Config, Unfit, url::without_secrets, words};
 
 /// Every key with its default and its comment.
 const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -60,11 +59,33 @@ impl fmt::Display for Loaded {
 }
 
 /// Why there is no configuration. One line, with the place.
+///
+/// **Invariant:** it never repeats a value, whatever the key: people put a URL with its password in the wrong place.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]
 pub struct Error {
     pub place: String,
     pub reason: String,
+}
+
+/// The variables of the environment.
+///
+/// # Errors
+/// One that is ours is no text.
+pub fn environment() -> Result<Vec<(String, String)>, Error> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        // Others are none of our business.
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            Err(_) if name.starts_with(PREFIX) || name.starts_with("AWS_") => {
+                return Err(Error { place: name, reason: "its value is no text in UTF-8".into() });
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(variables)
 }
 
 /// Reads defaults, then the file (`magpie.toml` if it is there and none is named), then the environment.
@@ -73,7 +94,7 @@ pub struct Error {
 /// What is wrong, and where.
 pub fn load(file: Option<&Path>, environment: &[(String, String)]) -> Result<Loaded, Error> {
     let file = file.map(Path::to_owned).or_else(|| Some(PathBuf::from(FILE)).filter(|path| path.exists()));
-    let defaults = dict(DEFAULTS).map_err(|reason| Error { place: "the defaults".into(), reason })?;
+    let defaults = dict("the defaults", DEFAULTS)?;
     let mut known = BTreeMap::new();
     flatten("", &defaults, &mut known);
     let mut figment = Figment::from(Layer { name: String::new(), dict: defaults });
@@ -83,7 +104,7 @@ pub fn load(file: Option<&Path>, environment: &[(String, String)]) -> Result<Loa
         let name = path.display().to_string();
         text = fs::read_to_string(path)
             .map_err(|error| Error { place: name.clone(), reason: error.to_string() })?;
-        let layer = dict(&text).map_err(|reason| Error { place: name.clone(), reason })?;
+        let layer = dict(&name, &text)?;
         refuse_unknown(&layer, &known, |key| at_line(&name, &text, key))?;
         figment = figment.merge(Layer { name, dict: layer });
     }
@@ -96,26 +117,26 @@ pub fn load(file: Option<&Path>, environment: &[(String, String)]) -> Result<Loa
     }
 
     let origin = |key: &str| figment.find_metadata(key).map_or_else(String::new, |m| m.name.to_string());
-    let place = |key: &str| match origin(key) {
+    let wrong = |key: &str, reason: String| match origin(key) {
         name if file.as_ref().is_some_and(|path| path.display().to_string() == name) => {
-            at_line(&name, &text, key)
+            Error { place: at_line(&name, &text, key), reason: format!("{key}: {reason}") }
         }
-        name if name.is_empty() => key.to_owned(),
-        name => name,
+        // The default does not go with something else.
+        name if name.is_empty() => Error { place: key.to_owned(), reason },
+        name => Error { place: name, reason: format!("{key}: {reason}") },
     };
     let mut config: Config = figment.extract().map_err(|error| {
-        let key =
-            error.path.iter().filter(|part| part.parse::<usize>().is_err()).cloned().collect::<Vec<_>>();
-        let key = key.join(".");
-        Error { place: place(&key), reason: format!("{key}: {}", error.kind) }
+        let (items, names): (Vec<_>, Vec<_>) =
+            error.path.iter().cloned().partition(|part| part.parse::<usize>().is_ok());
+        let item = items.first().and_then(|item| item.parse::<usize>().ok());
+        let item = item.map_or_else(String::new, |item| format!("item {}: ", item.saturating_add(1)));
+        wrong(&names.join("."), format!("{item}{}", words::of(&error.kind)))
     })?;
     config.s3_keys = s3_keys(environment);
-    config
-        .validate()
-        .map_err(|Unfit { key, reason }| Error { place: place(key), reason: format!("{key}: {reason}") })?;
+    config.validate().map_err(|Unfit { key, reason }| wrong(key, reason))?;
     let values = keys_in_order(&known)
         .map(|key| {
-            let value = figment.find_value(key).map_or_else(|_| String::new(), |value| shown(key, &value));
+            let value = figment.find_value(key).map_or_else(|_| String::new(), |value| shown(&value));
             (key.to_owned(), value, origin(key))
         })
         .collect();
@@ -138,12 +159,14 @@ impl Provider for Layer {
     }
 }
 
-/// A text's tables; if it is no TOML, why.
-fn dict(text: &str) -> Result<Dict, String> {
-    match Toml::string(text).data() {
-        Ok(mut data) => Ok(data.remove(&Profile::Default).unwrap_or_default()),
-        Err(error) => Err(error.kind.to_string().trim().replace('\n', " ")),
-    }
+/// A text's tables.
+fn dict(name: &str, text: &str) -> Result<Dict, Error> {
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map(|before| before.matches('\n').count() + 1);
+        let place = line.map_or_else(|| name.to_owned(), |line| format!("{name}:{line}"));
+        Error { place, reason: words::of_toml(error.message()) }
+    })
 }
 
 /// `MAGPIE_HTTP__LISTEN` is `http.listen`.
@@ -174,21 +197,34 @@ fn refuse_unknown(
     let mut given = BTreeMap::new();
     flatten("", layer, &mut given);
     for (key, value) in &given {
-        let is_section =
-            known.keys().any(|k| k.strip_prefix(key.as_str()).is_some_and(|r| r.starts_with('.')));
+        let is_section = known.keys().any(|k| k.strip_prefix(key.as_str()).is_some_and(is_below));
         let empty_section = is_section && matches!(value, Value::Dict(..));
         if known.contains_key(key) || empty_section {
             continue;
         }
         let reason = if is_section {
-            format!("`{key}` is a section, not a key")
+            format!("`{key}` is a section, not a key; write [{key}] above its keys")
+        } else if let Some(above) = known.keys().find(|k| key.strip_prefix(k.as_str()).is_some_and(is_below))
+        {
+            format!("`{above}` is a key, not a section; it takes a value")
         } else {
-            let nearest = known.keys().min_by_key(|k| distance(k, key));
-            format!("there is no key `{key}`; did you mean `{}`?", nearest.map_or("", String::as_str))
+            let name_len = key.rsplit('.').next().unwrap_or_default().len();
+            let nearest = known.keys().map(|k| (distance(k, key), k.as_str())).min();
+            match nearest {
+                // What is far from every key may be no key at all, but a URL, say, or a password.
+                Some((far, nearest)) if far <= (name_len / 3).max(2) => {
+                    format!("there is no key `{key}`; did you mean `{nearest}`?")
+                }
+                _ => "there is no such key; config.default.toml has those that there are".to_owned(),
+            }
         };
         return Err(Error { place: place(key), reason });
     }
     Ok(())
+}
+
+fn is_below(rest: &str) -> bool {
+    rest.starts_with('.')
 }
 
 /// The number of letters to insert, remove or change (Levenshtein).
@@ -220,8 +256,7 @@ fn at_line(name: &str, text: &str, key: &str) -> String {
             if table == key {
                 return format!("{name}:{}", number + 1);
             }
-        } else if let Some((left, _)) = line.split_once('=') {
-            let left = left.trim().trim_matches('"');
+        } else if let Some((left, _)) = key_and_value(line) {
             let full = if table.is_empty() { left.to_owned() } else { format!("{table}.{left}") };
             if full == key || key.strip_prefix(&full).is_some_and(|rest| rest.starts_with('.')) {
                 return format!("{name}:{}", number + 1);
@@ -231,6 +266,14 @@ fn at_line(name: &str, text: &str, key: &str) -> String {
     name.to_owned()
 }
 
+/// What is before the equals sign, without its quotes, and what is after it.
+fn key_and_value(line: &str) -> Option<(&str, &str)> {
+    if let Some(rest) = line.strip_prefix('"') {
+        return rest.split_once('"').filter(|(_, after)| after.trim_start().starts_with('='));
+    }
+    line.split_once('=').map(|(key, value)| (key.trim(), value))
+}
+
 /// Keys outside sections first, as TOML wants it.
 fn keys_in_order(known: &BTreeMap<String, Value>) -> impl Iterator<Item = &str> {
     let plain = known.keys().filter(|key| !key.contains('.'));
@@ -238,10 +281,9 @@ fn keys_in_order(known: &BTreeMap<String, Value>) -> impl Iterator<Item = &str> 
 }
 
 /// A value as TOML, passwords in URLs hidden.
-fn shown(key: &str, value: &Value) -> String {
+fn shown(value: &Value) -> String {
     match value {
-        Value::String(_, text) if key.ends_with(".url") => quoted(&without_secrets(text)),
-        Value::String(_, text) => quoted(text),
+        Value::String(_, text) => quoted(&without_secrets(text)),
         Value::Num(_, number) => number
             .to_i128()
             .map(|n| n.to_string())
@@ -251,8 +293,7 @@ fn shown(key: &str, value: &Value) -> String {
         Value::Bool(_, yes) => yes.to_string(),
         Value::Char(_, c) => quoted(&c.to_string()),
         Value::Array(_, items) => {
-            let key = key.strip_suffix("urls").map_or_else(|| key.to_owned(), |stem| format!("{stem}url"));
-            let items: Vec<_> = items.iter().map(|item| shown(&key, item)).collect();
+            let items: Vec<_> = items.iter().map(shown).collect();
             format!("[{}]", items.join(", "))
         }
         Value::Dict(..) | Value::Empty(..) => "{}".into(),
@@ -303,19 +344,36 @@ mod tests {
             "m.toml:4: there is no key `htp.listen`; did you mean `http.listen`?",
         );
         check("[http]\nlisen = 5\n", &[], "did you mean `http.listen`?");
+        check("[http]\nlisten = { port = 5 }\n", &[], "m.toml:2: `http.listen` is a key, not a section");
         check("http = 5\n", &[], "m.toml:1: `http` is a section, not a key");
         check(
             "[limits]\n# note\nmessage_size = \"big\"\n",
             &[],
-            "m.toml:3: limits.message_size: `big` is not a size",
+            "m.toml:3: limits.message_size: it is not a size",
         );
-        check("[auth]\nallow_cleartext = \"maybe\"\n", &[], "m.toml:2: auth.allow_cleartext: invalid type");
+        check(
+            "[auth]\nallow_cleartext = \"maybe\"\n",
+            &[],
+            "m.toml:2: auth.allow_cleartext: it is a text, but should be true or false",
+        );
         check(
             "[queue]\nretry = [\"1m\", \"soon\"]\n",
             &[],
-            "m.toml:2: queue.retry: `soon` is not a duration",
+            "m.toml:2: queue.retry: item 2: it is not a duration",
         );
-        check("[http\n", &[], "m.toml: ");
+        check("[http\n", &[], "m.toml:1: it is no TOML: ");
+        check("[http]\nlisten = \":1\"\nlisten = \":2\"\n", &[], "m.toml:3: it is no TOML: duplicate key; ");
+        check(
+            "[queue]\nretry = 5\n",
+            &[],
+            "m.toml:2: queue.retry: it is a whole number, but should be a list",
+        );
+        check("[log]\nformat = \"xml\"\n", &[], "m.toml:2: log.format: it should be `text` or `json`");
+        check(
+            "[queue]\nport = 70000\n",
+            &[],
+            "m.toml:2: queue.port: it is a whole number, but should be a whole",
+        );
         check(
             "",
             &[("MAGPIE_HTTP__LISEN", "x")],
@@ -324,7 +382,7 @@ mod tests {
         check(
             "",
             &[("MAGPIE_HTTP__LISTEN", "nowhere")],
-            "MAGPIE_HTTP__LISTEN: http.listen: `nowhere` is not an address",
+            "MAGPIE_HTTP__LISTEN: http.listen: it is not an address",
         );
         check(
             "",
@@ -333,7 +391,7 @@ mod tests {
         );
         check("", &[("MAGPIE_CONFIG", "x"), ("OTHER", "y")], "fine");
         check("", &[("MAGPIE_TEST_MEILI_URL", "meilisearch://127.0.0.1:7700")], "fine");
-        check("", &[("MAGPIE_TESTS", "x")], "there is no key `tests`");
+        check("", &[("MAGPIE_TESTS", "x")], "MAGPIE_TESTS: there is no such key");
         check("[tls]\nkey = \"k.pem\"\n", &[], "certificate and key go together");
         check("[http]\npublic_url = \"mail.example.com\"\n", &[], "m.toml:2: http.public_url");
         check("[limits]\nupload_size = \"60MB\"\n", &[], "limits.upload_size");
@@ -354,6 +412,24 @@ mod tests {
         assert!(!text.contains("geheim") && !format!("{loaded:?}").contains("geheim"), "{text} {loaded:?}");
         assert!(text.contains("recipients = 500  # MAGPIE_LIMITS__RECIPIENTS"), "{text}");
         check(&text, &[], "fine");
+    }
+
+    #[test]
+    fn lists_may_be_texts_with_commas() {
+        let variables = [
+            ("MAGPIE_SHARDS__URLS", "sqlite:0.db, sqlite:1,2.db"),
+            ("MAGPIE_HTTP__TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.1"),
+            ("MAGPIE_PROXY_PROTOCOL__LISTENERS", "smtp"),
+            ("MAGPIE_QUEUE__RETRY", "1m,5m,"),
+        ];
+        let loaded = load(None, &variables.map(|(name, value)| (name.into(), value.into()))).unwrap().config;
+        let shards: Vec<_> = loaded.shards.urls.iter().map(|url| url.0.to_string()).collect();
+        assert_eq!(shards, ["sqlite:0.db", "sqlite:1,2.db"]);
+        assert_eq!(loaded.http.trusted_proxies.len(), 2);
+        assert_eq!(loaded.proxy_protocol.listeners.len(), 1);
+        assert_eq!(loaded.queue.retry.len(), 2);
+        check("[shards]\nurls = \"sqlite:0.db\"\n", &[], "fine");
+        check("", &[("MAGPIE_SHARDS__URLS", "")], "shards.urls: there must be at least one shard");
     }
 
     #[test]

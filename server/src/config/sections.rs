@@ -6,8 +6,8 @@ use serde::Deserialize;
 use types::Network;
 
 use super::{
-    human::{Listen, Local, Size, Span, optional, parse},
-    url::{BlobStore, Database, SearchIndex, Shared},
+    human::{Listen, Local, Size, Span, list, optional, parse},
+    url::{BlobStore, Database, SearchIndex, Shared, databases},
 };
 
 #[derive(Debug, Clone, Deserialize)]
@@ -22,6 +22,7 @@ pub struct Http {
     pub listen: Listen,
     #[serde(deserialize_with = "optional")]
     pub public_url: Option<String>,
+    #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<Network>,
     pub metrics: Audience,
     pub ping_every: Span,
@@ -48,11 +49,14 @@ pub struct Smtp {
     #[serde(deserialize_with = "parse")]
     pub subaddress_separator: Separator,
     pub subaddress_folders: bool,
+    #[serde(deserialize_with = "list")]
     pub trusted: Vec<Network>,
     pub greet_delay: Span,
     pub hello: Hello,
     pub reverse_dns: ReverseDns,
+    #[serde(deserialize_with = "list")]
     pub dnsbl: Vec<String>,
+    #[serde(deserialize_with = "list")]
     pub dnswl: Vec<String>,
     pub dns_timeout: Span,
     pub greylist: Span,
@@ -147,7 +151,9 @@ pub struct Listener {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct ProxyProtocol {
+    #[serde(deserialize_with = "list")]
     pub from: Vec<Network>,
+    #[serde(deserialize_with = "list")]
     pub listeners: Vec<Door>,
 }
 
@@ -192,6 +198,7 @@ pub struct Directory {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Shards {
+    #[serde(deserialize_with = "databases")]
     pub urls: Vec<Database>,
 }
 
@@ -234,7 +241,7 @@ impl std::str::FromStr for Resolver {
         }
         let address = text.parse::<IpAddr>().map(|ip| (ip, 53).into()).or_else(|_| text.parse());
         address.map(|address| Self(Some(address))).map_err(|_| {
-            format!("`{text}` is not the address of a resolver like \"127.0.0.1\" or \"127.0.0.1:5353\"")
+            "it is not the address of a resolver like \"127.0.0.1\" or \"127.0.0.1:5353\"".to_owned()
         })
     }
 }
@@ -248,6 +255,7 @@ pub struct Queue {
     pub idle_time: Span,
     pub connection_time: Span,
     pub connection_mails: u32,
+    #[serde(deserialize_with = "list")]
     pub retry: Vec<Span>,
     pub warn_after: Span,
     pub give_up_after: Span,

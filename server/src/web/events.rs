@@ -172,7 +172,10 @@ impl Conversation {
                         return end(close_code::POLICY, "hello is said once");
                     }
                 }
-                _ = hints.next() => self.catch_up().await?,
+                _ = hints.next() => {
+                    self.may_listen().await?;
+                    self.catch_up().await?;
+                }
                 _ = ticks.tick() => self.tick().await?,
             }
         }
@@ -225,13 +228,21 @@ impl Conversation {
         if self.heard_at.elapsed() > self.ping_every * 2 {
             return ControlFlow::Break(None);
         }
-        match self.mail.access(&self.token).await {
-            Ok(_) => {}
-            Err(mail::Error::Unauthenticated) => return end(SESSION_ENDED, "the session is over"),
-            Err(error) => tracing::warn!(%error, "a session could not be looked up"),
-        }
+        self.may_listen().await?;
         self.send(Message::Ping(bytes::Bytes::new())).await?;
         self.catch_up().await
+    }
+
+    /// Whether the session still lasts; nothing is told after its end.
+    async fn may_listen(&mut self) -> Flow {
+        match self.mail.access(&self.token).await {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(mail::Error::Unauthenticated) => end(SESSION_ENDED, "the session is over"),
+            Err(error) => {
+                tracing::warn!(%error, "a session could not be looked up");
+                ControlFlow::Continue(())
+            }
+        }
     }
 
     /// Tells everything that changed since.

@@ -79,6 +79,18 @@ impl Server {
 
     /// With these keys set, each as its variable of the environment.
     pub(crate) async fn start_with(plane: &Plane<'_>, keys: &[(&str, &str)]) -> Self {
+        let server = Self::join(plane, keys).await;
+        let admin = server.node.mail.admin();
+        admin.add_domain("demo.test").await.unwrap();
+        for name in ["alice", "bob"] {
+            let address = format!("{name}@demo.test").parse().unwrap();
+            admin.add_account(&address, name, Secret::new(PASSWORD.into()), None).await.unwrap();
+        }
+        server
+    }
+
+    /// Another node of the service, where the plane has several.
+    pub(crate) async fn join(plane: &Plane<'_>, keys: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let mut variables = vec![("MAGPIE_DATA_DIR".to_owned(), data.display().to_string())];
@@ -89,13 +101,13 @@ impl Server {
         variables.extend(keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = config::load(None, &variables).unwrap().config;
         let node = Node::start(config, Options::default()).await.unwrap();
-        let admin = node.mail.admin();
-        admin.add_domain("demo.test").await.unwrap();
-        for name in ["alice", "bob"] {
-            let address = format!("{name}@demo.test").parse().unwrap();
-            admin.add_account(&address, name, Secret::new(PASSWORD.into()), None).await.unwrap();
-        }
         Self { web: node.addresses.web.unwrap(), node, folder }
+    }
+
+    /// The variables with which commands work beside it.
+    pub(crate) fn variables(&self, plane: &Plane<'_>) -> Vec<(String, String)> {
+        let data = self.folder.path().join("data").display().to_string();
+        plane.variables().into_iter().chain([("MAGPIE_DATA_DIR".to_owned(), data)]).collect()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -109,12 +121,20 @@ impl Server {
 
     /// A client with a bearer token.
     pub(crate) async fn login(&self, name: &str) -> Client {
+        self.login_with(name, PASSWORD).await.expect("the password is right")
+    }
+
+    /// The same; `None` if the password is wrong.
+    pub(crate) async fn login_with(&self, name: &str, password: &str) -> Option<Client> {
         let mut client = self.nobody();
-        let body = json!({ "email": format!("{name}@demo.test"), "password": PASSWORD });
+        let body = json!({ "email": format!("{name}@demo.test"), "password": password });
         let answer = client.post("/v1/session", &body).await;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            return None;
+        }
         assert_eq!(answer.status(), StatusCode::OK);
         client.token = Some(json_of(answer).await["token"].as_str().unwrap().to_owned());
-        client
+        Some(client)
     }
 
     pub(crate) async fn access(&self, name: &str) -> Access {

@@ -6,7 +6,7 @@ use types::Bucket;
 
 use super::{
     Moved, Step, Tell,
-    copy::{Copier, Outcome, taken_over},
+    copy::{Copier, Late, Outcome, taken_over},
     mover::{Mover, busy},
     units::Act,
 };
@@ -14,10 +14,10 @@ use crate::{Error, Result};
 
 /// Rounds over the bucket before it is fenced, at the most.
 const ROUNDS: usize = 10;
-/// So few accounts are left to be copied behind the fence.
-const FEW: usize = 8;
+/// So few accounts, with so few changes, are left to be copied behind the fence.
+const FEW: (usize, u64) = (8, 50);
 /// If more than this turn out to have changed, the fence is lifted once more.
-const MANY: usize = 64;
+const MANY: (usize, u64) = (32, 400);
 /// Attempts to bring the copy to an end behind the fence.
 const ATTEMPTS: u32 = 5;
 /// Rounds behind the fence: the second compares what took more than a page in the first.
@@ -88,7 +88,7 @@ impl Mover {
     async fn follow(&self, copier: &mut Copier, tell: Tell<'_>) -> Result<()> {
         for round in 0..ROUNDS {
             let late = copier.late().await?;
-            if round > 0 && late.len() <= FEW {
+            if round > 0 && Late::are_few(&late, FEW.0, FEW.1) {
                 break;
             }
             copier.bring_up(&late, tell).await?;
@@ -111,7 +111,7 @@ impl Mover {
         tell(Step::Fenced(bucket));
         for _ in 0..LAST_ROUNDS {
             let late = copier.late().await?;
-            if late.len() > MANY && !is_last {
+            if !is_last && !Late::are_few(&late, MANY.0, MANY.1) {
                 return Ok(false);
             }
             match copier.bring_up(&late, tell).await? {

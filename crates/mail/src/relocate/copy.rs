@@ -47,11 +47,25 @@ pub(super) struct Copier {
     heard_at: Instant,
 }
 
-/// An account whose copy is behind, and up to where the copy goes.
+/// An account whose copy is behind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Late {
     account: AccountId,
+    /// Up to where the copy goes.
     since: ModSeq,
+    /// Changes after that, about.
+    behind: u64,
+    /// Whether the copy was ever found to be like it: if not, all of it is to be compared.
+    was_compared: bool,
+}
+
+impl Late {
+    /// Whether these are so few accounts, with so few changes, that the rest takes a moment.
+    pub(super) fn are_few(late: &[Self], accounts: usize, changes: u64) -> bool {
+        late.len() <= accounts
+            && late.iter().all(|late| late.was_compared)
+            && late.iter().map(|late| late.behind).sum::<u64>() <= changes
+    }
 }
 
 /// What came of an attempt to bring copies up.
@@ -115,13 +129,18 @@ impl Copier {
             if copy == Some(&original) && self.verified.get(&account) == Some(&since) {
                 continue;
             }
+            let mut next = Late {
+                account,
+                since,
+                behind: original.0.modseq.0.abs_diff(since.0),
+                was_compared: self.verified.contains_key(&account),
+            };
             if original.0.forgotten > since {
                 // What was removed is not known any more: begin with nothing.
                 self.clear(account).await?;
-                late.push(Late { account, since: ModSeq(0) });
-            } else {
-                late.push(Late { account, since });
+                next = Late { since: ModSeq(0), was_compared: false, ..next };
             }
+            late.push(next);
         }
         Ok(late)
     }
@@ -218,7 +237,7 @@ impl Copier {
     async fn copy(&mut self, long: &[Late]) -> Result<()> {
         let shards = self.service.parts.shards.clone();
         let mut batch = Batch::default();
-        for Late { account, since } in long {
+        for Late { account, since, .. } in long {
             let mut cursor = Some(Cursor::after(*since));
             while let Some(at) = cursor {
                 let page = shards.snapshot(self.from).await?.export(*account, at).await?;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use storage::{NewQueueEntry, NewRecipient, Origin, QueueBody};
-use types::{Clock, DeliverBy, Late, Notify, OriginalRecipient, QueueId, RecipientTerms, Ret, Role, Terms};
+use types::{
+    Clock, DeliverBy, EmailAddress, Late, Notify, OriginalRecipient, QueueId, RecipientTerms, Ret, Role,
+    Terms,
+};
 
 use crate::desk::Desk;
 
@@ -183,7 +186,8 @@ async fn what_other_servers_say_later_is_seen_at_the_sent_copy() -> Result<()> {
             .deliver(mail::Incoming {
                 id: desk.house.mail.new_id(),
                 return_path: return_path.map(str::parse).transpose()?,
-                recipients: vec![("alice@demo.test".parse()?, alice.id())],
+                recipients: vec![("alice@demo.test".parse::<EmailAddress>()?, alice.id()).into()],
+                terms: Terms::default(),
                 raw: raw.into(),
             })
             .await?;

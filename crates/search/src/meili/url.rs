@@ -41,10 +41,8 @@ impl FromStr for MeiliUrl {
             match parameter.split_once('=') {
                 Some(("key", value)) => url.key = Some(key(value)?.into()),
                 Some(("index", value)) => url.index = index(value)?,
-                name => {
-                    let name = name.map_or(parameter, |(name, _)| name);
-                    return Err(format!("there is no parameter `{name}`; there are `key` and `index`"));
-                }
+                // It may be the key itself.
+                _ => return Err("a parameter is not known; there are `key=` and `index=`".into()),
             }
         }
         Ok(url)
@@ -133,7 +131,10 @@ mod tests {
             ("meilisearch://h:99999?key=geheim", "port"),
             ("meilisearch://h:0?key=geheim", "port"),
             ("meilisearch://u:geheim@h", "no user and password"),
-            ("meilisearch://h?key=geheim&timeout=5", "no parameter `timeout`; there are `key` and `index`"),
+            (
+                "meilisearch://h?key=geheim&timeout=5",
+                "a parameter is not known; there are `key=` and `index=`",
+            ),
             ("meilisearch://h?key=geheim%", "characters"),
             ("meilisearch://h?key=geheim%0a", "characters"),
             ("meilisearch://h?key=", "characters"),

@@ -53,16 +53,7 @@ impl Moves for SqlDirectory {
 
     async fn added_shards(&self) -> Result<Vec<AddedShard>> {
         let rows = shard::Entity::find().order_by_asc(shard::Column::Id).all(&self.readers.each()).await;
-        rows.map_err(failed)?
-            .into_iter()
-            .map(|row| {
-                Ok(AddedShard {
-                    id: shard_id(row.id)?,
-                    url: Secret::new(row.url),
-                    added_at: Timestamp::from_millis(row.added_at),
-                })
-            })
-            .collect()
+        rows.map_err(failed)?.into_iter().map(shard::Model::view).collect()
     }
 
     async fn add_shard(&self, id: ShardId, url: &Secret, now: Timestamp) -> Result<()> {
@@ -229,6 +220,16 @@ async fn find_moves(tx: &Conn, buckets: &[Bucket]) -> Result<Vec<bucket_move::Mo
     found.sort_unstable_by_key(|row| row.bucket);
     found.dedup_by_key(|row| row.bucket);
     Ok(found)
+}
+
+impl shard::Model {
+    pub(crate) fn view(self) -> Result<AddedShard> {
+        Ok(AddedShard {
+            id: shard_id(self.id)?,
+            url: Secret::new(self.url),
+            added_at: Timestamp::from_millis(self.added_at),
+        })
+    }
 }
 
 /// One transaction at a time changes moves and the map.

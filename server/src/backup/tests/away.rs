@@ -1,0 +1,108 @@
+//! Backups while a shard is away.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use async_trait::async_trait;
+use storage::{Shards, Snapshot};
+use types::{AccountId, ShardId};
+
+use super::{
+    history::{Act, Step},
+    plane::Ground,
+    verified,
+    world::World,
+};
+use crate::backup::{Ports, Watch, everything, find, run};
+
+/// Shards of which one goes away after so many accounts of it were read.
+struct Leaving {
+    shards: Arc<dyn Shards>,
+    away: ShardId,
+    left: AtomicI64,
+}
+
+impl Leaving {
+    fn check(&self, shard: ShardId) -> storage::Result<()> {
+        let is_away = shard == self.away && self.left.load(Ordering::Relaxed) <= 0;
+        if is_away { Err(storage::Error::Unavailable("away".into())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Shards for Leaving {
+    fn all(&self) -> Vec<ShardId> {
+        self.shards.all()
+    }
+
+    fn shard_of(&self, account: AccountId) -> ShardId {
+        self.shards.shard_of(account)
+    }
+
+    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        self.check(shard)?;
+        if shard == self.away {
+            self.left.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.shards.snapshot(shard).await
+    }
+
+    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        self.check(shard)?;
+        self.shards.latest(shard).await
+    }
+
+    async fn execute(
+        &self,
+        shard: ShardId,
+        unit: Arc<dyn storage::ErasedUnit>,
+    ) -> storage::Result<storage::Committed> {
+        self.check(shard)?;
+        self.shards.execute(shard, unit).await
+    }
+
+    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
+        self.check(shard)?;
+        self.shards.ping(shard).await
+    }
+}
+
+/// A shard goes away before or amid a run: the others are in it, what it has is whole, and the next run catches up.
+#[tokio::test]
+async fn a_shard_that_is_away_is_left_to_the_next_run() {
+    let mut world = World::new(&Ground::Files).await;
+    for _ in 0..11 {
+        world.apply(&Step::Account).await;
+    }
+    let shards = Arc::clone(&world.plane.ports.shards);
+    let of = |shard: u16| world.accounts.iter().filter(|id| shards.shard_of(**id) == ShardId(shard)).count();
+    for (reads, shard) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+        assert!(of(shard) > 1, "{} accounts on shard {shard}", of(shard));
+        for account in &world.accounts {
+            let now = world.plane.ports.clock.now();
+            let step = Step::Mail { blob: None, queued: false };
+            world.plane.write(*account, Act { account: *account, step, chance: 3, now }).await;
+        }
+        let leaving =
+            Leaving { shards: Arc::clone(&shards), away: ShardId(shard), left: AtomicI64::new(reads) };
+        let ports = Ports { shards: Arc::new(leaving), ..world.plane.ports.clone() };
+        let full = reads == 0;
+        let ran = run(&ports, &world.backups(), full, &Watch::nobody()).await.unwrap();
+        let reads = usize::try_from(reads).unwrap();
+        let [fault] = ran.faults.as_slice() else { panic!("{:?}", ran.faults) };
+        let missing = format!("is away: {} of its accounts are not in this run", of(shard) - reads);
+        assert!(fault.starts_with(&format!("shard {shard} (")) && fault.contains(&missing), "{fault}");
+        assert_eq!(ran.changed, (of(1 - shard) + reads) as u64);
+        assert_eq!(verified(&world.backups()).faults, [""; 0]);
+
+        let ran = run(&world.plane.ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
+        assert_eq!((ran.changed, ran.faults), ((of(shard) - reads) as u64, Vec::new()));
+        assert_eq!(verified(&world.backups()).faults, [""; 0]);
+    }
+    let at = find(&world.backups(), None).unwrap();
+    let fresh = Ground::Files.plane().await;
+    let restored = everything(&fresh.ports, &at, false, &Watch::nobody()).await.unwrap();
+    assert_eq!((restored.messages, restored.faults), (4 * 12, Vec::new()));
+}

@@ -1,0 +1,192 @@
+//! What happens while a backup or a restore works.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use storage::{
+    Shards, Snapshot, Transaction,
+    replica::{Cursor, Record},
+    write,
+};
+use types::{AccountId, ModSeq, ShardId};
+
+use super::{
+    history::{Act, Boxed, Step, Work},
+    plane::Ground,
+    verified,
+    world::{World, backed_up},
+};
+use crate::backup::{Ports, Target, Watch, account as restore_account, find, run};
+
+/// Rows as they are, or none.
+struct Rows(AccountId, Vec<Record>);
+
+#[async_trait]
+impl Work for Rows {
+    type Output = ();
+
+    async fn work(&self, tx: &mut dyn Transaction) -> storage::Result<()> {
+        tx.purge(self.0).await?;
+        tx.import(self.0, &self.1).await
+    }
+}
+
+/// When an account moves to the first shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// The first shard was looked at, the second was not.
+    Between,
+    /// It was found on the second shard, but not yet read.
+    Within,
+}
+
+/// Shards from the second of which an account moves to the first, where its rows are already.
+struct Moving {
+    shards: Arc<dyn Shards>,
+    account: AccountId,
+    moment: Moment,
+    moved: AtomicBool,
+}
+
+#[async_trait]
+impl Shards for Moving {
+    fn all(&self) -> Vec<ShardId> {
+        self.shards.all()
+    }
+
+    fn shard_of(&self, account: AccountId) -> ShardId {
+        match account == self.account {
+            true if self.moved.load(Ordering::Relaxed) => ShardId(0),
+            true => ShardId(1),
+            false => self.shards.shard_of(account),
+        }
+    }
+
+    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        if self.moment == Moment::Within && !self.moved.swap(true, Ordering::Relaxed) {
+            let _ = write(&*self.shards, shard, Boxed(Rows(self.account, Vec::new()))).await?;
+        }
+        self.shards.snapshot(shard).await
+    }
+
+    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        if self.moment == Moment::Between && shard == ShardId(1) {
+            self.moved.store(true, Ordering::Relaxed);
+        }
+        self.shards.latest(shard).await
+    }
+
+    async fn execute(
+        &self,
+        shard: ShardId,
+        unit: Arc<dyn storage::ErasedUnit>,
+    ) -> storage::Result<storage::Committed> {
+        self.shards.execute(shard, unit).await
+    }
+
+    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
+        self.shards.ping(shard).await
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_moves_meanwhile_is_in_the_run() {
+    for moment in [Moment::Between, Moment::Within] {
+        let mut world = World::new(&Ground::Files).await;
+        world.apply(&Step::Mail { blob: Some(1), queued: true }).await;
+        let (account, shards) = (world.accounts[0], Arc::clone(&world.plane.ports.shards));
+        let here = shards.shard_of(account);
+        let page =
+            shards.snapshot(here).await.unwrap().export(account, Cursor::after(ModSeq(0))).await.unwrap();
+        assert_eq!(page.next, None);
+        for shard in shards.all() {
+            let rows = Boxed(Rows(account, page.records.clone()));
+            let _ = write(&*shards, shard, rows).await.unwrap();
+        }
+        let moving = Moving { shards, account, moment, moved: AtomicBool::new(false) };
+        let ports = Ports { shards: Arc::new(moving), ..world.plane.ports.clone() };
+        let ran = run(&ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
+        assert_eq!((ran.faults, ran.changed, ran.messages), (Vec::new(), 1, 1), "{moment:?}");
+        let ran = run(&world.plane.ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
+        assert_eq!(ran.faults, [""; 0], "{moment:?}");
+        assert_eq!(verified(&world.backups()).faults, [""; 0], "{moment:?}");
+    }
+}
+
+/// Mail that comes to an empty account while blobs are put stays there.
+#[tokio::test]
+async fn mail_that_comes_meanwhile_is_kept() {
+    let world = backed_up(&Ground::Files).await;
+    let at = find(&world.backups(), None).unwrap();
+    for queued in [None, Some(false), Some(true)] {
+        let plane = World::new(&Ground::Files).await;
+        let account = plane.accounts[0];
+        let ports = &plane.plane.ports;
+        let email = ports.directory.account(world.accounts[0]).await.unwrap().unwrap().email;
+        let arriving = queued.map(|queued| {
+            let now = ports.clock.now();
+            Act { account, step: Step::Mail { blob: None, queued }, chance: 9, now }
+        });
+        let came = arriving.is_some();
+        let shards: Arc<dyn Shards> =
+            Arc::new(Arriving { shards: Arc::clone(&ports.shards), act: Mutex::new(arriving) });
+        let slow = Ports { shards, ..ports.clone() };
+        let restored =
+            restore_account(&slow, &at, &email, Target::Into(account), true, &Watch::nobody()).await;
+        assert_eq!(restored.is_err(), came, "{restored:?}");
+        let shard = ports.shards.shard_of(account);
+        let counts = ports.shards.latest(shard).await.unwrap().counts(account).await.unwrap();
+        let expected = match queued {
+            None => (4, 2),
+            Some(queued) => (1, if queued { 2 } else { 0 }),
+        };
+        assert_eq!((counts.messages, counts.queue), expected);
+        if let Err(error) = restored {
+            assert!(error.to_string().contains("is used while it is being restored"), "{error:#}");
+        }
+    }
+}
+
+/// Shards where mail comes just before the first transaction.
+struct Arriving {
+    shards: Arc<dyn Shards>,
+    act: Mutex<Option<Act>>,
+}
+
+#[async_trait]
+impl Shards for Arriving {
+    fn all(&self) -> Vec<ShardId> {
+        self.shards.all()
+    }
+
+    fn shard_of(&self, account: AccountId) -> ShardId {
+        self.shards.shard_of(account)
+    }
+
+    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        self.shards.snapshot(shard).await
+    }
+
+    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        self.shards.latest(shard).await
+    }
+
+    async fn execute(
+        &self,
+        shard: ShardId,
+        unit: Arc<dyn storage::ErasedUnit>,
+    ) -> storage::Result<storage::Committed> {
+        let act = self.act.lock().unwrap().take();
+        if let Some(act) = act {
+            let _ = write(&*self.shards, shard, Boxed(act)).await?;
+        }
+        self.shards.execute(shard, unit).await
+    }
+
+    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
+        self.shards.ping(shard).await
+    }
+}

@@ -1,0 +1,116 @@
+//! Sessions end when their password does, on every node; and who is at the other end of proxies is known.
+
+#![cfg(test)]
+
+mod support;
+
+use futures::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use support::{Client, PASSWORD, Plane, Server};
+use types::Secret;
+
+support::on_both_planes!(
+    a_new_password_ends_all_sessions,
+    no_session_outlives_a_password_it_began_with,
+    clients_are_known_through_several_proxies,
+);
+
+async fn set_password(server: &Server, name: &str, password: &str) {
+    let address = format!("{name}@demo.test").parse().unwrap();
+    server.node.mail.admin().set_password(&address, Secret::new(password.into())).await.unwrap();
+}
+
+async fn status(client: &Client) -> StatusCode {
+    client.get("/v1/folders").await.status()
+}
+
+async fn a_new_password_ends_all_sessions(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
+    let (desk, phone, bob) =
+        (server.login("alice").await, server.login("alice").await, server.login("bob").await);
+    // So that each node has seen them.
+    for client in [&desk, &phone, &bob] {
+        assert_eq!(status(client).await, StatusCode::OK);
+    }
+    set_password(&server, "alice", "a new one").await;
+    for client in [&desk, &phone] {
+        assert_eq!(status(client).await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(status(&bob).await, StatusCode::OK, "others are not concerned");
+    assert!(server.login_with("alice", PASSWORD).await.is_none());
+    let again = server.login_with("alice", "a new one").await.unwrap();
+    assert_eq!(status(&again).await, StatusCode::OK);
+    server.stop().await;
+}
+
+/// People log in, on all nodes, while the password changes on one of them: whoever got in with the old password is
+/// out once the change is acknowledged, though other nodes know the old one for a moment.
+async fn no_session_outlives_a_password_it_began_with(plane: &Plane<'_>) {
+    let many = [("MAGPIE_LIMITS__LOGINS_PER_MINUTE", "100000")];
+    let mut servers = vec![Server::start_with(plane, &many).await];
+    if matches!(plane, Plane::Cluster(..)) {
+        servers.push(Server::join(plane, &many).await);
+    }
+    let mut old = PASSWORD.to_owned();
+    for round in 0..3 {
+        let new = format!("password {round}");
+        for server in &servers {
+            assert_eq!(status(&server.login_with("alice", &old).await.unwrap()).await, StatusCode::OK);
+        }
+        let known = old.as_str();
+        let logins = servers.iter().flat_map(|server| (0..4).map(move |_| server.login_with("alice", known)));
+        let (during, ()) = tokio::join!(join_all(logins), set_password(&servers[0], "alice", &new));
+        let mut after = Vec::new();
+        for server in &servers {
+            after.push(server.login_with("alice", &old).await);
+        }
+        for client in during.iter().chain(&after).flatten() {
+            assert_eq!(status(client).await, StatusCode::UNAUTHORIZED, "round {round}");
+        }
+        for server in &servers {
+            // A node may know the old password for two seconds, and then refuses the new one.
+            let client =
+                support::eventually("the new password", async || server.login_with("alice", &new).await);
+            assert_eq!(status(&client.await).await, StatusCode::OK);
+        }
+        old = new;
+    }
+    for server in servers {
+        server.stop().await;
+    }
+}
+
+/// Limits count whoever the nearest address is that is no proxy of ours, over all lines of the header.
+async fn clients_are_known_through_several_proxies(plane: &Plane<'_>) {
+    let keys = [
+        ("MAGPIE_HTTP__TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8"),
+        ("MAGPIE_LIMITS__LOGINS_PER_MINUTE", "2"),
+    ];
+    let server = Server::start_with(plane, &keys).await;
+    let login = async |forwarded: &[&str], password: &str| {
+        let mut request = server.nobody().request(Method::POST, "/v1/session");
+        for line in forwarded {
+            request = request.header("x-forwarded-for", *line);
+        }
+        let body = json!({ "email": "alice@demo.test", "password": password }).to_string();
+        let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    // A client, two proxies of ours, and what the client made up before.
+    let one: &[&[&str]] = &[
+        &["203.0.113.7, 10.0.0.2, 10.0.0.3"],
+        &["198.51.100.9, 203.0.113.7, 10.0.0.2, 10.0.0.3"],
+        &["198.51.100.1", "203.0.113.7, 10.0.0.2", "10.0.0.3"],
+        &["unknown, 203.0.113.7, 10.0.0.2"],
+    ];
+    for (forwarded, wanted) in one.iter().zip([401, 401, 429, 429]) {
+        assert_eq!(login(forwarded, "wrong").await, wanted, "{forwarded:?}");
+    }
+    assert_eq!(login(one[0], PASSWORD).await, 429, "the right password waits as well");
+    // Others are others, whatever stands before them; and without a header the proxy is the client.
+    for other in [&["203.0.113.7, 192.0.2.44, 10.0.0.2"][..], &["203.0.113.7, 2001:db8::1"], &[]] {
+        assert_eq!(login(other, PASSWORD).await, 200, "{other:?}");
+    }
+    server.stop().await;
+}
