@@ -195,7 +195,8 @@ async fn one_part_that_is_away_is_nobody_elses_trouble() {
     town.refused(&["migrate"], "shard 1").await;
     let said = town.refused(&backup, "fault: shard 1 (postgres://").await;
     assert!(said.contains("is away"), "{said}");
-    town.told(&["backup", "--verify", &folder], "").await;
+    let said = town.refused(&["backup", "--verify", &folder], "shard 1 was away").await;
+    assert!(said.contains("of an earlier run, or have no mail"), "{said}");
 
     town.services.postgres[2].resume().await.unwrap();
     eventually("the shard", async || node.get(&tokens[1], "/v1/folders").await.0 == 200).await;

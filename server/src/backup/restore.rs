@@ -153,12 +153,7 @@ pub async fn everything(ports: &Ports, at: &At, with_queue: bool, watch: &Watch)
     let done = empty_but_for(ports, at, &rounds).await?;
     let mut taker = at.taker(ports, watch);
     let manifest = at.manifest()?;
-    taker.faults.extend(manifest.away.iter().map(|away| {
-        format!(
-            "shard {} was away during run {}: {} of its accounts are as of an earlier run, or have no mail",
-            away.shard, manifest.run, away.accounts
-        )
-    }));
+    taker.faults.extend(manifest.absences());
     let (mut accounts, mut before) = (0, 0);
     let mut entries = at.entries()?;
     while let Some(entry) = entries.next()? {

@@ -348,7 +348,13 @@ impl Run<'_> {
                 self.files.rows = Some(lines.abandon()?);
                 return Ok(false);
             };
-            let copied = self.blobs.keep(&*self.ports.blobs, shard, &round.blobs).await?;
+            let copied = match self.blobs.keep(&*self.ports.blobs, shard, &round.blobs).await {
+                Ok(copied) => copied,
+                Err(error) => {
+                    self.files.rows = Some(lines.abandon()?);
+                    return Err(error);
+                }
+            };
             self.ran.blobs += copied.new;
             self.ran.size_bytes += copied.new_bytes;
             missing = copied.missing;

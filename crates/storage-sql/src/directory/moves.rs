@@ -52,8 +52,12 @@ impl Moves for SqlDirectory {
     }
 
     async fn added_shards(&self) -> Result<Vec<AddedShard>> {
-        let rows = shard::Entity::find().order_by_asc(shard::Column::Id).all(&self.readers.each()).await;
-        rows.map_err(failed)?.into_iter().map(shard::Model::view).collect()
+        shard::added(&self.readers.each())
+            .await
+            .map_err(failed)?
+            .into_iter()
+            .map(shard::Model::view)
+            .collect()
     }
 
     async fn add_shard(&self, id: ShardId, url: &Secret, now: Timestamp) -> Result<()> {
@@ -64,6 +68,12 @@ impl Moves for SqlDirectory {
             url: Set(url.expose().clone()),
             added_at: Set(now.millis()),
         };
+        // One that was removed may come back.
+        shard::Entity::delete_by_id(i32::from(id.0))
+            .filter(shard::Column::Url.eq(shard::REMOVED))
+            .exec(&tx)
+            .await
+            .map_err(failed)?;
         let added = shard::Entity::insert(row).exec_without_returning(&tx).await;
         added.map_err(|error| taken(error, "the shard"))?;
         self.commit(tx).await
@@ -74,7 +84,8 @@ impl Moves for SqlDirectory {
         advance(&tx).await?;
         let set = shard::Entity::update_many()
             .col_expr(shard::Column::Url, Expr::value(url.expose().clone()))
-            .filter(shard::Column::Id.eq(i32::from(id.0)));
+            .filter(shard::Column::Id.eq(i32::from(id.0)))
+            .filter(shard::Column::Url.ne(shard::REMOVED));
         if set.exec(&tx).await.map_err(failed)?.rows_affected == 0 {
             return Ok(false);
         }
@@ -100,7 +111,12 @@ impl Moves for SqlDirectory {
             let buckets = moves.iter().map(|row| view(row).map(|row| row.bucket));
             return buckets.collect::<Result<_>>().map(Removal::Moving);
         }
-        let removed = shard::Entity::delete_by_id(number).exec(&tx).await.map_err(failed)?;
+        // The row stays, so that the number is not given to another database.
+        let removed = shard::Entity::update_many()
+            .col_expr(shard::Column::Url, Expr::value(shard::REMOVED))
+            .filter(shard::Column::Id.eq(number))
+            .filter(shard::Column::Url.ne(shard::REMOVED));
+        let removed = removed.exec(&tx).await.map_err(failed)?;
         if removed.rows_affected == 0 {
             return Ok(Removal::Unknown);
         }
@@ -116,6 +132,7 @@ impl Moves for SqlDirectory {
     async fn claim_moves(&self, buckets: &[Bucket], to: ShardId, claim: &Claim) -> Result<Vec<Move>> {
         let tx = self.begin().await?;
         lock(&tx).await?;
+        check_target(&tx, to).await?;
         let mut known: BTreeMap<_, _> =
             find_moves(&tx, buckets).await?.into_iter().map(|row| (row.bucket, row)).collect();
         let map = from_runs(&find_runs(&tx).await?)?;
@@ -220,6 +237,23 @@ async fn find_moves(tx: &Conn, buckets: &[Bucket]) -> Result<Vec<bucket_move::Mo
     found.sort_unstable_by_key(|row| row.bucket);
     found.dedup_by_key(|row| row.bucket);
     Ok(found)
+}
+
+impl SqlDirectory {
+    /// The highest number that an added shard has or had.
+    pub(crate) async fn last_shard(&self) -> Result<Option<ShardId>> {
+        let last = shard::Entity::find().order_by_desc(shard::Column::Id).one(&self.readers.each()).await;
+        last.map_err(failed)?.map(|row| shard_id(row.id)).transpose()
+    }
+}
+
+/// An error if the shard has been removed.
+async fn check_target(tx: &Conn, id: ShardId) -> Result<()> {
+    let row = shard::Entity::find_by_id(i32::from(id.0)).one(tx).await.map_err(failed)?;
+    match row.is_some_and(|row| row.url == shard::REMOVED) {
+        true => Err(Error::Backend(format!("shard {id} has been removed").into())),
+        false => Ok(()),
+    }
 }
 
 impl shard::Model {

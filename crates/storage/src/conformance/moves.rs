@@ -84,6 +84,14 @@ async fn shards_change(directory: &dyn Directory) {
     directory.end_moves(&[BUCKET], "d").await.unwrap();
     assert_eq!(directory.remove_shard(ShardId(3)).await.unwrap(), Removal::Removed);
     assert_eq!(directory.added_shards().await.unwrap().len(), 1);
+
+    assert_eq!(directory.remove_shard(ShardId(3)).await.unwrap(), Removal::Unknown);
+    assert!(!directory.set_shard_url(ShardId(3), &url).await.unwrap(), "it is no shard any more");
+    assert!(directory.claim_move(BUCKET, ShardId(3), &claim("d", 0)).await.is_err(), "nothing moves there");
+    assert_eq!(directory.moves().await.unwrap(), []);
+    directory.add_shard(ShardId(3), &url, NOW).await.unwrap();
+    assert_eq!(directory.added_shards().await.unwrap().len(), 2, "it came back");
+    assert_eq!(directory.remove_shard(ShardId(3)).await.unwrap(), Removal::Removed);
 }
 
 async fn many_at_once(directory: &dyn Directory) {
