@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn expunges_wait_until_they_may_be_told() {
-        let mut view = View::new(list(&[3, 5, 8, 9]));
+        let mut view = View::<Mail>::new(list(&[3, 5, 8, 9]));
         let now = list(&[3, 9, 12]);
         let updates = view.update(&now, Expunges::Held);
         assert_eq!(updates, Updates { expunged: vec![], exists: Some(5), changed: vec![5] });
@@ -212,12 +212,12 @@ mod tests {
 
     #[test]
     fn sets_mean_numbers() {
-        let view = View::new(list(&[3, 5, 8, 9]));
+        let view = View::<Mail>::new(list(&[3, 5, 8, 9]));
         assert_eq!(ranges(&view, "2:*", false), Some(vec![(2, 4)]));
         assert_eq!(ranges(&view, "5", false), None);
         assert_eq!(ranges(&view, "4:8,100:200", true), Some(vec![(2, 3)]));
         assert_eq!(ranges(&view, "4294967295:*", true), Some(vec![(4, 4)]));
-        let empty = View::new(list(&[]));
+        let empty = View::<Mail>::new(list(&[]));
         assert_eq!((ranges(&empty, "1:*", false), ranges(&empty, "1:*", true)), (Some(vec![]), Some(vec![])));
     }
 
@@ -249,7 +249,7 @@ mod tests {
             steps in vec((vec((0_u8..3, 0_usize..20), 0..6), any::<bool>()), 1..30)
         ) {
             let (mut truth, mut next, mut modseq): (Vec<Mail>, u32, i64) = (Vec::new(), 1, 0);
-            let mut view = View::new(list(&[]));
+            let mut view = View::<Mail>::new(list(&[]));
             let mut client = Client::default();
             for (actions, may_expunge) in steps {
                 for (action, at) in actions {
