@@ -84,34 +84,36 @@ fn command(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>> {
     }))
 }
 
+/// Commands with arguments that need no message.
+const NAMES: [&str; 24] = [
+    "ID",
+    "AUTHENTICATE",
+    "LOGIN",
+    "ENABLE",
+    "SELECT",
+    "EXAMINE",
+    "CREATE",
+    "DELETE",
+    "RENAME",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "LIST",
+    "LSUB",
+    "STATUS",
+    "APPEND",
+    "GETQUOTA",
+    "GETQUOTAROOT",
+    "SETQUOTA",
+    "MYRIGHTS",
+    "GETACL",
+    "LISTRIGHTS",
+    "SETACL",
+    "DELETEACL",
+    "XLIST",
+];
+
 /// Commands of an account.
 fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>> {
-    const NAMES: [&str; 24] = [
-        "ID",
-        "AUTHENTICATE",
-        "LOGIN",
-        "ENABLE",
-        "SELECT",
-        "EXAMINE",
-        "CREATE",
-        "DELETE",
-        "RENAME",
-        "SUBSCRIBE",
-        "UNSUBSCRIBE",
-        "LIST",
-        "LSUB",
-        "STATUS",
-        "APPEND",
-        "GETQUOTA",
-        "GETQUOTAROOT",
-        "SETQUOTA",
-        "MYRIGHTS",
-        "GETACL",
-        "LISTRIGHTS",
-        "SETACL",
-        "DELETEACL",
-        "XLIST",
-    ];
     if !NAMES.contains(&name) {
         return Ok(None);
     }
