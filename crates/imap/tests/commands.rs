@@ -1,7 +1,5 @@
 //! Known commands, most from the RFCs' examples: what is read, and what is refused.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use imap::wire::{Key, SectionKind, SequenceSet, StoreMode, parse};
 use imap::{Command, wire};
 
