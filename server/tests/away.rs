@@ -35,7 +35,7 @@ impl Town {
         let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
         command.current_dir(folder).args(args).env("MAGPIE_DATA_DIR", folder.join("data"));
         command.envs(self.services.variables("town")).env("MAGPIE_SEARCH__URL", &self.search);
-        for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS"] {
+        for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"] {
             command.env(format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0");
         }
         command.env("MAGPIE_LOG__LEVEL", "error").kill_on_drop(true).stdin(Stdio::piped());

@@ -76,7 +76,7 @@ impl std::str::FromStr for Separator {
         match (letters.next(), letters.next()) {
             (None, _) => Ok(Self(None)),
             (Some(letter @ ('+' | '-' | '=' | '_' | '#')), None) => Ok(Self(Some(letter))),
-            _ => Err(format!("`{text}` is none of \"+\", \"-\", \"=\", \"_\" and \"#\"")),
+            _ => Err("this is none of \"+\", \"-\", \"=\", \"_\" and \"#\"".to_owned()),
         }
     }
 }
