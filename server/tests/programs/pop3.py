@@ -11,7 +11,7 @@ client.stls(context)
 client.user("alice@demo.test")
 client.pass_(PASSWORD)
 count, size = client.stat()
-assert count == 3 and size > 300, (count, size)
+assert count == 3 and size > 200, (count, size)
 uids = client.uidl()[1]
 assert len(set(uids)) == 3
 lines = client.retr(1)[1]
