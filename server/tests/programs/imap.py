@@ -43,7 +43,9 @@ assert len(ok(plain.search(None, "FLAGGED"))[0].split()) == 5
 ok(plain.uid("COPY", "1:3", "Work/Deep"))
 ok(plain.uid("MOVE", "4:6", "Archive"))
 ok(plain.store("1:2", "+FLAGS.SILENT", "(\\Deleted)"))
-assert ok(plain.expunge()) in ([b"1", b"1"], [b"2", b"1"])
+# imaplib hands out what MOVE told with it.
+expunged = ok(plain.expunge())
+assert expunged[-2:] in ([b"1", b"1"], [b"2", b"1"]), expunged
 client.noop()
 assert client.untagged_responses.get("EXPUNGE"), client.untagged_responses
 assert len(ok(client.search(None, "ALL"))[0].split()) == 15
