@@ -52,7 +52,7 @@ for attempt in range(100):
 assert client.uidl()[1] == uids
 client.dele(2)
 client.quit()
-client = poplib.POP3("127.0.0.1", PORT)
+client = poplib.POP3_SSL("127.0.0.1", TLS, context=context)
 client.user("alice@demo.test")
 client.pass_(PASSWORD)
 assert [line.split()[1] for line in client.uidl()[1]] == [uids[0].split()[1], uids[2].split()[1]]
