@@ -4,6 +4,7 @@
 //! takes away (contract). Each step is one text for all back ends: see `sql`.
 
 mod directory;
+mod plain;
 mod shard;
 mod sql;
 
@@ -26,6 +27,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// A step that is nothing but its text. The name is the file's.
+    fn new(name: &'static str, text: sql::Text) -> Self {
+        Self { migration: Box::new(plain::Migration { name, text }), text }
+    }
+
     /// What the database notes it as.
     #[must_use]
     pub fn name(&self) -> String {
@@ -50,7 +56,7 @@ pub fn directory() -> Vec<Step> {
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(nodes::Migration), text: nodes::text },
-        Step { migration: Box::new(receiving::Migration), text: receiving::text },
+        Step::new("m20261126_000001_receiving", receiving::text),
     ]
 }
 
@@ -67,10 +73,10 @@ pub fn shard() -> Vec<Step> {
         Step { migration: Box::new(mail::Migration), text: mail::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(storage::Migration), text: storage::text },
-        Step { migration: Box::new(receiving::Migration), text: receiving::text },
-        Step { migration: Box::new(sending::Migration), text: sending::text },
-        Step { migration: Box::new(writers::Migration), text: writers::text },
-        Step { migration: Box::new(imap::Migration), text: imap::text },
+        Step::new("m20261126_000001_receiving", receiving::text),
+        Step::new("m20261126_000002_sending", sending::text),
+        Step::new("m20261126_000004_writers", writers::text),
+        Step::new("m20261126_000005_imap", imap::text),
     ]
 }
 
