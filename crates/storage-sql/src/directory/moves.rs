@@ -140,12 +140,10 @@ impl Moves for SqlDirectory {
         for bucket in buckets {
             let number = i32::from(bucket.0);
             let row = match known.remove(&number) {
-                Some(row) if row.mover != claim.mover && row.beat_at > claim.silent_since.millis() => {
-                    continue;
-                }
+                Some(row) if !row.is_free_for(claim) => continue,
                 Some(row) => {
                     old.push(number);
-                    bucket_move::Model { mover: claim.mover.clone(), beat_at: claim.now.millis(), ..row }
+                    row.taken_by(claim)
                 }
                 None => {
                     let from = map.shards.get(usize::from(bucket.0)).copied().unwrap_or_default();
@@ -164,16 +162,20 @@ impl Moves for SqlDirectory {
             };
             claimed.push(view(&row)?);
         }
-        for list in lists(&tx, &old) {
-            let taken = bucket_move::Entity::update_many()
-                .col_expr(bucket_move::Column::Mover, Expr::value(claim.mover.clone()))
-                .col_expr(bucket_move::Column::BeatAt, Expr::value(claim.now.millis()))
-                .filter(among(&tx, bucket_move::Column::Bucket, list));
-            taken.exec(&tx).await.map_err(failed)?;
-        }
+        take(&tx, &old, claim).await?;
         insert::<bucket_move::Entity>(&tx, new, Conflict::Fails).await?;
         self.commit(tx).await?;
         Ok(claimed)
+    }
+
+    async fn take_over(&self, bucket: Bucket, claim: &Claim) -> Result<Option<Move>> {
+        let tx = self.begin().await?;
+        lock(&tx).await?;
+        let found = find_moves(&tx, &[bucket]).await?.pop().filter(|row| row.is_free_for(claim));
+        let Some(row) = found else { return Ok(None) };
+        take(&tx, &[row.bucket], claim).await?;
+        self.commit(tx).await?;
+        view(&row.taken_by(claim)).map(Some)
     }
 
     async fn beat(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool> {
@@ -245,6 +247,28 @@ impl SqlDirectory {
         let last = shard::Entity::find().order_by_desc(shard::Column::Id).one(&self.readers.each()).await;
         last.map_err(failed)?.map(|row| shard_id(row.id)).transpose()
     }
+}
+
+impl bucket_move::Model {
+    fn is_free_for(&self, claim: &Claim) -> bool {
+        self.mover == claim.mover || self.beat_at <= claim.silent_since.millis()
+    }
+
+    fn taken_by(self, claim: &Claim) -> Self {
+        Self { mover: claim.mover.clone(), beat_at: claim.now.millis(), ..self }
+    }
+}
+
+/// Notes the mover of moves that are there.
+async fn take(tx: &Conn, buckets: &[i32], claim: &Claim) -> Result<()> {
+    for list in lists(tx, buckets) {
+        let taken = bucket_move::Entity::update_many()
+            .col_expr(bucket_move::Column::Mover, Expr::value(claim.mover.clone()))
+            .col_expr(bucket_move::Column::BeatAt, Expr::value(claim.now.millis()))
+            .filter(among(tx, bucket_move::Column::Bucket, list));
+        taken.exec(tx).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// An error if the shard has been removed.

@@ -40,7 +40,12 @@ pub async fn run(directory: Arc<dyn Directory>) {
     assert_eq!(directory.claim_move(BUCKET, ShardId(1), &claim("b", 29)).await.unwrap(), None);
     assert!(directory.beat(BUCKET, "a", NOW.plus(Duration::from_secs(20))).await.unwrap());
     assert_eq!(directory.claim_move(BUCKET, ShardId(1), &claim("b", 49)).await.unwrap(), None);
-    let taken = directory.claim_move(BUCKET, ShardId(1), &claim("b", 50)).await.unwrap().unwrap();
+    assert_eq!(directory.take_over(BUCKET, &claim("b", 49)).await.unwrap(), None, "somebody works on it");
+    assert_eq!(directory.take_over(Bucket(8), &claim("b", 50)).await.unwrap(), None, "there is none");
+    let over = directory.take_over(BUCKET, &claim("r", 50)).await.unwrap().unwrap();
+    assert_eq!((over.from, over.to, over.mover.as_str()), (ShardId(0), ShardId(2), "r"));
+    assert!(!directory.beat(BUCKET, "a", NOW).await.unwrap());
+    let taken = directory.claim_move(BUCKET, ShardId(1), &claim("b", 100)).await.unwrap().unwrap();
     assert_eq!(
         (taken.to, taken.mover.as_str(), taken.started_at),
         (ShardId(2), "b", NOW),
