@@ -2,11 +2,7 @@
 
 #![cfg(test)]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use figment::{Figment, providers::Serialized};
 use server::roles::Roles;
@@ -16,7 +12,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 const LISTENERS: [&str; 4] = ["http", "smtp", "submission", "submissions"];
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
+    PathBuf::from("../deploy")
 }
 
 fn read(name: &str) -> String {

@@ -1,6 +1,9 @@
 //! What cargo knows of this workspace: where it lies, where it builds, and which packages it is made of.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -43,7 +46,9 @@ impl Workspace {
 
 /// What cargo says of the workspace that this program belongs to.
 pub(crate) fn metadata<T: DeserializeOwned>(arguments: &[&str]) -> anyhow::Result<T> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    // Asked when it runs: a program that was built in another checkout may lie in the same target folder.
+    let own = env::var_os("CARGO_MANIFEST_DIR").context("start it with `cargo xtask`")?;
+    let manifest = Path::new(&own).join("../Cargo.toml");
     let mut cargo = command::cargo();
     cargo.args(["metadata", "--format-version=1"]).args(arguments).arg("--manifest-path").arg(manifest);
     let json = cargo.output().context("cargo metadata")?;

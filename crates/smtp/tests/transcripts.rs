@@ -280,9 +280,8 @@ fn joined(steps: &[Step]) -> Vec<Step> {
 
 #[test]
 fn transcripts() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
     let mut count = 0;
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir("tests/transcripts").unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         // Blank-line separated "---" starts a fresh connection with the same options form.
