@@ -3,6 +3,7 @@
 //! **Invariant:** no I/O, no clock, no randomness. Every function takes any bytes, ends in linear time, and never panics.
 
 mod address;
+mod authors;
 mod charset;
 pub mod compose;
 mod css;
@@ -28,6 +29,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use authors::authors;
 pub use compose::{Outgoing, OutgoingAttachment, compose};
 pub use decoder::{Decoder, Encoding, decode, decoded_len};
 pub use dsn::{Report, dsn};
