@@ -1,5 +1,6 @@
 //! The directory: read through a cache that lives for two seconds, since a command in another process may change it.
 
+mod dkim;
 mod moves;
 mod nodes;
 
@@ -11,7 +12,7 @@ use sea_orm::{
     ActiveValue::{NotSet, Set, Unchanged},
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, SqlErr,
 };
-use storage::{Account, BucketMap, Directory, Domain, Error, NewAccount, Node, Result, Session};
+use storage::{Account, BucketMap, Directory, DkimKey, Domain, Error, NewAccount, Node, Result, Session};
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
 
 use crate::{
@@ -30,6 +31,7 @@ pub struct SqlDirectory {
     domains: Cache<String, Option<Domain>>,
     accounts: Cache<AccountId, Option<Account>>,
     addresses: Cache<String, Option<AccountId>>,
+    dkim_keys: Cache<DomainId, Vec<DkimKey>>,
 }
 
 impl SqlDirectory {
@@ -42,6 +44,7 @@ impl SqlDirectory {
             domains: cache(),
             accounts: cache(),
             addresses: cache(),
+            dkim_keys: cache(),
         })
     }
 
@@ -54,6 +57,7 @@ impl SqlDirectory {
         self.domains.invalidate_all();
         self.accounts.invalidate_all();
         self.addresses.invalidate_all();
+        self.dkim_keys.invalidate_all();
         Ok(())
     }
 

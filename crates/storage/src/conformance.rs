@@ -10,5 +10,6 @@
 
 pub mod blobs;
 pub mod directory;
+mod dkim;
 pub mod moves;
 pub mod shards;
