@@ -17,8 +17,9 @@ use serde::Deserialize;
 pub use human::{Listen, Size, Span};
 pub use load::{Error, Loaded, load};
 pub use sections::{
-    Audience, Auth, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Http, Limits, Listener, Log,
-    Node, ProxyProtocol, Queue, Resolver, Search, Shards, Smtp, Tls,
+    Audience, Auth, Blobs, Bus, Cache, Directory, Dmarc, Dns, Door, Drain, Filter, Format, Http, Limits,
+    Listener, Log, MtaSts, Node, ProxyProtocol, Queue, Resolver, Search, Shards, Smtp, StsMode, TempError,
+    Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub smtp: Smtp,
     pub submission: Listener,
     pub submissions: Listener,
+    pub filter: Filter,
+    pub mta_sts: MtaSts,
     pub proxy_protocol: ProxyProtocol,
     pub tls: Tls,
     pub auth: Auth,
@@ -81,6 +84,13 @@ impl Config {
         }
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return unfit("tls.certificate", "certificate and key go together");
+        }
+        if self.filter.timeout.0.is_zero() || self.filter.timeout.0 > Duration::from_secs(120) {
+            return unfit("filter.timeout", "it must be more than nothing and at most two minutes");
+        }
+        // RFC 8461 §3.2.
+        if self.mta_sts.max_age.0 > Duration::from_secs(31_557_600) {
+            return unfit("mta_sts.max_age", "it must be at most a year");
         }
         if self.queue.workers == 0 {
             return unfit("queue.workers", "there must be at least one");

@@ -10,11 +10,15 @@ mod clock;
 pub mod config;
 mod data;
 mod demo;
+mod dkim;
+mod door;
 mod members;
 pub mod node;
 mod parts;
+mod records;
 pub mod roles;
 mod site;
+mod sts;
 mod telemetry;
 mod web;
 

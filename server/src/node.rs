@@ -8,6 +8,7 @@ use endpoints::{
     smtp::{Budget, Kind, Settings, listen},
     tls,
 };
+use filter::Dns;
 use mail::Mine;
 use queue::{DnsRouter, Routing, Schedule, SmtpConfig, SmtpCourier, Timeouts, Worker, WorkerConfig};
 use rustls::ServerConfig;
@@ -18,6 +19,8 @@ use crate::{
     config::{Config, Door, Listen, ProxyProtocol, SearchIndex},
     data::{self, Held},
     demo,
+    dkim::{self, DomainSigner},
+    door,
     members::{Member, Warnings},
     parts::{self, Indexing, Parts},
     roles::{Role, Roles},
@@ -108,10 +111,11 @@ impl Node {
         }
         let drain = config.drain.delay.0;
         let config = Arc::new(config);
+        let dns = Dns::new(config.dns.resolver.0).context("dns.resolver")?;
         if roles.has(Role::Worker) {
-            work(&config, &parts, &addresses, member, &stop, &tasks)?;
+            work(&config, &parts, &dns, &addresses, member, &stop, &tasks)?;
         }
-        let smtp = receive(&config, &parts, smtp)?;
+        let smtp = receive(&config, &parts, dns, smtp)?;
         if let Some(listener) = web {
             let state = Web {
                 mail: parts.mail.clone(),
@@ -214,6 +218,7 @@ async fn join(
 fn work(
     config: &Config,
     parts: &Parts,
+    dns: &Dns,
     addresses: &Addresses,
     member: Option<Member>,
     stop: &CancellationToken,
@@ -230,10 +235,14 @@ fn work(
     })
     .context("dns.resolver")?;
     let courier = SmtpCourier::new(SmtpConfig { hello: hostname.clone(), timeouts: Timeouts::default() })?;
+    let (directory, clock) = (Arc::clone(&parts.directory), Arc::clone(&parts.clock));
+    let signer = DomainSigner::new(Arc::clone(&directory), Arc::clone(&clock), hostname.clone());
+    tasks.spawn(dkim::watch(directory, dns.clone(), clock, stop.clone()));
     let worker = Worker::new(queue::worker::Parts {
         mail: parts.mail.clone(),
         router: Arc::new(router),
         courier: Arc::new(courier),
+        signer: Some(Arc::new(signer)),
         config: WorkerConfig {
             name: format!("{hostname}/{}", std::process::id()),
             lease: config.queue.lease.0,
@@ -276,7 +285,12 @@ fn http_limits(config: &Config) -> serve::Limits {
 }
 
 /// The SMTP listeners.
-fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) -> anyhow::Result<Server> {
+fn receive(
+    config: &Config,
+    parts: &Parts,
+    dns: Dns,
+    sockets: Vec<(Kind, TcpListener)>,
+) -> anyhow::Result<Server> {
     let server = Server::new(net::Config {
         connections: count(config.limits.connections),
         connections_per_client: count(config.limits.connections_per_address),
@@ -293,10 +307,11 @@ fn receive(config: &Config, parts: &Parts, sockets: Vec<(Kind, TcpListener)>) ->
             recipients: count(config.limits.recipients),
             ..smtp::Limits::default()
         },
-        hostname,
         allow_cleartext: config.auth.allow_cleartext,
         budget: Arc::new(Budget::new(config.limits.receiving_memory.bytes())),
         content_within: config.limits.receiving_time.0,
+        door: Some(Arc::new(door::checks(config, &hostname, dns))),
+        hostname,
         clock: Arc::clone(&parts.clock),
     };
     let mta = Arc::new(parts.mail.clone());

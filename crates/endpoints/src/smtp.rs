@@ -4,6 +4,7 @@
 //! at a time, its content in memory within a [`Budget`], its trace headers in front.
 
 mod budget;
+mod door;
 mod mail;
 mod mta;
 mod session;
@@ -18,6 +19,7 @@ use smtp::{Auth, Config, Connection, Limits, Reply};
 use types::Clock;
 
 pub use budget::Budget;
+pub use door::Door;
 pub use mta::{Incoming, Mta, Refusal, Submission};
 pub use session::Session;
 
@@ -46,6 +48,8 @@ pub struct Settings {
     pub budget: Arc<Budget>,
     /// From the first byte of a mail's content to its last.
     pub content_within: Duration,
+    /// Checks mail from other servers; `None`: it is taken as it comes.
+    pub door: Option<Arc<Door>>,
     pub clock: Arc<dyn Clock>,
 }
 

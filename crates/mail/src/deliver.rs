@@ -12,7 +12,7 @@ use storage::{
     Appended, Error as StorageError, Needs, NewMessage, NewQueueEntry, Origin, QueueEntry,
     Result as StorageResult, Source, Transaction, Unit,
 };
-use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, Role, ShardId, ThreadId, Timestamp};
+use types::{AccountId, BodyId, EmailAddress, MessageId, QueueId, ShardId, ThreadId, Timestamp};
 
 use crate::prepare::{Prepared, parse};
 use crate::{Error, Result, Service};
@@ -69,7 +69,7 @@ impl Service {
             if self.shard_of(account) != shard {
                 elsewhere.push(address);
             } else if !here.iter().any(|message| message.account == account) {
-                let mut message = prepared.message(account, id, Source::Role(Role::Inbox), now);
+                let mut message = prepared.message(account, id, Source::Role(prepared.place), now);
                 if !here.is_empty() {
                     message.id = self.new_id();
                     message.thread = ThreadId(message.id.0);
@@ -140,7 +140,7 @@ impl Service {
         let at = entry.created_at;
         let message = |account: &AccountId| {
             let id = id_of(format!("{}/{account}", entry.id).as_bytes(), at);
-            prepared.message(*account, id, Source::Role(Role::Inbox), at)
+            prepared.message(*account, id, Source::Role(prepared.place), at)
         };
         let messages: Vec<_> = accounts.iter().map(message).collect();
         let ids: Vec<_> = messages.iter().map(|message| (message.account, message.id)).collect();

@@ -14,4 +14,4 @@ pub use courier::{Courier, Envelope, SmtpConfig, SmtpCourier, Timeouts};
 pub use reply::{Class, Outcome, Reply};
 pub use route::{DnsRouter, Route, Router, Routing, Target};
 pub use schedule::{Next, Schedule};
-pub use worker::{Parts, Worker, WorkerConfig};
+pub use worker::{Parts, Signer, Unsigned, Worker, WorkerConfig};

@@ -12,6 +12,7 @@ use types::{AccountId, BlobId, EmailAddress, Secret, Timestamp};
 
 use super::{
     folder::Chain,
+    keys::Key,
     lines::{Extent, Reader},
     manifest::Manifest,
 };
@@ -45,6 +46,7 @@ pub(super) struct Segment {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
     Domain { name: String, created_at: Timestamp },
+    Key(Key),
     Account(Person),
 }
 

@@ -285,7 +285,20 @@ struct World {
 impl World {
     async fn new() -> Self {
         let plane = Plane::open().await;
-        plane.ports.directory.add_domain("demo.test", plane.ports.clock.now()).await.unwrap();
+        let now = plane.ports.clock.now();
+        let domain = plane.ports.directory.add_domain("demo.test", now).await.unwrap().id;
+        let key = |selector: &str, phase| storage::DkimKey {
+            domain,
+            selector: selector.to_owned(),
+            algorithm: types::DkimAlgorithm::Ed25519,
+            private_key: Secret::new(selector.repeat(2)),
+            public_key: vec![0, 255],
+            phase,
+            created_at: now,
+            since: now,
+        };
+        let keys = [key("new", storage::KeyPhase::Waiting), key("old", storage::KeyPhase::Retired)];
+        plane.ports.directory.add_dkim_keys(&keys).await.unwrap();
         for seed in 0..6 {
             for shard in plane.ports.shards.all() {
                 plane.ports.blobs.put(shard, bytes(seed)).await.unwrap();
@@ -361,6 +374,25 @@ async fn seen(ports: &Ports) -> Seen {
     let mut seen = BTreeMap::new();
     let domains = ports.directory.domains().await.unwrap();
     seen.insert("domains".into(), domains.iter().map(|domain| domain.name.clone()).collect());
+    for domain in domains {
+        let keys = ports.directory.dkim_keys(domain.id).await.unwrap().into_iter();
+        // Ids of domains are not kept.
+        let lines = keys.map(|key| {
+            let storage::DkimKey {
+                selector,
+                algorithm,
+                private_key,
+                public_key,
+                phase,
+                created_at,
+                since,
+                ..
+            } = key;
+            let private_key = private_key.expose();
+            format!("{selector} {algorithm} {private_key} {public_key:?} {phase:?} {created_at:?} {since:?}")
+        });
+        seen.insert(format!("keys of {}", domain.name), lines.collect());
+    }
     for account in ports.directory.accounts(None, 1_000).await.unwrap() {
         let mut lines = vec![format!("{account:?} {}", account.password_hash.expose())];
         lines.extend(ports.directory.addresses(account.id).await.unwrap().iter().map(ToString::to_string));

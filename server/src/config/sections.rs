@@ -52,6 +52,49 @@ pub struct Listener {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+pub struct Filter {
+    pub dmarc: Dmarc,
+    pub on_temperror: TempError,
+    pub trusted_sealers: Vec<String>,
+    pub trusted_networks: Vec<Network>,
+    pub timeout: Span,
+}
+
+/// What DMARC may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dmarc {
+    Enforce,
+    Mark,
+    Off,
+}
+
+/// What to do when DNS does not tell whom a mail is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TempError {
+    Accept,
+    Defer,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct MtaSts {
+    pub mode: StsMode,
+    pub mx: Vec<String>,
+    pub max_age: Span,
+}
+
+/// The modes of RFC 8461 §5, and none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StsMode {
+    Off,
+    None,
+    Testing,
+    Enforce,
+}
+
+#[derive(Debug, Clone, Deserialize)]
 pub struct ProxyProtocol {
     pub from: Vec<Network>,
     pub listeners: Vec<Door>,

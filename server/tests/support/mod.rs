@@ -98,6 +98,10 @@ impl Server {
         Self { web: node.addresses.web.unwrap(), node, folder }
     }
 
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.web)
     }

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use types::{EmailAddress, MessageId};
 
 use super::budget::{Charge, Exhausted, Spool};
+use super::door::Arrived;
 use super::trace::{self, MAX_HOPS, Trace};
 use super::{Incoming, Kind, Mta, Refusal, Settings, Submission};
 use crate::net::{Conversation, Expects, Step};
@@ -200,6 +201,17 @@ impl<M: Mta> Session<M> {
             self.count_refusal(&reply);
             return Ok(reply);
         }
+        let raw = match self
+            .check(&transaction.recipients, &transaction.reverse_path, transaction.id, raw, trace)
+            .await
+        {
+            Ok(raw) => raw,
+            Err(reply) => {
+                info!(id = %transaction.id, client = %self.client, %reply, "mail refused at the door");
+                self.count_refusal(&reply);
+                return Ok(reply);
+            }
+        };
         let (id, size) = (transaction.id, raw.len());
         let return_path = transaction.reverse_path.mailbox().cloned();
         let taken = match transaction.recipients {
@@ -220,6 +232,30 @@ impl<M: Mta> Session<M> {
             Err(refusal) => warn!(%id, size_bytes = size, %refusal, "mail refused"),
         }
         Ok(Reply::new(250, (0, 0), "").with_text(format!("Accepted as {}", taken?)))
+    }
+
+    /// Mail from other servers is checked before it is accepted.
+    async fn check(
+        &self,
+        recipients: &Recipients<M::Recipient>,
+        path: &ReversePath,
+        id: MessageId,
+        raw: Bytes,
+        trace: usize,
+    ) -> Result<Bytes, Reply> {
+        let (Recipients::Local(recipients), Some(door)) = (recipients, &self.settings.door) else {
+            return Ok(raw);
+        };
+        let arrived = Arrived {
+            id,
+            client: self.client,
+            hello: self.engine.hello().map(|hello| hello.name.as_str().to_owned()),
+            sender: path.mailbox(),
+            recipients: recipients.iter().map(|(address, _)| address.clone()).collect(),
+            raw,
+            trace,
+        };
+        door.check(arrived).await
     }
 
     fn count_refusal(&self, reply: &Reply) {

@@ -165,6 +165,7 @@ impl Site {
             allow_cleartext: options.allow_cleartext,
             budget: Arc::new(Budget::new(options.budget)),
             content_within: Duration::from_secs(600),
+            door: None,
             clock: Arc::new(Stopped),
         };
         let server = Server::new(options.net);

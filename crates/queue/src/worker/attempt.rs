@@ -171,8 +171,11 @@ impl Worker {
             Ok(sent) => sent,
             Err(fate) => return all(recipients, &fate),
         };
-        let envelope =
-            Envelope { return_path: entry.return_path.clone(), recipients, body: sent.mail.clone() };
+        let body = match self.signed(entry, sent.mail.clone()).await {
+            Ok(body) => body,
+            Err(fate) => return all(recipients, &fate),
+        };
+        let envelope = Envelope { return_path: entry.return_path.clone(), recipients, body };
         let delivered = tokio::select! {
             delivered = timeout_at(deadlines.end, self.deliver_routed(&destination, &envelope)) => delivered,
             () = self.patience() => return all(envelope.recipients, &Fate::Untouched),

@@ -91,6 +91,7 @@ async fn a_mail_finds_its_way_through_dns_once_its_host_is_up() -> Result<()> {
             hello: "mx.demo.test".to_owned(),
             timeouts: Timeouts::default(),
         })?),
+        signer: None,
         config: WorkerConfig { name: "w".to_owned(), ..WorkerConfig::default() },
         shutdown: desk.shutdown.clone(),
     });
