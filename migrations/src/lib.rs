@@ -44,13 +44,15 @@ impl Step {
 pub fn directory() -> Vec<Step> {
     use directory::{
         m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
-        m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
+        m20261122_000003_nodes as nodes, m20261126_000001_dkim as dkim,
+        m20261126_000001_receiving as receiving,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(nodes::Migration), text: nodes::text },
         Step { migration: Box::new(receiving::Migration), text: receiving::text },
+        Step { migration: Box::new(dkim::Migration), text: dkim::text },
     ]
 }
 

@@ -8,19 +8,23 @@
 
 pub mod backup;
 pub mod capacity;
+mod checks;
 mod cli;
 mod clock;
 pub mod config;
 mod data;
 mod demo;
+mod dkim;
 mod door;
 mod index;
 mod members;
 pub mod node;
 mod outbound;
 mod parts;
+mod records;
 pub mod roles;
 mod site;
+mod sts;
 mod telemetry;
 mod web;
 

@@ -20,6 +20,7 @@ use super::{
     blobs::BlobFolder,
     chain::{Entry, Person, Rounds, Segment},
     folder::Folder,
+    keys,
     lines::{LineFile, Lines},
     manifest::{Away, Manifest, Piece, RunName},
     take::queues,
@@ -158,7 +159,11 @@ impl Run<'_> {
         let directory = &*self.ports.directory;
         let mut lines = self.files.create("directory")?.part()?;
         for domain in directory.domains().await? {
+            let keys = keys::of(directory, &domain).await?;
             lines.push(&Entry::Domain { name: domain.name, created_at: domain.created_at })?;
+            for key in keys {
+                lines.push(&Entry::Key(key))?;
+            }
         }
         let mut after = None;
         loop {
