@@ -163,20 +163,20 @@ mod tests {
 
     #[test]
     fn what_we_write_we_read() {
-        let recipient = |address: &str, action| crate::dsn::Recipient {
+        let recipient = |address: &str, action| dsn::Recipient {
             address: address.to_owned(),
             action,
             status: "5.2.2".to_owned(),
             diagnostic: Some("smtp; 552 5.2.2 Mailbox full".to_owned()),
             remote_mta: Some("mx.there.test".to_owned()),
-            ..crate::dsn::Recipient::default()
+            ..dsn::Recipient::default()
         };
         let report = Report {
             reporting_mta: "mx.demo.test".to_owned(),
             envelope_id: Some("QQ 314159".to_owned()),
             recipients: vec![
-                recipient("bob@there.test", crate::dsn::Action::Failed),
-                recipient("밥@멀리.test", crate::dsn::Action::Delayed),
+                recipient("bob@there.test", dsn::Action::Failed),
+                recipient("밥@멀리.test", dsn::Action::Delayed),
             ],
             original_header: b"Subject: x\r\nMessage-ID: <1@demo.test>\r\n\r\n".to_vec(),
             ..Report::default()

@@ -250,7 +250,7 @@ impl SmtpCourier {
                     return None;
                 }
             };
-            let Some(target) = left.get(at).cloned() else { return None };
+            let target = left.get(at).cloned()?;
             let gone = |other: usize| other == at || failed.contains(&other);
             left = left.into_iter().enumerate().filter(|(n, _)| !gone(*n)).map(|(_, to)| to).collect();
             let talk = match self.establish(&target, way, stream).await {
