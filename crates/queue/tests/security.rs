@@ -1,5 +1,7 @@
 //! What a domain demands of connections to its hosts: by TLSA records in a signed zone, and by its policy over HTTPS.
 
+#![cfg(test)]
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering},

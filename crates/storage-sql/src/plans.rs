@@ -6,7 +6,12 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use storage::{Filter, PageRequest, QueueFilter, Snapshot};
 use types::{AccountId, BlobId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp};
 
-use crate::{DatabaseUrl, Options, Schema, Watch, connect::Database, open::Open};
+use crate::{
+    DatabaseUrl, Options, Schema, Watch,
+    connect::Database,
+    open::Open,
+    read::queue::{self, Which},
+};
 
 /// What was sent, in order.
 type Caught = Arc<Mutex<Vec<(String, Vec<Value>)>>>;
@@ -44,8 +49,10 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
     open.load(vec![1, 2, 3]).await.unwrap();
     let (ids, refs) = ([(account, id), (AccountId(2), id)], [(account, 1), (account, 2)]);
     open.look_up(&ids, &refs).await.unwrap();
-    crate::read::queue::accounts_due(&open.conn, Timestamp::default(), 10).await.unwrap();
-    crate::read::queue::due(&open.conn, vec![1, 2], Timestamp::default(), 10).await.unwrap();
+    for which in [Which::Urgent, Which::All] {
+        queue::accounts_due(&open.conn, which, Timestamp::default(), 10).await.unwrap();
+        queue::due(&open.conn, vec![1, 2], which, Timestamp::default(), 10).await.unwrap();
+    }
     drop(open);
     let mut caught = caught.lock().unwrap().clone();
     caught.retain(|(sql, _)| !sql.starts_with("BEGIN"));
@@ -78,6 +85,7 @@ async fn lists_are_index_scans_on_sqlite() {
                 "CONSTANT ROW",
                 "account_unindexed",
                 "queue_due",
+                "queue_urgent",
             ];
             let scans = step.starts_with("SCAN") && !fine.iter().any(|fine| step.contains(fine));
             assert!(!scans && !step.contains("TEMP B-TREE"), "{sql}\n{plan:#?}");
@@ -129,6 +137,7 @@ async fn lists_are_index_scans_on_postgres() {
         "message_all_attachments",
         "message_thread",
         "queue_due",
+        "queue_urgent",
         "account_unindexed",
         "body_blob_blob",
         "upload_blob",

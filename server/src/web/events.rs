@@ -234,7 +234,7 @@ impl Conversation {
     }
 
     /// Whether the session still lasts; nothing is told after its end.
-    async fn may_listen(&self) -> Flow {
+    async fn may_listen(&mut self) -> Flow {
         match self.mail.access(&self.token).await {
             Ok(_) => ControlFlow::Continue(()),
             Err(mail::Error::Unauthenticated) => end(SESSION_ENDED, "the session is over"),

@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use storage::{Shards, Snapshot};
-use types::ShardId;
+use types::{AccountId, ShardId};
 
 use super::{
     history::{Act, Step},
