@@ -4,6 +4,7 @@
 //! takes away (contract). Each step is one text for all back ends: see `sql`.
 
 mod directory;
+mod plain;
 mod shard;
 mod sql;
 
@@ -26,6 +27,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// A step that is nothing but its text. The name is the file's.
+    fn new(name: &'static str, text: sql::Text) -> Self {
+        Self { migration: Box::new(plain::Migration { name, text }), text }
+    }
+
     /// What the database notes it as.
     #[must_use]
     pub fn name(&self) -> String {
@@ -44,15 +50,15 @@ impl Step {
 pub fn directory() -> Vec<Step> {
     use directory::{
         m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
-        m20261122_000003_nodes as nodes, m20261126_000001_dkim as dkim,
+        m20261122_000003_nodes as nodes, m20261126_000002_dkim as dkim,
         m20261126_000001_receiving as receiving,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(nodes::Migration), text: nodes::text },
-        Step { migration: Box::new(receiving::Migration), text: receiving::text },
-        Step { migration: Box::new(dkim::Migration), text: dkim::text },
+        Step::new("m20261126_000001_receiving", receiving::text),
+        Step::new("m20261126_000002_dkim", dkim::text),
     ]
 }
 
@@ -63,14 +69,16 @@ pub fn shard() -> Vec<Step> {
         m20261122_000001_mail as mail, m20261122_000002_moving as moving,
         m20261122_000003_storage as storage, m20261126_000001_receiving as receiving,
         m20261126_000002_sending as sending, m20261126_000004_writers as writers,
+        m20261126_000005_imap as imap,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(storage::Migration), text: storage::text },
-        Step { migration: Box::new(receiving::Migration), text: receiving::text },
-        Step { migration: Box::new(sending::Migration), text: sending::text },
-        Step { migration: Box::new(writers::Migration), text: writers::text },
+        Step::new("m20261126_000001_receiving", receiving::text),
+        Step::new("m20261126_000002_sending", sending::text),
+        Step::new("m20261126_000004_writers", writers::text),
+        Step::new("m20261126_000005_imap", imap::text),
     ]
 }
 

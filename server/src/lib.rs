@@ -21,6 +21,7 @@ mod members;
 pub mod node;
 mod outbound;
 mod parts;
+mod programs;
 mod records;
 pub mod roles;
 mod site;

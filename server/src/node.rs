@@ -29,6 +29,7 @@ use crate::{
     members::{Member, Warnings},
     outbound,
     parts::{self, Indexing, Parts},
+    programs::Programs,
     roles::{Role, Roles},
     telemetry,
     web::{self, Web, serve},
@@ -51,6 +52,10 @@ pub struct Addresses {
     pub submissions: Option<SocketAddr>,
     /// If it is no socket in a folder.
     pub lmtp: Option<SocketAddr>,
+    pub imap: Option<SocketAddr>,
+    pub imaps: Option<SocketAddr>,
+    pub pop3: Option<SocketAddr>,
+    pub pop3s: Option<SocketAddr>,
 }
 
 /// A running server.
@@ -63,7 +68,7 @@ pub struct Node {
     drain: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
-    smtp: Server,
+    listeners: Server,
     _held: Option<Held>,
 }
 
@@ -72,6 +77,7 @@ struct Sockets {
     web: Option<TcpListener>,
     smtp: Vec<(Kind, TcpListener)>,
     lmtp: Option<UnixListener>,
+    programs: Programs,
     addresses: Addresses,
 }
 
@@ -91,7 +97,8 @@ impl Node {
             "--demo: it is for databases in files; see directory.url"
         );
         // To be tried with any program, on this machine alone.
-        if demo && config.submission.listen.0.is_none_or(|address| address.ip().is_loopback()) {
+        let doors = [config.submission.listen, config.imap.listen, config.pop3.listen];
+        if demo && doors.iter().all(|door| door.0.is_none_or(|address| address.ip().is_loopback())) {
             config.auth.allow_cleartext = true;
         }
         let metrics = telemetry::metrics();
@@ -110,7 +117,7 @@ impl Node {
                 upkeep.run_upkeep();
             }
         }));
-        let Sockets { web, smtp, lmtp, addresses } = sockets;
+        let Sockets { web, smtp, lmtp, programs, addresses } = sockets;
         let warnings = Warnings::default();
         if let Index::Meili(late) = parts.index.clone() {
             let warnings = warnings.clone();
@@ -127,7 +134,7 @@ impl Node {
         if roles.has(Role::Worker) {
             work(&config, &parts, &dns, &addresses, (member, indexed), &stop, &tasks)?;
         }
-        let smtp = receive(&config, &parts, dns, smtp, lmtp)?;
+        let listeners = receive(&config, &parts, dns, smtp, lmtp, programs)?;
         if let Some(listener) = web {
             let state = Web {
                 mail: parts.mail.clone(),
@@ -145,7 +152,7 @@ impl Node {
             tasks.spawn(serve::serve(socket, app, limits, stop.clone(), tasks.clone()));
         }
         tracing::info!(?addresses, "started");
-        Ok(Self { addresses, mail: parts.mail, leaving, drain, stop, tasks, smtp, _held: held })
+        Ok(Self { addresses, mail: parts.mail, leaving, drain, stop, tasks, listeners, _held: held })
     }
 
     /// Says that it is leaving, and after `drain.delay` takes nothing new, finishes what runs, and gives up on what is
@@ -159,7 +166,7 @@ impl Node {
         self.stop.cancel();
         self.tasks.close();
         let everything = async {
-            tokio::join!(self.smtp.shutdown(grace), self.tasks.wait());
+            tokio::join!(self.listeners.shutdown(grace), self.tasks.wait());
             self.mail.finish_writes().await;
         };
         if timeout(grace + Duration::from_secs(1), everything).await.is_err() {
@@ -175,7 +182,13 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
 
 impl Sockets {
     async fn bind(config: &Config, roles: &Roles) -> anyhow::Result<Self> {
-        let mut sockets = Self { web: None, smtp: Vec::new(), lmtp: None, addresses: Addresses::default() };
+        let mut sockets = Self {
+            web: None,
+            smtp: Vec::new(),
+            lmtp: None,
+            programs: Programs::default(),
+            addresses: Addresses::default(),
+        };
         // Whatever it does, it says whether it is ready.
         sockets.web = bind("http.listen", config.http.listen).await?;
         sockets.addresses.web = sockets.web.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -197,6 +210,7 @@ impl Sockets {
             }
             sockets.bind_lmtp(config).await?;
         }
+        sockets.programs = Programs::bind(config, roles, &mut sockets.addresses).await?;
         Ok(sockets)
     }
 }
@@ -226,7 +240,7 @@ impl Sockets {
     }
 }
 
-async fn bind(key: &str, Listen(address): Listen) -> anyhow::Result<Option<TcpListener>> {
+pub(crate) async fn bind(key: &str, Listen(address): Listen) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = address else { return Ok(None) };
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(Some(listener)),
@@ -329,20 +343,21 @@ fn http_limits(config: &Config) -> serve::Limits {
     }
 }
 
-/// The SMTP listeners.
+/// The listeners for mail servers and mail programs.
 fn receive(
     config: &Config,
     parts: &Parts,
     dns: Dns,
     sockets: Vec<(Kind, TcpListener)>,
     lmtp: Option<UnixListener>,
+    programs: Programs,
 ) -> anyhow::Result<Server> {
     let server = Server::new(net::Config {
         connections: count(config.limits.connections),
         connections_per_client: count(config.limits.connections_per_address),
         deadlines: Deadlines { whole_content: config.limits.receiving_time.0, ..Deadlines::default() },
     });
-    if sockets.is_empty() && lmtp.is_none() {
+    if sockets.is_empty() && lmtp.is_none() && programs.is_empty() {
         return Ok(server);
     }
     let hostname = parts::hostname(config);
@@ -376,11 +391,12 @@ fn receive(
         let socket = Socket { listener, proxies };
         listen(&server, socket, kind, Some(Arc::clone(&certificate)), Arc::clone(&mta), &settings)?;
     }
+    programs.listen(&server, config, &parts.mail, &certificate, &settings.budget)?;
     Ok(server)
 }
 
 /// The load balancers whose PROXY header is believed at this listener.
-fn proxies(config: &Config, door: Door) -> Proxies {
+pub(crate) fn proxies(config: &Config, door: Door) -> Proxies {
     let ProxyProtocol { from, listeners } = &config.proxy_protocol;
     if listeners.contains(&door) { Proxies::new(from) } else { Proxies::default() }
 }

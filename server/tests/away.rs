@@ -35,7 +35,7 @@ impl Town {
         let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
         command.current_dir(folder).args(args).env("MAGPIE_DATA_DIR", folder.join("data"));
         command.envs(self.services.variables("town")).env("MAGPIE_SEARCH__URL", &self.search);
-        for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS"] {
+        for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"] {
             command.env(format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0");
         }
         command.env("MAGPIE_LOG__LEVEL", "error").kill_on_drop(true).stdin(Stdio::piped());
@@ -195,7 +195,8 @@ async fn one_part_that_is_away_is_nobody_elses_trouble() {
     town.refused(&["migrate"], "shard 1").await;
     let said = town.refused(&backup, "fault: shard 1 (postgres://").await;
     assert!(said.contains("is away"), "{said}");
-    town.told(&["backup", "--verify", &folder], "").await;
+    let said = town.refused(&["backup", "--verify", &folder], "shard 1 was away").await;
+    assert!(said.contains("of an earlier run, or have no mail"), "{said}");
 
     town.services.postgres[2].resume().await.unwrap();
     eventually("the shard", async || node.get(&tokens[1], "/v1/folders").await.0 == 200).await;

@@ -45,6 +45,7 @@ fn service(folder: &Path, mails: u32) {
         told(folder, "data", &["account", "add", &format!("{name}@demo.test")]);
     }
     told(folder, "data", &["alias", "add", "post@demo.test", "carol@demo.test"]);
+    told(folder, "data", &["group", "set", "team@demo.test", "dave@demo.test", "eve@elsewhere.test"]);
     import(folder, "first", mails);
 }
 
@@ -81,6 +82,8 @@ fn what_was_backed_up_comes_back() {
     assert!(back.contains("Restored 2 accounts with 25 messages"), "{back}");
     let addresses = told(folder, "new", &["alias", "list", "carol@demo.test"]);
     assert_eq!(addresses, "carol@demo.test\npost@demo.test\n");
+    let groups = told(folder, "new", &["group", "list"]);
+    assert_eq!(groups, "team@demo.test: dave@demo.test eve@elsewhere.test\n");
     let again = told(folder, "new", &["restore", "backups"]);
     assert!(again.contains("Restored 0 accounts (2 were back already)"), "{again}");
     let old = told(folder, "old", &["restore", "backups", "--at", &run]);

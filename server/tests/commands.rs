@@ -113,7 +113,7 @@ fn nobody_may_hear_of_errors() {
 fn a_server_minds_no_closed_pipe() {
     let temp = TempDir::new().unwrap();
     let mut command = magpie(temp.path(), &["serve"]);
-    for listener in ["SMTP", "SUBMISSION", "SUBMISSIONS"] {
+    for listener in ["SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"] {
         command.env(format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0");
     }
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -21,6 +21,7 @@ support::on_both_planes!(
     what_is_no_conversation_ends,
     sockets_are_for_our_own_pages_and_not_without_number,
     a_socket_ends_with_its_session,
+    nothing_is_told_between_the_end_of_a_session_and_the_next_ping,
     a_flood_of_changes_is_told_completely,
 );
 
@@ -162,8 +163,9 @@ async fn a_socket_ends_with_its_session(plane: &Plane<'_>) {
     alice.delete("/v1/session").await;
     assert_eq!(next(&mut socket).await["closed"], 4401);
     server.stop().await;
+}
 
-    // Nor is anything told that happens before the next ping.
+async fn nothing_is_told_between_the_end_of_a_session_and_the_next_ping(plane: &Plane<'_>) {
     let server = Server::start(plane).await;
     let alice = server.login("alice").await;
     let mut socket = listen(&server, &alice, json!({ "type": "hello" })).await;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 fn magpie(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
     command.current_dir(folder).args(args).env("MAGPIE_DATA_DIR", folder.join("data"));
-    for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS"] {
+    for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"] {
         command.env(format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0");
     }
     command
@@ -205,13 +205,11 @@ fn the_index_is_shown_and_built_anew() {
     server.stop();
 
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for command in [&["serve"][..], &["index", "status"], &["index", "rebuild"]] {
-        let mut unreachable = magpie(folder, command);
+    // `serve` goes on without it, and waits for it to come.
+    for command in [["index", "status"], ["index", "rebuild"]] {
+        let mut unreachable = magpie(folder, &command);
         unreachable.env("MAGPIE_SEARCH__URL", format!("meilisearch://{nobody}?key=geheim"));
-        refused(
-            unreachable,
-            &format!("search.url: no MeiliSearch answers at http://{nobody}; see that it runs"),
-        );
+        refused(unreachable, "MeiliSearch");
     }
 }
 

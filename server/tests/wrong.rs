@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 /// The program with these variables over those of the service; an empty one is taken away.
 fn magpie(folder: &TempDir, services: &Services, service: &str, changed: &[(&str, &str)]) -> Command {
     let mut variables: HashMap<_, _> = services.variables(service).into_iter().collect();
-    for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS"] {
+    for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"] {
         variables.insert(format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0".to_owned());
     }
     variables.extend(changed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

@@ -19,13 +19,14 @@ const fn tool(program: &'static str, package: &'static str) -> Tool {
     Tool { program, package }
 }
 
-/// For the tests: a browser with Korean letters, its driver, and outside judges of SMTP.
+/// For the tests: a browser with Korean letters, its driver, and outside judges of SMTP, IMAP and POP3.
 const FOR_TESTS: &[Tool] = &[
     tool("node", "nodejs"),
     tool("npm", "npm"),
     tool("chromium", "chromium"),
     tool("smtp-sink", "postfix"),
     tool("swaks", "swaks"),
+    tool("mbsync", "isync"),
     tool("python3", "python3"),
     tool("redis-server", "redis-server"),
 ];

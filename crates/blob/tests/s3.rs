@@ -257,11 +257,13 @@ async fn a_given_up_stream_leaves_nothing() {
     let endless = stream::iter(many()).chain(stream::pending()).boxed();
     let (reached, wait) = tokio::sync::oneshot::channel();
     let reached = std::sync::Mutex::new(Some(reached));
+    // A part that is still on its way would be written by this server even after the upload was given up.
     server.treat(move |asked| {
-        if asked.target.contains("partNumber=2") {
-            reached.lock().unwrap().take().map(|reached| reached.send(()));
+        if !asked.target.contains("partNumber=2") {
+            return Treat::Serve;
         }
-        Treat::Serve
+        reached.lock().unwrap().take().map(|reached| reached.send(()));
+        Treat::After(Box::pin(std::future::pending()))
     });
     tokio::select! {
         _ = blobs.put_stream(SHARD, endless) => panic!("it has no end"),

@@ -10,6 +10,9 @@ pub trait RateLimits: Send + Sync {
     /// Takes one from the key's quota, or says how long to wait; a refused one is not counted.
     /// A key always goes with the same quota: let it name what is limited (`login:203.0.113.7`).
     async fn check(&self, key: &str, quota: Quota) -> Verdict;
+
+    /// Puts back one that was taken, for what turned out not to count. Where it cannot, time gives it back.
+    async fn give_back(&self, key: &str, quota: Quota);
 }
 
 /// How much is allowed: a bucket of `burst` tokens, into which `count` flow evenly each `period`.

@@ -48,6 +48,15 @@ impl RateLimits for LocalLimits {
         }
         verdict
     }
+
+    async fn give_back(&self, key: &str, quota: Quota) {
+        let (per_token, _) = quota.times();
+        let mut keys = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        // Times in the past are those of full buckets.
+        if let Some(full_at) = keys.get_mut(key) {
+            *full_at = full_at.saturating_sub(per_token);
+        }
+    }
 }
 
 /// Takes one token at `now` from the bucket that will be full at `full_at`.
@@ -121,6 +130,24 @@ mod tests {
             assert_eq!(limits.check("key", QUOTA).await, expected, "at {at_ms}");
         }
         assert_eq!(limits.check("another", QUOTA).await, allowed(2));
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_can_be_taken_again() {
+        let limits = LocalLimits::new(Arc::new(Hand::default()), 100);
+        for _ in 0..10 {
+            assert_eq!(limits.check("key", QUOTA).await, allowed(2));
+            limits.give_back("key", QUOTA).await;
+        }
+        // A full bucket does not run over.
+        limits.give_back("key", QUOTA).await;
+        limits.give_back("never seen", QUOTA).await;
+        for remaining in [2, 1, 0] {
+            assert_eq!(limits.check("key", QUOTA).await, allowed(remaining));
+        }
+        limits.give_back("key", QUOTA).await;
+        assert_eq!(limits.check("key", QUOTA).await, allowed(0));
+        assert_eq!(limits.check("key", QUOTA).await, limited(500));
     }
 
     #[test]

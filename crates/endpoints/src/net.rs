@@ -11,7 +11,7 @@ mod server;
 mod socket;
 mod stream;
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct Deadlines {
     pub content: Duration,
     /// For all content of a mail.
     pub whole_content: Duration,
+    /// For who logged in and may be silent: RFC 9051 §5.4 and RFC 2177 give half an hour.
+    pub silence: Duration,
     pub handshake: Duration,
     /// For a reply to be taken.
     pub write: Duration,
@@ -59,6 +61,7 @@ impl Default for Deadlines {
             command: Duration::from_secs(5 * 60),
             content: Duration::from_secs(3 * 60),
             whole_content: Duration::from_secs(10 * 60),
+            silence: Duration::from_secs(31 * 60),
             handshake: Duration::from_secs(30),
             write: Duration::from_secs(60),
         }
@@ -125,6 +128,8 @@ pub enum Step {
 pub enum Expects {
     Command,
     Content,
+    /// Whatever the client says next, in its own time.
+    Anything,
 }
 
 /// One client, in some protocol.
@@ -137,6 +142,16 @@ pub trait Conversation: Send + 'static {
 
     /// What the next read waits for.
     fn expects(&self) -> Expects;
+
+    /// Waits, beside a read, for something to tell the client unasked; then [`Conversation::next`] is called. Cancel safe.
+    fn woken(&mut self) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+
+    /// Whether what is written now was not asked for, so that the time of the read goes on.
+    fn tells_news(&self) -> bool {
+        false
+    }
 
     /// The handshake after [`Step::StartTls`] is done.
     fn tls_started(&mut self, binding: Option<[u8; 32]>);

@@ -3,7 +3,6 @@
 //! The engine says what a client wants, an [`Mta`] decides, and the [`Session`] stands between them: one transaction
 //! at a time, its content in memory within a [`Budget`], its trace headers in front.
 
-mod budget;
 mod door;
 mod mail;
 mod mta;
@@ -21,7 +20,7 @@ use rustls::ServerConfig;
 use smtp::{Auth, Config, Connection, Limits, Protocol, Reply};
 use types::Clock;
 
-pub use budget::Budget;
+pub use crate::budget::Budget;
 pub use door::Door;
 pub use mta::{Incoming, Mta, Refusal, Submission};
 pub use policy::{Dns, HelloCheck, NoAnswer, Policy, ReverseDns};

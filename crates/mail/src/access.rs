@@ -3,7 +3,7 @@
 use std::fmt;
 
 use storage::{AccountState, Directory, Snapshot};
-use types::{AccountId, EmailAddress, ShardId, api};
+use types::{AccountId, EmailAddress, Secret, ShardId, api};
 
 use crate::{Error, Result, Service};
 
@@ -15,12 +15,31 @@ pub struct Access {
     pub(crate) email: EmailAddress,
     pub(crate) name: String,
     pub(crate) quota_bytes: Option<u64>,
+    /// What let them in, if it was a password.
+    pub(crate) password_hash: Option<Secret>,
 }
 
 impl Access {
     pub(crate) fn new(service: &Service, account: storage::Account) -> Self {
-        let storage::Account { id, email, name, quota_bytes, .. } = account;
-        Self { service: service.clone(), id, email, name, quota_bytes }
+        let storage::Account { id, email, name, quota_bytes, password_hash, .. } = account;
+        let password_hash = Some(password_hash);
+        Self { service: service.clone(), id, email, name, quota_bytes, password_hash }
+    }
+
+    /// Whether who was let in by a password still would be: the account is open, and the password the same. For
+    /// connections that stay for long; asks the directory.
+    pub async fn is_valid(&self) -> Result<bool> {
+        let account = self.service.parts.directory.account(self.id).await?;
+        let is_same = |account: &storage::Account| {
+            self.password_hash.as_ref().is_none_or(|hash| *hash == account.password_hash)
+        };
+        Ok(account.is_some_and(|account| account.enabled && is_same(&account)))
+    }
+
+    /// Bytes of a message, at most.
+    #[must_use]
+    pub fn max_message_bytes(&self) -> u64 {
+        self.service.config().max_message_bytes
     }
 
     #[must_use]

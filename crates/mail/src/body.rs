@@ -65,7 +65,7 @@ impl Content {
     }
 
     /// How many bytes it decodes to.
-    pub(crate) async fn decoded_size(&self) -> Result<u64> {
+    pub async fn decoded_size(&self) -> Result<u64> {
         if self.encoding.is_identity() {
             return Ok(self.range.end - self.range.start);
         }
@@ -78,7 +78,7 @@ impl Content {
     }
 
     /// All of it in memory, if it is not more than `limit` bytes.
-    pub(crate) async fn collect(self, limit: u64) -> Result<Bytes> {
+    pub async fn collect(self, limit: u64) -> Result<Bytes> {
         collect(self.bytes(0..u64::MAX), limit).await
     }
 }

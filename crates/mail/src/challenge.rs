@@ -10,13 +10,14 @@ use sasl::Keys;
 use storage::Account;
 use types::{AccountId, EmailAddress, Secret};
 
-use crate::{Access, Client, Error, Result, Service, prepare::off_thread, random};
+use crate::{Access, Client, Error, Result, Service, login::Attempt, prepare::off_thread, random};
 
 /// What a client must prove to know.
 pub struct Challenge {
     pub keys: Keys,
     pub nonce: String,
     account: Option<Account>,
+    attempt: Attempt,
 }
 
 /// Work for another thread.
@@ -26,7 +27,7 @@ impl Service {
     /// What somebody of this name would have to prove. Counts as an attempt to log in.
     pub async fn challenge(&self, user: &str, client: &Client) -> Result<Challenge> {
         let address = user.trim().parse::<EmailAddress>().ok();
-        self.limit_logins(address.as_ref(), client).await?;
+        let attempt = self.limit_logins(address.as_ref(), client).await?;
         let account = match &address {
             Some(address) => self.account_of(address).await?,
             None => None,
@@ -47,7 +48,7 @@ impl Service {
             }
         };
         let nonce = URL_SAFE_NO_PAD.encode(self.random_bytes::<18>());
-        Ok(Challenge { keys, nonce, account: account.filter(|_| known) })
+        Ok(Challenge { keys, nonce, account: account.filter(|_| known), attempt })
     }
 
     /// Lets in whoever has proven to know the password of the challenge.
@@ -58,6 +59,7 @@ impl Service {
         let same = now.filter(|now| now.enabled && now.password_hash == before.password_hash);
         let account = same.ok_or(Error::Credentials)?;
         metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
+        challenge.attempt.succeeded(self).await;
         Ok(Access::new(self, account))
     }
 
@@ -67,7 +69,7 @@ impl Service {
             Some(user) => Some(user.trim().parse::<EmailAddress>().map_err(|_| Error::Credentials)?),
             None => None,
         };
-        self.limit_logins(address.as_ref(), client).await?;
+        let attempt = self.limit_logins(address.as_ref(), client).await?;
         let access = match self.access(token).await {
             Err(Error::Unauthenticated) => Err(Error::Credentials),
             other => other,
@@ -80,8 +82,9 @@ impl Service {
             }
             (access, _) => access,
         };
-        if access.is_err() {
-            self.refused_login(client).await;
+        match &access {
+            Ok(_) => attempt.succeeded(self).await,
+            Err(_) => self.refused_login(client).await,
         }
         access
     }

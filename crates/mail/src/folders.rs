@@ -10,7 +10,7 @@ use types::{AccountId, MailboxId, Role, Timestamp, api};
 use crate::{Access, Error, Result, convert};
 
 const MAX_NAME_CHARS: usize = 100;
-const MAX_DEPTH: usize = 10;
+pub(crate) const MAX_DEPTH: usize = 10;
 
 impl Access {
     /// All folders with their counts; one query.
@@ -50,7 +50,7 @@ impl Access {
 }
 
 /// The name without surrounding white space, if it can be one.
-fn valid_name(name: &str) -> Result<String> {
+pub(crate) fn valid_name(name: &str) -> Result<String> {
     let name = name.trim();
     let count = name.chars().count();
     if count == 0 || count > MAX_NAME_CHARS {

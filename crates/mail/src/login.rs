@@ -20,6 +20,12 @@ pub struct Client {
     pub name: String,
 }
 
+/// An attempt to log in, and what it took from the limits.
+#[derive(Default)]
+pub(crate) struct Attempt {
+    taken: Vec<(String, Quota)>,
+}
+
 /// What the directory said of a token, so that it need not be asked for each request: a pass, revoked when the session
 /// ends. The key is the token's hash. That there is none says nothing; then the directory is asked.
 #[derive(Serialize, Deserialize)]
@@ -49,14 +55,16 @@ const CLIENT_NAME_CHARS: usize = 200;
 impl Service {
     /// Lets somebody in by address and password. Unknown address and wrong password look and take the same.
     pub async fn authenticate(&self, email: &str, password: &Secret, client: &Client) -> Result<Access> {
-        Ok(Access::new(self, self.verified(email, password, client).await?))
+        let (account, attempt) = self.verified(email, password, client).await?;
+        attempt.succeeded(self).await;
+        Ok(Access::new(self, account))
     }
 
     /// The account whose password this is, as the directory's cache has it: a moment old.
-    async fn verified(&self, email: &str, password: &Secret, client: &Client) -> Result<Account> {
+    async fn verified(&self, email: &str, password: &Secret, client: &Client) -> Result<(Account, Attempt)> {
         // What is no address never becomes a key of the limits: those are kept in memory.
         let address = email.trim().parse::<EmailAddress>().ok();
-        self.limit_logins(address.as_ref(), client).await?;
+        let attempt = self.limit_logins(address.as_ref(), client).await?;
         let Some(address) = address.filter(|_| password.expose().len() <= MAX_PASSWORD_BYTES) else {
             return Err(Error::Credentials);
         };
@@ -67,7 +75,7 @@ impl Service {
             Some(account) if matches => {
                 metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
                 self.keep_keys(account.id, &account.password_hash, password).await;
-                Ok(account)
+                Ok((account, attempt))
             }
             _ => {
                 self.refused_login(client).await;
@@ -78,7 +86,8 @@ impl Service {
 
     /// Lets somebody in and begins a session; the token is shown here once and kept nowhere.
     pub async fn login(&self, email: &str, password: &Secret, client: &Client) -> Result<(Access, Secret)> {
-        let account = self.verified(email, password, client).await?;
+        // Counts although it succeeds: each leaves a session behind.
+        let (account, _) = self.verified(email, password, client).await?;
         let token = URL_SAFE_NO_PAD.encode(self.random_bytes::<32>());
         let now = self.now();
         let token_hash = hash(&token);
@@ -108,7 +117,14 @@ impl Service {
             && grant.is_good(now)
         {
             let Grant { account, email, name, quota_bytes, .. } = grant;
-            return Ok(Access { service: self.clone(), id: account, email, name, quota_bytes });
+            return Ok(Access {
+                service: self.clone(),
+                id: account,
+                email,
+                name,
+                quota_bytes,
+                password_hash: None,
+            });
         }
         let found = self.parts.directory.session(&hash, now).await?;
         let (session, account) =
@@ -150,7 +166,11 @@ impl Service {
         }
     }
 
-    pub(crate) async fn limit_logins(&self, address: Option<&EmailAddress>, client: &Client) -> Result<()> {
+    pub(crate) async fn limit_logins(
+        &self,
+        address: Option<&EmailAddress>,
+        client: &Client,
+    ) -> Result<Attempt> {
         if let Some(ip) = client.ip
             && self.is_banned(ip).await
         {
@@ -164,12 +184,23 @@ impl Service {
         // Both together: nobody locks another out from elsewhere, and nobody tries many accounts from one place.
         let everything = (format!("login:from:{from}"), Quota { burst: wide, count: wide, period: minute });
         let pair = address.map(|address| (format!("login:pair:{from}:{}", address.key()), quota));
+        let mut attempt = Attempt::default();
         for (name, quota) in std::iter::once(everything).chain(pair) {
             if let Verdict::Limited { retry_after } = self.parts.limits.check(&name, quota).await {
                 return Err(Error::Limited { retry_after });
             }
+            attempt.taken.push((name, quota));
         }
-        Ok(())
+        Ok(attempt)
+    }
+}
+
+impl Attempt {
+    /// Gives back what it took: mail programs hold many connections and open them all at once.
+    pub(crate) async fn succeeded(self, service: &Service) {
+        for (name, quota) in self.taken {
+            service.parts.limits.give_back(&name, quota).await;
+        }
     }
 }
 

@@ -13,7 +13,12 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::TaskTracker;
 use types::{AccountId, Clock, MessageId, ShardId, Timestamp};
 
-use crate::{Config, Error, Random, Result, password::Passwords, random};
+use crate::{
+    Config, Error, Random, Result,
+    listing::{self, Rolls},
+    password::Passwords,
+    random,
+};
 
 /// What a service is made of; every part is a port.
 pub struct Parts {
@@ -35,6 +40,7 @@ pub struct Service {
     pub(crate) parts: Arc<Parts>,
     /// Texts of mails that just came in, so that the indexer need not read and parse them again. Only speed.
     pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
+    pub(crate) rolls: Rolls,
     pub(crate) passwords: Arc<Passwords>,
     /// Mails being composed at the same time: each may be as large as a mail can be.
     pub(crate) composing: Arc<Semaphore>,
@@ -55,6 +61,7 @@ impl Service {
         Self {
             parts: Arc::new(parts),
             texts,
+            rolls: listing::rolls(),
             passwords: Arc::new(Passwords::new()),
             composing: Arc::new(Semaphore::new(COMPOSING)),
             writes: TaskTracker::new(),

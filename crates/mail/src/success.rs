@@ -1,11 +1,11 @@
 //! Telling senders who asked for it that their mail has arrived (RFC 3461 §5.2.2), or went on to a group's members.
 
 use bytes::Bytes;
-use message::Report;
 use message::dsn::{Action, Recipient, dsn};
+use message::{Report, header_of};
 use storage::queue::QueueBody;
 use storage::{Body, NewQueueEntry, Origin, Segment};
-use types::{AccountId, Address, BodyId, EmailAddress, QueueId, RecipientTerms, Terms};
+use types::{AccountId, BodyId, EmailAddress, QueueId, RecipientTerms, Terms};
 
 use crate::{Error, Result, Service};
 
@@ -39,16 +39,11 @@ impl Service {
             ..Recipient::default()
         };
         let report = Report {
-            reporting_mta: host.clone(),
-            from: Address { name: "Mail Delivery System".to_owned(), email: format!("mailer-daemon@{host}") },
-            to: Address { name: String::new(), email: to.to_string() },
-            date: now,
-            message_id: format!("{id}@{host}"),
             envelope_id: terms.envelope_id.clone(),
             arrival_date: now,
             recipients: wanted.iter().map(recipient).collect(),
             original_header: header_of(raw).to_vec(),
-            original: None,
+            ..Report::by(host, to, &id.to_string(), now)
         };
         let body = Body { segments: vec![Segment::Inline(dsn(&report).into())] };
         let packed = body
@@ -68,10 +63,4 @@ impl Service {
             expires_at: now.plus(self.config().queue_lifetime),
         }))
     }
-}
-
-/// The header fields, with the blank line that ends them.
-fn header_of(mail: &[u8]) -> &[u8] {
-    let end = mail.windows(4).position(|four| four == b"\r\n\r\n").map_or(mail.len(), |at| at + 4);
-    mail.get(..end).unwrap_or(mail)
 }

@@ -33,6 +33,41 @@ impl Service {
         }
     }
 
+    /// What `look` finds of so many things on the account's shard.
+    pub(crate) async fn look_for<T, L>(
+        &self,
+        account: AccountId,
+        many: usize,
+        look: impl Fn(Box<dyn Snapshot>) -> L,
+    ) -> Result<Vec<T>>
+    where
+        L: Future<Output = storage::Result<Vec<T>>>,
+    {
+        let shard = self.shard_of(account);
+        let found = look(self.parts.shards.latest(shard).await?).await;
+        let misses = match &found {
+            Ok(found) => found.len() < many,
+            Err(error) => matches!(error, storage::Error::Corrupt(_)),
+        };
+        if misses && let Some(home) = self.moved(account, shard).await? {
+            return Ok(look(self.parts.shards.latest(home).await?).await?);
+        }
+        Ok(found?)
+    }
+
+    /// A view of one moment, of the shard where the account lives.
+    pub(crate) async fn snapshot(&self, account: AccountId) -> Result<Box<dyn Snapshot>> {
+        let shards = &self.parts.shards;
+        let shard = self.shard_of(account);
+        let mut snapshot = shards.snapshot(shard).await?;
+        if snapshot.fenced(Bucket::of(account)).await?.is_some() {
+            drop(snapshot);
+            let home = self.moved(account, shard).await?.unwrap_or(shard);
+            snapshot = shards.snapshot(home).await?;
+        }
+        Ok(snapshot)
+    }
+
     /// Where the account lives, if that is not where somebody has looked in vain.
     pub(crate) async fn moved(
         &self,

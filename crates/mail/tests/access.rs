@@ -106,6 +106,24 @@ async fn guessing_is_slowed_down_for_the_guesser_alone() {
 }
 
 #[tokio::test]
+async fn whoever_knows_the_password_is_let_in_as_often_as_they_like() {
+    let house = House::open().await.unwrap();
+    let client = Client { ip: Some("203.0.113.7".parse().unwrap()), name: String::new() };
+    let limit = house.mail.config().login_attempts_per_minute;
+    let (right, wrong) = (Secret::new(PASSWORD.to_owned()), Secret::new("wrong".to_owned()));
+    for _ in 0..limit * 2 {
+        assert!(house.mail.authenticate(ALICE, &right, &client).await.is_ok());
+    }
+    // Their own logins buy nobody more guesses.
+    for _ in 0..limit {
+        let refused = house.mail.authenticate(BOB, &wrong, &client).await;
+        assert!(matches!(refused, Err(Error::Credentials)));
+        assert!(house.mail.authenticate(ALICE, &right, &client).await.is_ok());
+    }
+    assert!(matches!(house.mail.authenticate(BOB, &wrong, &client).await, Err(Error::Limited { .. })));
+}
+
+#[tokio::test]
 async fn people_send_under_their_own_addresses_only() {
     let house = House::open().await.unwrap();
     house.mail.admin().add_alias(&"sales@demo.test".parse().unwrap(), &ALICE.parse().unwrap()).await.unwrap();

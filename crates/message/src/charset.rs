@@ -24,6 +24,13 @@ pub(crate) fn decode(label: Option<&str>, bytes: &[u8]) -> String {
     encoding.decode_with_bom_removal(bytes).0.into_owned()
 }
 
+/// Whether there is such a charset.
+pub(crate) fn is_known(label: &str) -> bool {
+    let label = label.trim().trim_matches('"');
+    named(label).is_some()
+        || mail_parser::decoders::charsets::map::charset_decoder(label.as_bytes()).is_some()
+}
+
 fn named(label: &str) -> Option<&'static Encoding> {
     let found = Encoding::for_label_no_replacement(label.as_bytes());
     found.or_else(|| {

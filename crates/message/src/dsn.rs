@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use types::{Address, OriginalRecipient, Timestamp};
+use types::{Address, EmailAddress, OriginalRecipient, Timestamp};
 
 use crate::{
     compose::{self, base64_lines, canonical},
@@ -29,6 +29,21 @@ pub struct Report {
     pub original_header: Vec<u8>,
     /// The whole original, where that is wanted back (RFC 3461 §4.3).
     pub original: Option<Vec<u8>>,
+}
+
+impl Report {
+    /// A report of this host's that says nothing yet. The id is one of the host's own.
+    #[must_use]
+    pub fn by(host: &str, to: &EmailAddress, id: &str, now: Timestamp) -> Self {
+        Self {
+            reporting_mta: host.to_owned(),
+            from: Address { name: "Mail Delivery System".to_owned(), email: format!("mailer-daemon@{host}") },
+            to: Address { name: String::new(), email: to.to_string() },
+            date: now,
+            message_id: format!("{id}@{host}"),
+            ..Self::default()
+        }
+    }
 }
 
 /// What became of the mail for one recipient.
@@ -200,6 +215,7 @@ enum Reason {
     TooLarge,
     Refused,
     Unreachable,
+    PutOff,
     Delayed,
     Delivered,
     Relayed,
@@ -222,6 +238,8 @@ impl Reason {
             "2.2" => Self::MailboxFull,
             "2.3" | "3.4" => Self::TooLarge,
             detail if detail.starts_with("7.") => Self::Refused,
+            // What the other side said last, it was there to say.
+            "4.7" if recipient.diagnostic.is_some() => Self::PutOff,
             detail if detail.starts_with("4.") => Self::Unreachable,
             _ => Self::Unknown,
         }
@@ -242,6 +260,9 @@ impl Reason {
             Self::Refused => "The recipient's mail server refused the mail under its rules.",
             Self::Unreachable => {
                 "The recipient's mail server could not be reached for a long time, so we gave up."
+            }
+            Self::PutOff => {
+                "The recipient's mail server asked to come again later each time, so we gave up in the end."
             }
             Self::Delayed => {
                 "The recipient's mail server does not take the mail at the moment. We try again."
@@ -265,6 +286,7 @@ impl Reason {
             Self::TooLarge => "메일이 너무 큽니다. 첨부 파일을 줄여서 다시 보내 주세요.",
             Self::Refused => "받는 쪽 메일 서버가 자체 규칙에 따라 메일을 거부했습니다.",
             Self::Unreachable => "받는 쪽 메일 서버에 오랫동안 연결되지 않아 전달을 중단했습니다.",
+            Self::PutOff => "받는 쪽 메일 서버가 계속 나중에 다시 보내 달라고 해서 전달을 중단했습니다.",
             Self::Delayed => "받는 쪽 메일 서버가 지금은 메일을 받지 않습니다. 다시 시도하겠습니다.",
             Self::Delivered => "받는 사람의 메일함에 도착했습니다.",
             Self::Relayed => {
@@ -365,7 +387,8 @@ fn ascii(text: &str) -> String {
 }
 
 /// RFC 6533 §3 `utf-8-addr-xtext`: what is not printable ASCII as `\x{HEX}`.
-fn utf8_xtext(address: &str) -> String {
+#[must_use]
+pub fn utf8_xtext(address: &str) -> String {
     let mut out = String::new();
     for c in address.chars() {
         match c {

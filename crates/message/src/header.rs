@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::charset;
@@ -21,6 +21,17 @@ pub(crate) struct Header<'m> {
     pub(crate) fields: Vec<Field<'m>>,
     /// The offset behind the empty line, or where the body begins without one.
     pub(crate) end: usize,
+}
+
+/// The header fields of a mail as it is, with the empty line that ends them.
+#[must_use]
+pub fn header_of(mail: &[u8]) -> &[u8] {
+    let end = memchr_iter(b'\n', mail).find_map(|at| match mail.get(at + 1..)? {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    });
+    end.and_then(|end| mail.get(..end)).unwrap_or(mail)
 }
 
 /// A header with more fields than this has the others ignored.

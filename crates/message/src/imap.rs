@@ -242,6 +242,37 @@ pub(crate) fn subject_of(envelope: &[u8]) -> Option<String> {
     Some(header::text(&subject?, 500)).filter(|subject| !subject.is_empty())
 }
 
+/// The mailbox part of the first address of Cc in an ENVELOPE.
+pub(crate) fn first_cc(envelope: &[u8]) -> Option<Vec<u8>> {
+    let (_, rest) = read_nstring(envelope.strip_prefix(b"(")?)?;
+    let (_, mut rest) = read_nstring(rest.strip_prefix(b" ")?)?;
+    // From, Sender, Reply-To and To come first.
+    for _ in 0..4 {
+        rest = skip_addresses(rest.strip_prefix(b" ")?)?;
+    }
+    let first = rest.strip_prefix(b" ((")?;
+    let (_, rest) = read_nstring(first)?;
+    let (_, rest) = read_nstring(rest.strip_prefix(b" ")?)?;
+    read_nstring(rest.strip_prefix(b" ")?)?.0
+}
+
+/// What follows a list of addresses.
+fn skip_addresses(from: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = from.strip_prefix(b"NIL") {
+        return Some(rest);
+    }
+    let mut rest = from.strip_prefix(b"(")?;
+    while let Some(address) = rest.strip_prefix(b"(") {
+        rest = address;
+        for place in 0..4 {
+            let string = if place == 0 { rest } else { rest.strip_prefix(b" ")? };
+            rest = read_nstring(string)?.1;
+        }
+        rest = rest.strip_prefix(b")")?;
+    }
+    rest.strip_prefix(b")")
+}
+
 /// An `nstring` as [`nstring`] writes it, and what follows.
 fn read_nstring(from: &[u8]) -> Option<(Option<Vec<u8>>, &[u8])> {
     if let Some(rest) = from.strip_prefix(b"NIL") {

@@ -203,6 +203,12 @@ impl Structure {
         self.root().and_then(|root| root.envelope.as_deref()).unwrap_or(imap::EMPTY_ENVELOPE)
     }
 
+    /// What is before the `@` in the first address of Cc (RFC 5256 §3).
+    #[must_use]
+    pub fn first_cc(&self) -> Option<String> {
+        imap::first_cc(self.envelope()).map(|local| String::from_utf8_lossy(&local).into_owned())
+    }
+
     /// RFC 9051 §7.5.2 BODYSTRUCTURE, in parentheses.
     #[must_use]
     pub fn body_structure(&self) -> Vec<u8> {

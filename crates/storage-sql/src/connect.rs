@@ -18,7 +18,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseConnection, Value};
 use storage::Result;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use self::{conn::Conn, health::Health, pool::Pool};
 use crate::{
@@ -134,10 +134,26 @@ impl Database {
     /// answer.
     pub(crate) async fn open(&self, schema: Schema, patience: Duration) -> Result<()> {
         match &self.url {
-            DatabaseUrl::Sqlite(path) => sqlite::make(path)?,
-            DatabaseUrl::Postgres(_) => self.reach(patience).await?,
+            DatabaseUrl::Sqlite(path) => {
+                sqlite::make(path)?;
+                schema::update(self, schema).await
+            }
+            DatabaseUrl::Postgres(_) => {
+                self.reach(patience).await?;
+                self.while_it_answers(schema::update(self, schema)).await
+            }
         }
-        schema::update(self, schema).await
+    }
+
+    /// Work that may take as long as it needs, but not longer than the server is there.
+    async fn while_it_answers(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            match timeout(ANSWER, &mut work).await {
+                Ok(outcome) => return outcome,
+                Err(_) => self.reach(ANSWER).await?,
+            }
+        }
     }
 
     /// Waits until a server answers; one that refuses us says why.

@@ -118,7 +118,9 @@ impl Left {
     /// work is only run again.
     async fn end(self, pool: &Pool) -> Result<(), DbErr> {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE pid = $1 AND usename = current_user AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()";
+             WHERE pid = $1 AND usename = current_user AND datname = current_database() \
+             AND application_name = current_setting('application_name') \
+             AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()";
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [self.process.into()]);
         pool.each().execute_raw(statement).await.map(|_| ())
     }

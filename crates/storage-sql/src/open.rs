@@ -318,7 +318,7 @@ pub(crate) const COUNTERS: [account::Column; 7] = {
 };
 
 /// What changes in a mailbox's row.
-pub(crate) const MAILBOX: [mailbox::Column; 11] = {
+pub(crate) const MAILBOX: [mailbox::Column; 12] = {
     use mailbox::Column as C;
     [
         C::ParentId,
@@ -332,5 +332,6 @@ pub(crate) const MAILBOX: [mailbox::Column; 11] = {
         C::Unread,
         C::SizeBytes,
         C::Deleted,
+        C::Subscribed,
     ]
 };

@@ -1,6 +1,7 @@
 //! Reading: a fixed number of queries for each method, all of them by index.
 
 mod changes;
+mod listing;
 pub(crate) mod queue;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use sea_orm::{
     QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 use storage::{
-    AccountState, Changes, Content, Error, Fence, Mailbox, Message, Packed, PageRequest, QueueEntry,
+    AccountState, Changes, Content, Error, Fence, Listing, Mailbox, Message, Packed, PageRequest, QueueEntry,
     QueueFilter, Result, Snapshot, Totals, Upload,
     replica::{Counts, Cursor, Page},
 };
@@ -69,6 +70,39 @@ impl Snapshot for Open {
     async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>> {
         self.flush().await?;
         self.message_rows(account, ids).await?.into_iter().map(rows::message).collect()
+    }
+
+    async fn listing(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        since: ModSeq,
+    ) -> Result<Option<Listing>> {
+        self.flush().await?;
+        let Some(mailbox) = self.mailbox(account, mailbox).await? else { return Ok(None) };
+        let state = Snapshot::account(self, account).await?;
+        let forgotten = state.map(|state| state.forgotten).unwrap_or_default();
+        listing::listing(&self.conn, mailbox, forgotten, since).await.map(Some)
+    }
+
+    async fn structures(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+    ) -> Result<Vec<(MessageId, Vec<u8>)>> {
+        self.flush().await?;
+        let mut ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut found = BTreeMap::new();
+        for list in lists(&self.conn, &ids) {
+            for row in self.with_bodies(account, &list, "m.id AS id, b.structure AS structure").await? {
+                let id: Uuid = row.try_get("", "id").map_err(failed)?;
+                let structure: Option<Vec<u8>> = row.try_get("", "structure").map_err(failed)?;
+                found.insert(MessageId(id), structure.ok_or_else(|| missing_body(id))?);
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>> {

@@ -1,9 +1,11 @@
 //! Rows to the types of the ports and back.
 
-use sea_orm::prelude::Uuid;
+use std::{collections::HashMap, sync::Arc};
+
+use sea_orm::{FromQueryResult, prelude::Uuid};
 use serde::{Serialize, de::DeserializeOwned};
 use storage::{
-    AccountState, Error, Mailbox, Message, NewMessage, NewQueueEntry, NewRecipient, Origin, Packed,
+    AccountState, Error, Listed, Mailbox, Message, NewMessage, NewQueueEntry, NewRecipient, Origin, Packed,
     QueueEntry, QueueRecipient, RecipientState, Result, Summary, Upload, body::blobs_of,
 };
 use types::{
@@ -51,6 +53,7 @@ pub(crate) fn mailbox(row: &mailbox::Model) -> Mailbox {
         total: count(row.total),
         unread: count(row.unread),
         size_bytes: count(row.size_bytes),
+        subscribed: row.subscribed,
     }
 }
 
@@ -71,6 +74,39 @@ fn role(stored: i32) -> Option<Role> {
 
 pub(crate) fn stored_role(role: Role) -> i32 {
     Role::ALL.iter().zip(0..).find(|(known, _)| **known == role).map_or(0, |(_, place)| place)
+}
+
+/// A message as a mail program lists it. Keywords that are the same are shared through `known`.
+pub(crate) fn listed(row: ListedRow, known: &mut HashMap<String, Arc<[String]>>) -> Listed {
+    let keywords = match known.get(&row.keywords) {
+        Some(shared) => Arc::clone(shared),
+        None => {
+            let shared: Arc<[String]> = keywords(&row.keywords).into();
+            known.insert(row.keywords, Arc::clone(&shared));
+            shared
+        }
+    };
+    Listed {
+        id: MessageId(row.id),
+        uid: Uid(small(row.uid)),
+        modseq: ModSeq(row.modseq),
+        flags: flags(row.flags),
+        keywords,
+        received_at: Timestamp::from_millis(row.received_at),
+        size_bytes: count(row.size_bytes),
+    }
+}
+
+/// The columns of a [`Listed`].
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct ListedRow {
+    pub(crate) id: Uuid,
+    pub(crate) uid: i64,
+    pub(crate) modseq: i64,
+    pub(crate) flags: i32,
+    pub(crate) keywords: String,
+    pub(crate) received_at: i64,
+    pub(crate) size_bytes: i64,
 }
 
 pub(crate) fn message(row: message::Model) -> Result<Message> {

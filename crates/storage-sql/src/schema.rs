@@ -1,10 +1,7 @@
 //! The schema of a database: brought up to date by whoever comes first, and never used if it is newer than we are.
 
 use migrations::{DirectoryMigrator, MigratorTrait, ShardMigrator, Step};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryOrder,
-    Statement,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, FromQueryResult, Statement};
 use storage::{Error, Result, moves::AddedShard};
 
 use crate::{
@@ -58,7 +55,7 @@ pub async fn added_shards(directory: &DatabaseUrl) -> Result<Vec<AddedShard>> {
     let pool = looking(directory).await?;
     let connections = pool.connections();
     let added = match is_there(&connections, "shard").await {
-        Ok(true) => shard::Entity::find().order_by_asc(shard::Column::Id).all(&connections).await,
+        Ok(true) => shard::added(&connections).await,
         Ok(false) => Ok(Vec::new()),
         Err(error) => Err(error),
     };

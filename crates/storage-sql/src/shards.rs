@@ -303,7 +303,8 @@ impl Shards for SqlShards {
         database.open(Schema::Shard, self.opener.options.patience).await?;
         let pool = database.writers();
         let all = self.all();
-        let next = ShardId(all.last().map_or(0, |last| last.0 + 1));
+        let last = all.last().copied().max(directory.last_shard().await?);
+        let next = ShardId(last.map_or(0, |last| last.0 + 1));
         // A number without a shard is left from an attempt that was broken off.
         let id = identity::known(&pool, &service, &parsed).await?.unwrap_or(next);
         if all.contains(&id) {

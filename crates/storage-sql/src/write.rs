@@ -1,5 +1,6 @@
 //! Writing: what units of work do, by topic.
 
+mod copy;
 mod mailboxes;
 pub(crate) mod messages;
 mod queue;
@@ -7,7 +8,7 @@ mod queue;
 use async_trait::async_trait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{
-    Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
+    Appended, Copy, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
     RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
 };
 use types::{
@@ -94,6 +95,15 @@ impl Transaction for Open {
         messages::move_to(self, account, ids, to).await
     }
 
+    async fn copy_messages(
+        &mut self,
+        account: AccountId,
+        copies: &[Copy],
+        to: MailboxId,
+    ) -> Result<Vec<Message>> {
+        copy::copy_to(self, account, copies, to).await
+    }
+
     async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64> {
         messages::expunge(self, account, ids).await
     }
@@ -109,6 +119,25 @@ impl Transaction for Open {
         name: &str,
     ) -> Result<Option<Mailbox>> {
         mailboxes::rename(self, account, id, name).await
+    }
+
+    async fn move_mailbox(
+        &mut self,
+        account: AccountId,
+        id: MailboxId,
+        parent: Option<MailboxId>,
+        name: &str,
+    ) -> Result<Option<Mailbox>> {
+        mailboxes::place(self, account, id, parent, name).await
+    }
+
+    async fn subscribe_mailbox(
+        &mut self,
+        account: AccountId,
+        id: MailboxId,
+        subscribed: bool,
+    ) -> Result<Option<Mailbox>> {
+        mailboxes::subscribe(self, account, id, subscribed).await
     }
 
     async fn delete_mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<bool> {

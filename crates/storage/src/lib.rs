@@ -35,8 +35,8 @@ pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};
 pub use mailbox::{AccountState, Mailbox, NewMailbox};
 pub use message::{
-    Appended, Changes, Content, Filter, FlagChange, Message, NewMessage, PageRequest, RefHash, Removed,
-    Source, Summary,
+    Appended, Changes, Content, Copy, Filter, FlagChange, Listed, Listing, Message, NewMessage, PageRequest,
+    RefHash, Removed, Source, Summary,
 };
 pub use moves::Moves;
 pub use queue::{

@@ -32,6 +32,8 @@ pub struct Mailbox {
     pub total: u64,
     pub unread: u64,
     pub size_bytes: u64,
+    /// Whether mail programs that show subscribed mailboxes only show it (RFC 9051 §6.3.7).
+    pub subscribed: bool,
 }
 
 /// A mailbox to be made.

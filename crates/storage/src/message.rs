@@ -1,5 +1,7 @@
 //! Messages: a row each, what lists show beside what only an open message needs.
 
+use std::sync::Arc;
+
 use types::{
     AccountId, Address, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, ThreadId, Timestamp, Uid,
     api::Delivery,
@@ -132,6 +134,39 @@ pub struct Removed {
     pub modseq: ModSeq,
     /// Whether the message is gone for good; otherwise it is in another mailbox now.
     pub expunged: bool,
+}
+
+/// A message as a mail program lists it: what is asked for of all messages of a mailbox at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub id: MessageId,
+    pub uid: Uid,
+    pub modseq: ModSeq,
+    pub flags: Flags,
+    /// Sorted, each once; most messages have none, and those that have the same share them.
+    pub keywords: Arc<[String]>,
+    pub received_at: Timestamp,
+    pub size_bytes: u64,
+}
+
+/// A mailbox and what is in it, or what has become different in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    pub mailbox: Mailbox,
+    /// As [`crate::AccountState::forgotten`].
+    pub forgotten: ModSeq,
+    /// In order of their UIDs.
+    pub messages: Vec<Listed>,
+    /// UIDs that have left the mailbox, in order, each with when.
+    pub removed: Vec<(Uid, ModSeq)>,
+}
+
+/// A message that is to be there twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copy {
+    pub from: MessageId,
+    /// The other's id, made from the time when the first was received.
+    pub to: MessageId,
 }
 
 /// What changed after a modseq, in order of modseq, up to and including `upto`.

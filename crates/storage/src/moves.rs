@@ -92,6 +92,9 @@ pub trait Moves: Send + Sync {
     /// The same for many buckets; those that somebody else works on are left out.
     async fn claim_moves(&self, buckets: &[Bucket], to: ShardId, claim: &Claim) -> Result<Vec<Move>>;
 
+    /// Goes on with a move that is there; `Ok(None)` if there is none, or somebody else works on it.
+    async fn take_over(&self, bucket: Bucket, claim: &Claim) -> Result<Option<Move>>;
+
     /// Says that the mover still works on it; false if it is not the mover any more.
     async fn beat(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool>;
 

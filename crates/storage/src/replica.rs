@@ -93,6 +93,13 @@ pub struct Mailbox {
     pub unread: i64,
     pub size_bytes: i64,
     pub deleted: bool,
+    #[serde(default = "yes")]
+    pub subscribed: bool,
+}
+
+/// What an older copy does not say of a mailbox.
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

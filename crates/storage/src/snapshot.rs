@@ -6,8 +6,8 @@ use types::{
 };
 
 use crate::{
-    AccountState, Changes, Content, Fence, Mailbox, Message, Packed, PageRequest, QueueEntry, QueueFilter,
-    Result, Totals, Upload, replica,
+    AccountState, Changes, Content, Fence, Listing, Mailbox, Message, Packed, PageRequest, QueueEntry,
+    QueueFilter, Result, Totals, Upload, replica,
 };
 
 /// A consistent view of one shard.
@@ -26,6 +26,23 @@ pub trait Snapshot: Send {
 
     /// Those of these messages that exist, in no order; one query.
     async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>>;
+
+    /// The mailbox with all its messages if `since` is 0, otherwise with those that came or changed after it, and with
+    /// what left it then; a fixed number of queries. `None` if there is no such mailbox. Ask a snapshot of one moment
+    /// ([`crate::Shards::snapshot`]).
+    async fn listing(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        since: ModSeq,
+    ) -> Result<Option<Listing>>;
+
+    /// The encoded MIME structures of those of these messages that exist, in no order; one query.
+    async fn structures(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+    ) -> Result<Vec<(MessageId, Vec<u8>)>>;
 
     /// A message's encoded MIME structure.
     async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>>;

@@ -6,7 +6,7 @@ use types::{
 };
 
 use crate::{
-    Appended, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
+    Appended, Copy, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
     RecipientUpdate, RefHash, Result, Snapshot, Upload, replica,
 };
 
@@ -69,6 +69,15 @@ pub trait Transaction: Snapshot {
         to: MailboxId,
     ) -> Result<Vec<Message>>;
 
+    /// Adds a copy of each of these messages that exists to a mailbox of the account, in this order: new UIDs, the same
+    /// flags, keywords, thread and body. Returns the copies.
+    async fn copy_messages(
+        &mut self,
+        account: AccountId,
+        copies: &[Copy],
+        to: MailboxId,
+    ) -> Result<Vec<Message>>;
+
     /// Removes messages for good, leaving tombstones; a body goes with its last user. Returns how many there were.
     async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64>;
 
@@ -81,6 +90,25 @@ pub trait Transaction: Snapshot {
         account: AccountId,
         id: MailboxId,
         name: &str,
+    ) -> Result<Option<Mailbox>>;
+
+    /// Moves it under another parent, perhaps with another name; what it contains, its UIDs and its UIDVALIDITY stay.
+    /// `Ok(None)` if there is none, `Err(Exists)` as in [`Transaction::create_mailbox`]. The parent must be there, and
+    /// must not be in it.
+    async fn move_mailbox(
+        &mut self,
+        account: AccountId,
+        id: MailboxId,
+        parent: Option<MailboxId>,
+        name: &str,
+    ) -> Result<Option<Mailbox>>;
+
+    /// Subscribes to it or not (RFC 9051 §6.3.7). `Ok(None)` if there is none.
+    async fn subscribe_mailbox(
+        &mut self,
+        account: AccountId,
+        id: MailboxId,
+        subscribed: bool,
     ) -> Result<Option<Mailbox>>;
 
     /// Removes an empty mailbox without children; false if there is none, or it is not empty.

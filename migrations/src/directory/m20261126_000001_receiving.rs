@@ -6,21 +6,7 @@
 //! - `message_limit`: by an account's address or a domain's name.
 //! - `ban`: networks that are kept out for a while.
 
-#![expect(elided_lifetimes_in_paths, reason = "the trait's signature leaves the lifetime out")]
-
-use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
-
-use crate::sql;
-
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        sql::run(manager, text).await
-    }
-}
+use sea_orm_migration::sea_orm::DbBackend;
 
 pub(crate) fn text(_: DbBackend) -> Vec<&'static str> {
     vec![SCHEMA]

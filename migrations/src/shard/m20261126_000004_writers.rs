@@ -1,20 +1,6 @@
 //! Which batch each writer committed last, so that a writer whose commit got no answer can tell. SQLite has no need of it.
 
-#![expect(elided_lifetimes_in_paths, reason = "the trait's signature leaves the lifetime out")]
-
-use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
-
-use crate::sql;
-
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        sql::run(manager, text).await
-    }
-}
+use sea_orm_migration::sea_orm::DbBackend;
 
 pub(crate) fn text(backend: DbBackend) -> Vec<&'static str> {
     match backend {

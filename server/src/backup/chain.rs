@@ -68,6 +68,16 @@ pub(super) struct Person {
     pub(super) quota_bytes: Option<u64>,
     pub(super) created_at: Timestamp,
     pub(super) aliases: Vec<EmailAddress>,
+    /// Those that it answers for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) groups: Vec<Group>,
+}
+
+/// An address whose mail goes to several others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Group {
+    pub(super) address: EmailAddress,
+    pub(super) targets: Vec<EmailAddress>,
 }
 
 impl Person {

@@ -122,6 +122,16 @@ pub(super) struct Piece {
 }
 
 impl Manifest {
+    /// What restoring the run does not bring back as it was since a shard was away, a line each.
+    pub(super) fn absences(&self) -> impl Iterator<Item = String> {
+        self.away.iter().map(|away| {
+            format!(
+                "shard {} was away during run {}: {} of its accounts are as of an earlier run, or have no mail",
+                away.shard, self.run, away.accounts
+            )
+        })
+    }
+
     pub(super) fn new(
         run: RunName,
         previous: Option<&Self>,

@@ -16,7 +16,7 @@ use types::{AccountId, EmailAddress, ModSeq, Timestamp};
 use super::{
     Ports, Watch,
     blobs::BlobFolder,
-    chain::{Entries, Entry, Person, Rounds},
+    chain::{Entries, Entry, Group, Person, Rounds},
     folder::{Chain, Folder},
     keys,
     manifest::{Manifest, RunName},
@@ -154,12 +154,7 @@ pub async fn everything(ports: &Ports, at: &At, with_queue: bool, watch: &Watch)
     let done = empty_but_for(ports, at, &rounds).await?;
     let mut taker = at.taker(ports, watch);
     let manifest = at.manifest()?;
-    taker.faults.extend(manifest.away.iter().map(|away| {
-        format!(
-            "shard {} was away during run {}: {} of its accounts are as of an earlier run, or have no mail",
-            away.shard, manifest.run, away.accounts
-        )
-    }));
+    taker.faults.extend(manifest.absences());
     let (mut accounts, mut before) = (0, 0);
     let mut entries = at.entries()?;
     while let Some(entry) = entries.next()? {
@@ -220,7 +215,7 @@ pub async fn account(
             let found = without_mail(ports, account, mark(rounds), &account.to_string()).await?;
             Goal { account, found, renewed: Some(now), with_queue }
         }
-        Target::Itself => itself(ports, &person, mark(rounds), with_queue).await?,
+        Target::Itself => itself(ports, &person, mark(rounds), with_queue, &mut taker.faults).await?,
     };
     let whole = taker.account(&person.email.to_string(), rounds, goal).await?;
     if !whole {
@@ -238,7 +233,13 @@ pub async fn account(
 }
 
 /// Where an account goes that goes where it was.
-async fn itself(ports: &Ports, person: &Person, mark: i64, with_queue: bool) -> anyhow::Result<Goal> {
+async fn itself(
+    ports: &Ports,
+    person: &Person,
+    mark: i64,
+    with_queue: bool,
+    faults: &mut Vec<String>,
+) -> anyhow::Result<Goal> {
     let directory = &*ports.directory;
     for address in person.aliases.iter().chain([&person.email]) {
         let domain = address.domain();
@@ -272,6 +273,7 @@ async fn itself(ports: &Ports, person: &Person, mark: i64, with_queue: bool) -> 
             directory.add_alias(added.id, alias).await?;
         }
     }
+    gather(ports, added.id, person, faults).await?;
     directory.set_enabled(added.id, person.enabled).await?;
     Ok(Goal { account: added.id, found: None, renewed: Some(now), with_queue })
 }
@@ -316,6 +318,27 @@ async fn enter(ports: &Ports, person: &Person, faults: &mut Vec<String>) -> anyh
     let entered = directory.restore_account(&person.account(), &aliases).await;
     let entered = entered.with_context(|| format!("{} cannot be added", person.email))?;
     ensure!(entered, "{} cannot be added: its domain is missing", person.email);
+    gather(ports, person.id, person, faults).await
+}
+
+/// Adds the groups that the person answers for. Addresses that somebody else has now stay there.
+async fn gather(
+    ports: &Ports,
+    owner: AccountId,
+    person: &Person,
+    faults: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let directory = &*ports.directory;
+    for Group { address, targets } in person.groups.iter().cloned() {
+        let name = address.to_string();
+        let is_free = directory.resolve(&address).await?.is_none();
+        if !is_free || !directory.set_group(&storage::Group { address, owner, targets }).await? {
+            faults.push(format!(
+                "{}: its group {name} is somebody else's now, or its domain is missing",
+                person.email
+            ));
+        }
+    }
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 //! The directory comes first and whole: an account that is made meanwhile is left to the next run. A round's blobs are
 //! copied after its snapshot has ended, since they may come slowly; if the collector was faster, the round is done again.
 
+mod directory;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
@@ -18,9 +20,8 @@ use types::{AccountId, BlobId, ModSeq, ShardId, Timestamp};
 use super::{
     Ports, Watch,
     blobs::BlobFolder,
-    chain::{Entry, Person, Rounds, Segment},
+    chain::{Rounds, Segment},
     folder::Folder,
-    keys,
     lines::{LineFile, Lines},
     manifest::{Away, Manifest, Piece, RunName},
     take::queues,
@@ -152,55 +153,6 @@ impl Run<'_> {
         self.blobs.sync()?;
         self.ran.size_bytes += accounts.size_bytes + rows.iter().map(|rows| rows.size_bytes).sum::<u64>();
         Ok(([directory, accounts], rows))
-    }
-
-    /// Writes the directory down, unless it is as it was.
-    async fn directory(&mut self, last: Option<&Manifest>) -> anyhow::Result<Piece> {
-        let directory = &*self.ports.directory;
-        let mut lines = self.files.create("directory")?.part()?;
-        for domain in directory.domains().await? {
-            let keys = keys::of(directory, &domain).await?;
-            lines.push(&Entry::Domain { name: domain.name, created_at: domain.created_at })?;
-            for key in keys {
-                lines.push(&Entry::Key(key))?;
-            }
-        }
-        let mut after = None;
-        loop {
-            let accounts = directory.accounts(after, ACCOUNTS).await?;
-            let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
-            let Some(id) = ids.last() else { break };
-            after = Some(*id);
-            let mut aliases: HashMap<_, Vec<_>> = HashMap::new();
-            for (account, alias) in directory.aliases(&ids).await? {
-                aliases.entry(account).or_default().push(alias);
-            }
-            for account in accounts {
-                self.people.insert(account.id, account.created_at);
-                lines.push(&Entry::Account(Person {
-                    id: account.id,
-                    email: account.email,
-                    name: account.name,
-                    password_hash: account.password_hash,
-                    enabled: account.enabled,
-                    quota_bytes: account.quota_bytes,
-                    created_at: account.created_at,
-                    aliases: aliases.remove(&account.id).unwrap_or_default(),
-                }))?;
-            }
-        }
-        self.ran.accounts = self.people.len() as u64;
-        let piece = lines.finish()?.0.finish(self.files.within("directory"))?;
-        match last.map(|last| &last.directory).filter(|old| old.blake3 == piece.blake3) {
-            Some(old) => {
-                self.files.remove("directory")?;
-                Ok(old.clone())
-            }
-            None => {
-                self.ran.size_bytes += piece.size_bytes;
-                Ok(piece)
-            }
-        }
     }
 
     async fn shard(&mut self, shard: ShardId) -> anyhow::Result<()> {
@@ -353,7 +305,13 @@ impl Run<'_> {
                 self.files.rows = Some(lines.abandon()?);
                 return Ok(false);
             };
-            let copied = self.blobs.keep(&*self.ports.blobs, shard, &round.blobs).await?;
+            let copied = match self.blobs.keep(&*self.ports.blobs, shard, &round.blobs).await {
+                Ok(copied) => copied,
+                Err(error) => {
+                    self.files.rows = Some(lines.abandon()?);
+                    return Err(error);
+                }
+            };
             self.ran.blobs += copied.new;
             self.ran.size_bytes += copied.new_bytes;
             missing = copied.missing;

@@ -147,6 +147,8 @@ impl Verifier<'_> {
                 }
             }
         }
+        // Later runs bring what earlier ones could not have.
+        self.verified.faults.extend(chain.manifests.last().into_iter().flat_map(Manifest::absences));
         self.rounds(&mut accounts);
         accounts
     }

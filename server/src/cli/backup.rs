@@ -49,11 +49,13 @@ impl Backup {
         watch.done();
         let ran = ran?;
         let kind = if ran.full { ", which begins a chain" } else { "" };
-        self.say(&format!(
+        let said = self.say(&format!(
             "Run {}{kind}: {} of {} accounts have changed, with {} messages; {} attachments and {} bytes added.",
             ran.run, ran.changed, ran.accounts, ran.messages, ran.blobs, ran.size_bytes
-        ))?;
-        complain(&ran.faults, "the run is complete but for what is named above")
+        ));
+        // Faults are told also where nobody reads the rest.
+        complain(&ran.faults, "the run is complete but for what is named above")?;
+        said
     }
 
     fn verify(&self) -> anyhow::Result<()> {

@@ -62,22 +62,30 @@ impl Restore {
         };
         watch.done();
         let restored = restored?;
-        if !self.quiet {
-            let before = match restored.before {
-                0 => String::new(),
-                before => format!(" ({before} were back already)"),
-            };
-            say!(
-                "Restored {} accounts{before} with {} messages as of run {}.",
-                restored.accounts,
-                restored.messages,
-                at.run()?
-            )?;
-            if !self.with_queue {
-                say!("Mail that was on its way then is not sent; --with-queue would.")?;
-            }
+        let said = self.tell(&restored, &at);
+        // Faults are told also where nobody reads the rest.
+        complain(&restored.faults, "everything else is restored")?;
+        said
+    }
+
+    fn tell(&self, restored: &backup::Restored, at: &At) -> anyhow::Result<()> {
+        if self.quiet {
+            return Ok(());
         }
-        complain(&restored.faults, "everything else is restored")
+        let before = match restored.before {
+            0 => String::new(),
+            before => format!(" ({before} were back already)"),
+        };
+        say!(
+            "Restored {} accounts{before} with {} messages as of run {}.",
+            restored.accounts,
+            restored.messages,
+            at.run()?
+        )?;
+        if !self.with_queue {
+            say!("Mail that was on its way then is not sent; --with-queue would.")?;
+        }
+        Ok(())
     }
 
     async fn beside(

@@ -69,6 +69,10 @@ fn announce(node: &Node, roles: &Roles, demo: bool) -> Result<(), out::Error> {
         ("submission", addresses.submission),
         ("submissions", addresses.submissions),
         ("lmtp", addresses.lmtp),
+        ("imap", addresses.imap),
+        ("imaps", addresses.imaps),
+        ("pop3", addresses.pop3),
+        ("pop3s", addresses.pop3s),
     ] {
         if let Some(address) = address {
             say!("{name}: {address}")?;

@@ -24,7 +24,7 @@ pub(super) enum Shard {
     Add {
         /// sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE; `-` reads it from the standard input. Without a
         /// password, that of PGPASSWORD or of the password file is used
-        url: String,
+        url: Secret,
     },
     /// Reach an added shard by another URL, after its password or its host has changed; running servers follow by
     /// themselves, and read the password file again
@@ -32,7 +32,7 @@ pub(super) enum Shard {
         /// The number of the shard
         shard: ShardId,
         /// As for `add`; it must lead to the same database. `-` reads it from the standard input
-        url: String,
+        url: Secret,
     },
     /// Give up an added shard from which all buckets were moved away; its database stays as it is
     Remove {
@@ -66,7 +66,7 @@ impl Shard {
     }
 }
 
-async fn set_url(config: &Config, shard: ShardId, url: String) -> anyhow::Result<()> {
+async fn set_url(config: &Config, shard: ShardId, url: Secret) -> anyhow::Result<()> {
     let (parsed, url) = address(config, url)?;
     let (directory, options) = directory(config)?;
     storage_sql::readdress_shard(&directory, shard, &url, &options).await?;
@@ -87,8 +87,11 @@ fn directory(config: &Config) -> anyhow::Result<(DatabaseUrl, storage_sql::Optio
 }
 
 /// A URL as it was given, and as it is kept.
-fn address(config: &Config, url: String) -> anyhow::Result<(DatabaseUrl, Secret)> {
-    let url = if url == "-" { std::io::read_to_string(std::io::stdin())?.trim().to_owned() } else { url };
+fn address(config: &Config, url: Secret) -> anyhow::Result<(DatabaseUrl, Secret)> {
+    let url = match url.expose().as_str() {
+        "-" => std::io::read_to_string(std::io::stdin())?.trim().to_owned(),
+        url => url.to_owned(),
+    };
     let parsed: DatabaseUrl = url.parse().map_err(|error: String| anyhow::anyhow!("the URL: {error}"))?;
     // Whoever opens it later may be in another folder.
     let url = match &parsed {
@@ -127,7 +130,7 @@ async fn list(admin: &Admin) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn add(admin: &Admin, config: &Config, url: String) -> anyhow::Result<()> {
+async fn add(admin: &Admin, config: &Config, url: Secret) -> anyhow::Result<()> {
     let (parsed, url) = address(config, url)?;
     let id = admin.add_shard(&url).await?;
     Ok(say!("{parsed} is shard {id}. Move buckets to it with `magpie shard move --buckets ... --to {id}`.")?)

@@ -76,7 +76,7 @@ impl std::str::FromStr for Separator {
         match (letters.next(), letters.next()) {
             (None, _) => Ok(Self(None)),
             (Some(letter @ ('+' | '-' | '=' | '_' | '#')), None) => Ok(Self(Some(letter))),
-            _ => Err(format!("`{text}` is none of \"+\", \"-\", \"=\", \"_\" and \"#\"")),
+            _ => Err("this is none of \"+\", \"-\", \"=\", \"_\" and \"#\"".to_owned()),
         }
     }
 }
@@ -211,6 +211,10 @@ pub enum Door {
     Smtp,
     Submission,
     Submissions,
+    Imap,
+    Imaps,
+    Pop3,
+    Pop3s,
 }
 
 #[derive(Debug, Clone, Deserialize)]

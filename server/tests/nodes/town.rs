@@ -142,7 +142,7 @@ impl Town {
         let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
         command.current_dir(folder).args(args).env("MAGPIE_DATA_DIR", folder.join("data"));
         command.envs(self.services.variables("town"));
-        for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS"] {
+        for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"] {
             command.env(format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0");
         }
         for limit in ["SENDS_PER_HOUR", "REQUESTS_PER_MINUTE", "LOGINS_PER_MINUTE"] {

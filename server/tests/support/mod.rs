@@ -94,7 +94,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let mut variables = vec![("MAGPIE_DATA_DIR".to_owned(), data.display().to_string())];
-        for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS"] {
+        for listener in ["HTTP", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"] {
             variables.push((format!("MAGPIE_{listener}__LISTEN"), "127.0.0.1:0".to_owned()));
         }
         variables.extend(plane.variables());

@@ -38,6 +38,18 @@ static TAKE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Puts one token back; a bucket that is full then is forgotten.
+static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local time = redis.call('TIME')
+         local now = time[1] * 1000000 + time[2]
+         local full_at = (tonumber(redis.call('GET', KEYS[1]) or now) or now) - tonumber(ARGV[1])
+         if full_at <= now then return redis.call('DEL', KEYS[1]) end
+         redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000))
+         return 1",
+    )
+});
+
 impl RedisLimits {
     pub(super) const fn new(link: Arc<Link>, away: LocalLimits) -> Self {
         Self { link, away }
@@ -59,6 +71,16 @@ impl RateLimits for RedisLimits {
             Err(_) => self.away.check(key, quota).await,
         }
     }
+
+    async fn give_back(&self, key: &str, quota: Quota) {
+        let name = self.link.key("limit", key);
+        let given = self
+            .link
+            .call(LONGEST, |mut connection| async move { give_back(&mut connection, &name, quota).await });
+        if given.await.is_err() {
+            self.away.give_back(key, quota).await;
+        }
+    }
 }
 
 /// Runs the script once, so that whatever it lacks is known at the start.
@@ -70,4 +92,9 @@ pub(super) async fn probe(connection: &mut MultiplexedConnection, name: &str) ->
 async fn take(connection: &mut MultiplexedConnection, name: &str, quota: Quota) -> RedisResult<(u64, u64)> {
     let (per_token, whole) = quota.times();
     TAKE.key(name).arg(per_token).arg(whole).invoke_async(connection).await
+}
+
+async fn give_back(connection: &mut MultiplexedConnection, name: &str, quota: Quota) -> RedisResult<u64> {
+    let (per_token, _) = quota.times();
+    GIVE_BACK.key(name).arg(per_token).invoke_async(connection).await
 }

@@ -30,6 +30,7 @@ enum Event {
     Bytes(usize),
     Stop,
     TimedOut,
+    Woken,
 }
 
 impl<C: Conversation> Driver<'_, C> {
@@ -50,11 +51,19 @@ impl<C: Conversation> Driver<'_, C> {
                     };
                     waiting = Some((expects, since));
                     fit(&mut buffer, expects);
-                    match read(&mut stream, &mut buffer, deadline(deadlines, expects, since), stop, draining)
-                        .await?
-                    {
+                    let until = deadline(deadlines, expects, since);
+                    let event = tokio::select! {
+                        biased;
+                        event = read(&mut stream, &mut buffer, until, stop, draining) => event?,
+                        () = conversation.woken() => Event::Woken,
+                    };
+                    match event {
+                        Event::Woken => {}
                         Event::Bytes(0) => return Ok(()),
                         Event::Bytes(count) => {
+                            if expects == Expects::Anything {
+                                waiting = None;
+                            }
                             conversation.receive(buffer.get(..count).unwrap_or_default());
                             if count == buffer.len() && count < LARGE_BUFFER {
                                 buffer.resize(count * 2, 0);
@@ -71,7 +80,10 @@ impl<C: Conversation> Driver<'_, C> {
                     }
                 }
                 Step::Write(bytes) => {
-                    waiting = None;
+                    // Who is only told news has not spoken.
+                    if !conversation.tells_news() {
+                        waiting = None;
+                    }
                     timeout(deadlines.write, stream.write(&bytes)).await??;
                 }
                 Step::StartTls => {
@@ -90,14 +102,17 @@ impl<C: Conversation> Driver<'_, C> {
 fn deadline(deadlines: &Deadlines, expects: Expects, since: Instant) -> Instant {
     match expects {
         Expects::Command => since + deadlines.command,
+        Expects::Anything => since + deadlines.silence,
         Expects::Content => (Instant::now() + deadlines.content).min(since + deadlines.whole_content),
     }
 }
 
 fn fit(buffer: &mut Vec<u8>, expects: Expects) {
     match expects {
-        Expects::Command if buffer.len() > SMALL_BUFFER => *buffer = vec![0; SMALL_BUFFER],
-        Expects::Command | Expects::Content => {}
+        Expects::Command | Expects::Anything if buffer.len() > SMALL_BUFFER => {
+            *buffer = vec![0; SMALL_BUFFER]
+        }
+        Expects::Command | Expects::Anything | Expects::Content => {}
     }
 }
 
@@ -140,5 +155,6 @@ mod tests {
         check(Expects::Content, 0, 180);
         check(Expects::Content, 200, 180);
         check(Expects::Content, 500, 100);
+        check(Expects::Anything, 600, 1_260);
     }
 }

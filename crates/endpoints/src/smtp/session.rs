@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 use types::{EmailAddress, MessageId, RecipientTerms, Terms, Timestamp};
 
 use self::content::Answer;
-use super::budget::Spool;
 use super::{Kind, Mta, Refusal, Settings};
+use crate::budget::Spool;
 use crate::net::{Conversation, Expects, Peer, Step};
 
 /// The conversation with one SMTP client.

@@ -70,7 +70,7 @@ impl Mover {
             return Err(self.too_early(&recent, last));
         }
         for running in old {
-            if !self.service.clean(running).await? {
+            if !self.service.clean(running.bucket).await? {
                 return Err(busy(running.bucket));
             }
         }

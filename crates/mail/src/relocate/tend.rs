@@ -38,8 +38,8 @@ impl Service {
         for running in self.parts.directory.moves().await? {
             let silent = self.now().since(running.beat_at);
             match running.phase {
-                Phase::Copying if silent > super::SILENCE => self.rescue(&running).await?,
-                Phase::Cleaning if silent > GRACE => self.clean(&running).await.map(drop)?,
+                Phase::Copying if silent > super::SILENCE => self.rescue(running).await?,
+                Phase::Cleaning if silent > GRACE => self.clean(running.bucket).await.map(drop)?,
                 _ => {}
             }
         }
@@ -47,19 +47,22 @@ impl Service {
     }
 
     /// Lets the bucket's users write again: there if the copy is complete, otherwise here.
-    async fn rescue(&self, running: &Move) -> Result<()> {
-        let Move { bucket, from, .. } = *running;
-        let fence = self.parts.shards.latest(from).await?.fenced(bucket).await?;
-        let Some(fence) = fence else { return Ok(()) };
-        let mover = self.mover();
-        if self.parts.directory.claim_move(bucket, running.to, &self.claim(&mover)).await?.is_none() {
+    async fn rescue(&self, Move { bucket, from, .. }: Move) -> Result<()> {
+        if self.parts.shards.latest(from).await?.fenced(bucket).await?.is_none() {
             return Ok(());
         }
+        // As it is by now: much may have happened since the moves were listed.
+        let mover = self.mover();
+        let taken = self.parts.directory.take_over(bucket, &self.claim(&mover)).await?;
+        let Some(running) = taken.filter(|running| running.phase == Phase::Copying) else { return Ok(()) };
+        let Some(fence) = self.parts.shards.latest(running.from).await?.fenced(bucket).await? else {
+            return Ok(());
+        };
         tracing::warn!(bucket = bucket.0, closed = fence.closed, "a move was broken off");
         if fence.closed {
             return self.arrive(&[bucket], running.to, &mover).await;
         }
-        self.quietly(from, Fencing { buckets: vec![bucket], act: Act::Lift }).await?;
+        self.quietly(running.from, Fencing { buckets: vec![bucket], act: Act::Lift }).await?;
         Ok(())
     }
 
@@ -74,26 +77,27 @@ impl Service {
     }
 
     /// Removes the rows of a bucket that has moved away; false if somebody else does.
-    pub(super) async fn clean(&self, running: &Move) -> Result<bool> {
-        let Move { bucket, from, .. } = *running;
+    pub(super) async fn clean(&self, bucket: Bucket) -> Result<bool> {
         let mover = self.mover();
-        if self.parts.directory.claim_move(bucket, running.to, &self.claim(&mover)).await?.is_none() {
+        let taken = self.parts.directory.take_over(bucket, &self.claim(&mover)).await?;
+        let Some(running) = taken.filter(|running| running.phase == Phase::Cleaning) else {
             return Ok(false);
-        }
+        };
+        let from = running.from;
         let closed = self.parts.shards.latest(from).await?.fenced(bucket).await?;
         if !closed.is_some_and(|fence| fence.closed) {
             return Err(Error::Internal(format!("bucket {} has no fence on shard {from}", bucket.0)));
         }
-        self.clear(bucket, running).await?;
+        self.clear(bucket, from).await?;
         self.parts.directory.end_moves(&[bucket], &mover).await?;
         tracing::info!(bucket = bucket.0, %from, "the rows of a bucket that moved away are gone");
         Ok(true)
     }
 
-    async fn clear(&self, bucket: Bucket, running: &Move) -> Result<()> {
+    async fn clear(&self, bucket: Bucket, from: ShardId) -> Result<()> {
         let shards = &self.parts.shards;
-        for account in shards.latest(running.from).await?.bucket(bucket).await? {
-            self.clear_account(running.from, bucket, None, account.id).await?;
+        for account in shards.latest(from).await?.bucket(bucket).await? {
+            self.clear_account(from, bucket, None, account.id).await?;
         }
         Ok(())
     }

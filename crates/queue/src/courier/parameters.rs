@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use message::{header_of, utf8_xtext};
 use types::{EmailAddress, Late, Notify, Ret};
 
 use super::{Connection, Envelope};
@@ -117,29 +118,6 @@ fn xtext(text: &str) -> String {
         }
     }
     out
-}
-
-/// RFC 6533 §3 `utf-8-addr-xtext`.
-fn utf8_xtext(address: &str) -> String {
-    let mut out = String::new();
-    for c in address.chars() {
-        match c {
-            '+' | '=' | '\\' => {
-                let _ = write!(out, "\\x{{{:02X}}}", u32::from(c));
-            }
-            c if c.is_ascii_graphic() => out.push(c),
-            c => {
-                let _ = write!(out, "\\x{{{:02X}}}", u32::from(c));
-            }
-        }
-    }
-    out
-}
-
-/// The mail's header fields.
-fn header_of(mail: &[u8]) -> &[u8] {
-    let end = mail.windows(2).position(|pair| pair == b"\n\r" || pair == b"\n\n");
-    mail.get(..end.unwrap_or(mail.len())).unwrap_or_default()
 }
 
 /// The domain in A-labels wherever the local part does not need SMTPUTF8 anyway.

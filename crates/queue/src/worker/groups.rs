@@ -28,6 +28,8 @@ pub(super) struct Groups {
     share: usize,
     groups: Mutex<HashMap<String, Arc<Group>>>,
     silent: Mutex<HashMap<String, Silence>>,
+    /// The first silence and the longest: no longer than a mail would wait by the schedule.
+    silences: [Duration; 2],
 }
 
 /// What goes to one group.
@@ -92,6 +94,11 @@ impl Groups {
     pub(super) fn new(config: &WorkerConfig) -> Self {
         let memory_limit_kib = u32::try_from(config.memory_bytes / 1024).unwrap_or(u32::MAX).max(1);
         let per_group = config.per_destination.max(1);
+        let waits = &config.schedule.delays;
+        let silences = [
+            waits.iter().min().map_or(SHORTEST_SILENCE, |wait| SHORTEST_SILENCE.min(*wait)),
+            waits.iter().max().map_or(LONGEST_SILENCE, |wait| LONGEST_SILENCE.min(*wait)),
+        ];
         Self {
             running: Arc::new(Semaphore::new(config.concurrency.max(1))),
             memory_kib: Arc::new(Semaphore::new(usize::try_from(memory_limit_kib).unwrap_or(1))),
@@ -101,6 +108,7 @@ impl Groups {
             share: (config.in_hand / 4).max(per_group).max(1),
             groups: Mutex::default(),
             silent: Mutex::default(),
+            silences,
         }
     }
 
@@ -158,9 +166,10 @@ impl Groups {
         let silence = silent.entry(way.hosts()).or_insert(first);
         // Several were on their way when the first of them found out.
         if silence.times == 0 || silence.until <= now {
-            let doubled = SHORTEST_SILENCE.saturating_mul(1 << silence.times.min(10));
+            let [shortest, longest] = self.silences;
+            let doubled = shortest.saturating_mul(1 << silence.times.min(10));
             silence.times = silence.times.saturating_add(1);
-            silence.until = now.plus(doubled.min(LONGEST_SILENCE));
+            silence.until = now.plus(doubled.min(longest));
             silence.reply = reply.clone();
         }
     }
@@ -283,7 +292,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::Target;
+    use crate::{Schedule, Target};
 
     const START: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -382,6 +391,20 @@ mod tests {
         groups.learn(&place, &dead, &away(false), now);
         groups.learn(&place, &dead, &taken(), now);
         assert_eq!(groups.silence(&dead, now), None);
+    }
+
+    #[tokio::test]
+    async fn no_silence_is_longer_than_the_schedules_waits() {
+        let schedule = Schedule { delays: vec![Duration::from_secs(1), Duration::from_secs(3)] };
+        let groups = Groups::new(&WorkerConfig { schedule, ..WorkerConfig::default() });
+        let place = groups.enter("g", START).await.ok().unwrap();
+        let (dead, mut now) = (way("dead.test"), START);
+        for seconds in [1, 2, 3, 3] {
+            groups.learn(&place, &dead, &away(false), now);
+            assert!(groups.silence(&dead, now).is_some());
+            now = now.plus(Duration::from_secs(seconds));
+            assert_eq!(groups.silence(&dead, now), None);
+        }
     }
 
     #[test]

@@ -5,9 +5,10 @@ use bytes::Bytes;
 use message::{
     Report,
     dsn::{Action, Recipient, dsn},
+    header_of,
 };
 use storage::{Body, NewQueueEntry, Origin, QueueBody, QueueEntry, QueueRecipient, Segment};
-use types::{Address, BodyId, OriginalRecipient, QueueId, Ret, Terms, Timestamp};
+use types::{BodyId, OriginalRecipient, QueueId, Ret, Terms, Timestamp};
 
 use super::Worker;
 use crate::Reply;
@@ -74,16 +75,12 @@ impl Worker {
         let host = &self.0.mail.config().hostname;
         let id = QueueId::at(now, self.random_bytes());
         let report = Report {
-            reporting_mta: host.clone(),
-            from: Address { name: "Mail Delivery System".to_owned(), email: format!("mailer-daemon@{host}") },
-            to: Address { name: String::new(), email: to.to_string() },
-            date: now,
-            message_id: format!("{id}@{host}"),
             envelope_id: entry.terms.envelope_id.clone(),
             arrival_date: entry.created_at,
             recipients: notices.iter().map(|notice| recipient(notice, entry, now)).collect(),
             original_header: header_of(&mail).to_vec(),
             original: whole.then(|| mail.to_vec()).filter(|mail| !mail.is_empty()),
+            ..Report::by(host, &to, &id.to_string(), now)
         };
         let body = Body { segments: vec![Segment::Inline(dsn(&report).into())] };
         let packed = match body.pack(BodyId::at(now, self.random_bytes())) {
@@ -128,14 +125,6 @@ fn recipient(notice: &Notice, entry: &QueueEntry, now: Timestamp) -> Recipient {
         last_attempt: Some(now),
         will_retry_until: (notice.action == Action::Delayed).then_some(entry.expires_at),
     }
-}
-
-/// The header fields, with the blank line that ends them.
-fn header_of(mail: &[u8]) -> &[u8] {
-    let crlf = mail.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
-    let lf = mail.windows(2).position(|two| two == b"\n\n").map(|at| at + 2);
-    let end = crlf.into_iter().chain(lf).min().unwrap_or(mail.len());
-    mail.get(..end).unwrap_or(mail)
 }
 
 fn one_line(text: &str) -> String {

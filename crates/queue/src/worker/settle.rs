@@ -154,11 +154,11 @@ impl Worker {
                 Err(error) => error,
             };
             drop(turn);
-            let gives_up = !error.is_temporary()
-                || tokio::select! {
-                    () = sleep(pause) => false,
-                    () = &mut patience => true,
-                };
+            // Whatever it is: what is not written down is sent once more.
+            let gives_up = tokio::select! {
+                () = sleep(pause) => false,
+                () = &mut patience => true,
+            };
             if gives_up {
                 tracing::error!(error = ?error, "the outcome of a delivery is not written down");
                 return false;

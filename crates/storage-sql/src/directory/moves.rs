@@ -52,8 +52,12 @@ impl Moves for SqlDirectory {
     }
 
     async fn added_shards(&self) -> Result<Vec<AddedShard>> {
-        let rows = shard::Entity::find().order_by_asc(shard::Column::Id).all(&self.readers.each()).await;
-        rows.map_err(failed)?.into_iter().map(shard::Model::view).collect()
+        shard::added(&self.readers.each())
+            .await
+            .map_err(failed)?
+            .into_iter()
+            .map(shard::Model::view)
+            .collect()
     }
 
     async fn add_shard(&self, id: ShardId, url: &Secret, now: Timestamp) -> Result<()> {
@@ -64,6 +68,12 @@ impl Moves for SqlDirectory {
             url: Set(url.expose().clone()),
             added_at: Set(now.millis()),
         };
+        // One that was removed may come back.
+        shard::Entity::delete_by_id(i32::from(id.0))
+            .filter(shard::Column::Url.eq(shard::REMOVED))
+            .exec(&tx)
+            .await
+            .map_err(failed)?;
         let added = shard::Entity::insert(row).exec_without_returning(&tx).await;
         added.map_err(|error| taken(error, "the shard"))?;
         self.commit(tx).await
@@ -74,7 +84,8 @@ impl Moves for SqlDirectory {
         advance(&tx).await?;
         let set = shard::Entity::update_many()
             .col_expr(shard::Column::Url, Expr::value(url.expose().clone()))
-            .filter(shard::Column::Id.eq(i32::from(id.0)));
+            .filter(shard::Column::Id.eq(i32::from(id.0)))
+            .filter(shard::Column::Url.ne(shard::REMOVED));
         if set.exec(&tx).await.map_err(failed)?.rows_affected == 0 {
             return Ok(false);
         }
@@ -100,7 +111,12 @@ impl Moves for SqlDirectory {
             let buckets = moves.iter().map(|row| view(row).map(|row| row.bucket));
             return buckets.collect::<Result<_>>().map(Removal::Moving);
         }
-        let removed = shard::Entity::delete_by_id(number).exec(&tx).await.map_err(failed)?;
+        // The row stays, so that the number is not given to another database.
+        let removed = shard::Entity::update_many()
+            .col_expr(shard::Column::Url, Expr::value(shard::REMOVED))
+            .filter(shard::Column::Id.eq(number))
+            .filter(shard::Column::Url.ne(shard::REMOVED));
+        let removed = removed.exec(&tx).await.map_err(failed)?;
         if removed.rows_affected == 0 {
             return Ok(Removal::Unknown);
         }
@@ -116,6 +132,7 @@ impl Moves for SqlDirectory {
     async fn claim_moves(&self, buckets: &[Bucket], to: ShardId, claim: &Claim) -> Result<Vec<Move>> {
         let tx = self.begin().await?;
         lock(&tx).await?;
+        check_target(&tx, to).await?;
         let mut known: BTreeMap<_, _> =
             find_moves(&tx, buckets).await?.into_iter().map(|row| (row.bucket, row)).collect();
         let map = from_runs(&find_runs(&tx).await?)?;
@@ -123,12 +140,10 @@ impl Moves for SqlDirectory {
         for bucket in buckets {
             let number = i32::from(bucket.0);
             let row = match known.remove(&number) {
-                Some(row) if row.mover != claim.mover && row.beat_at > claim.silent_since.millis() => {
-                    continue;
-                }
+                Some(row) if !row.is_free_for(claim) => continue,
                 Some(row) => {
                     old.push(number);
-                    bucket_move::Model { mover: claim.mover.clone(), beat_at: claim.now.millis(), ..row }
+                    row.taken_by(claim)
                 }
                 None => {
                     let from = map.shards.get(usize::from(bucket.0)).copied().unwrap_or_default();
@@ -147,16 +162,20 @@ impl Moves for SqlDirectory {
             };
             claimed.push(view(&row)?);
         }
-        for list in lists(&tx, &old) {
-            let taken = bucket_move::Entity::update_many()
-                .col_expr(bucket_move::Column::Mover, Expr::value(claim.mover.clone()))
-                .col_expr(bucket_move::Column::BeatAt, Expr::value(claim.now.millis()))
-                .filter(among(&tx, bucket_move::Column::Bucket, list));
-            taken.exec(&tx).await.map_err(failed)?;
-        }
+        take(&tx, &old, claim).await?;
         insert::<bucket_move::Entity>(&tx, new, Conflict::Fails).await?;
         self.commit(tx).await?;
         Ok(claimed)
+    }
+
+    async fn take_over(&self, bucket: Bucket, claim: &Claim) -> Result<Option<Move>> {
+        let tx = self.begin().await?;
+        lock(&tx).await?;
+        let found = find_moves(&tx, &[bucket]).await?.pop().filter(|row| row.is_free_for(claim));
+        let Some(row) = found else { return Ok(None) };
+        take(&tx, &[row.bucket], claim).await?;
+        self.commit(tx).await?;
+        view(&row.taken_by(claim)).map(Some)
     }
 
     async fn beat(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool> {
@@ -220,6 +239,45 @@ async fn find_moves(tx: &Conn, buckets: &[Bucket]) -> Result<Vec<bucket_move::Mo
     found.sort_unstable_by_key(|row| row.bucket);
     found.dedup_by_key(|row| row.bucket);
     Ok(found)
+}
+
+impl SqlDirectory {
+    /// The highest number that an added shard has or had.
+    pub(crate) async fn last_shard(&self) -> Result<Option<ShardId>> {
+        let last = shard::Entity::find().order_by_desc(shard::Column::Id).one(&self.readers.each()).await;
+        last.map_err(failed)?.map(|row| shard_id(row.id)).transpose()
+    }
+}
+
+impl bucket_move::Model {
+    fn is_free_for(&self, claim: &Claim) -> bool {
+        self.mover == claim.mover || self.beat_at <= claim.silent_since.millis()
+    }
+
+    fn taken_by(self, claim: &Claim) -> Self {
+        Self { mover: claim.mover.clone(), beat_at: claim.now.millis(), ..self }
+    }
+}
+
+/// Notes the mover of moves that are there.
+async fn take(tx: &Conn, buckets: &[i32], claim: &Claim) -> Result<()> {
+    for list in lists(tx, buckets) {
+        let taken = bucket_move::Entity::update_many()
+            .col_expr(bucket_move::Column::Mover, Expr::value(claim.mover.clone()))
+            .col_expr(bucket_move::Column::BeatAt, Expr::value(claim.now.millis()))
+            .filter(among(tx, bucket_move::Column::Bucket, list));
+        taken.exec(tx).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// An error if the shard has been removed.
+async fn check_target(tx: &Conn, id: ShardId) -> Result<()> {
+    let row = shard::Entity::find_by_id(i32::from(id.0)).one(tx).await.map_err(failed)?;
+    match row.is_some_and(|row| row.url == shard::REMOVED) {
+        true => Err(Error::Backend(format!("shard {id} has been removed").into())),
+        false => Ok(()),
+    }
 }
 
 impl shard::Model {

@@ -169,7 +169,7 @@ pub(crate) mod service {
 
 /// A shard that was added at run time.
 pub(crate) mod shard {
-    use sea_orm::entity::prelude::*;
+    use sea_orm::{QueryOrder as _, entity::prelude::*};
 
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
     #[sea_orm(table_name = "shard")]
@@ -178,6 +178,14 @@ pub(crate) mod shard {
         pub(crate) id: i32,
         pub(crate) url: String,
         pub(crate) added_at: i64,
+    }
+
+    /// The URL of a shard that was removed; its number is never given to another.
+    pub(crate) const REMOVED: &str = "";
+
+    /// Those that have not been removed, in order.
+    pub(crate) async fn added(conn: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+        Entity::find().filter(Column::Url.ne(REMOVED)).order_by_asc(Column::Id).all(conn).await
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

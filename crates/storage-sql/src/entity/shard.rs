@@ -48,6 +48,7 @@ pub(crate) mod mailbox {
         pub(crate) unread: i64,
         pub(crate) size_bytes: i64,
         pub(crate) deleted: bool,
+        pub(crate) subscribed: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

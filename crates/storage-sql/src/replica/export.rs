@@ -368,6 +368,7 @@ fn mailbox_record(row: mailbox::Model) -> Record {
         unread: row.unread,
         size_bytes: row.size_bytes,
         deleted: row.deleted,
+        subscribed: row.subscribed,
     })
 }
 

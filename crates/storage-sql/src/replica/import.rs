@@ -93,6 +93,7 @@ impl Import<'_> {
             unread: row.unread,
             size_bytes: row.size_bytes,
             deleted: row.deleted,
+            subscribed: row.subscribed,
         });
         insert::<mailbox::Entity>(&self.open.conn, rows, Conflict::Replaces(&MAILBOX)).await
     }

@@ -143,14 +143,16 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    /// Opens the shard now, or as soon as it can be.
+    /// Opens the shard now, or as soon as it can be, unless nobody wants it any more.
     pub(super) fn begin(&self, shard: &Arc<Shard>) {
-        let (opener, shard) = (self.clone(), Arc::clone(shard));
+        let (opener, shard, first) = (self.clone(), Arc::downgrade(shard), Arc::clone(shard));
         let stop = self.stop.clone();
         let opening = async move {
-            let mut pause = FIRST_PAUSE;
-            while let Err(error) = opener.open(&shard).await {
-                let is_temporary = shard.away(&error);
+            let (mut wanted, mut pause) = (Some(first), FIRST_PAUSE);
+            while let Some(shard_now) = wanted.take().or_else(|| shard.upgrade()) {
+                let Err(error) = opener.open(&shard_now).await else { break };
+                let is_temporary = shard_now.away(&error);
+                drop(shard_now);
                 sleep(if is_temporary { pause } else { LONG_PAUSE }).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

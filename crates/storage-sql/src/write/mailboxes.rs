@@ -1,5 +1,7 @@
 //! Accounts and mailboxes: kept in memory until the batch is written.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use storage::{Error, Mailbox, NewMailbox, Result};
 use types::{AccountId, Bucket, MailboxId, Role, Timestamp, address::fold};
@@ -77,6 +79,7 @@ pub(super) async fn create(open: &mut Open, new: NewMailbox) -> Result<Mailbox> 
         unread: 0,
         size_bytes: 0,
         deleted: false,
+        subscribed: true,
     };
     let view = rows::mailbox(&row);
     open.add_mailbox(row);
@@ -90,22 +93,68 @@ pub(super) async fn rename(
     name: &str,
 ) -> Result<Option<Mailbox>> {
     open.hold(account).await?;
+    let parent = open.mailbox(account.0, id.0).and_then(|row| row.parent_id).map(MailboxId);
+    place(open, account, id, parent, name).await
+}
+
+pub(super) async fn place(
+    open: &mut Open,
+    account: AccountId,
+    id: MailboxId,
+    parent: Option<MailboxId>,
+    name: &str,
+) -> Result<Option<Mailbox>> {
+    open.hold(account).await?;
     let Some(row) = open.mailbox(account.0, id.0).cloned() else { return Ok(None) };
-    if row.name == name {
+    let parent_id = parent.map(|parent| parent.0);
+    if row.name == name && row.parent_id == parent_id {
         return Ok(Some(rows::mailbox(&row)));
+    }
+    if !may_contain(open, account.0, parent_id, id.0) {
+        return Err(Error::Backend("a mailbox cannot be put there".into()));
     }
     let name_key = fold(&rows::text(name.to_owned()));
     let others = open.accounts.get(&account.0).ok_or_else(|| not_provisioned(account.0))?;
-    let taken = |other: &mailbox::Model| {
-        other.id != id.0 && !other.deleted && is_named(other, row.parent_id, &name_key)
-    };
+    let taken =
+        |other: &mailbox::Model| other.id != id.0 && !other.deleted && is_named(other, parent_id, &name_key);
     if others.mailboxes.values().any(taken) {
         return Err(Error::Exists("the mailbox"));
     }
     let modseq = open.advance(account.0)?;
     let row = open.change_mailbox(account.0, id.0, modseq)?;
+    row.parent_id = parent_id;
     row.name = rows::text(name.to_owned());
     row.name_key = name_key;
+    Ok(Some(rows::mailbox(row)))
+}
+
+/// Whether this parent is there, and is not the mailbox itself or in it.
+fn may_contain(open: &Open, account: i64, parent: Option<i64>, id: i64) -> bool {
+    let mut at = parent;
+    let mut seen = BTreeSet::new();
+    while let Some(parent) = at {
+        match open.mailbox(account, parent) {
+            Some(row) if parent != id && seen.insert(parent) => at = row.parent_id,
+            Some(_) | None => return false,
+        }
+    }
+    true
+}
+
+pub(super) async fn subscribe(
+    open: &mut Open,
+    account: AccountId,
+    id: MailboxId,
+    subscribed: bool,
+) -> Result<Option<Mailbox>> {
+    open.hold(account).await?;
+    let Some(row) = open.mailbox(account.0, id.0) else { return Ok(None) };
+    if row.subscribed == subscribed {
+        return Ok(Some(rows::mailbox(row)));
+    }
+    let modseq = open.advance(account.0)?;
+    let row = open.change_mailbox(account.0, id.0, modseq)?;
+    row.subscribed = subscribed;
     Ok(Some(rows::mailbox(row)))
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn append(open: &mut Open, new: NewMessage) -> Result<Appended>
 }
 
 /// The mailbox that is meant.
-fn place(open: &Open, account: i64, source: Source) -> Result<i64> {
+pub(super) fn place(open: &Open, account: i64, source: Source) -> Result<i64> {
     let role = |role: Role| {
         let stored = Some(rows::stored_role(role));
         let mut all = open.accounts.get(&account)?.mailboxes.values();

@@ -40,7 +40,12 @@ pub async fn run(directory: Arc<dyn Directory>) {
     assert_eq!(directory.claim_move(BUCKET, ShardId(1), &claim("b", 29)).await.unwrap(), None);
     assert!(directory.beat(BUCKET, "a", NOW.plus(Duration::from_secs(20))).await.unwrap());
     assert_eq!(directory.claim_move(BUCKET, ShardId(1), &claim("b", 49)).await.unwrap(), None);
-    let taken = directory.claim_move(BUCKET, ShardId(1), &claim("b", 50)).await.unwrap().unwrap();
+    assert_eq!(directory.take_over(BUCKET, &claim("b", 49)).await.unwrap(), None, "somebody works on it");
+    assert_eq!(directory.take_over(Bucket(8), &claim("b", 50)).await.unwrap(), None, "there is none");
+    let over = directory.take_over(BUCKET, &claim("r", 50)).await.unwrap().unwrap();
+    assert_eq!((over.from, over.to, over.mover.as_str()), (ShardId(0), ShardId(2), "r"));
+    assert!(!directory.beat(BUCKET, "a", NOW).await.unwrap());
+    let taken = directory.claim_move(BUCKET, ShardId(1), &claim("b", 100)).await.unwrap().unwrap();
     assert_eq!(
         (taken.to, taken.mover.as_str(), taken.started_at),
         (ShardId(2), "b", NOW),
@@ -84,6 +89,14 @@ async fn shards_change(directory: &dyn Directory) {
     directory.end_moves(&[BUCKET], "d").await.unwrap();
     assert_eq!(directory.remove_shard(ShardId(3)).await.unwrap(), Removal::Removed);
     assert_eq!(directory.added_shards().await.unwrap().len(), 1);
+
+    assert_eq!(directory.remove_shard(ShardId(3)).await.unwrap(), Removal::Unknown);
+    assert!(!directory.set_shard_url(ShardId(3), &url).await.unwrap(), "it is no shard any more");
+    assert!(directory.claim_move(BUCKET, ShardId(3), &claim("d", 0)).await.is_err(), "nothing moves there");
+    assert_eq!(directory.moves().await.unwrap(), []);
+    directory.add_shard(ShardId(3), &url, NOW).await.unwrap();
+    assert_eq!(directory.added_shards().await.unwrap().len(), 2, "it came back");
+    assert_eq!(directory.remove_shard(ShardId(3)).await.unwrap(), Removal::Removed);
 }
 
 async fn many_at_once(directory: &dyn Directory) {

@@ -7,6 +7,7 @@ mod kit;
 mod mailboxes;
 mod messages;
 mod model;
+mod programs;
 mod queue;
 mod replica;
 mod uploads;
@@ -25,6 +26,7 @@ pub async fn run(shards: Arc<dyn Shards>) {
     mailboxes::run(&shards).await;
     messages::run(&shards).await;
     changes::run(&shards).await;
+    programs::run(&shards).await;
     uploads::run(&shards).await;
     queue::run(&shards).await;
     batches::run(&shards).await;

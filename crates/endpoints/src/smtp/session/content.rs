@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Content, Local, Recipients, Session, Spooled, Transaction};
-use crate::smtp::budget::{Charge, Exhausted, Spool};
+use crate::budget::{Charge, Exhausted, Spool};
 use crate::smtp::door::Arrived;
 use crate::smtp::trace::{self, MAX_HOPS, Trace};
 use crate::smtp::{Incoming, Kind, Mta, Refusal, Submission};

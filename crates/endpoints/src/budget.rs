@@ -51,6 +51,13 @@ impl Budget {
         Self { bytes, held: Mutex::default() }
     }
 
+    /// A share of so many bytes for a client.
+    pub(super) fn charge(self: &Arc<Self>, client: IpAddr, bytes: usize) -> Result<Charge, Exhausted> {
+        let client = client_network(client);
+        self.take(client, bytes)?;
+        Ok(Charge { budget: Arc::clone(self), client, bytes })
+    }
+
     fn take(&self, client: IpAddr, bytes: usize) -> Result<(), Exhausted> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let total = held.total.saturating_add(bytes);

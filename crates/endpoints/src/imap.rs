@@ -1,0 +1,138 @@
+//! IMAP: people's mail programs over the mailboxes that the webmail shows.
+//!
+//! The engine of the `imap` crate says what a client wants; the [`Session`] answers it, one function per command, over
+//! [`mail::Access`]. What a session knows of its mailbox is a list that all sessions of this node share; when the bus
+//! says that something changed, it is brought up to date and what is new is told.
+
+mod answers;
+mod append;
+mod auth;
+mod copy;
+mod fetch;
+mod idle;
+mod mailboxes;
+mod names;
+mod news;
+mod quota;
+mod search;
+mod select;
+mod session;
+mod sort;
+mod store;
+
+use std::sync::Arc;
+
+use ::imap::{Config, Connection, Limits};
+use bytes::Bytes;
+use mail::Service as Mail;
+use rustls::ServerConfig;
+
+pub use session::Session;
+
+use crate::budget::Budget;
+use crate::net::{Peer, Server, Service, Socket, Tls};
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// STARTTLS (port 143).
+    Imap,
+    /// TLS from the first byte (port 993; RFC 8314 §3.2).
+    Imaps,
+}
+
+/// What all IMAP listeners have in common.
+#[derive(Clone)]
+pub struct Settings {
+    /// Whether passwords may be sent without TLS.
+    pub allow_cleartext: bool,
+    /// Bytes of a message that is appended.
+    pub max_message_bytes: u64,
+    /// For messages that are being received; share one.
+    pub budget: Arc<Budget>,
+}
+
+/// Accepts IMAP connections on this socket. Without `tls`, [`Kind::Imaps`] has nothing to offer and is refused.
+pub fn listen(
+    server: &Server,
+    socket: Socket,
+    kind: Kind,
+    tls: Option<Arc<ServerConfig>>,
+    mail: Mail,
+    settings: &Settings,
+) -> Result<(), NoCertificate> {
+    let tls = match (kind, tls) {
+        (Kind::Imaps, None) => return Err(NoCertificate),
+        (Kind::Imaps, Some(config)) => Tls::Implicit(config),
+        (Kind::Imap, Some(config)) => Tls::OnDemand(config),
+        (Kind::Imap, None) => Tls::Off,
+    };
+    let starttls = matches!(tls, Tls::OnDemand(_));
+    let engine = Arc::new(engine(starttls, settings));
+    server.listen(socket, tls, Listener { kind, engine, mail, settings: Arc::new(settings.clone()) });
+    Ok(())
+}
+
+/// Implicit TLS needs a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an imaps listener needs a certificate")]
+pub struct NoCertificate;
+
+/// What can be had in every state. Nothing is named that does not work.
+const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
+const LOGGED_IN: &str = "IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE CONDSTORE QRESYNC ESEARCH SEARCHRES WITHIN \
+    LIST-EXTENDED LIST-STATUS SPECIAL-USE STATUS=SIZE SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT MULTIAPPEND BINARY \
+    QUOTA QUOTA=RES-STORAGE OBJECTID PREVIEW REPLACE UTF8=ACCEPT UNAUTHENTICATE PARTIAL SEARCH=FUZZY I18NLEVEL=1";
+
+fn engine(starttls: bool, settings: &Settings) -> Config {
+    let login = "AUTH=PLAIN";
+    let tls = if starttls { " STARTTLS" } else { "" };
+    let before_tls = if settings.allow_cleartext {
+        format!("{ALWAYS}{tls} {login}")
+    } else {
+        format!("{ALWAYS}{tls} LOGINDISABLED")
+    };
+    Config {
+        starttls,
+        allow_cleartext: settings.allow_cleartext,
+        before_tls,
+        before_login: format!("{ALWAYS} {login}"),
+        after_login: format!("{ALWAYS} {LOGGED_IN} APPENDLIMIT={}", settings.max_message_bytes),
+        limits: Limits { literal: settings.max_message_bytes, ..Limits::default() },
+    }
+}
+
+struct Listener {
+    kind: Kind,
+    engine: Arc<Config>,
+    mail: Mail,
+    settings: Arc<Settings>,
+}
+
+impl Kind {
+    /// As metrics and logs call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Imap => "imap",
+            Self::Imaps => "imaps",
+        }
+    }
+}
+
+impl Service for Listener {
+    type Conversation = Session;
+
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn open(&self, peer: Peer) -> Session {
+        let engine = Connection::new(Arc::clone(&self.engine), peer.secure);
+        Session::new(engine, peer.address.ip(), self.mail.clone(), Arc::clone(&self.settings))
+    }
+
+    fn busy(&self) -> Bytes {
+        Bytes::from_static(b"* BYE [UNAVAILABLE] Too many connections, please come back\r\n")
+    }
+}

@@ -1,0 +1,73 @@
+//! APPEND and REPLACE (RFC 9051 §6.3.12, RFC 3502, RFC 8508).
+
+use bytes::Bytes;
+use imap::wire::{Append, Content, MailboxName, SequenceSet};
+use imap::{Code, Expunges, Status, Writer};
+use mail::NewLetter;
+use types::{Uid, UidValidity};
+
+use super::answers;
+use super::select::target;
+use super::session::{Answer, Session};
+use super::store::parted;
+
+impl Session {
+    /// All messages or none; when OK is said, they are durable.
+    pub(super) async fn append(&mut self, mailbox: &MailboxName, messages: Vec<Append>) -> Answer {
+        let letters = messages.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+        let (validity, uids) = self.add(mailbox, letters).await?;
+        Ok(with_uids(Status::ok("Added"), validity, &uids))
+    }
+
+    async fn add(
+        &mut self,
+        mailbox: &MailboxName,
+        letters: Vec<NewLetter>,
+    ) -> Result<(UidValidity, Vec<Uid>), Status> {
+        let target = self.target(mailbox).await?.mailbox.id;
+        let added = self.access()?.append(target, letters).await.map_err(answers::refusal)?;
+        added.ok_or_else(|| answers::non_existent().with(Code::TryCreate))
+    }
+
+    /// The new one is there before the old one goes.
+    pub(super) async fn replace(
+        &mut self,
+        message: u32,
+        mailbox: &MailboxName,
+        with: Append,
+        uid: bool,
+    ) -> Answer {
+        let selected = self.selected()?;
+        let id = selected.mailbox.id;
+        if selected.read_only {
+            return Err(answers::read_only());
+        }
+        let bound = imap::wire::Bound::Number(message);
+        let old = self.messages(&SequenceSet::Ranges(vec![(bound, bound)]), uid)?;
+        let [(_, old)] = old.as_slice() else { return Err(answers::no_such_message()) };
+        let old = target(old);
+        let (validity, uids) = self.add(mailbox, vec![letter(with)?]).await?;
+        let mut out = self.writer();
+        out.status(&with_uids(Status::ok("It is there now"), validity, &uids));
+        self.send(out);
+        self.access()?.remove(id, &[old]).await.map_err(answers::refusal)?;
+        self.tell_news(Expunges::Told).await?;
+        Ok(Status::ok("Replaced"))
+    }
+}
+
+fn letter(append: Append) -> Result<NewLetter, Status> {
+    let Append { flags, received_at, content } = append;
+    let raw = match content {
+        Content::Bytes(bytes) if bytes.is_empty() => return Err(Status::no("A message has content")),
+        Content::Bytes(bytes) => Bytes::from(bytes),
+        Content::Catenate => return Err(answers::cannot("CATENATE is not to be had here")),
+    };
+    let (flags, keywords) = parted(&flags);
+    Ok(NewLetter { raw, flags, keywords, received_at })
+}
+
+fn with_uids(status: Status, validity: UidValidity, uids: &[Uid]) -> Status {
+    let uids = Writer::set_text(uids.iter().map(|uid| uid.0));
+    status.with(Code::AppendUid { uid_validity: validity.0, uids })
+}

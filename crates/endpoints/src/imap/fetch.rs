@@ -1,0 +1,295 @@
+//! FETCH (RFC 9051 §6.4.5, RFC 3516, RFC 7162, RFC 8474, RFC 8970): answered batch by batch, so that it needs the same
+//! memory however much is asked for.
+
+mod items;
+mod sections;
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use imap::wire::{Fetch, Item};
+use imap::{Code, Expunges, Status, Writer};
+use mail::{Access, Change, Letter, Listed, Row};
+use message::Structure;
+use types::{Flags, MessageId, ModSeq};
+
+use super::answers;
+use super::news::Own;
+use super::select::{target, write_vanished};
+use super::session::Session;
+use items::{Needs, needs};
+
+/// A FETCH that is being answered.
+pub(super) struct Fetching {
+    items: Vec<Item>,
+    needs: Needs,
+    left: VecDeque<(u32, Listed)>,
+    ready: VecDeque<Piece>,
+    uid: bool,
+    utf8: bool,
+    /// Some of the messages are gone, or some of what was asked for cannot be had.
+    status: Status,
+}
+
+/// What is ready to be sent.
+pub(super) enum Piece {
+    Bytes(Bytes),
+    /// The rest of a literal, which must be so many bytes.
+    Stream {
+        stream: mail::ByteStream,
+        remaining: u64,
+    },
+}
+
+/// What is known of the messages of a batch.
+#[derive(Default)]
+struct Known {
+    rows: HashMap<MessageId, Row>,
+    structures: HashMap<MessageId, Structure>,
+    letters: HashMap<MessageId, Letter>,
+}
+
+/// Messages of one batch, by what has to be read of them.
+const FROM_MEMORY: usize = 2_000;
+const WITH_ROWS: usize = 500;
+const WITH_STRUCTURES: usize = 200;
+const WITH_LETTERS: usize = 32;
+/// Bytes of the messages whose bodies are in memory at once; one that has more is alone.
+const LETTER_BYTES: u64 = 4 << 20;
+
+/// The conversation cannot go on: within a literal nothing else can be said.
+pub(super) struct Broken;
+
+impl Session {
+    /// Begins; what follows is sent by [`Session::fetch_on`].
+    pub(super) async fn fetch(&mut self, fetch: Fetch, uid: bool) -> Result<(), Status> {
+        let Fetch { set, mut items, changed_since, vanished, partial } = fetch;
+        if vanished && !(uid && self.enabled.qresync) {
+            return Err(Status::bad("VANISHED is for UID FETCH, once QRESYNC is switched on"));
+        }
+        let mut messages = self.messages(&set, uid)?;
+        self.enabled.condstore |= changed_since.is_some() || items.contains(&Item::ModSeq);
+        if let Some(since) = changed_since {
+            let since = ModSeq(i64::try_from(since).unwrap_or(i64::MAX));
+            messages.retain(|(_, message)| message.modseq > since);
+            if vanished {
+                self.tell_vanished(since, &set).await?;
+            }
+            // RFC 7162 §3.1.4.1
+            items.push(Item::ModSeq);
+        }
+        if let Some((start, end)) = partial {
+            messages = super::search::partial(&messages, start, end).to_vec();
+        }
+        let seen = self.mark_seen(&items, &mut messages).await?;
+        if seen {
+            items.push(Item::Flags);
+        }
+        if uid {
+            items.insert(0, Item::Uid);
+        }
+        let items = items::each_once(items);
+        self.fetching = Some(Box::new(Fetching {
+            needs: needs(&items),
+            items,
+            left: messages.into(),
+            ready: VecDeque::new(),
+            uid,
+            utf8: self.engine.uses_utf8(),
+            status: Status::ok("Fetched"),
+        }));
+        Ok(())
+    }
+
+    async fn tell_vanished(&mut self, since: ModSeq, set: &imap::wire::SequenceSet) -> Result<(), Status> {
+        let id = self.selected()?.mailbox.id;
+        let roll = self.roll_of(id).await?;
+        let ranges = self.vanished(id, &roll, since, Some(set)).await?;
+        let mut out = self.writer();
+        write_vanished(&mut out, &ranges);
+        self.send(out);
+        Ok(())
+    }
+
+    /// Reading a text marks it as read (RFC 9051 §6.4.5), unless it is only peeked at.
+    async fn mark_seen(&mut self, items: &[Item], messages: &mut [(u32, Listed)]) -> Result<bool, Status> {
+        let selected = self.selected()?;
+        if selected.read_only || !items.iter().any(items::marks_seen) {
+            return Ok(false);
+        }
+        let id = selected.mailbox.id;
+        let unread = messages.iter().filter(|(_, message)| message.flags.is_unread());
+        let targets: Vec<_> = unread.map(|(_, message)| target(message)).collect();
+        if targets.is_empty() {
+            return Ok(false);
+        }
+        let change = Change::Add { flags: Flags::SEEN, keywords: Vec::new() };
+        let stored = self.access()?.store(id, &targets, &change, None).await.map_err(answers::refusal)?;
+        let uids: Vec<_> = stored.messages.iter().map(|message| message.uid).collect();
+        self.tell_news_but(Expunges::Held, Own::Told(&uids)).await?;
+        let selected = self.selected()?;
+        for (number, message) in messages {
+            if let Some(now) = selected.view.get(*number).filter(|now| now.uid == message.uid) {
+                *message = now.clone();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends some more; ends the command when everything was sent.
+    pub(super) async fn fetch_on(&mut self) -> Result<(), Broken> {
+        let Some(mut fetching) = self.fetching.take() else { return Ok(()) };
+        let Ok(access) = self.access() else { return Err(Broken) };
+        match fetching.some(&access).await? {
+            Some(bytes) => {
+                self.engine.write(&bytes);
+                self.fetching = Some(fetching);
+            }
+            None => {
+                let expunges = if fetching.uid { Expunges::Told } else { Expunges::Held };
+                let answer = self.tell_news(expunges).await.map(|()| fetching.status);
+                self.finish(answer);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Fetching {
+    /// The next bytes; `None`: that was all.
+    async fn some(&mut self, access: &Access) -> Result<Option<Bytes>, Broken> {
+        loop {
+            match self.ready.pop_front() {
+                Some(Piece::Bytes(bytes)) => return Ok(Some(bytes)),
+                Some(Piece::Stream { remaining: 0, .. }) => {}
+                Some(Piece::Stream { mut stream, remaining }) => {
+                    let bytes = match stream.try_next().await {
+                        Ok(Some(bytes)) if bytes.len() as u64 <= remaining => bytes,
+                        outcome => {
+                            let error = outcome.err();
+                            tracing::error!(
+                                ?error,
+                                remaining,
+                                "a message has not the bytes that it should have"
+                            );
+                            return Err(Broken);
+                        }
+                    };
+                    let remaining = remaining - bytes.len() as u64;
+                    self.ready.push_front(Piece::Stream { stream, remaining });
+                    return Ok(Some(bytes));
+                }
+                None if self.left.is_empty() => return Ok(None),
+                None => {
+                    if let Err(refusal) = self.batch(access).await {
+                        self.left.clear();
+                        self.status = refusal;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the next messages, and makes their answers ready.
+    async fn batch(&mut self, access: &Access) -> Result<(), Status> {
+        let batch: Vec<_> = self.left.drain(..self.batch_length()).collect();
+        let known = read(self.needs, access, &batch).await.map_err(answers::refusal)?;
+        let mut out = Writer::new(self.utf8);
+        for (number, message) in batch {
+            if !self.has(&known, &message) {
+                // RFC 2180 §4.1.2: it was expunged by another, and cannot be told of any more.
+                self.status = Status::no("Some messages are gone").with(Code::ExpungeIssued);
+                continue;
+            }
+            match answer(&self.items, self.utf8, number, &message, &known).await {
+                Ok(mut pieces) => match (pieces.pop_front(), pieces.is_empty()) {
+                    (Some(Piece::Bytes(bytes)), true) => {
+                        out.raw(&bytes);
+                    }
+                    (first, _) => {
+                        flush(&mut self.ready, &mut out);
+                        self.ready.extend(first.into_iter().chain(pieces));
+                    }
+                },
+                // Of this message nothing was said yet.
+                Err(refusal) => self.status = refusal,
+            }
+        }
+        flush(&mut self.ready, &mut out);
+        Ok(())
+    }
+
+    fn batch_length(&self) -> usize {
+        let most = match self.needs {
+            Needs { letters: true, .. } => WITH_LETTERS,
+            Needs { structures: true, .. } => WITH_STRUCTURES,
+            Needs { rows: true, .. } => WITH_ROWS,
+            Needs { .. } => FROM_MEMORY,
+        };
+        if !self.needs.letters {
+            return most.min(self.left.len());
+        }
+        let mut bytes = 0;
+        let fits = self.left.iter().take(most).take_while(|(_, message)| {
+            bytes += message.size_bytes;
+            bytes <= LETTER_BYTES
+        });
+        fits.count().max(1).min(self.left.len())
+    }
+
+    fn has(&self, known: &Known, message: &Listed) -> bool {
+        let Needs { rows, structures, letters } = self.needs;
+        (!rows || known.rows.contains_key(&message.id))
+            && (!letters || known.letters.contains_key(&message.id))
+            && (letters || !structures || known.structures.contains_key(&message.id))
+    }
+}
+
+/// Reads what is needed of these messages.
+async fn read(needs: Needs, access: &Access, batch: &[(u32, Listed)]) -> mail::Result<Known> {
+    let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
+    let mut known = Known::default();
+    if needs.rows {
+        known.rows = access.rows(&ids).await?;
+    }
+    if needs.letters {
+        known.letters = access.letters(&ids).await?;
+    } else if needs.structures {
+        known.structures = access.structures(&ids).await?;
+    }
+    Ok(known)
+}
+
+/// The answer for one message.
+async fn answer(
+    items: &[Item],
+    utf8: bool,
+    number: u32,
+    message: &Listed,
+    known: &Known,
+) -> Result<VecDeque<Piece>, Status> {
+    let (mut out, mut pieces) = (Writer::new(utf8), VecDeque::new());
+    out.format(format_args!("* {number} FETCH ("));
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.text(" ");
+        }
+        if items::write(&mut out, item, message, known) {
+            continue;
+        }
+        if let Some(letter) = known.letters.get(&message.id) {
+            sections::write(&mut out, &mut pieces, item, letter).await?;
+        }
+    }
+    out.text(")").end();
+    flush(&mut pieces, &mut out);
+    Ok(pieces)
+}
+
+/// Puts what was gathered behind what is ready.
+fn flush(ready: &mut VecDeque<Piece>, out: &mut Writer) {
+    if !out.is_empty() {
+        ready.push_back(Piece::Bytes(out.take()));
+    }
+}

@@ -1,0 +1,58 @@
+//! IDLE (RFC 2177): news are told as they happen.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use imap::Expunges;
+use tokio::time::sleep;
+
+use super::session::{Answer, Session};
+
+/// Hints may be lost, so a waiting session also looks by itself.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+impl Session {
+    pub(super) async fn idle(&mut self) -> Option<Answer> {
+        self.engine.idle();
+        // What happened between the last news and now.
+        if let Err(refusal) = self.tell_news(Expunges::Told).await {
+            self.engine.finish(&refusal);
+        }
+        None
+    }
+
+    /// Whether the bus said something since it was last asked.
+    pub(super) fn heard_news(&mut self) -> bool {
+        let Some(login) = &mut self.login else { return false };
+        let mut heard = std::mem::take(&mut login.woken);
+        while login.hints.next().now_or_never().is_some() {
+            heard = true;
+        }
+        heard
+    }
+
+    pub(super) async fn tell_idle(&mut self) {
+        if let Err(gone) = self.still_allowed().await {
+            return self.engine.bye(gone, None);
+        }
+        if let Err(refusal) = self.tell_news(Expunges::Told).await {
+            // What cannot be read now will be told later.
+            tracing::debug!(?refusal, "no news for an idle client");
+        }
+    }
+}
+
+/// Waits for news of a session that idles.
+pub(super) async fn woken(session: &mut Session) {
+    let is_idle = session.engine.is_idle();
+    match &mut session.login {
+        Some(login) if is_idle => {
+            tokio::select! {
+                _ = login.hints.next() => {}
+                () = sleep(LOOK_EVERY) => {}
+            }
+            login.woken = true;
+        }
+        Some(_) | None => std::future::pending().await,
+    }
+}

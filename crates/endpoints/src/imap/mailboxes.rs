@@ -1,0 +1,214 @@
+//! LIST, LSUB, NAMESPACE, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE.
+
+use imap::wire::{List, ListReturn, MailboxName, Pattern, Selection, SpecialUse, StatusItem};
+use imap::{Code, Status, Writer};
+use mail::{Access, Named};
+use types::Flags;
+
+use super::answers;
+use super::session::{Answer, Session};
+
+const SEPARATOR: char = '/';
+
+/// What is told of a mailbox that matches.
+struct Line<'a> {
+    named: &'a Named,
+    /// RFC 5258 §3.5: it does not match itself, but something in it is subscribed.
+    only_child: bool,
+}
+
+impl Session {
+    /// RFC 9051 §6.3.9
+    pub(super) async fn list(&mut self, list: List) -> Answer {
+        let access = self.access()?;
+        let List { selection, reference, patterns, mut returns, basic } = list;
+        if basic && patterns.iter().all(|pattern| pattern.0.is_empty()) {
+            // It asks for the separator.
+            let mut out = self.writer();
+            out.line(format_args!("LIST (\\Noselect) \"/\" \"\""));
+            self.send(out);
+            return Ok(Status::ok("Listed"));
+        }
+        // RFC 9051 §6.3.9.5: what was selected by is told; RFC 3348: children are told in the basic form.
+        returns.subscribed |= selection.subscribed;
+        returns.special_use |= selection.special_use || basic;
+        returns.children |= basic;
+        let patterns: Vec<_> =
+            patterns.into_iter().map(|pattern| Pattern(format!("{}{}", reference.0, pattern.0))).collect();
+        let all = access.named().await.map_err(answers::refusal)?;
+        let mut out = self.writer();
+        for line in lines(&all, &patterns, selection) {
+            write_line(&mut out, "LIST", &line, &returns);
+            if let Some(items) = &returns.status
+                && !line.only_child
+            {
+                status_line(&mut out, &access, line.named, items).await?;
+            }
+        }
+        self.send(out);
+        Ok(Status::ok("Listed"))
+    }
+
+    /// RFC 3501 §6.3.9
+    pub(super) async fn lsub(&mut self, reference: &Pattern, pattern: &Pattern) -> Answer {
+        let all = self.access()?.named().await.map_err(answers::refusal)?;
+        let pattern = Pattern(format!("{}{}", reference.0, pattern.0));
+        let mut out = self.writer();
+        for named in all.iter().filter(|named| matches(&pattern, &named.name)) {
+            let is_above =
+                || all.iter().any(|other| other.mailbox.subscribed && is_in(&other.name, &named.name));
+            if named.mailbox.subscribed {
+                out.text("* LSUB () \"/\" ").mailbox(&named.name).end();
+            } else if pattern.0.ends_with('%') && is_above() {
+                out.text("* LSUB (\\Noselect) \"/\" ").mailbox(&named.name).end();
+            }
+        }
+        self.send(out);
+        Ok(Status::ok("Listed"))
+    }
+
+    /// RFC 2342
+    pub(super) fn namespace(&mut self) -> Answer {
+        let mut out = self.writer();
+        out.line(format_args!("NAMESPACE ((\"\" \"/\")) NIL NIL"));
+        self.send(out);
+        Ok(Status::ok("Done"))
+    }
+
+    /// RFC 9051 §6.3.11
+    pub(super) async fn status(&mut self, mailbox: &MailboxName, items: &[StatusItem]) -> Answer {
+        let named = self.named(mailbox).await?;
+        self.enabled.condstore |= items.contains(&StatusItem::HighestModSeq);
+        let access = self.access()?;
+        let mut out = self.writer();
+        status_line(&mut out, &access, &named, items).await?;
+        self.send(out);
+        Ok(Status::ok("Done"))
+    }
+
+    /// RFC 9051 §6.3.4, RFC 6154 §3
+    pub(super) async fn create(&mut self, mailbox: &MailboxName, uses: &[SpecialUse]) -> Answer {
+        if !uses.is_empty() {
+            // Every account has a mailbox of each use that there is here, and no more than one.
+            return Err(Status::no("The mailboxes for special uses are there already").with(Code::UseAttr));
+        }
+        let created = self.access()?.create_named(&mailbox.0).await.map_err(answers::refusal)?;
+        let created = created.map_err(answers::denied)?;
+        Ok(Status::ok("Created").with(Code::MailboxId(mailbox_id(created.id))))
+    }
+
+    /// RFC 9051 §6.3.5
+    pub(super) async fn delete(&mut self, mailbox: &MailboxName) -> Answer {
+        let access = self.access()?;
+        let id = self.named(mailbox).await?.mailbox.id;
+        access.delete_named(&mailbox.0).await.map_err(answers::refusal)?.map_err(answers::denied)?;
+        if self.selected.as_ref().is_some_and(|selected| selected.mailbox.id == id) {
+            self.unselect();
+        }
+        Ok(Status::ok("Deleted"))
+    }
+
+    /// RFC 9051 §6.3.6
+    pub(super) async fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Answer {
+        let renamed = self.access()?.rename_named(&from.0, &to.0).await.map_err(answers::refusal)?;
+        renamed.map_err(answers::denied)?;
+        Ok(Status::ok("Renamed"))
+    }
+
+    /// RFC 9051 §6.3.7
+    pub(super) async fn subscribe(&mut self, mailbox: &MailboxName, yes: bool) -> Answer {
+        if self.access()?.subscribe_named(&mailbox.0, yes).await.map_err(answers::refusal)? {
+            Ok(Status::ok("Done"))
+        } else {
+            Err(answers::non_existent())
+        }
+    }
+}
+
+/// Names are compared as they are, but for the inbox, which is one in any capitals.
+fn matches(pattern: &Pattern, name: &str) -> bool {
+    if pattern.matches(name, SEPARATOR) {
+        return true;
+    }
+    name == "INBOX" && Pattern(pattern.0.to_ascii_uppercase()).matches(name, SEPARATOR)
+}
+
+fn is_in(name: &str, above: &str) -> bool {
+    name.strip_prefix(above).is_some_and(|rest| rest.starts_with(SEPARATOR))
+}
+
+fn lines<'a>(all: &'a [Named], patterns: &[Pattern], selection: Selection) -> Vec<Line<'a>> {
+    let is_selected = |named: &Named| {
+        let special = named.mailbox.role.and_then(SpecialUse::attribute).is_some();
+        (!selection.subscribed || named.mailbox.subscribed) && (!selection.special_use || special)
+    };
+    let line = |named: &'a Named| {
+        if !patterns.iter().any(|pattern| matches(pattern, &named.name)) {
+            return None;
+        }
+        if is_selected(named) {
+            return Some(Line { named, only_child: false });
+        }
+        let below = || all.iter().any(|other| is_selected(other) && is_in(&other.name, &named.name));
+        (selection.recursive_match && below()).then_some(Line { named, only_child: true })
+    };
+    all.iter().filter_map(line).collect()
+}
+
+fn write_line(out: &mut Writer, response: &str, line: &Line<'_>, returns: &ListReturn) {
+    let Line { named, only_child } = line;
+    let mut attributes = Vec::new();
+    if returns.subscribed && named.mailbox.subscribed {
+        attributes.push("\\Subscribed");
+    }
+    if returns.children {
+        attributes.push(if named.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+    }
+    if returns.special_use {
+        attributes.extend(named.mailbox.role.and_then(SpecialUse::attribute));
+    }
+    out.format(format_args!("* {response} ({}) \"/\" ", attributes.join(" "))).mailbox(&named.name);
+    if *only_child {
+        out.text(" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+    }
+    out.end();
+}
+
+/// As OBJECTID names it (RFC 8474 §4).
+pub(super) fn mailbox_id(id: types::MailboxId) -> String {
+    format!("F{id}")
+}
+
+async fn status_line(
+    out: &mut Writer,
+    access: &Access,
+    named: &Named,
+    items: &[StatusItem],
+) -> Result<(), Status> {
+    let mailbox = &named.mailbox;
+    out.text("* STATUS ").mailbox(&named.name).text(" (");
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.text(" ");
+        }
+        match item {
+            StatusItem::Messages => out.format(format_args!("MESSAGES {}", mailbox.total)),
+            StatusItem::Recent => out.text("RECENT 0"),
+            StatusItem::UidNext => out.format(format_args!("UIDNEXT {}", mailbox.uid_next)),
+            StatusItem::UidValidity => out.format(format_args!("UIDVALIDITY {}", mailbox.uid_validity)),
+            StatusItem::Unseen => out.format(format_args!("UNSEEN {}", mailbox.unread)),
+            StatusItem::Deleted => {
+                let roll = access.roll(mailbox.id).await.map_err(answers::refusal)?;
+                let is_deleted = |message: &&mail::Listed| message.flags.contains(Flags::DELETED);
+                let deleted = roll.map_or(0, |roll| roll.messages.iter().filter(is_deleted).count());
+                out.format(format_args!("DELETED {deleted}"))
+            }
+            StatusItem::Size => out.format(format_args!("SIZE {}", mailbox.size_bytes)),
+            StatusItem::HighestModSeq => out.format(format_args!("HIGHESTMODSEQ {}", mailbox.modseq)),
+            StatusItem::MailboxId => out.format(format_args!("MAILBOXID ({})", mailbox_id(mailbox.id))),
+            StatusItem::AppendLimit => out.format(format_args!("APPENDLIMIT {}", access.max_message_bytes())),
+        };
+    }
+    out.text(")").end();
+    Ok(())
+}

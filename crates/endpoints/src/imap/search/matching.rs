@@ -1,0 +1,299 @@
+//! What a message must be like, decided by what is known of it so far.
+
+use imap::wire::{Date, Field, Key, Order, Search};
+use imap::{Status, View};
+use mail::{Letter, Listed, Row};
+use message::Structure;
+use types::{Timestamp, Uid};
+
+use super::{answers, bad_charset};
+use crate::imap::session::Messages;
+
+/// A search with its sets resolved and its strings decoded.
+pub(super) struct Plan {
+    test: Test,
+    pub(super) rows: bool,
+    pub(super) structures: bool,
+    pub(super) letters: bool,
+    /// Whether texts beside the header are looked at.
+    bodies: bool,
+    now: Timestamp,
+}
+
+/// What was read of a message.
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) row: Option<Row>,
+    pub(super) structure: Option<Structure>,
+    pub(super) texts: Option<Texts>,
+}
+
+/// A message's words, in lower case.
+pub(super) struct Texts {
+    fields: Vec<(String, String)>,
+    bodies: Vec<String>,
+}
+
+enum Test {
+    All,
+    Nothing,
+    Numbers(Vec<(u32, u32)>),
+    Uids(Vec<(u32, u32)>),
+    Key(Key),
+    Keyword(String),
+    /// In a field of this name.
+    Field(String, String),
+    Body(String),
+    Text(String),
+    Not(Box<Self>),
+    And(Vec<Self>),
+    Or(Box<Self>, Box<Self>),
+}
+
+impl Plan {
+    pub(super) fn new(
+        search: &Search,
+        view: &View<Messages>,
+        saved: &[Uid],
+        now: Timestamp,
+    ) -> Result<Self, Status> {
+        let charset = search.charset.as_deref();
+        if charset.is_some_and(|charset| message::charset_text(charset, b"").is_none()) {
+            return Err(bad_charset());
+        }
+        let mut plan =
+            Self { test: Test::All, rows: false, structures: false, letters: false, bodies: false, now };
+        plan.test = plan.compile(&search.key, charset, view, saved)?;
+        Ok(plan)
+    }
+
+    fn compile(
+        &mut self,
+        key: &Key,
+        charset: Option<&str>,
+        view: &View<Messages>,
+        saved: &[Uid],
+    ) -> Result<Test, Status> {
+        let mut each = |key: &Key| self.compile(key, charset, view, saved);
+        Ok(match key {
+            Key::All => Test::All,
+            Key::Nothing => Test::Nothing,
+            Key::Set(imap::wire::SequenceSet::Saved) | Key::Uid(imap::wire::SequenceSet::Saved) => {
+                Test::Uids(saved.iter().map(|uid| (uid.0, uid.0)).collect())
+            }
+            Key::Set(set) => Test::Numbers(view.resolve(set, false).ok_or_else(answers::no_such_message)?),
+            Key::Uid(set) => Test::Uids(set.resolve(view.messages().last().map(|message| message.uid.0))),
+            Key::Keyword(keyword) => Test::Keyword(keyword.to_lowercase()),
+            Key::Not(key) => Test::Not(Box::new(each(key)?)),
+            Key::And(keys) => Test::And(keys.iter().map(each).collect::<Result<_, _>>()?),
+            Key::Or(one, other) => Test::Or(Box::new(each(one)?), Box::new(each(other)?)),
+            Key::Field(field, value) => {
+                self.letters = true;
+                Test::Field(field_name(*field).to_owned(), needle(charset, value)?)
+            }
+            Key::Header(name, value) => {
+                self.letters = true;
+                Test::Field(name.to_lowercase(), needle(charset, value)?)
+            }
+            Key::Body(value) => {
+                (self.letters, self.bodies) = (true, true);
+                Test::Body(needle(charset, value)?)
+            }
+            Key::Text(value) => {
+                (self.letters, self.bodies) = (true, true);
+                Test::Text(needle(charset, value)?)
+            }
+            Key::Sent(..) => {
+                self.structures = true;
+                Test::Key(key.clone())
+            }
+            Key::EmailId(_) | Key::ThreadId(_) => {
+                self.rows = true;
+                Test::Key(key.clone())
+            }
+            Key::Flags(_)
+            | Key::Received(..)
+            | Key::Larger(_)
+            | Key::Smaller(_)
+            | Key::Older(_)
+            | Key::Younger(_)
+            | Key::ModSeq(_) => Test::Key(key.clone()),
+        })
+    }
+
+    /// Whether the message is as wished; `None`: more must be known.
+    pub(super) fn decide(&self, number: u32, message: &Listed, facts: &Facts) -> Option<bool> {
+        self.test_one(&self.test, number, message, facts)
+    }
+
+    fn test_one(&self, test: &Test, number: u32, message: &Listed, facts: &Facts) -> Option<bool> {
+        let each = |test: &Test| self.test_one(test, number, message, facts);
+        match test {
+            Test::All => Some(true),
+            Test::Nothing => Some(false),
+            Test::Numbers(ranges) => Some(is_among(ranges, number)),
+            Test::Uids(ranges) => Some(is_among(ranges, message.uid.0)),
+            Test::Keyword(wanted) => {
+                Some(message.keywords.iter().any(|keyword| keyword.to_lowercase() == *wanted))
+            }
+            Test::Key(key) => self.key(key, message, facts),
+            Test::Field(name, value) => {
+                let texts = facts.texts.as_ref()?;
+                Some(texts.fields.iter().any(|(field, text)| field == name && text.contains(value)))
+            }
+            Test::Body(value) => Some(facts.texts.as_ref()?.bodies.iter().any(|text| text.contains(value))),
+            Test::Text(value) => {
+                let texts = facts.texts.as_ref()?;
+                let in_header = |(name, text): &(String, String)| {
+                    text.contains(value) || format!("{name}: {text}").contains(value)
+                };
+                Some(
+                    texts.fields.iter().any(in_header)
+                        || texts.bodies.iter().any(|text| text.contains(value)),
+                )
+            }
+            Test::Not(test) => each(test).map(|yes| !yes),
+            Test::And(tests) => {
+                let mut all = Some(true);
+                for test in tests {
+                    match each(test) {
+                        Some(false) => return Some(false),
+                        Some(true) => {}
+                        None => all = None,
+                    }
+                }
+                all
+            }
+            Test::Or(one, other) => match (each(one), each(other)) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            },
+        }
+    }
+
+    fn key(&self, key: &Key, message: &Listed, facts: &Facts) -> Option<bool> {
+        let ago = |seconds: u32| self.now.minus(std::time::Duration::from_secs(seconds.into()));
+        Some(match key {
+            Key::Flags(flags) => message.flags.contains(*flags),
+            Key::Received(order, date) => is_ordered(*order, Date::of(message.received_at), *date),
+            Key::Sent(order, date) => {
+                let sent = sent_on(facts.structure.as_ref()?.envelope());
+                let sent = sent.unwrap_or_else(|| Date::of(message.received_at));
+                is_ordered(*order, sent, *date)
+            }
+            Key::Larger(bytes) => message.size_bytes > *bytes,
+            Key::Smaller(bytes) => message.size_bytes < *bytes,
+            Key::Older(seconds) => message.received_at <= ago(*seconds),
+            Key::Younger(seconds) => message.received_at >= ago(*seconds),
+            Key::ModSeq(modseq) => u64::try_from(message.modseq.0).is_ok_and(|now| now >= *modseq),
+            Key::EmailId(id) => format!("M{}", facts.row.as_ref()?.body).eq_ignore_ascii_case(id),
+            Key::ThreadId(id) => format!("T{}", facts.row.as_ref()?.thread).eq_ignore_ascii_case(id),
+            _ => return None,
+        })
+    }
+}
+
+/// Whether the search asks for modseqs: then its answer tells the highest (RFC 7162 §3.1.5).
+pub(super) fn mentions_modseq(key: &Key) -> bool {
+    match key {
+        Key::ModSeq(_) => true,
+        Key::Not(key) => mentions_modseq(key),
+        Key::And(keys) => keys.iter().any(mentions_modseq),
+        Key::Or(one, other) => mentions_modseq(one) || mentions_modseq(other),
+        _ => false,
+    }
+}
+
+/// The words of a message that the search looks at.
+pub(super) async fn texts(letter: &Letter, plan: &Plan) -> mail::Result<Texts> {
+    let mut texts = Texts { fields: Vec::new(), bodies: Vec::new() };
+    for (place, part) in letter.structure.parts().iter().enumerate() {
+        if place == 0 || (plan.bodies && !part.header.is_empty()) {
+            let header = letter.collect(part.header.clone(), u64::MAX).await?;
+            let fields = message::fields(&header).into_iter();
+            let mut fields: Vec<_> =
+                fields.map(|(name, text)| (name.to_lowercase(), folded(&text))).collect();
+            if place == 0 {
+                texts.fields.append(&mut fields);
+            } else {
+                // Headers within the message are of its body.
+                texts.bodies.extend(fields.into_iter().map(|(name, text)| format!("{name}: {text}")));
+            }
+        }
+        if plan.bodies && part.is_text() {
+            let encoded = letter.collect(part.body.clone(), u64::MAX).await?;
+            texts.bodies.push(folded(&message::part_text(part, &encoded)));
+        }
+    }
+    Ok(texts)
+}
+
+/// As texts are compared: without the case of letters (RFC 5051 and its kin).
+fn folded(text: &str) -> String {
+    text.to_lowercase()
+}
+
+fn needle(charset: Option<&str>, value: &[u8]) -> Result<String, Status> {
+    let text = match charset {
+        Some(charset) => message::charset_text(charset, value),
+        None => std::str::from_utf8(value).ok().map(str::to_owned),
+    };
+    text.map(|text| folded(&text)).ok_or_else(bad_charset)
+}
+
+const fn field_name(field: Field) -> &'static str {
+    match field {
+        Field::Bcc => "bcc",
+        Field::Cc => "cc",
+        Field::From => "from",
+        Field::Subject => "subject",
+        Field::To => "to",
+    }
+}
+
+fn is_ordered(order: Order, date: Date, wanted: Date) -> bool {
+    match order {
+        Order::Before => date < wanted,
+        Order::On => date == wanted,
+        Order::Since => date >= wanted,
+    }
+}
+
+fn is_among(ranges: &[(u32, u32)], number: u32) -> bool {
+    let at = ranges.partition_point(|(_, end)| *end < number);
+    ranges.get(at).is_some_and(|(start, _)| *start <= number)
+}
+
+/// The day that the Date field names, whatever its time zone: the first string of an ENVELOPE.
+fn sent_on(envelope: &[u8]) -> Option<Date> {
+    let text =
+        std::str::from_utf8(envelope.strip_prefix(b"(\"")?.split(|byte| *byte == b'"').next()?).ok()?;
+    let text = text.split_once(',').map_or(text, |(_, rest)| rest);
+    let mut words = text.split_ascii_whitespace();
+    let (day, month, year) = (words.next()?, words.next()?, words.next()?);
+    let year = match year.len() {
+        // RFC 5322 §4.3
+        2 => format!("{}{year}", if year < "50" { "20" } else { "19" }),
+        3 => (1_900 + year.parse::<u32>().ok()?).to_string(),
+        _ => year.to_owned(),
+    };
+    let month = month.get(..3)?;
+    Date::read(&format!("{day}-{month}-{year}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_of_a_date_field_needs_no_time_zone() {
+        let day = |text: &str| sent_on(format!("(\"{text}\" NIL)").as_bytes());
+        let wanted = Date::read("1-Feb-1994");
+        assert!(wanted.is_some());
+        assert_eq!(day("Tue, 1 Feb 1994 23:59:59 -1200"), wanted);
+        assert_eq!(day("01 February 94 00:00 +0000"), wanted);
+        assert_eq!(day("nonsense"), None);
+        assert_eq!(sent_on(b"(NIL NIL)"), None);
+    }
+}

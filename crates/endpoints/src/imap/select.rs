@@ -1,0 +1,249 @@
+//! SELECT, EXAMINE, CLOSE, UNSELECT, EXPUNGE (RFC 9051 §6.3.2, §6.4; RFC 7162).
+
+use std::collections::BTreeSet;
+
+use imap::wire::{Qresync, Select, SequenceSet};
+use imap::{Code, Expunges, State, Status, View, Writer};
+use mail::{Listed, Roll, Target};
+use types::{Flags, MailboxId, ModSeq};
+
+use super::answers;
+use super::mailboxes::mailbox_id;
+use super::news::{self, fetch_line};
+use super::session::{Answer, Selected, Session};
+
+const SYSTEM: Flags = Flags::from_bits(63);
+
+impl Session {
+    pub(super) async fn select(&mut self, select: Select) -> Answer {
+        let Select { mailbox, read_only, condstore, qresync } = select;
+        if qresync.is_some() && !self.enabled.qresync {
+            // RFC 7162 §3.2.5
+            return Err(Status::bad("ENABLE QRESYNC comes first"));
+        }
+        let mut out = self.writer();
+        if self.unselect() && (self.enabled.qresync || self.enabled.rev2) {
+            out.status(&Status::ok("The mailbox before").with(Code::Closed));
+            self.send(out);
+            out = self.writer();
+        }
+        let named = self.named(&mailbox).await?;
+        let roll = self.roll_of(named.mailbox.id).await?;
+        self.enabled.condstore |= condstore;
+        self.write_selected(&mut out, &roll, &named.name);
+        let view = View::new(roll.messages.clone());
+        if let Some(known) = qresync
+            && known.uid_validity == roll.mailbox.uid_validity.0
+        {
+            self.resynchronise(&mut out, &roll, &view, &known).await?;
+        }
+        self.send(out);
+        self.selected = Some(Selected { mailbox: roll.mailbox.clone(), read_only, view, saved: Vec::new() });
+        self.engine.enter(State::Selected);
+        let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };
+        Ok(Status::ok("Selected").with(code))
+    }
+
+    fn write_selected(&self, out: &mut Writer, roll: &Roll, name: &str) {
+        let mailbox = &roll.mailbox;
+        let keywords: Vec<String> = keywords(&roll.messages);
+        let mut flags = self.writer();
+        flags.flag_names(SYSTEM, &keywords);
+        let flags = String::from_utf8_lossy(&flags.take()).into_owned();
+        out.line(format_args!("FLAGS ({flags})"));
+        let permanent = Code::PermanentFlags(format!("{flags} \\*"));
+        out.status(&Status::ok("They stay, and there may be more").with(permanent));
+        out.line(format_args!("{} EXISTS", roll.messages.len()));
+        if !self.enabled.rev2 {
+            out.line(format_args!("0 RECENT"));
+            let unseen = roll.messages.iter().zip(1..).find(|(message, _)| message.flags.is_unread());
+            if let Some((_, number)) = unseen {
+                out.status(&Status::ok("The first that was not read").with(Code::Unseen(number)));
+            }
+        }
+        out.status(&Status::ok("UIDs are valid").with(Code::UidValidity(mailbox.uid_validity.0)));
+        out.status(&Status::ok("The next UID").with(Code::UidNext(mailbox.uid_next.0)));
+        let modseq = u64::try_from(mailbox.modseq.0).unwrap_or(0);
+        out.status(&Status::ok("The last change").with(Code::HighestModSeq(modseq)));
+        out.status(&Status::ok("It stays the same").with(Code::MailboxId(mailbox_id(mailbox.id))));
+        if self.enabled.rev2 {
+            out.text("* LIST () \"/\" ").mailbox(name).end();
+        }
+    }
+
+    /// RFC 7162 §3.2.5: what left since the client was here, and what changed.
+    async fn resynchronise(
+        &mut self,
+        out: &mut Writer,
+        roll: &Roll,
+        view: &View<super::session::Messages>,
+        known: &Qresync,
+    ) -> Result<(), Status> {
+        let since = ModSeq(i64::try_from(known.modseq).unwrap_or(i64::MAX));
+        let vanished = self.vanished(roll.mailbox.id, roll, since, known.known.as_ref()).await?;
+        write_vanished(out, &vanished);
+        let last = view.messages().last().map(|message| message.uid.0);
+        let wanted = known.known.as_ref().map(|set| set.resolve(last));
+        for (message, number) in roll.messages.iter().zip(1..) {
+            let is_known = wanted.as_ref().is_none_or(|ranges| is_among(ranges, message.uid.0));
+            if message.modseq > since && is_known {
+                fetch_line(out, number, message, self.enabled, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// UIDs that left the mailbox after `since`, of those that the client knows. Where that is not remembered any more,
+    /// all that are not there.
+    pub(super) async fn vanished(
+        &mut self,
+        mailbox: MailboxId,
+        roll: &Roll,
+        since: ModSeq,
+        known: Option<&SequenceSet>,
+    ) -> Result<Vec<(u32, u32)>, Status> {
+        let below = roll.mailbox.uid_next.0;
+        let known = known.map_or_else(
+            || vec![(1, below.saturating_sub(1))],
+            |known| known.resolve(Some(below.saturating_sub(1))),
+        );
+        match self.access()?.vanished(mailbox, since).await.map_err(answers::refusal)? {
+            Some(uids) => Ok(uids
+                .into_iter()
+                .map(|uid| uid.0)
+                .filter(|uid| is_among(&known, *uid))
+                .map(|uid| (uid, uid))
+                .collect()),
+            None => Ok(gaps(&roll.messages, below, &known)),
+        }
+    }
+
+    /// Leaves the selected mailbox; false if there was none.
+    pub(super) fn unselect(&mut self) -> bool {
+        let was_selected = self.selected.take().is_some();
+        if was_selected {
+            self.engine.enter(State::Authenticated);
+        }
+        was_selected
+    }
+
+    pub(super) async fn close(&mut self, expunge: bool) -> Answer {
+        let selected = self.selected()?;
+        let (id, read_only) = (selected.mailbox.id, selected.read_only);
+        let mut modseq = selected.mailbox.modseq;
+        if expunge && !read_only {
+            self.expunge_deleted(id, None).await?;
+            modseq = self.roll_of(id).await?.mailbox.modseq;
+        }
+        self.unselect();
+        Ok(news::highest(Status::ok("Closed"), modseq, self.enabled))
+    }
+
+    /// Of the whole mailbox, or of a set of UIDs (RFC 4315 §2.1).
+    pub(super) async fn expunge(&mut self, set: Option<&SequenceSet>) -> Answer {
+        let selected = self.selected()?;
+        if selected.read_only {
+            return Err(answers::read_only());
+        }
+        let id = selected.mailbox.id;
+        self.expunge_deleted(id, set).await?;
+        self.tell_news(Expunges::Told).await?;
+        let modseq = self.selected()?.mailbox.modseq;
+        Ok(news::highest(Status::ok("Expunged"), modseq, self.enabled))
+    }
+
+    /// Of the mailbox as it is now, whatever the client knows of it.
+    async fn expunge_deleted(&mut self, id: MailboxId, set: Option<&SequenceSet>) -> Result<(), Status> {
+        let roll = self.roll_of(id).await?;
+        let wanted = match set {
+            None => vec![(1, u32::MAX)],
+            Some(SequenceSet::Saved) => self.selected()?.saved.iter().map(|uid| (uid.0, uid.0)).collect(),
+            Some(set) => set.resolve(roll.messages.last().map(|message| message.uid.0)),
+        };
+        let deleted = roll
+            .messages
+            .iter()
+            .filter(|message| message.flags.contains(Flags::DELETED) && is_among(&wanted, message.uid.0));
+        let targets: Vec<_> = deleted.map(target).collect();
+        self.access()?.expunge(id, &targets).await.map_err(answers::refusal)
+    }
+
+    /// The messages of a set, with their numbers.
+    pub(super) fn messages(&mut self, set: &SequenceSet, uid: bool) -> Result<Vec<(u32, Listed)>, Status> {
+        let selected = self.selected()?;
+        let ranges = match set {
+            SequenceSet::Saved => {
+                let numbers = selected.saved.iter().filter_map(|uid| selected.view.number(*uid));
+                numbers.map(|number| (number, number)).collect()
+            }
+            SequenceSet::Ranges(_) => selected.view.resolve(set, uid).ok_or_else(answers::no_such_message)?,
+        };
+        let numbers = ranges.into_iter().flat_map(|(start, end)| start..=end);
+        Ok(numbers.filter_map(|number| Some((number, selected.view.get(number)?.clone()))).collect())
+    }
+}
+
+pub(super) fn target(message: &Listed) -> Target {
+    Target { id: message.id, uid: message.uid }
+}
+
+/// All keywords of a mailbox. Messages that have the same share them, so few are looked at.
+fn keywords(messages: &[Listed]) -> Vec<String> {
+    let mut seen: Option<*const String> = None;
+    let mut all: BTreeSet<&String> = BTreeSet::new();
+    for message in messages {
+        let at = message.keywords.as_ptr();
+        if !message.keywords.is_empty() && seen != Some(at) {
+            all.extend(message.keywords.iter());
+            seen = Some(at);
+        }
+    }
+    all.into_iter().cloned().collect()
+}
+
+/// Whether one of the ranges, which are in order, has this UID.
+fn is_among(ranges: &[(u32, u32)], uid: u32) -> bool {
+    let at = ranges.partition_point(|(_, end)| *end < uid);
+    ranges.get(at).is_some_and(|(start, _)| *start <= uid)
+}
+
+/// The known UIDs below `below` that no message has.
+fn gaps(messages: &[Listed], below: u32, known: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut gaps = Vec::new();
+    let mut next = 1;
+    let ends = messages.iter().map(|message| message.uid.0).chain([below]);
+    for uid in ends {
+        if uid > next {
+            let first = known.partition_point(|(_, end)| *end < next);
+            let reached = known.iter().skip(first).take_while(|(start, _)| *start < uid);
+            gaps.extend(reached.map(|(start, end)| ((*start).max(next), (*end).min(uid - 1))));
+        }
+        next = uid.saturating_add(1);
+    }
+    gaps
+}
+
+/// `VANISHED (EARLIER)`; ranges in order.
+pub(super) fn write_vanished(out: &mut Writer, ranges: &[(u32, u32)]) {
+    let mut merged: Vec<(u32, u32)> = Vec::new();
+    for (start, end) in ranges {
+        match merged.last_mut() {
+            Some((_, before)) if *start <= before.saturating_add(1) => *before = (*before).max(*end),
+            Some(_) | None => merged.push((*start, *end)),
+        }
+    }
+    if merged.is_empty() {
+        return;
+    }
+    out.text("* VANISHED (EARLIER) ");
+    for (place, (start, end)) in merged.iter().enumerate() {
+        if place > 0 {
+            out.text(",");
+        }
+        match start == end {
+            true => out.format(format_args!("{start}")),
+            false => out.format(format_args!("{start}:{end}")),
+        };
+    }
+    out.end();
+}

@@ -1,0 +1,305 @@
+//! One client: its commands to the functions that answer them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use imap::{Action, Command, Connection, Event, State, Status, Writer};
+use mail::{Access, Listed, Mailbox, Service, Subscription};
+use tokio::time::Instant;
+use types::{ModSeq, Uid};
+
+use super::Settings;
+use super::answers;
+use super::auth::Exchange;
+use super::fetch::Fetching;
+use super::idle;
+use crate::budget::Charge;
+use crate::net::{Conversation, Expects, Step};
+
+/// How a command ends: well, or with what the client is told.
+pub(super) type Answer = Result<Status, Status>;
+
+/// The conversation with one IMAP client.
+pub struct Session {
+    pub(super) engine: Connection,
+    pub(super) client: IpAddr,
+    pub(super) mail: Service,
+    pub(super) settings: Arc<Settings>,
+    pub(super) exchange: Option<Exchange>,
+    pub(super) login: Option<Login>,
+    pub(super) selected: Option<Selected>,
+    pub(super) enabled: Features,
+    /// An answer that is being sent piece by piece.
+    pub(super) fetching: Option<Box<Fetching>>,
+    /// What the literals of the command cost.
+    charges: Vec<Charge>,
+    /// It cannot go on: a literal was begun whose bytes are not to be had.
+    broken: bool,
+}
+
+/// Who logged in.
+pub(super) struct Login {
+    pub(super) access: Access,
+    pub(super) hints: Subscription,
+    /// When it was last made sure that they still may.
+    pub(super) checked_at: Instant,
+    /// A hint came while nobody could act on it.
+    pub(super) woken: bool,
+}
+
+/// What was switched on (RFC 5161).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Features {
+    pub(super) rev2: bool,
+    pub(super) condstore: bool,
+    pub(super) qresync: bool,
+}
+
+/// Messages by their numbers.
+pub(super) enum Messages {}
+
+impl imap::Member for Messages {
+    type Message = Listed;
+
+    fn uid(message: &Listed) -> Uid {
+        message.uid
+    }
+
+    fn modseq(message: &Listed) -> ModSeq {
+        message.modseq
+    }
+}
+
+/// The selected mailbox.
+pub(super) struct Selected {
+    pub(super) mailbox: Mailbox,
+    pub(super) read_only: bool,
+    pub(super) view: imap::View<Messages>,
+    /// RFC 5182: `$`.
+    pub(super) saved: Vec<Uid>,
+}
+
+impl Session {
+    pub(super) fn new(engine: Connection, client: IpAddr, mail: Service, settings: Arc<Settings>) -> Self {
+        Self {
+            engine,
+            client,
+            mail,
+            settings,
+            exchange: None,
+            login: None,
+            selected: None,
+            enabled: Features::default(),
+            fetching: None,
+            charges: Vec::new(),
+            broken: false,
+        }
+    }
+
+    /// For untagged responses, in the client's spelling.
+    pub(super) fn writer(&self) -> Writer {
+        Writer::new(self.engine.uses_utf8())
+    }
+
+    /// Sends what was gathered.
+    pub(super) fn send(&mut self, mut writer: Writer) {
+        self.engine.write(&writer.take());
+    }
+
+    /// Who logged in; the engine lets nobody else say what needs it.
+    pub(super) fn access(&self) -> Result<Access, Status> {
+        let login = self.login.as_ref().ok_or(Status::bad("Log in first"))?;
+        Ok(login.access.clone())
+    }
+
+    /// The same for a selected mailbox.
+    pub(super) fn selected(&mut self) -> Result<&mut Selected, Status> {
+        self.selected.as_mut().ok_or(Status::bad("Select a mailbox first"))
+    }
+
+    async fn event(&mut self, event: Event) {
+        match event {
+            Event::Command(command) => self.command(command).await,
+            Event::Response(response) => {
+                let answer = self.response(response).await;
+                self.finish(answer);
+            }
+            Event::Done => {
+                let answer =
+                    self.tell_news(imap::Expunges::Told).await.map(|()| Status::ok("No longer idle"));
+                self.finish(answer);
+            }
+            Event::Reserve(bytes) => {
+                // The command has it, and the message that is read from it.
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(2);
+                let charge = self.settings.budget.charge(self.client, bytes).ok();
+                let is_room = charge.is_some();
+                self.charges.extend(charge);
+                self.engine.admit(is_room);
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        if let Err(gone) = self.still_allowed().await {
+            return self.engine.bye(gone, None);
+        }
+        let expunges = news_after(&command);
+        let answer = Box::pin(self.answer(command)).await;
+        self.charges.clear();
+        let Some(answer) = answer else { return };
+        let answer = match (answer, expunges) {
+            (Ok(status), Some(expunges)) => self.tell_news(expunges).await.map(|()| status),
+            (answer, _) => answer,
+        };
+        self.finish(answer);
+    }
+
+    pub(super) fn finish(&mut self, answer: Answer) {
+        match answer {
+            Ok(status) | Err(status) => self.engine.finish(&status),
+        }
+    }
+
+    /// `None`: it is not ended yet.
+    async fn answer(&mut self, command: Command) -> Option<Answer> {
+        Some(match command {
+            Command::Capability => self.capability(),
+            Command::Noop | Command::Check => Ok(Status::ok("Done")),
+            Command::Id(fields) => self.id(&fields),
+            Command::Login { user, password } => self.log_in(&user, &password).await,
+            Command::Authenticate { mechanism, initial } => {
+                return self.authenticate(&mechanism, initial).await;
+            }
+            Command::Unauthenticate => self.unauthenticate(),
+            Command::Enable(features) => self.enable(&features),
+            Command::Select(select) => self.select(select).await,
+            Command::Create { mailbox, uses } => self.create(&mailbox, &uses).await,
+            Command::Delete(mailbox) => self.delete(&mailbox).await,
+            Command::Rename { from, to } => self.rename(&from, &to).await,
+            Command::Subscribe(mailbox) => self.subscribe(&mailbox, true).await,
+            Command::Unsubscribe(mailbox) => self.subscribe(&mailbox, false).await,
+            Command::List(list) => self.list(list).await,
+            Command::Lsub { reference, pattern } => self.lsub(&reference, &pattern).await,
+            Command::Namespace => self.namespace(),
+            Command::Status { mailbox, items } => self.status(&mailbox, &items).await,
+            Command::Append { mailbox, messages } => self.append(&mailbox, messages).await,
+            Command::Idle => {
+                return self.idle().await;
+            }
+            Command::GetQuota(root) => self.get_quota(&root).await,
+            Command::GetQuotaRoot(mailbox) => self.get_quota_root(&mailbox).await,
+            Command::SetQuota => Err(answers::no_perm()),
+            Command::MyRights(_)
+            | Command::GetAcl(_)
+            | Command::ListRights { .. }
+            | Command::SetAcl(_)
+            | Command::DeleteAcl { .. } => Err(answers::cannot("Mailboxes are not shared here")),
+            Command::Close => self.close(true).await,
+            Command::Unselect => self.close(false).await,
+            Command::Expunge => self.expunge(None).await,
+            Command::UidExpunge(set) => self.expunge(Some(&set)).await,
+            Command::Search { search, uid } => self.search(search, uid).await,
+            Command::Sort { sort, uid } => self.sort(sort, uid).await,
+            Command::Thread { thread, uid } => self.thread(thread, uid).await,
+            Command::Fetch { fetch, uid } => match self.fetch(fetch, uid).await {
+                Ok(()) => return None,
+                Err(status) => Err(status),
+            },
+            Command::Store { store, uid } => self.store(store, uid).await,
+            Command::Copy { set, mailbox, uid } => self.copy(&set, &mailbox, uid).await,
+            Command::Move { set, mailbox, uid } => self.move_to(&set, &mailbox, uid).await,
+            Command::Replace { message, mailbox, with, uid } => {
+                self.replace(message, &mailbox, with, uid).await
+            }
+            // The engine answers these itself.
+            Command::StartTls | Command::Logout => Err(Status::bad("Not now")),
+        })
+    }
+}
+
+/// Whether the client is told news after this command, and whether messages may vanish for it then: RFC 9051 §7.5.1
+/// forbids that where sequence numbers are in use. `None`: the command tells them itself, or there is nothing to tell.
+fn news_after(command: &Command) -> Option<imap::Expunges> {
+    match command {
+        Command::Store { uid: false, .. }
+        | Command::Search { uid: false, .. }
+        | Command::Sort { uid: false, .. }
+        | Command::Thread { uid: false, .. } => Some(imap::Expunges::Held),
+        Command::Fetch { .. }
+        | Command::Select(_)
+        | Command::Close
+        | Command::Unselect
+        | Command::Idle
+        | Command::Login { .. }
+        | Command::Authenticate { .. }
+        | Command::Unauthenticate
+        | Command::Capability
+        | Command::Id(_)
+        | Command::StartTls
+        | Command::Logout => None,
+        _ => Some(imap::Expunges::Told),
+    }
+}
+
+impl Conversation for Session {
+    fn receive(&mut self, bytes: &[u8]) {
+        self.engine.receive(bytes);
+    }
+
+    async fn next(&mut self) -> Step {
+        loop {
+            if self.broken {
+                return Step::Close;
+            }
+            if self.fetching.is_some() && !self.engine.is_full() {
+                if Box::pin(self.fetch_on()).await.is_err() {
+                    self.broken = true;
+                }
+                continue;
+            }
+            if self.engine.is_idle() && self.heard_news() {
+                Box::pin(self.tell_idle()).await;
+            }
+            match self.engine.next() {
+                Action::Read => return Step::Read,
+                Action::Write(bytes) => return Step::Write(bytes),
+                Action::StartTls => return Step::StartTls,
+                Action::Close => return Step::Close,
+                Action::Event(event) => Box::pin(self.event(event)).await,
+            }
+        }
+    }
+
+    fn expects(&self) -> Expects {
+        match self.engine.expects() {
+            imap::Expects::Command => Expects::Command,
+            imap::Expects::Anything => Expects::Anything,
+            imap::Expects::Literal => Expects::Content,
+        }
+    }
+
+    async fn woken(&mut self) {
+        idle::woken(self).await;
+    }
+
+    fn tells_news(&self) -> bool {
+        self.engine.is_idle()
+    }
+
+    fn tls_started(&mut self, _binding: Option<[u8; 32]>) {
+        self.login = None;
+        self.selected = None;
+        self.exchange = None;
+        self.engine.enter(State::NotAuthenticated);
+        self.engine.tls_started();
+    }
+
+    fn drain(&mut self) {
+        self.engine.drain();
+    }
+
+    fn time_out(&mut self) {
+        self.engine.time_out();
+    }
+}

@@ -1,0 +1,98 @@
+//! STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
+
+use imap::wire::{Flag, Store, StoreMode};
+use imap::{Code, Expunges, Status, Writer};
+use mail::{Change, Listed};
+use types::{Flags, ModSeq, Uid};
+
+use super::answers;
+use super::news::{Believed, Own, fetch_line};
+use super::select::target;
+use super::session::{Answer, Session};
+
+impl Session {
+    pub(super) async fn store(&mut self, store: Store, uid: bool) -> Answer {
+        let Store { set, unchanged_since, mode, silent, flags } = store;
+        let selected = self.selected()?;
+        let id = selected.mailbox.id;
+        if selected.read_only {
+            return Err(answers::read_only());
+        }
+        self.enabled.condstore |= unchanged_since.is_some();
+        let messages = self.messages(&set, uid)?;
+        let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
+        let change = change(mode, &flags);
+        let since = unchanged_since.map(|since| ModSeq(i64::try_from(since).unwrap_or(i64::MAX)));
+        let stored = self.access()?.store(id, &targets, &change, since).await.map_err(answers::refusal)?;
+        let changed: Vec<Uid> = stored.messages.iter().map(|message| message.uid).collect();
+        // RFC 9051 §7.5.1: sequence numbers must stay for this command, and for what a client sent behind it.
+        let expunges = if uid { Expunges::Told } else { Expunges::Held };
+        let believed = |(_, message): &(u32, Listed)| {
+            let (flags, keywords) = change.applied(message.flags, &message.keywords);
+            Believed { uid: message.uid, flags, keywords }
+        };
+        let believed: Vec<_> = if silent { messages.iter().map(believed).collect() } else { Vec::new() };
+        let own = if silent { Own::Silent(&believed) } else { Own::Told(&changed) };
+        self.tell_news_but(expunges, own).await?;
+        if !silent {
+            self.tell_flags(&changed)?;
+        }
+        Ok(status(&stored.modified, messages.len(), changed.len(), |uids| self.names(uids, uid)))
+    }
+
+    /// The flags as they are then, of messages that had them before, too.
+    fn tell_flags(&mut self, uids: &[Uid]) -> Result<(), Status> {
+        let enabled = self.enabled;
+        let mut out = self.writer();
+        let selected = self.selected()?;
+        for uid in uids {
+            let Some(number) = selected.view.number(*uid) else { continue };
+            if let Some(message) = selected.view.get(number) {
+                fetch_line(&mut out, number, message, enabled, true);
+            }
+        }
+        self.send(out);
+        Ok(())
+    }
+
+    /// As the client names messages: by numbers or by UIDs.
+    fn names(&self, uids: &[Uid], uid: bool) -> String {
+        let number = |uid: &Uid| self.selected.as_ref().and_then(|selected| selected.view.number(*uid));
+        let names: Vec<u32> =
+            uids.iter().filter_map(|name| if uid { Some(name.0) } else { number(name) }).collect();
+        Writer::set_text(names.iter().copied())
+    }
+}
+
+fn status(modified: &[Uid], asked: usize, changed: usize, names: impl Fn(&[Uid]) -> String) -> Status {
+    if !modified.is_empty() {
+        // RFC 7162 §3.1.3: it is OK that some had changed meanwhile.
+        return Status::ok("Some had changed meanwhile").with(Code::Modified(names(modified)));
+    }
+    if changed < asked {
+        return Status::no("Some messages are gone").with(Code::ExpungeIssued);
+    }
+    Status::ok("Done")
+}
+
+pub(super) fn change(mode: StoreMode, flags: &[Flag]) -> Change {
+    let (flags, keywords) = parted(flags);
+    match mode {
+        StoreMode::Replace => Change::Replace { flags, keywords },
+        StoreMode::Add => Change::Add { flags, keywords },
+        StoreMode::Remove => Change::Remove { flags, keywords },
+    }
+}
+
+/// The flags as a set, and the keywords. What is not known is left out: no client can set it.
+pub(super) fn parted(all: &[Flag]) -> (Flags, Vec<String>) {
+    let (mut flags, mut keywords) = (Flags::NONE, Vec::new());
+    for flag in all {
+        match flag {
+            Flag::System(flag) => flags = flags | *flag,
+            Flag::Keyword(keyword) => keywords.push(keyword.clone()),
+            Flag::Unknown => {}
+        }
+    }
+    (flags, keywords)
+}

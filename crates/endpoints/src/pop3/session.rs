@@ -1,0 +1,333 @@
+//! One client: what its commands mean, written straight down.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use mail::{Access, ByteStream, Client, Error, Listed, Service, Target};
+use pop3::{Action, Command, Connection, Event, Reply, State, Stuffer, Top};
+use types::{MailboxId, Role, Secret};
+
+use super::{Lock, Sessions};
+use crate::net::{Conversation, Expects, Step};
+use crate::sasl;
+
+/// The conversation with one POP3 client.
+pub struct Session {
+    engine: Connection,
+    client: IpAddr,
+    mail: Service,
+    sessions: Arc<Sessions>,
+    /// Named by USER.
+    user: Option<String>,
+    inbox: Option<Inbox>,
+    sending: Option<Sending>,
+}
+
+/// The inbox as it was when the session began.
+struct Inbox {
+    access: Access,
+    mailbox: MailboxId,
+    messages: Arc<Vec<Listed>>,
+    /// Numbers of messages that go at QUIT.
+    deleted: BTreeSet<u32>,
+    _lock: Lock,
+}
+
+/// A message that is being sent.
+struct Sending {
+    stream: ByteStream,
+    stuffer: Stuffer,
+    top: Option<Top>,
+}
+
+impl Session {
+    pub(super) fn new(engine: Connection, client: IpAddr, mail: Service, sessions: Arc<Sessions>) -> Self {
+        Self { engine, client, mail, sessions, user: None, inbox: None, sending: None }
+    }
+
+    async fn event(&mut self, event: Event) {
+        let reply = match event {
+            Event::Response(Some(response)) => self.plain(&response).await,
+            Event::Response(None) => Err(Reply::err("Given up")),
+            Event::Command(Command::Auth { mechanism, initial }) => match (mechanism.as_deref(), initial) {
+                (Some("PLAIN"), Some(initial)) => self.plain(initial.expose().as_bytes()).await,
+                (Some("PLAIN"), None) => return self.engine.challenge(),
+                (Some(_), _) => Err(Reply::err("That mechanism is not to be had here")),
+                (None, _) => self.lines("These", if self.engine.may_log_in() { "PLAIN\r\n" } else { "" }),
+            },
+            Event::Command(command) => Box::pin(self.command(command)).await,
+        };
+        match reply {
+            Ok(Some(reply)) | Err(reply) => self.engine.reply(&reply),
+            Ok(None) => {}
+        }
+        if self.sending.is_none() {
+            self.engine.done();
+        }
+    }
+
+    /// `Ok(None)`: everything was said already.
+    async fn command(&mut self, command: Command) -> Result<Option<Reply>, Reply> {
+        let reply = match command {
+            Command::Capa => return self.capabilities(),
+            Command::User(user) => {
+                self.user = Some(user);
+                Reply::ok("And the password?")
+            }
+            Command::Pass(password) => {
+                let user = self.user.take().ok_or_else(|| Reply::err("USER comes first"))?;
+                self.log_in(&user, &password).await?
+            }
+            Command::Apop => return Err(Reply::err("APOP is not safe, and not to be had here")),
+            Command::Utf8 => Reply::ok("UTF-8 it is"),
+            Command::Lang(None) => return self.lines("Languages", "en English\r\n"),
+            Command::Lang(Some(language)) => lang(&language)?,
+            Command::Noop => Reply::ok("Done"),
+            Command::Quit => {
+                self.quit().await;
+                return Ok(None);
+            }
+            Command::Stat
+            | Command::List(_)
+            | Command::Uidl(_)
+            | Command::Retr(_)
+            | Command::Top { .. }
+            | Command::Dele(_)
+            | Command::Rset => return self.with_inbox(command).await,
+            // The engine, or the one above, answers these itself.
+            Command::Stls | Command::Auth { .. } => return Err(Reply::err("Not now")),
+        };
+        Ok(Some(reply))
+    }
+
+    async fn with_inbox(&mut self, command: Command) -> Result<Option<Reply>, Reply> {
+        let inbox = self.inbox.as_mut().ok_or_else(|| Reply::err("Log in first"))?;
+        Ok(Some(match command {
+            Command::Stat => {
+                let (count, bytes) = inbox.left().fold((0_u64, 0_u64), |(count, bytes), (_, message)| {
+                    (count + 1, bytes + message.size_bytes)
+                });
+                Reply::ok(format!("{count} {bytes}"))
+            }
+            Command::List(number) => return self.scan(number, |message| message.size_bytes.to_string()),
+            // The message's own id: it stays the same wherever the message goes.
+            Command::Uidl(number) => return self.scan(number, |message| message.id.to_string()),
+            Command::Retr(number) => return self.retrieve(number, None).await,
+            Command::Top { number, lines } => return self.retrieve(number, Some(Top::new(lines))).await,
+            Command::Dele(number) => {
+                inbox.message(number)?;
+                inbox.deleted.insert(number);
+                Reply::ok("It goes when you do")
+            }
+            _ => {
+                inbox.deleted.clear();
+                Reply::ok("Nothing is deleted")
+            }
+        }))
+    }
+
+    /// LIST and UIDL: a line for one message, or one for each.
+    fn scan(
+        &mut self,
+        number: Option<u32>,
+        tell: impl Fn(&Listed) -> String,
+    ) -> Result<Option<Reply>, Reply> {
+        let inbox = self.inbox.as_ref().ok_or_else(|| Reply::err("Log in first"))?;
+        if let Some(number) = number {
+            return Ok(Some(Reply::ok(format!("{number} {}", tell(inbox.message(number)?)))));
+        }
+        let mut lines = Reply::ok("Here they are").encode();
+        for (number, message) in inbox.left() {
+            let _ = write!(lines, "{number} {}\r\n", tell(message));
+        }
+        lines.push_str(".\r\n");
+        self.engine.write(lines.as_bytes());
+        Ok(None)
+    }
+
+    async fn retrieve(&mut self, number: u32, top: Option<Top>) -> Result<Option<Reply>, Reply> {
+        let inbox = self.inbox.as_ref().ok_or_else(|| Reply::err("Log in first"))?;
+        let id = inbox.message(number)?.id;
+        let letter = inbox.access.letters(&[id]).await.map_err(refusal)?.remove(&id);
+        let letter = letter.ok_or_else(|| Reply::err("The message is gone"))?;
+        let stream = letter.bytes(0..letter.size_bytes());
+        self.sending = Some(Sending { stream, stuffer: Stuffer::default(), top });
+        Ok(Some(Reply::ok(format!("{} octets", letter.size_bytes()))))
+    }
+
+    /// Sends the next piece of a message. An error: it cannot go on.
+    async fn send_on(&mut self) -> Result<(), ()> {
+        let Some(mut sending) = self.sending.take() else { return Ok(()) };
+        let piece = sending.stream.try_next().await.map_err(|error| {
+            tracing::error!(%error, "a message could not be sent to its end");
+        })?;
+        let Some(piece) = piece else {
+            self.engine.write(sending.stuffer.finish());
+            self.engine.done();
+            return Ok(());
+        };
+        let shown = sending.top.as_mut().map_or(piece.len(), |top| top.take(&piece));
+        let stuffed = sending.stuffer.push(piece.get(..shown).unwrap_or_default());
+        self.engine.write(&stuffed);
+        if shown < piece.len() {
+            self.engine.write(sending.stuffer.finish());
+            self.engine.done();
+        } else {
+            self.sending = Some(sending);
+        }
+        Ok(())
+    }
+
+    async fn plain(&mut self, response: &[u8]) -> Result<Option<Reply>, Reply> {
+        let (user, password) = sasl::plain(response).map_err(|fault| match fault {
+            ::sasl::Fault::AnotherName => Reply::err_with("AUTH", "Nobody may act for another here"),
+            _ => Reply::err("Not what the mechanism says"),
+        })?;
+        self.log_in(&user, &password).await.map(Some)
+    }
+
+    async fn log_in(&mut self, user: &str, password: &Secret) -> Result<Reply, Reply> {
+        let client = Client { ip: Some(self.client), name: "POP3".to_owned() };
+        let access = self.mail.authenticate(user, password, &client).await.map_err(refusal)?;
+        let lock = self.sessions.lock(access.id());
+        let lock = lock.ok_or_else(|| Reply::err_with("IN-USE", "Another session has the mailbox"))?;
+        let all = access.named().await.map_err(refusal)?;
+        let inbox = all.iter().find(|named| named.mailbox.role == Some(Role::Inbox));
+        let mailbox = inbox.ok_or_else(|| Reply::err("There is no inbox"))?.mailbox.id;
+        let roll = access.roll(mailbox).await.map_err(refusal)?;
+        let messages = roll.map(|roll| Arc::clone(&roll.messages)).unwrap_or_default();
+        let count = messages.len();
+        self.inbox = Some(Inbox { access, mailbox, messages, deleted: BTreeSet::new(), _lock: lock });
+        self.engine.logged_in();
+        Ok(Reply::ok(format!("Welcome, there are {count} messages")))
+    }
+
+    /// RFC 1939 §6: only now anything is deleted.
+    async fn quit(&mut self) {
+        let outcome = match self.inbox.take() {
+            Some(inbox) if !inbox.deleted.is_empty() => inbox.delete().await,
+            Some(_) | None => Ok(()),
+        };
+        let reply = match outcome {
+            Ok(()) => Reply::ok("See you"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "messages were not deleted");
+                Reply::err_with("SYS/TEMP", "Some messages were not deleted")
+            }
+        };
+        self.engine.reply(&reply);
+        self.engine.hang_up();
+    }
+
+    /// RFC 2449 §5, RFC 3206, RFC 5034, RFC 6856
+    fn capabilities(&mut self) -> Result<Option<Reply>, Reply> {
+        let mut lines = String::from("TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
+        lines.push_str("EXPIRE NEVER\r\nLOGIN-DELAY 0\r\nUTF8\r\nLANG\r\nIMPLEMENTATION Magpie\r\n");
+        if self.engine.state() == State::Authorization && self.engine.may_log_in() {
+            lines.push_str("USER\r\nSASL PLAIN\r\n");
+        }
+        if self.engine.offers_stls() {
+            lines.push_str("STLS\r\n");
+        }
+        self.lines("This is what there is", &lines)
+    }
+
+    /// A reply of several lines.
+    fn lines(&mut self, text: &str, lines: &str) -> Result<Option<Reply>, Reply> {
+        self.engine.reply(&Reply::ok(text));
+        self.engine.write(lines.as_bytes());
+        self.engine.write(b".\r\n");
+        Ok(None)
+    }
+}
+
+impl Conversation for Session {
+    fn receive(&mut self, bytes: &[u8]) {
+        self.engine.receive(bytes);
+    }
+
+    async fn next(&mut self) -> Step {
+        loop {
+            if self.sending.is_some() && !self.engine.is_full() {
+                if Box::pin(self.send_on()).await.is_err() {
+                    return Step::Close;
+                }
+                continue;
+            }
+            match self.engine.next() {
+                Action::Read => return Step::Read,
+                Action::Write(bytes) => return Step::Write(bytes),
+                Action::StartTls => return Step::StartTls,
+                Action::Close => return Step::Close,
+                Action::Event(event) => Box::pin(self.event(event)).await,
+            }
+        }
+    }
+
+    /// RFC 1939 §3: at least ten minutes of silence are borne.
+    fn expects(&self) -> Expects {
+        match self.engine.state() {
+            State::Authorization => Expects::Command,
+            State::Transaction => Expects::Anything,
+        }
+    }
+
+    fn tls_started(&mut self, _binding: Option<[u8; 32]>) {
+        self.user = None;
+        self.engine.tls_started();
+    }
+
+    fn drain(&mut self) {
+        self.engine.drain();
+    }
+
+    fn time_out(&mut self) {
+        self.engine.time_out();
+    }
+}
+
+impl Inbox {
+    /// The message of this number, unless it was deleted.
+    fn message(&self, number: u32) -> Result<&Listed, Reply> {
+        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let message = place.and_then(|place| self.messages.get(place));
+        message
+            .filter(|_| !self.deleted.contains(&number))
+            .ok_or_else(|| Reply::err("There is no message of that number"))
+    }
+
+    fn left(&self) -> impl Iterator<Item = (u32, &Listed)> {
+        (1..).zip(self.messages.iter()).filter(|(number, _)| !self.deleted.contains(number))
+    }
+
+    async fn delete(self) -> mail::Result<()> {
+        let deleted = (1..).zip(self.messages.iter()).filter(|(number, _)| self.deleted.contains(number));
+        let targets: Vec<_> =
+            deleted.map(|(_, message)| Target { id: message.id, uid: message.uid }).collect();
+        self.access.remove(self.mailbox, &targets).await
+    }
+}
+
+/// RFC 6856 §3: there is one language.
+fn lang(language: &str) -> Result<Reply, Reply> {
+    if language == "*" || language.eq_ignore_ascii_case("en") {
+        Ok(Reply::ok("en English it is"))
+    } else {
+        Err(Reply::err("That language is not spoken here"))
+    }
+}
+
+/// What a client is told of an error; the cause is logged.
+fn refusal(error: Error) -> Reply {
+    match error {
+        Error::Credentials | Error::Unauthenticated => Reply::err_with("AUTH", "Wrong user or password"),
+        Error::Limited { .. } => Reply::err_with("SYS/TEMP", "Too many attempts, please try again later"),
+        error => {
+            tracing::error!(error = &error as &dyn std::error::Error, "not done");
+            Reply::err_with("SYS/TEMP", "Not possible now, please try again later")
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! IMAP over the real service: transcripts, of several connections at once where that matters.
+
+#![cfg(test)]
+
+mod attacks;
+mod client;
+mod model;
+mod transcripts;

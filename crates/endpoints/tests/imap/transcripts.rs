@@ -1,0 +1,85 @@
+//! Runs the files in `transcripts/`: `C:` is said, `S:` must come, in this order. A number or letter before it names the
+//! connection; `=` delivers a mail with this subject to alice. `…` stands for anything, `\r\n` for a line break in a literal.
+
+use std::collections::HashMap;
+
+use testkit::fixtures;
+
+use super::client::{Client, Site};
+
+macro_rules! transcripts {
+    ($($name:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            run(include_str!(concat!("transcripts/", stringify!($name), ".txt"))).await;
+        }
+    )*};
+}
+
+transcripts!(
+    append_and_fetch,
+    condstore,
+    copy_and_move,
+    expunge_waits,
+    idle,
+    login,
+    mailboxes,
+    qresync,
+    searches,
+    sorts,
+    store,
+);
+
+async fn run(script: &str) {
+    let site = Site::start().await;
+    let mut clients: HashMap<String, Client> = HashMap::new();
+    for (number, line) in script.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        if line.starts_with('#') {
+            continue;
+        }
+        if let Some(subject) = line.strip_prefix("= ") {
+            deliver(&site, subject).await;
+            continue;
+        }
+        let (who, text) = line.split_once(": ").unwrap_or_else(|| panic!("line {}: {line}", number + 1));
+        let (side, name) = who.split_at(1);
+        if !clients.contains_key(name) {
+            let client = if name.starts_with('?') { site.client().await } else { site.alice().await };
+            clients.insert(name.to_owned(), client);
+        }
+        let client = clients.get_mut(name).unwrap();
+        match side {
+            "C" => client.send(format!("{}\r\n", text.replace("\\r\\n", "\r\n")).as_bytes()).await,
+            "S" => {
+                let line = client.line().await;
+                assert!(matches(text, &line), "line {}:\nwanted: {text}\n   got: {line}", number + 1);
+            }
+            _ => panic!("line {}: {line}", number + 1),
+        }
+    }
+}
+
+fn matches(pattern: &str, line: &str) -> bool {
+    let mut pieces = pattern.split('…');
+    let Some(mut rest) = line.strip_prefix(pieces.next().unwrap()) else { return false };
+    let mut last = "";
+    for piece in pieces {
+        let Some((_, after)) = rest.split_once(piece) else { return false };
+        rest = if piece.is_empty() { rest } else { after };
+        last = piece;
+    }
+    rest.is_empty() || (pattern.ends_with('…') && last.is_empty())
+}
+
+async fn deliver(site: &Site, subject: &str) {
+    let to = site.house.access("alice@demo.test").await.unwrap().id();
+    let raw = fixtures::mail("x@elsewhere.test", "alice@demo.test", subject, "Some text");
+    let incoming = mail::Incoming {
+        id: site.house.mail.new_id(),
+        return_path: None,
+        recipients: vec![("alice@demo.test".parse::<types::EmailAddress>().unwrap(), to).into()],
+        terms: types::Terms::default(),
+        raw: raw.into(),
+    };
+    site.house.mail.deliver(incoming).await.unwrap();
+}

@@ -1,0 +1,157 @@
+//! POP3 over the real service: what is deleted, and when; who has the mailbox.
+
+#![cfg(test)]
+
+use std::sync::Arc;
+
+use endpoints::net::{Config, Proxies, Server, Socket};
+use endpoints::pop3::{Kind, Sessions, listen};
+use testkit::{House, fixtures};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use types::Role;
+
+const ALICE: &str = "alice@demo.test";
+
+struct Site {
+    house: House,
+    address: std::net::SocketAddr,
+    _server: Server,
+}
+
+impl Site {
+    async fn start(mails: usize) -> Self {
+        let house = House::open().await.unwrap();
+        let to = house.access(ALICE).await.unwrap().id();
+        for number in 0..mails {
+            let raw = fixtures::mail("x@y.test", ALICE, &format!("n{number}"), ".\n..\ntext");
+            let incoming = mail::Incoming {
+                id: house.mail.new_id(),
+                return_path: None,
+                recipients: vec![(ALICE.parse::<types::EmailAddress>().unwrap(), to).into()],
+                terms: types::Terms::default(),
+                raw: raw.into(),
+            };
+            house.mail.deliver(incoming).await.unwrap();
+        }
+        let server = Server::new(Config::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = Socket { listener, proxies: Proxies::default() };
+        let sessions = Arc::<Sessions>::default();
+        listen(&server, socket, Kind::Pop3, None, house.mail.clone(), sessions, true).unwrap();
+        Self { house, address, _server: server }
+    }
+
+    async fn client(&self) -> Client {
+        let mut client = Client(BufReader::new(TcpStream::connect(self.address).await.unwrap()));
+        assert_eq!(client.line().await, "+OK Magpie is ready");
+        client
+    }
+
+    async fn alice(&self) -> Client {
+        let mut client = self.client().await;
+        client.say("AUTH PLAIN AGFsaWNlQGRlbW8udGVzdABtYWdwaWUtZGVtbw==", "+OK Welcome").await;
+        client
+    }
+
+    async fn left(&self) -> usize {
+        self.house.list(ALICE, Role::Inbox).await.unwrap().len()
+    }
+}
+
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    /// The next line; empty at the end.
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).await.unwrap();
+        line.trim_end_matches("\r\n").to_owned()
+    }
+
+    async fn say(&mut self, line: &str, beginning: &str) -> String {
+        self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        let reply = self.line().await;
+        assert!(reply.starts_with(beginning), "{line}: {reply:?} instead of {beginning:?}");
+        reply
+    }
+
+    /// The lines up to the dot.
+    async fn rest(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.line().await {
+                line if line == "." => return lines,
+                line => lines.push(line),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_named_is_deleted_at_quit_and_nothing_before() {
+    let site = Site::start(3).await;
+    let mut client = site.alice().await;
+    client.say("STAT", "+OK 3 ").await;
+    client.say("UIDL", "+OK").await;
+    let ids = client.rest().await;
+    assert_eq!(ids.len(), 3);
+    client.say("TOP 1 2", "+OK").await;
+    let top = client.rest().await;
+    assert_eq!(top[top.len() - 3..], ["", "..", "..."]);
+    client.say("RETR 2", "+OK").await;
+    let mail = client.rest().await;
+    assert!(
+        mail.contains(&"Subject: n1".to_owned())
+            && mail.ends_with(&["..".into(), "...".into(), "text".into()])
+    );
+    client.say("DELE 1", "+OK").await;
+    client.say("DELE 1", "-ERR").await;
+    client.say("RSET", "+OK").await;
+    client.say("DELE 2", "+OK").await;
+    client.say("LIST 2", "-ERR").await;
+    client.say("LIST", "+OK").await;
+    assert_eq!(client.rest().await.len(), 2);
+    assert_eq!(site.left().await, 3);
+    client.say("QUIT", "+OK").await;
+    assert_eq!(client.line().await, "", "and hangs up");
+    assert_eq!(site.left().await, 2);
+
+    let mut client = site.alice().await;
+    client.say("UIDL", "+OK").await;
+    let again: Vec<_> = client.rest().await;
+    let id = |line: &String| line.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(again.iter().map(id).collect::<Vec<_>>(), [id(&ids[0]), id(&ids[2])], "an id never changes");
+    client.say("DELE 1", "+OK").await;
+    drop(client);
+    assert_eq!(site.left().await, 2, "who only hangs up deletes nothing");
+}
+
+#[tokio::test]
+async fn one_session_has_the_mailbox() {
+    let site = Site::start(0).await;
+    let mut first = site.alice().await;
+    let mut second = site.client().await;
+    second.say("USER alice@demo.test", "+OK").await;
+    second.say("PASS magpie-demo", "-ERR [IN-USE]").await;
+    first.say("QUIT", "+OK").await;
+    assert_eq!(first.line().await, "");
+    second.say("USER alice@demo.test", "+OK").await;
+    second.say("PASS magpie-demo", "+OK").await;
+}
+
+#[tokio::test]
+async fn nobody_learns_who_is_here() {
+    let site = Site::start(0).await;
+    for user in [ALICE, "nobody@demo.test", "x"] {
+        let mut client = site.client().await;
+        client.say("STAT", "-ERR Log in first").await;
+        client.say("PASS x", "-ERR USER comes first").await;
+        client.say(&format!("USER {user}"), "+OK And the password?").await;
+        client.say("PASS wrong", "-ERR [AUTH] Wrong user or password").await;
+        client.say("APOP x c4c9334bac560ecc979e58001b3e22fb", "-ERR APOP").await;
+        client.say("CAPA", "+OK").await;
+        assert!(client.rest().await.contains(&"SASL PLAIN".to_owned()));
+    }
+}

@@ -1,0 +1,485 @@
+//! One conversation: what may be said when.
+//!
+//! Bytes go in by [`Connection::receive`]; [`Connection::next`] says what to do, again and again. Commands that are
+//! legal now are handed out ([`Event::Command`]) one at a time; whoever has the mail writes what is to be told, and ends
+//! the command by [`Connection::finish`]. The conversation reads no further command in between, so answers are in order
+//! (RFC 9051 §5.5) and a client that sends faster than it reads waits.
+
+mod config;
+mod legal;
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+pub use config::{Config, Limits};
+use legal::Legal;
+
+use crate::wire::{Bounds, Code, Command, Fragment, Fragmenter, ParseError, Refusal, Status, Tag, parse};
+
+/// What the driver is to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Read from the client, give it to [`Connection::receive`].
+    Read,
+    /// Send this.
+    Write(Bytes),
+    /// Do the TLS handshake, then call [`Connection::tls_started`].
+    StartTls,
+    /// See what it is.
+    Event(Event),
+    /// Hang up.
+    Close,
+}
+
+/// What whoever has the mail is to deal with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Answer it by [`Connection::write`] and [`Connection::finish`]; AUTHENTICATE perhaps by
+    /// [`Connection::challenge`] first, IDLE by [`Connection::idle`].
+    Command(Command),
+    /// The answer to a challenge, in Base64; `None`: the client gives up.
+    Response(Option<Vec<u8>>),
+    /// The client ends IDLE: call [`Connection::finish`].
+    Done,
+    /// A literal of so many bytes is announced: call [`Connection::admit`].
+    Reserve(u64),
+}
+
+/// How far the client is (RFC 9051 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    NotAuthenticated,
+    Authenticated,
+    Selected,
+    Logout,
+}
+
+/// What a read waits for; time limits differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expects {
+    /// Somebody to log in, or the rest of a command.
+    Command,
+    /// The next command of who logged in, or the end of IDLE: RFC 9051 §5.4 gives at least half an hour.
+    Anything,
+    /// A literal's bytes.
+    Literal,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Connection {
+    config: Arc<Config>,
+    state: State,
+    secure: bool,
+    utf8: bool,
+    phase: Phase,
+    input: BytesMut,
+    fragmenter: Fragmenter,
+    output: BytesMut,
+    errors: u32,
+    draining: bool,
+}
+
+/// Who is to speak, and about what.
+#[derive(Debug)]
+enum Phase {
+    Command,
+    /// A command is being answered.
+    Asked(Tag),
+    /// The next line answers a challenge.
+    Challenged(Tag),
+    Idle(Tag),
+    /// Whether there is room for a literal is being decided.
+    Reserving,
+    Handshake,
+    Closing,
+}
+
+/// More unsent bytes than this are sent before more is gathered.
+const FLUSH_BYTES: usize = 32 * 1024;
+/// How a TLS client begins (RFC 8446 §5.1) that took this port for one of implicit TLS. It would wait for ever.
+const TLS_HANDSHAKE: [u8; 2] = [22, 3];
+
+impl Connection {
+    /// A fresh one, with the greeting to be written. `secure`: TLS is on already.
+    #[must_use]
+    pub fn new(config: Arc<Config>, secure: bool) -> Self {
+        let mut connection = Self {
+            config,
+            state: State::NotAuthenticated,
+            secure,
+            utf8: false,
+            phase: Phase::Command,
+            input: BytesMut::new(),
+            fragmenter: Fragmenter::default(),
+            output: BytesMut::new(),
+            errors: 0,
+            draining: false,
+        };
+        let greeting =
+            Status::ok("Magpie is ready").with(Code::Capability(connection.capabilities().to_owned()));
+        connection.untagged(&greeting);
+        connection
+    }
+
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether TLS is on.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The tag of the command that is being answered.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Asked(tag) | Phase::Challenged(tag) | Phase::Idle(tag) => Some(tag.as_str()),
+            Phase::Command | Phase::Reserving | Phase::Handshake | Phase::Closing => None,
+        }
+    }
+
+    /// Whether the client waits for news in IDLE.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle(_))
+    }
+
+    /// Whether more was gathered than should be before it is sent.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.output.len() >= FLUSH_BYTES
+    }
+
+    /// What can be had now.
+    #[must_use]
+    pub fn capabilities(&self) -> &str {
+        match (self.state, self.secure) {
+            (State::NotAuthenticated | State::Logout, false) => &self.config.before_tls,
+            (State::NotAuthenticated | State::Logout, true) => &self.config.before_login,
+            (State::Authenticated | State::Selected, _) => &self.config.after_login,
+        }
+    }
+
+    /// Whether passwords are taken now.
+    #[must_use]
+    pub fn may_log_in(&self) -> bool {
+        self.secure || self.config.allow_cleartext
+    }
+
+    /// What the next read waits for.
+    #[must_use]
+    pub fn expects(&self) -> Expects {
+        if self.fragmenter.is_in_literal() {
+            return Expects::Literal;
+        }
+        match self.state {
+            State::NotAuthenticated | State::Logout => Expects::Command,
+            State::Authenticated | State::Selected if self.fragmenter.has_begun() => Expects::Command,
+            State::Authenticated | State::Selected => Expects::Anything,
+        }
+    }
+
+    /// Takes what the client sent.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        if !matches!(self.phase, Phase::Closing) {
+            self.input.extend_from_slice(bytes);
+        }
+    }
+
+    /// What to do now. While an answer is owed, there is nothing but to read.
+    #[expect(clippy::should_implement_trait, reason = "it never ends, and every action must be handled")]
+    pub fn next(&mut self) -> Action {
+        loop {
+            if self.is_full() {
+                return Action::Write(self.output.split().freeze());
+            }
+            if self.draining && matches!(self.phase, Phase::Command | Phase::Idle(_) | Phase::Challenged(_)) {
+                self.bye("The server is going down, please come back", None);
+            }
+            let action = match &self.phase {
+                Phase::Command | Phase::Challenged(_) | Phase::Idle(_) => self.fragment(),
+                Phase::Asked(_) | Phase::Reserving => Some(Action::Read),
+                Phase::Handshake => Some(Action::StartTls),
+                Phase::Closing => Some(Action::Close),
+            };
+            match action {
+                Some(Action::Read | Action::StartTls | Action::Close) if !self.output.is_empty() => {
+                    return Action::Write(self.output.split().freeze());
+                }
+                Some(action) => return action,
+                None => {}
+            }
+        }
+    }
+
+    /// Adds untagged responses. In a conversation that is over they are lost.
+    pub fn write(&mut self, responses: &[u8]) {
+        if !matches!(self.phase, Phase::Closing) {
+            self.output.extend_from_slice(responses);
+        }
+    }
+
+    /// Ends the command, or IDLE.
+    pub fn finish(&mut self, status: &Status) {
+        match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::Asked(tag) | Phase::Idle(tag) | Phase::Challenged(tag) => self.tagged(&tag, status),
+            other => self.phase = other,
+        }
+    }
+
+    /// Sends a challenge of AUTHENTICATE, encoded in Base64 already.
+    pub fn challenge(&mut self, challenge: &str) {
+        if let Phase::Asked(tag) = std::mem::replace(&mut self.phase, Phase::Command) {
+            self.write(format!("+ {challenge}\r\n").as_bytes());
+            self.phase = Phase::Challenged(tag);
+        }
+    }
+
+    /// Begins IDLE (RFC 2177).
+    pub fn idle(&mut self) {
+        if let Phase::Asked(tag) = std::mem::replace(&mut self.phase, Phase::Command) {
+            self.write(b"+ idling\r\n");
+            self.phase = Phase::Idle(tag);
+        }
+    }
+
+    /// Says whether there is room for the literal that [`Event::Reserve`] told of.
+    pub fn admit(&mut self, yes: bool) {
+        if matches!(self.phase, Phase::Reserving) {
+            self.phase = Phase::Command;
+            if let Some(fragment) = self.fragmenter.admit(yes) {
+                self.take(fragment);
+            }
+        }
+    }
+
+    /// Moves on to this state.
+    pub fn enter(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Reads and expects names in UTF-8 from now on (RFC 6855, RFC 9051 §5.1), or no more.
+    pub fn use_utf8(&mut self, yes: bool) {
+        self.utf8 = yes;
+    }
+
+    #[must_use]
+    pub const fn uses_utf8(&self) -> bool {
+        self.utf8
+    }
+
+    /// The handshake that [`Action::StartTls`] asked for is done. What came before is forgotten (RFC 9051 §6.2.1).
+    pub fn tls_started(&mut self) {
+        self.input.clear();
+        self.fragmenter.reset();
+        self.secure = true;
+        self.phase = Phase::Command;
+    }
+
+    /// Lets a command that is being answered come to its end, then says BYE.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// The client was silent for too long: says so and hangs up.
+    pub fn time_out(&mut self) {
+        self.bye("You were silent for too long", None);
+    }
+
+    /// Says this last word and hangs up.
+    pub fn bye(&mut self, text: &'static str, code: Option<Code>) {
+        let mut line = String::from("* BYE ");
+        let status = Status { code, ..Status::ok(text) };
+        let mut rest = String::new();
+        status.write(&mut rest);
+        line.push_str(rest.strip_prefix("OK ").unwrap_or_default());
+        line.push_str("\r\n");
+        self.write(line.as_bytes());
+        self.hang_up();
+    }
+
+    fn hang_up(&mut self) {
+        self.state = State::Logout;
+        self.phase = Phase::Closing;
+        self.input = BytesMut::new();
+    }
+
+    fn fragment(&mut self) -> Option<Action> {
+        if self.state == State::NotAuthenticated
+            && !self.fragmenter.has_begun()
+            && self.input.starts_with(&TLS_HANDSHAKE)
+        {
+            self.hang_up();
+            return None;
+        }
+        let limits = &self.config.limits;
+        let bounds = match (self.state, &self.phase) {
+            (_, Phase::Idle(_)) => Bounds { line: 64, literal: 0, unasked: 0 },
+            (_, Phase::Challenged(_)) => Bounds { line: limits.challenge, literal: 0, unasked: 0 },
+            (State::NotAuthenticated | State::Logout, _) => {
+                Bounds { line: limits.challenge, literal: limits.anonymous, unasked: limits.anonymous }
+            }
+            (State::Authenticated | State::Selected, _) => {
+                Bounds { line: limits.line, literal: limits.literal, unasked: limits.unasked }
+            }
+        };
+        let fragment = self.fragmenter.next(&mut self.input, &bounds);
+        self.take(fragment)
+    }
+
+    fn take(&mut self, fragment: Fragment) -> Option<Action> {
+        match fragment {
+            Fragment::Partial => {
+                if self.input.is_empty() && self.input.capacity() > 0 {
+                    // Idle connections are many and hold nothing.
+                    self.input = BytesMut::new();
+                }
+                return Some(Action::Read);
+            }
+            Fragment::Continue => self.write(b"+ go on\r\n"),
+            Fragment::Reserve(length) => {
+                self.phase = Phase::Reserving;
+                return Some(Action::Event(Event::Reserve(length)));
+            }
+            Fragment::Refused { begin, refusal } => self.refused(&begin, refusal),
+            Fragment::Command(bytes) => return self.line(&bytes),
+        }
+        None
+    }
+
+    fn line(&mut self, bytes: &[u8]) -> Option<Action> {
+        match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::Challenged(tag) => {
+                self.phase = Phase::Asked(tag);
+                let response = (bytes != b"*").then(|| bytes.to_vec());
+                Some(Action::Event(Event::Response(response)))
+            }
+            Phase::Idle(tag) => {
+                if bytes.eq_ignore_ascii_case(b"DONE") {
+                    self.phase = Phase::Asked(tag);
+                    return Some(Action::Event(Event::Done));
+                }
+                self.error(Some(&tag), &Status::bad("IDLE ends by DONE"));
+                None
+            }
+            _ => self.command(bytes),
+        }
+    }
+
+    fn command(&mut self, bytes: &[u8]) -> Option<Action> {
+        let (tag, command) = match parse(bytes, self.utf8) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.not_understood(bytes, &error);
+                return None;
+            }
+        };
+        match legal::now(&command, self.state) {
+            Legal::Yes => {}
+            Legal::No(why) => {
+                self.error(Some(&tag), &Status::bad(why));
+                return None;
+            }
+        }
+        match command {
+            Command::StartTls => self.start_tls(&tag),
+            Command::Logout => {
+                self.bye("See you", None);
+                self.phase = Phase::Command;
+                self.tagged(&tag, &Status::ok("Logged out"));
+                self.hang_up();
+            }
+            Command::Login { .. } | Command::Authenticate { .. } if !self.may_log_in() => {
+                let status = Status::no("Encryption is needed to log in; STARTTLS comes first");
+                self.error(Some(&tag), &status.with(Code::PrivacyRequired));
+            }
+            command => {
+                self.phase = Phase::Asked(tag);
+                return Some(Action::Event(Event::Command(command)));
+            }
+        }
+        None
+    }
+
+    fn start_tls(&mut self, tag: &Tag) {
+        if self.secure || !self.config.starttls {
+            return self.error(Some(tag), &Status::bad("TLS is not to be had here, or is on already"));
+        }
+        if !self.input.is_empty() {
+            // What came in clear text must not be taken for something said under TLS.
+            self.error(Some(tag), &Status::bad("Nothing may follow STARTTLS before the handshake"));
+            return self.hang_up();
+        }
+        self.tagged(tag, &Status::ok("Begin the handshake"));
+        self.phase = Phase::Handshake;
+    }
+
+    fn not_understood(&mut self, bytes: &[u8], error: &ParseError) {
+        if self.state == State::NotAuthenticated && is_foreign(bytes) {
+            // The next lines would be a request's headers, not commands.
+            return self.hang_up();
+        }
+        let status = match error.syntax {
+            Some(syntax) => Status::bad("").with_text(format!("Not understood: {syntax}")),
+            None => Status::bad("There is no such command"),
+        };
+        self.error(error.tag.as_ref(), &status);
+    }
+
+    fn refused(&mut self, begin: &[u8], refusal: Refusal) {
+        let tag = parse(begin, self.utf8).map_or_else(|error| error.tag, |(tag, _)| Some(tag));
+        match refusal {
+            Refusal::Malformed => {
+                let text = "Lines end in CRLF; a bare CR, a bare LF or a NUL is not accepted";
+                self.error(tag.as_ref(), &Status::bad(text));
+            }
+            Refusal::TooLarge => {
+                let status = Status::no("The literal is larger than what is accepted").with(Code::TooBig);
+                self.error(tag.as_ref(), &status);
+            }
+            Refusal::Lost => self.bye("The line or the literal is too long", Some(Code::TooBig)),
+        }
+    }
+
+    /// Answers what is no command, or none that is legal; one too many ends the conversation.
+    fn error(&mut self, tag: Option<&Tag>, status: &Status) {
+        self.phase = Phase::Command;
+        match tag {
+            Some(tag) => self.tagged(tag, status),
+            None => self.untagged(status),
+        }
+        self.errors += 1;
+        if self.errors > self.config.limits.errors {
+            self.bye("Too many errors", None);
+        }
+    }
+
+    fn tagged(&mut self, tag: &Tag, status: &Status) {
+        let mut line = format!("{} ", tag.as_str());
+        status.write(&mut line);
+        line.push_str("\r\n");
+        self.output.extend_from_slice(line.as_bytes());
+    }
+
+    fn untagged(&mut self, status: &Status) {
+        let mut line = String::from("* ");
+        status.write(&mut line);
+        line.push_str("\r\n");
+        self.output.extend_from_slice(line.as_bytes());
+    }
+}
+
+/// Whether this is how a request of HTTP begins, which a browser can be made to send anywhere.
+fn is_foreign(line: &[u8]) -> bool {
+    [&b"GET "[..], b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH "]
+        .iter()
+        .any(|method| line.starts_with(method))
+}
+
+#[cfg(test)]
+mod tests;

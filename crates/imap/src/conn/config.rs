@@ -1,0 +1,45 @@
+//! What a listener offers, and its limits.
+
+/// The settings of one listener, shared by its connections.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Whether STARTTLS can be had.
+    pub starttls: bool,
+    /// Whether passwords may be sent without TLS.
+    pub allow_cleartext: bool,
+    /// What CAPABILITY says before TLS, before logging in, and afterwards.
+    pub before_tls: String,
+    pub before_login: String,
+    pub after_login: String,
+    pub limits: Limits,
+}
+
+/// How much is accepted of what.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a command without its literals. RFC 7162 §4 wants 8,192; sets of messages can be long.
+    pub line: usize,
+    /// Bytes of the literals of a command: a message.
+    pub literal: u64,
+    /// Literals up to this need no leave.
+    pub unasked: u64,
+    /// Bytes of literals from who has not logged in.
+    pub anonymous: u64,
+    /// Bytes of a command from who has not logged in, or of an answer to a challenge.
+    pub challenge: usize,
+    /// Commands that were none, or not legal; one more ends the connection.
+    pub errors: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line: 64 * 1024,
+            literal: 50 << 20,
+            unasked: 64 * 1024,
+            anonymous: 4 * 1024,
+            challenge: 16 * 1024,
+            errors: 50,
+        }
+    }
+}

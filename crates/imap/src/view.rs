@@ -1,0 +1,281 @@
+//! What a session believes of its mailbox: sequence numbers, held still while they must not change.
+//!
+//! RFC 9051 §7.5.1: an EXPUNGE shifts all numbers above, so it is told only where the client expects it. Until then a
+//! message that is gone keeps its number. The list itself is shared with whoever has the same; it is copied only while
+//! something is held back.
+
+use std::sync::Arc;
+
+use types::{ModSeq, Uid};
+
+use crate::wire::SequenceSet;
+
+/// Messages of some kind, as far as their numbers matter.
+pub trait Member {
+    type Message: Clone;
+    fn uid(message: &Self::Message) -> Uid;
+    /// When it last changed.
+    fn modseq(message: &Self::Message) -> ModSeq;
+}
+
+/// Whether the client may be told now that messages are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expunges {
+    Told,
+    Held,
+}
+
+/// What the client is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Updates {
+    /// Numbers and UIDs that are gone, the highest first: so each number is right when it is told.
+    pub expunged: Vec<(u32, Uid)>,
+    /// How many there are now, if there are new ones.
+    pub exists: Option<u32>,
+    /// The numbers, as they are after all this, of messages that are new or have changed.
+    pub changed: Vec<u32>,
+}
+
+/// The messages of a selected mailbox, in order of their UIDs.
+#[derive(Debug)]
+pub struct View<M: Member> {
+    list: Arc<Vec<M::Message>>,
+    /// How many in the list are gone, but not told.
+    held: usize,
+}
+
+impl<M: Member> View<M> {
+    #[must_use]
+    pub const fn new(list: Arc<Vec<M::Message>>) -> Self {
+        Self { list, held: 0 }
+    }
+
+    /// How many messages the client believes in.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        number(self.list.len())
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether messages are gone that the client has not been told of.
+    #[must_use]
+    pub const fn holds_back(&self) -> bool {
+        self.held > 0
+    }
+
+    /// All messages, the first having number 1.
+    #[must_use]
+    pub fn messages(&self) -> &[M::Message] {
+        &self.list
+    }
+
+    /// The message with this number.
+    #[must_use]
+    pub fn get(&self, number: u32) -> Option<&M::Message> {
+        self.list.get(index(number.checked_sub(1)?))
+    }
+
+    /// The number of the message with this UID.
+    #[must_use]
+    pub fn number(&self, uid: Uid) -> Option<u32> {
+        let at = self.list.binary_search_by_key(&uid, M::uid).ok()?;
+        Some(number(at).saturating_add(1))
+    }
+
+    /// The numbers that a set of UIDs, or of numbers, means, as ascending ranges. `None`: it names a number that no
+    /// message has.
+    #[must_use]
+    pub fn resolve(&self, set: &SequenceSet, uid: bool) -> Option<Vec<(u32, u32)>> {
+        if !uid {
+            let last = self.len();
+            if last > 0 && set.highest().is_some_and(|highest| highest > last) {
+                return None;
+            }
+            return Some(set.resolve((last > 0).then_some(last)));
+        }
+        let last = self.list.last().map(|message| M::uid(message).0);
+        let below = |uid: u32| number(self.list.partition_point(|message| M::uid(message).0 < uid));
+        let upto = |uid: u32| number(self.list.partition_point(|message| M::uid(message).0 <= uid));
+        let ranges =
+            set.resolve(last).into_iter().map(|(start, end)| (below(start).saturating_add(1), upto(end)));
+        Some(ranges.filter(|(start, end)| start <= end).collect())
+    }
+
+    /// Takes in how the mailbox is now. `now` is later than all that was taken in before.
+    pub fn update(&mut self, now: &Arc<Vec<M::Message>>, expunges: Expunges) -> Updates {
+        if Arc::ptr_eq(&self.list, now) {
+            return Updates::default();
+        }
+        let before = self.list.len();
+        let mut updates = Updates::default();
+        let mut kept = Vec::new();
+        let mut held = 0;
+        let mut fresh = now.iter().peekable();
+        let mut at: u32 = 0;
+        for (old, told) in self.list.iter().zip(1_u32..) {
+            let current = fresh.next_if(|current| M::uid(current) <= M::uid(old));
+            match (current.filter(|current| M::uid(current) == M::uid(old)), expunges) {
+                (Some(current), _) => {
+                    at += 1;
+                    if M::modseq(current) != M::modseq(old) {
+                        updates.changed.push(at);
+                    }
+                    kept.push(current);
+                }
+                (None, Expunges::Held) => {
+                    at += 1;
+                    held += 1;
+                    kept.push(old);
+                }
+                (None, Expunges::Told) => updates.expunged.push((told, M::uid(old))),
+            }
+        }
+        updates.expunged.reverse();
+        let new = fresh.len();
+        if new > 0 {
+            updates.exists = Some(number(kept.len() + new));
+            updates.changed.extend(at + 1..=at + number(new));
+        }
+        debug_assert!(kept.len() + updates.expunged.len() == before, "UIDs only ascend");
+        self.list = if held == 0 {
+            Arc::clone(now)
+        } else {
+            Arc::new(kept.into_iter().chain(fresh).cloned().collect())
+        };
+        self.held = held;
+        updates
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct Mail {
+        uid: u32,
+        modseq: i64,
+    }
+
+    impl Member for Mail {
+        type Message = Self;
+
+        fn uid(message: &Self) -> Uid {
+            Uid(message.uid)
+        }
+
+        fn modseq(message: &Self) -> ModSeq {
+            ModSeq(message.modseq)
+        }
+    }
+
+    fn list(uids: &[u32]) -> Arc<Vec<Mail>> {
+        Arc::new(uids.iter().map(|uid| Mail { uid: *uid, modseq: 1 }).collect())
+    }
+
+    fn ranges(view: &View<Mail>, text: &str, uid: bool) -> Option<Vec<(u32, u32)>> {
+        let command = format!("a {}FETCH {text} UID", if uid { "UID " } else { "" });
+        match crate::wire::parse(command.as_bytes(), false).unwrap().1 {
+            crate::Command::Fetch { fetch, .. } => view.resolve(&fetch.set, uid),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn expunges_wait_until_they_may_be_told() {
+        let mut view = View::<Mail>::new(list(&[3, 5, 8, 9]));
+        let now = list(&[3, 9, 12]);
+        let updates = view.update(&now, Expunges::Held);
+        assert_eq!(updates, Updates { expunged: vec![], exists: Some(5), changed: vec![5] });
+        assert_eq!((view.number(Uid(9)), view.number(Uid(5)), view.holds_back()), (Some(4), Some(2), true));
+        assert_eq!(view.update(&now, Expunges::Held), Updates::default());
+        let updates = view.update(&now, Expunges::Told);
+        assert_eq!(updates.expunged, [(3, Uid(8)), (2, Uid(5))]);
+        assert_eq!((updates.exists, view.len(), view.holds_back()), (None, 3, false));
+        assert!(Arc::ptr_eq(&view.list, &now), "the list is shared again");
+    }
+
+    #[test]
+    fn sets_mean_numbers() {
+        let view = View::<Mail>::new(list(&[3, 5, 8, 9]));
+        assert_eq!(ranges(&view, "2:*", false), Some(vec![(2, 4)]));
+        assert_eq!(ranges(&view, "5", false), None);
+        assert_eq!(ranges(&view, "4:8,100:200", true), Some(vec![(2, 3)]));
+        assert_eq!(ranges(&view, "4294967295:*", true), Some(vec![(4, 4)]));
+        let empty = View::<Mail>::new(list(&[]));
+        assert_eq!((ranges(&empty, "1:*", false), ranges(&empty, "1:*", true)), (Some(vec![]), Some(vec![])));
+    }
+
+    /// What a client does with what it is told, beside the truth.
+    #[derive(Default)]
+    struct Client {
+        believes: Vec<(u32, i64)>,
+    }
+
+    impl Client {
+        fn hear(&mut self, view: &View<Mail>, updates: &Updates) {
+            for (number, uid) in &updates.expunged {
+                assert_eq!(self.believes.remove(*number as usize - 1).0, uid.0);
+            }
+            if let Some(exists) = updates.exists {
+                assert!(exists as usize > self.believes.len(), "EXISTS never tells of fewer");
+                self.believes.resize(exists as usize, (0, 0));
+            }
+            for number in &updates.changed {
+                let mail = view.get(*number).unwrap();
+                self.believes[*number as usize - 1] = (mail.uid, mail.modseq);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_client_that_hears_all_knows_all(
+            steps in vec((vec((0_u8..3, 0_usize..20), 0..6), any::<bool>()), 1..30)
+        ) {
+            let (mut truth, mut next, mut modseq): (Vec<Mail>, u32, i64) = (Vec::new(), 1, 0);
+            let mut view = View::<Mail>::new(list(&[]));
+            let mut client = Client::default();
+            for (actions, may_expunge) in steps {
+                for (action, at) in actions {
+                    modseq += 1;
+                    match action {
+                        0 => { truth.push(Mail { uid: next, modseq }); next += 1 + at as u32 % 3; }
+                        1 if !truth.is_empty() => { let at = at % truth.len(); truth[at].modseq = modseq; }
+                        _ if !truth.is_empty() => { truth.remove(at % truth.len()); }
+                        _ => {}
+                    }
+                }
+                let count = client.believes.len();
+                let expunges = if may_expunge { Expunges::Told } else { Expunges::Held };
+                let updates = view.update(&Arc::new(truth.clone()), expunges);
+                client.hear(&view, &updates);
+                prop_assert!(may_expunge || client.believes.len() >= count);
+                prop_assert_eq!(client.believes.len(), view.len() as usize);
+                for (index, (uid, _)) in client.believes.iter().enumerate() {
+                    prop_assert_eq!(view.number(Uid(*uid)), Some(index as u32 + 1));
+                }
+                let known: Vec<_> = client.believes.iter()
+                    .filter(|(uid, _)| truth.iter().any(|mail| mail.uid == *uid)).copied().collect();
+                let wanted: Vec<_> = truth.iter().map(|mail| (mail.uid, mail.modseq)).collect();
+                prop_assert_eq!(known, wanted);
+                prop_assert_eq!(view.holds_back(), client.believes.len() > truth.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Status responses (RFC 9051 §7.1): how something went, with a code for programs and a text for people.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    Ok,
+    /// It could not be done.
+    No,
+    /// It was not understood, or not allowed now.
+    Bad,
+}
+
+/// A response code (RFC 9051 §7.1, RFC 5530, and the extensions').
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Code {
+    Alert,
+    AlreadyExists,
+    AppendUid { uid_validity: u32, uids: String },
+    AuthenticationFailed,
+    BadCharset,
+    Cannot,
+    Capability(String),
+    ClientBug,
+    Closed,
+    CopyUid { uid_validity: u32, from: String, to: String },
+    ExpungeIssued,
+    HasChildren,
+    HighestModSeq(u64),
+    InUse,
+    Limit,
+    MailboxId(String),
+    Modified(String),
+    NonExistent,
+    NoPerm,
+    NotSaved,
+    OverQuota,
+    Parse,
+    PermanentFlags(String),
+    PrivacyRequired,
+    ReadOnly,
+    ReadWrite,
+    ServerBug,
+    TooBig,
+    TryCreate,
+    UidNext(u32),
+    UidNotSticky,
+    UidValidity(u32),
+    Unavailable,
+    UnknownCte,
+    Unseen(u32),
+    UseAttr,
+}
+
+/// What a command is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub condition: Condition,
+    pub code: Option<Code>,
+    pub text: Cow<'static, str>,
+}
+
+impl Status {
+    #[must_use]
+    pub const fn ok(text: &'static str) -> Self {
+        Self { condition: Condition::Ok, code: None, text: Cow::Borrowed(text) }
+    }
+
+    #[must_use]
+    pub const fn no(text: &'static str) -> Self {
+        Self { condition: Condition::No, code: None, text: Cow::Borrowed(text) }
+    }
+
+    #[must_use]
+    pub const fn bad(text: &'static str) -> Self {
+        Self { condition: Condition::Bad, code: None, text: Cow::Borrowed(text) }
+    }
+
+    #[must_use]
+    pub fn with(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    #[must_use]
+    pub fn with_text(mut self, text: String) -> Self {
+        self.text = Cow::Owned(text);
+        self
+    }
+
+    /// `OK [CODE] text`
+    pub(crate) fn write(&self, out: &mut String) {
+        out.push_str(match self.condition {
+            Condition::Ok => "OK ",
+            Condition::No => "NO ",
+            Condition::Bad => "BAD ",
+        });
+        if let Some(code) = &self.code {
+            out.push('[');
+            code.write(out);
+            out.push_str("] ");
+        }
+        // What a client sent may be in the text: it must stay one line.
+        out.extend(self.text.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        if self.text.is_empty() {
+            out.push('.');
+        }
+    }
+}
+
+impl Code {
+    fn write(&self, out: &mut String) {
+        let name = match self {
+            Self::Alert => "ALERT",
+            Self::AlreadyExists => "ALREADYEXISTS",
+            Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+            Self::Cannot => "CANNOT",
+            Self::ClientBug => "CLIENTBUG",
+            Self::Closed => "CLOSED",
+            Self::ExpungeIssued => "EXPUNGEISSUED",
+            Self::HasChildren => "HASCHILDREN",
+            Self::InUse => "INUSE",
+            Self::Limit => "LIMIT",
+            Self::NonExistent => "NONEXISTENT",
+            Self::NoPerm => "NOPERM",
+            Self::NotSaved => "NOTSAVED",
+            Self::OverQuota => "OVERQUOTA",
+            Self::Parse => "PARSE",
+            Self::PrivacyRequired => "PRIVACYREQUIRED",
+            Self::ReadOnly => "READ-ONLY",
+            Self::ReadWrite => "READ-WRITE",
+            Self::ServerBug => "SERVERBUG",
+            Self::TooBig => "TOOBIG",
+            Self::TryCreate => "TRYCREATE",
+            Self::UidNotSticky => "UIDNOTSTICKY",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::UnknownCte => "UNKNOWN-CTE",
+            Self::UseAttr => "USEATTR",
+            other => return other.write_with_value(out),
+        };
+        out.push_str(name);
+    }
+
+    fn write_with_value(&self, out: &mut String) {
+        let _ = match self {
+            Self::AppendUid { uid_validity, uids } => write!(out, "APPENDUID {uid_validity} {uids}"),
+            Self::Capability(all) => write!(out, "CAPABILITY {all}"),
+            Self::CopyUid { uid_validity, from, to } => write!(out, "COPYUID {uid_validity} {from} {to}"),
+            Self::HighestModSeq(modseq) => write!(out, "HIGHESTMODSEQ {modseq}"),
+            Self::MailboxId(id) => write!(out, "MAILBOXID ({id})"),
+            Self::Modified(set) => write!(out, "MODIFIED {set}"),
+            Self::PermanentFlags(flags) => write!(out, "PERMANENTFLAGS ({flags})"),
+            Self::UidNext(uid) => write!(out, "UIDNEXT {uid}"),
+            Self::UidValidity(validity) => write!(out, "UIDVALIDITY {validity}"),
+            Self::Unseen(number) => write!(out, "UNSEEN {number}"),
+            _ => Ok(()),
+        };
+    }
+}

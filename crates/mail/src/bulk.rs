@@ -1,0 +1,377 @@
+//! What mail programs do to many messages of a mailbox at once: flags, copies, moves, expunges, and new ones.
+//!
+//! A program names messages by what it believes of the mailbox. Each unit looks again: what is not in the mailbox any
+//! more under this UID is left alone.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use storage::{
+    Appended, Copy, FlagChange, Message, Needs, Result as StorageResult, Source, Transaction, Unit,
+};
+use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Timestamp, Uid, UidValidity, flags::is_keyword};
+
+use crate::deliver::Deliver;
+use crate::{Access, Error, Result};
+
+/// A message as a program names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub id: MessageId,
+    pub uid: Uid,
+}
+
+/// What becomes of flags and keywords.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Replace { flags: Flags, keywords: Vec<String> },
+    Add { flags: Flags, keywords: Vec<String> },
+    Remove { flags: Flags, keywords: Vec<String> },
+}
+
+/// What became of a change of flags.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stored {
+    /// The messages as they are then, those that were so before included.
+    pub messages: Vec<Message>,
+    /// Those that had changed since, and were left alone.
+    pub modified: Vec<Uid>,
+}
+
+/// Where messages have come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    pub uid_validity: UidValidity,
+    /// The UIDs that they had, and have in the other mailbox; in order of the first.
+    pub pairs: Vec<(Uid, Uid)>,
+}
+
+/// A message to be added.
+#[derive(Debug, Clone)]
+pub struct NewLetter {
+    pub raw: Bytes,
+    pub flags: Flags,
+    pub keywords: Vec<String>,
+    /// `None`: now.
+    pub received_at: Option<Timestamp>,
+}
+
+/// Messages in one commit, so that nobody waits long for the writer.
+const AT_ONCE: usize = 1_000;
+/// A message has at most so many keywords.
+const MAX_KEYWORDS: usize = 50;
+
+impl Access {
+    /// Changes flags; messages that changed after `unchanged_since` are left alone.
+    pub async fn store(
+        &self,
+        mailbox: MailboxId,
+        targets: &[Target],
+        change: &Change,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<Stored> {
+        check_keywords(change.keywords())?;
+        let mut all = Stored::default();
+        for targets in targets.chunks(AT_ONCE) {
+            let (targets, change) = (targets.to_vec(), change.clone());
+            let unit = Store { account: self.id, mailbox, targets, change, unchanged_since };
+            let Stored { messages, modified } = self.service.write(self.shard(), unit).await?;
+            all.messages.extend(messages);
+            all.modified.extend(modified);
+        }
+        Ok(all)
+    }
+
+    /// Copies messages to another mailbox, all or none; `None` if there is no such mailbox.
+    pub async fn copy(
+        &self,
+        mailbox: MailboxId,
+        targets: &[Target],
+        to: MailboxId,
+    ) -> Result<Option<Copied>> {
+        let mut targets = targets.to_vec();
+        targets.sort_unstable_by_key(|target| target.uid);
+        let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
+        let rows = self.rows(&ids).await?;
+        self.check_room(rows.values().map(|row| row.size_bytes).sum()).await?;
+        let now = self.service.now();
+        let random = targets.iter().map(|_| self.service.random_bytes()).collect();
+        self.service
+            .write(self.shard(), CopyAll { account: self.id, mailbox, targets, random, now, to })
+            .await
+    }
+
+    /// Moves messages to another mailbox; `None` if there is no such mailbox.
+    pub async fn move_all(
+        &self,
+        mailbox: MailboxId,
+        targets: &[Target],
+        to: MailboxId,
+    ) -> Result<Option<Copied>> {
+        let mut all: Option<Copied> = None;
+        // None at all is a question, too: whether there is such a mailbox.
+        let chunks = if targets.is_empty() { 1 } else { targets.len().div_ceil(AT_ONCE) };
+        for chunk in 0..chunks {
+            let targets = targets.iter().skip(chunk * AT_ONCE).take(AT_ONCE).cloned().collect();
+            let unit = MoveAll { account: self.id, mailbox, targets, to };
+            let Some(moved) = self.service.write(self.shard(), unit).await? else { return Ok(all) };
+            match &mut all {
+                Some(all) => all.pairs.extend(moved.pairs),
+                none => *none = Some(moved),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Removes those of these messages for good that have `\Deleted`.
+    pub async fn expunge(&self, mailbox: MailboxId, targets: &[Target]) -> Result<()> {
+        for targets in targets.chunks(AT_ONCE) {
+            let unit = Expunge { account: self.id, mailbox, targets: targets.to_vec(), only_deleted: true };
+            self.service.write(self.shard(), unit).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes these messages for good, all by one commit.
+    pub async fn remove(&self, mailbox: MailboxId, targets: &[Target]) -> Result<()> {
+        let unit = Expunge { account: self.id, mailbox, targets: targets.to_vec(), only_deleted: false };
+        self.service.write(self.shard(), unit).await
+    }
+
+    /// Adds messages, all or none; durable when it returns. `None` if there is no such mailbox.
+    pub async fn append(
+        &self,
+        mailbox: MailboxId,
+        letters: Vec<NewLetter>,
+    ) -> Result<Option<(UidValidity, Vec<Uid>)>> {
+        let limit = self.service.config().max_message_bytes;
+        if letters.iter().any(|letter| letter.raw.len() as u64 > limit) {
+            return Err(Error::TooLarge(format!("a message has at most {limit} bytes")));
+        }
+        letters.iter().try_for_each(|letter| check_keywords(&letter.keywords))?;
+        self.check_room(letters.iter().map(|letter| letter.raw.len() as u64).sum()).await?;
+        let now = self.service.now();
+        let (mut messages, mut texts) = (Vec::with_capacity(letters.len()), Vec::new());
+        for letter in letters {
+            let prepared = self.service.prepare(self.shard(), letter.raw).await?;
+            let at = letter.received_at.unwrap_or(now);
+            let id = MessageId::at(at, self.service.random_bytes());
+            let mut message = prepared.message(self.id, id, Source::Mailbox(mailbox), at);
+            message.flags = letter.flags;
+            message.keywords = letter.keywords;
+            messages.push(message);
+            texts.push((id, prepared));
+        }
+        let unit = Append { account: self.id, mailbox, deliver: Deliver { messages, ..Deliver::default() } };
+        let appended = self.service.write(self.shard(), unit).await?;
+        for (id, prepared) in texts {
+            self.service.remember_text(&[(self.id, id)], &prepared);
+        }
+        Ok(appended)
+    }
+}
+
+impl Change {
+    /// What it makes of these flags and keywords.
+    #[must_use]
+    pub fn applied(&self, flags: Flags, keywords: &[String]) -> (Flags, Vec<String>) {
+        let change = self.resolved(keywords.iter().cloned());
+        let mut keywords: Vec<String> = keywords.iter().chain(&change.add_keywords).cloned().collect();
+        keywords.retain(|keyword| !change.remove_keywords.contains(keyword));
+        keywords.sort_unstable();
+        keywords.dedup();
+        (flags.changed(change.add, change.remove), keywords)
+    }
+
+    fn keywords(&self) -> &[String] {
+        match self {
+            Self::Replace { keywords, .. } | Self::Add { keywords, .. } | Self::Remove { keywords, .. } => {
+                keywords
+            }
+        }
+    }
+
+    /// The change for messages that have these keywords among them.
+    fn resolved(&self, present: impl Iterator<Item = String>) -> FlagChange {
+        match self.clone() {
+            Self::Replace { flags, keywords } => FlagChange {
+                add: flags,
+                remove: !flags,
+                remove_keywords: present.filter(|keyword| !keywords.contains(keyword)).collect(),
+                add_keywords: keywords,
+            },
+            Self::Add { flags, keywords } => {
+                FlagChange { add: flags, add_keywords: keywords, ..FlagChange::default() }
+            }
+            Self::Remove { flags, keywords } => {
+                FlagChange { remove: flags, remove_keywords: keywords, ..FlagChange::default() }
+            }
+        }
+    }
+}
+
+fn check_keywords(keywords: &[String]) -> Result<()> {
+    if keywords.len() > MAX_KEYWORDS || !keywords.iter().all(|keyword| is_keyword(keyword)) {
+        return Err(Error::invalid("keywords", "too many keywords, or one that is none"));
+    }
+    Ok(())
+}
+
+/// Those of the targets that are in the mailbox under their UIDs, in order of those.
+async fn present(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    mailbox: MailboxId,
+    targets: &[Target],
+) -> StorageResult<Vec<Message>> {
+    let uids: HashMap<_, _> = targets.iter().map(|target| (target.id, target.uid)).collect();
+    let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
+    let mut found = tx.messages(account, &ids).await?;
+    found.retain(|message| message.mailbox == mailbox && uids.get(&message.id) == Some(&message.uid));
+    found.sort_unstable_by_key(|message| message.uid);
+    Ok(found)
+}
+
+fn needs(account: AccountId) -> Needs {
+    Needs { accounts: vec![account], ..Needs::default() }
+}
+
+struct Store {
+    account: AccountId,
+    mailbox: MailboxId,
+    targets: Vec<Target>,
+    change: Change,
+    unchanged_since: Option<ModSeq>,
+}
+
+#[async_trait]
+impl Unit for Store {
+    type Output = Stored;
+
+    fn needs(&self) -> Needs {
+        needs(self.account)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Stored> {
+        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
+        let is_fresh = |message: &Message| self.unchanged_since.is_none_or(|since| message.modseq <= since);
+        let (found, modified): (Vec<_>, Vec<_>) = found.into_iter().partition(is_fresh);
+        let change = self.change.resolved(found.iter().flat_map(|message| message.keywords.clone()));
+        let ids: Vec<_> = found.iter().map(|message| message.id).collect();
+        let mut messages = tx.change_flags(self.account, &ids, &change).await?;
+        messages.sort_unstable_by_key(|message| message.uid);
+        Ok(Stored { messages, modified: modified.iter().map(|message| message.uid).collect() })
+    }
+}
+
+struct CopyAll {
+    account: AccountId,
+    mailbox: MailboxId,
+    targets: Vec<Target>,
+    /// For the ids of the copies.
+    random: Vec<[u8; 10]>,
+    now: Timestamp,
+    to: MailboxId,
+}
+
+#[async_trait]
+impl Unit for CopyAll {
+    type Output = Option<Copied>;
+
+    fn needs(&self) -> Needs {
+        needs(self.account)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
+        tx.provision(self.account, self.now).await?;
+        let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
+        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
+        let copy = |(message, random): (&Message, &[u8; 10])| Copy {
+            from: message.id,
+            to: MessageId::at(message.received_at, *random),
+        };
+        let copies: Vec<_> = found.iter().zip(&self.random).map(copy).collect();
+        let made = tx.copy_messages(self.account, &copies, self.to).await?;
+        let uids: HashMap<_, _> = made.iter().map(|message| (message.id, message.uid)).collect();
+        let pair = |(message, copy): (&Message, &Copy)| uids.get(&copy.to).map(|uid| (message.uid, *uid));
+        let pairs = found.iter().zip(&copies).filter_map(pair).collect();
+        Ok(Some(Copied { uid_validity: target.uid_validity, pairs }))
+    }
+}
+
+struct MoveAll {
+    account: AccountId,
+    mailbox: MailboxId,
+    targets: Vec<Target>,
+    to: MailboxId,
+}
+
+#[async_trait]
+impl Unit for MoveAll {
+    type Output = Option<Copied>;
+
+    fn needs(&self) -> Needs {
+        needs(self.account)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
+        let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
+        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
+        let ids: Vec<_> = found.iter().map(|message| message.id).collect();
+        let moved = tx.move_messages(self.account, &ids, self.to).await?;
+        let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
+        let pair = |message: &Message| uids.get(&message.id).map(|uid| (message.uid, *uid));
+        Ok(Some(Copied { uid_validity: target.uid_validity, pairs: found.iter().filter_map(pair).collect() }))
+    }
+}
+
+struct Expunge {
+    account: AccountId,
+    mailbox: MailboxId,
+    targets: Vec<Target>,
+    only_deleted: bool,
+}
+
+#[async_trait]
+impl Unit for Expunge {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        needs(self.account)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
+        let mut found = present(tx, self.account, self.mailbox, &self.targets).await?;
+        // Somebody may have taken the flag away meanwhile.
+        found.retain(|message| !self.only_deleted || message.flags.contains(Flags::DELETED));
+        let ids: Vec<_> = found.iter().map(|message| message.id).collect();
+        tx.expunge(self.account, &ids).await?;
+        Ok(())
+    }
+}
+
+struct Append {
+    account: AccountId,
+    mailbox: MailboxId,
+    deliver: Deliver,
+}
+
+#[async_trait]
+impl Unit for Append {
+    type Output = Option<(UidValidity, Vec<Uid>)>;
+
+    fn needs(&self) -> Needs {
+        self.deliver.needs()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
+        let Some(mailbox) = tx.mailbox(self.account, self.mailbox).await? else { return Ok(None) };
+        let appended = self.deliver.run(tx).await?;
+        let uid = |appended: Appended| match appended {
+            Appended::New { uid, .. } => Some(uid),
+            Appended::Duplicate => None,
+        };
+        Ok(Some((mailbox.uid_validity, appended.into_iter().filter_map(uid).collect())))
+    }
+}

@@ -1,0 +1,94 @@
+//! Many messages at once, for mail programs: rows, structures, and bodies in pieces.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use message::{Encoding, Part, Structure};
+use storage::{Body, ByteStream, Content as Stored, Message, Snapshot};
+use types::{AccountId, MessageId};
+
+use crate::body::{Content, collect, encoded};
+use crate::{Access, Error, Result, Service, prepare};
+
+/// A message's content: its structure, and its bytes when they are asked for.
+#[derive(Clone)]
+pub struct Letter {
+    pub id: MessageId,
+    pub structure: Structure,
+    service: Service,
+    account: AccountId,
+    body: Body,
+}
+
+impl Access {
+    /// The rows of those of these messages that exist; one query.
+    pub async fn rows(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
+        let account = self.id;
+        let look = |mut shard: Box<dyn Snapshot>| async move { shard.messages(account, ids).await };
+        let rows = self.service.look_for(account, ids.len(), look).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+
+    /// The structures of those of these messages that exist; one query.
+    pub async fn structures(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Structure>> {
+        let account = self.id;
+        let look = |mut shard: Box<dyn Snapshot>| async move { shard.structures(account, ids).await };
+        let found = self.service.look_for(account, ids.len(), look).await?;
+        found.into_iter().map(|(id, structure)| Ok((id, decode(id, &structure)?))).collect()
+    }
+
+    /// The contents of those of these messages that exist; one query. What of them is kept in the shard is in memory then,
+    /// so ask for few.
+    pub async fn letters(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Letter>> {
+        let account = self.id;
+        let look = |mut shard: Box<dyn Snapshot>| async move { shard.contents(account, ids).await };
+        let found = self.service.look_for(account, ids.len(), look).await?;
+        let size_bytes = found.iter().map(|content| content.body.inline.len() as u64).sum();
+        let service = self.service.clone();
+        prepare::off_thread(size_bytes, move || {
+            let letter = |content: Stored| {
+                let Stored { id, structure, body, .. } = content;
+                let structure = decode(id, &structure)?;
+                let letter =
+                    Letter { id, structure, service: service.clone(), account, body: body.unpack()? };
+                Ok((id, letter))
+            };
+            found.into_iter().map(letter).collect()
+        })
+        .await?
+    }
+}
+
+impl Letter {
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.body.size_bytes()
+    }
+
+    /// These bytes of it, as they were received.
+    #[must_use]
+    pub fn bytes(&self, range: Range<u64>) -> ByteStream {
+        encoded(&self.service, self.account, &self.body, range)
+    }
+
+    /// The same in memory, if they are not more than `limit`.
+    pub async fn collect(&self, range: Range<u64>, limit: u64) -> Result<Bytes> {
+        collect(self.bytes(range), limit).await
+    }
+
+    /// The content of a part, decoded.
+    #[must_use]
+    pub fn part(&self, part: &Part) -> Content {
+        self.content(part.body.clone(), part.encoding)
+    }
+
+    fn content(&self, range: Range<u64>, encoding: Encoding) -> Content {
+        Content::new(&self.service, self.account, self.body.clone(), range, encoding)
+    }
+}
+
+fn decode(id: MessageId, structure: &[u8]) -> Result<Structure> {
+    let damaged = |error| Error::Storage(storage::Error::Corrupt(format!("message {id}: {error}")));
+    Structure::decode(structure).map_err(damaged)
+}

@@ -1,0 +1,119 @@
+//! The messages of a mailbox as mail programs list them: in memory, shared by all who look at it on this node, and
+//! brought up to date by what has changed.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use moka::sync::Cache as Memory;
+use storage::{Listed, Listing, Mailbox, Snapshot};
+use types::{AccountId, MailboxId, ModSeq, Uid};
+
+use crate::{Access, Result};
+
+/// A mailbox and everything in it, as of its modseq.
+#[derive(Debug, Clone)]
+pub struct Roll {
+    pub mailbox: Mailbox,
+    /// In order of their UIDs.
+    pub messages: Arc<Vec<Listed>>,
+    /// What was removed up to here is not known any more.
+    pub forgotten: ModSeq,
+}
+
+/// Lists that were asked for lately. Only speed.
+pub(crate) type Rolls = Memory<(AccountId, MailboxId), Arc<Roll>>;
+
+const ROLLS_KIB: u64 = 256 << 10;
+
+pub(crate) fn rolls() -> Rolls {
+    let weight = |_: &_, roll: &Arc<Roll>| {
+        let bytes = roll.messages.len().saturating_mul(size_of::<Listed>());
+        u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1)
+    };
+    Memory::builder().max_capacity(ROLLS_KIB).weigher(weight).build()
+}
+
+impl Access {
+    /// The mailbox as it is now; `None` if there is no such mailbox. One small query where nothing has changed.
+    pub async fn roll(&self, mailbox: MailboxId) -> Result<Option<Arc<Roll>>> {
+        let rolls = &self.service.rolls;
+        let key = (self.id, mailbox);
+        let known = rolls.get(&key);
+        if let Some(roll) = &known {
+            let account = self.id;
+            let look = |mut shard: Box<dyn Snapshot>| async move { shard.mailbox(account, mailbox).await };
+            match self.service.look(account, look).await? {
+                Some(now) if now == roll.mailbox => return Ok(known),
+                Some(_) => {}
+                None => {
+                    rolls.invalidate(&key);
+                    return Ok(None);
+                }
+            }
+        }
+        let mut snapshot = self.service.snapshot(self.id).await?;
+        let Some(roll) = read(self.id, mailbox, known.as_deref(), &mut *snapshot).await? else {
+            return Ok(None);
+        };
+        let roll = Arc::new(roll);
+        // Another may have been faster, and have read what is newer.
+        if rolls.get(&key).is_none_or(|there| there.mailbox.modseq <= roll.mailbox.modseq) {
+            rolls.insert(key, Arc::clone(&roll));
+        }
+        Ok(Some(roll))
+    }
+
+    /// UIDs that have left the mailbox after `since`; `None` if that is not known any more.
+    pub async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Option<Vec<Uid>>> {
+        if since.0 <= 0 {
+            return Ok(None);
+        }
+        let listing = self.service.snapshot(self.id).await?.listing(self.id, mailbox, since).await?;
+        let known = listing.filter(|listing| since >= listing.forgotten);
+        Ok(known.map(|listing| listing.removed.into_iter().map(|(uid, _)| uid).collect()))
+    }
+}
+
+async fn read(
+    account: AccountId,
+    mailbox: MailboxId,
+    known: Option<&Roll>,
+    snapshot: &mut dyn Snapshot,
+) -> Result<Option<Roll>> {
+    let since = known.map(|roll| roll.mailbox.modseq).unwrap_or_default();
+    let Some(listing) = snapshot.listing(account, mailbox, since).await? else { return Ok(None) };
+    if let Some(known) = known {
+        // After a restore everything before is forgotten.
+        if since >= listing.forgotten && known.mailbox.uid_validity == listing.mailbox.uid_validity {
+            return Ok(Some(merged(known, listing)));
+        }
+        let Some(listing) = snapshot.listing(account, mailbox, ModSeq(0)).await? else { return Ok(None) };
+        return Ok(Some(whole(listing)));
+    }
+    Ok(Some(whole(listing)))
+}
+
+fn whole(listing: Listing) -> Roll {
+    let Listing { mailbox, forgotten, messages, .. } = listing;
+    Roll { mailbox, messages: Arc::new(messages), forgotten }
+}
+
+/// What was known, with what has become different since. New UIDs are higher than all before.
+fn merged(known: &Roll, listing: Listing) -> Roll {
+    let Listing { mailbox, forgotten, messages, removed } = listing;
+    if messages.is_empty() && removed.is_empty() {
+        return Roll { mailbox, messages: Arc::clone(&known.messages), forgotten };
+    }
+    let mut news = messages.into_iter().peekable();
+    let mut removed = removed.into_iter().map(|(uid, _)| uid).peekable();
+    let mut merged = Vec::with_capacity(known.messages.len() + news.len());
+    for old in known.messages.iter() {
+        while removed.next_if(|uid| *uid < old.uid).is_some() {}
+        let now = news.next_if(|new| new.uid == old.uid);
+        if removed.next_if(|uid| *uid == old.uid).is_none() {
+            merged.push(now.unwrap_or_else(|| old.clone()));
+        }
+    }
+    merged.extend(news);
+    Roll { mailbox, messages: Arc::new(merged), forgotten }
+}

@@ -1,0 +1,313 @@
+//! Mailboxes by their whole names, as mail programs know them: levels with slashes between, the inbox `INBOX`.
+
+use async_trait::async_trait;
+use storage::{
+    Error as StorageError, Mailbox, Needs, NewMailbox, PageRequest, Result as StorageResult, Transaction,
+    Unit,
+};
+use types::{AccountId, MailboxId, Role, Timestamp, address::fold};
+
+use crate::folders::{MAX_DEPTH, Provision, valid_name};
+use crate::{Access, Error, Result};
+
+/// A mailbox with its whole name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    pub name: String,
+    pub mailbox: Mailbox,
+    pub has_children: bool,
+}
+
+/// Why something cannot be done to a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    NonExistent,
+    AlreadyExists,
+    HasChildren,
+    /// Never, and why.
+    Cannot(&'static str),
+    /// There are too many already.
+    Limit,
+}
+
+const INBOX: &str = "INBOX";
+
+impl Access {
+    /// All mailboxes by their whole names; one query.
+    pub async fn named(&self) -> Result<Vec<Named>> {
+        let mut all = self.service.latest(self.id).await?.mailboxes(self.id).await?;
+        if all.is_empty() {
+            self.service.write(self.shard(), Provision { account: self.id, now: self.service.now() }).await?;
+            all = self.service.latest(self.id).await?.mailboxes(self.id).await?;
+        }
+        Ok(named(all))
+    }
+
+    /// The mailbox of this name.
+    pub async fn by_name(&self, name: &str) -> Result<Option<Named>> {
+        Ok(find(&self.named().await?, name).cloned())
+    }
+
+    /// Makes a mailbox, and those that it is in.
+    pub async fn create_named(&self, name: &str) -> Result<Result<Mailbox, Denied>> {
+        let unit = Create { path: self.path(name) };
+        settle(self.service.write(self.shard(), unit).await)
+    }
+
+    /// Gives a mailbox another name, which may be elsewhere; what is in it goes along.
+    pub async fn rename_named(&self, from: &str, to: &str) -> Result<Result<Mailbox, Denied>> {
+        let unit = Rename { from: from.to_owned(), to: self.path(to) };
+        settle(self.service.write(self.shard(), unit).await)
+    }
+
+    /// Removes a mailbox and its messages for good.
+    pub async fn delete_named(&self, name: &str) -> Result<Result<(), Denied>> {
+        // Piece by piece, so that a large mailbox never blocks the shard's writer for long.
+        loop {
+            let unit = Delete { account: self.id, name: name.to_owned() };
+            match self.service.write(self.shard(), unit).await? {
+                Ok(true) => return Ok(Ok(())),
+                Ok(false) => {}
+                Err(denied) => return Ok(Err(denied)),
+            }
+        }
+    }
+
+    /// Subscribes to a mailbox, or not. False if there is none.
+    pub async fn subscribe_named(&self, name: &str, subscribed: bool) -> Result<bool> {
+        let Some(Named { mailbox, .. }) = self.by_name(name).await? else { return Ok(false) };
+        let unit = Subscribe { account: self.id, id: mailbox.id, subscribed };
+        self.service.write(self.shard(), unit).await
+    }
+
+    fn path(&self, name: &str) -> Path {
+        Path {
+            account: self.id,
+            name: name.to_owned(),
+            max_folders: self.service.config().max_folders,
+            now: self.service.now(),
+        }
+    }
+}
+
+/// Two that race for a name: the later one finds it taken.
+fn settle(outcome: Result<Result<Mailbox, Denied>>) -> Result<Result<Mailbox, Denied>> {
+    match outcome {
+        Err(Error::Storage(StorageError::Exists(_))) => Ok(Err(Denied::AlreadyExists)),
+        outcome => outcome,
+    }
+}
+
+fn named(all: Vec<Mailbox>) -> Vec<Named> {
+    let name = |mailbox: &Mailbox| {
+        let mut levels = vec![level(mailbox)];
+        let mut parent = mailbox.parent;
+        while let Some(above) = parent.and_then(|id| all.iter().find(|other| other.id == id)) {
+            levels.push(level(above));
+            parent = above.parent.filter(|_| levels.len() <= MAX_DEPTH);
+        }
+        levels.reverse();
+        levels.join("/")
+    };
+    let names: Vec<_> = all.iter().map(name).collect();
+    let parents: Vec<_> = all.iter().filter_map(|mailbox| mailbox.parent).collect();
+    let with_name = |(name, mailbox): (String, Mailbox)| Named {
+        has_children: parents.contains(&mailbox.id),
+        name,
+        mailbox,
+    };
+    let mut named: Vec<_> = names.into_iter().zip(all).map(with_name).collect();
+    // Those with a role come first, in their order; the others by their whole names.
+    named.sort_by_cached_key(|named| named.mailbox.role.is_none().then(|| fold(&named.name)));
+    named
+}
+
+fn level(mailbox: &Mailbox) -> &str {
+    if mailbox.role == Some(Role::Inbox) { INBOX } else { &mailbox.name }
+}
+
+/// The mailbox of this name as it is written, or in other capitals: no two names differ by those alone.
+fn find<'a>(all: &'a [Named], name: &str) -> Option<&'a Named> {
+    let folded = fold(name);
+    all.iter()
+        .find(|named| named.name == name)
+        .or_else(|| all.iter().find(|named| fold(&named.name) == folded))
+}
+
+/// A name to be made.
+struct Path {
+    account: AccountId,
+    name: String,
+    max_folders: usize,
+    now: Timestamp,
+}
+
+impl Path {
+    /// Its last level, which is free, and the mailbox that it is in; missing ones are made.
+    async fn place(
+        &self,
+        tx: &mut dyn Transaction,
+        all: Vec<Named>,
+    ) -> StorageResult<Result<(Option<MailboxId>, String), Denied>> {
+        // RFC 9051 §6.3.4: a slash at the end only says that there will be levels below.
+        let name = self.name.strip_suffix('/').unwrap_or(&self.name);
+        if find(&all, name).is_some() {
+            return Ok(Err(Denied::AlreadyExists));
+        }
+        let levels: Vec<_> = name.split('/').collect();
+        let is_valid = |level: &&str| valid_name(level).is_ok_and(|valid| valid == *level);
+        if !levels.iter().all(is_valid) {
+            return Ok(Err(Denied::Cannot("That cannot be the name of a mailbox here")));
+        }
+        if levels.len() > MAX_DEPTH {
+            return Ok(Err(Denied::Cannot("Mailboxes do not lie so deep in one another here")));
+        }
+        if all.len() + levels.len() > self.max_folders {
+            return Ok(Err(Denied::Limit));
+        }
+        let Some((last, above)) = levels.split_last() else {
+            return Ok(Err(Denied::Cannot("A mailbox has a name")));
+        };
+        let (mut parent, mut path) = (None, String::new());
+        for level in above {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(level);
+            parent = Some(match find(&all, &path) {
+                Some(there) => there.mailbox.id,
+                None => self.make(tx, parent, level).await?.id,
+            });
+        }
+        Ok(Ok((parent, (*last).to_owned())))
+    }
+
+    async fn make(
+        &self,
+        tx: &mut dyn Transaction,
+        parent: Option<MailboxId>,
+        name: &str,
+    ) -> StorageResult<Mailbox> {
+        let Self { account, now, .. } = *self;
+        tx.create_mailbox(NewMailbox { account, name: name.to_owned(), parent, role: None, now }).await
+    }
+}
+
+struct Create {
+    path: Path,
+}
+
+#[async_trait]
+impl Unit for Create {
+    type Output = Result<Mailbox, Denied>;
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.path.account], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
+        tx.provision(self.path.account, self.path.now).await?;
+        let all = named(tx.mailboxes(self.path.account).await?);
+        match self.path.place(tx, all).await? {
+            Ok((parent, name)) => self.path.make(tx, parent, &name).await.map(Ok),
+            Err(denied) => Ok(Err(denied)),
+        }
+    }
+}
+
+struct Rename {
+    from: String,
+    to: Path,
+}
+
+#[async_trait]
+impl Unit for Rename {
+    type Output = Result<Mailbox, Denied>;
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.to.account], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
+        let account = self.to.account;
+        let all = named(tx.mailboxes(account).await?);
+        let Some(Named { name: from, mailbox, .. }) = find(&all, &self.from).cloned() else {
+            return Ok(Err(Denied::NonExistent));
+        };
+        if mailbox.role.is_some() {
+            return Ok(Err(Denied::Cannot("The standard mailboxes keep their names")));
+        }
+        if fold(&self.to.name).starts_with(&format!("{}/", fold(&from))) {
+            return Ok(Err(Denied::Cannot("A mailbox cannot be put into itself")));
+        }
+        // Its own name may be written anew, in other capitals.
+        let others = all.into_iter().filter(|named| named.mailbox.id != mailbox.id).collect();
+        let (parent, name) = match self.to.place(tx, others).await? {
+            Ok(place) => place,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        let moved = tx.move_mailbox(account, mailbox.id, parent, &name).await?;
+        Ok(moved.ok_or(Denied::NonExistent))
+    }
+}
+
+struct Delete {
+    account: AccountId,
+    name: String,
+}
+
+const AT_ONCE: u32 = 500;
+
+#[async_trait]
+impl Unit for Delete {
+    /// Whether it is done.
+    type Output = Result<bool, Denied>;
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.account], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
+        let all = named(tx.mailboxes(self.account).await?);
+        let Some(Named { mailbox, has_children, .. }) = find(&all, &self.name).cloned() else {
+            return Ok(Err(Denied::NonExistent));
+        };
+        if mailbox.role.is_some() {
+            return Ok(Err(Denied::Cannot("The standard mailboxes cannot be deleted")));
+        }
+        if has_children {
+            return Ok(Err(Denied::HasChildren));
+        }
+        let request = PageRequest {
+            mailbox: Some(mailbox.id),
+            filter: Default::default(),
+            before: None,
+            limit: AT_ONCE,
+        };
+        let ids: Vec<_> = tx.page(self.account, &request).await?.iter().map(|message| message.id).collect();
+        tx.expunge(self.account, &ids).await?;
+        if mailbox.total > ids.len() as u64 {
+            return Ok(Ok(false));
+        }
+        tx.delete_mailbox(self.account, mailbox.id).await.map(Ok)
+    }
+}
+
+struct Subscribe {
+    account: AccountId,
+    id: MailboxId,
+    subscribed: bool,
+}
+
+#[async_trait]
+impl Unit for Subscribe {
+    type Output = bool;
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.account], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
+        Ok(tx.subscribe_mailbox(self.account, self.id, self.subscribed).await?.is_some())
+    }
+}

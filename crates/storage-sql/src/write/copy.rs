@@ -1,0 +1,87 @@
+//! Copies of messages, which share the stored body.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter,
+    prelude::Uuid,
+    sea_query::{Expr, ExprTrait as _},
+};
+use storage::{Copy, Message, Result, Source};
+use types::{AccountId, MailboxId, MessageId};
+
+use super::messages::place;
+use crate::{
+    entity::shard::body,
+    error::failed,
+    open::Open,
+    rows,
+    statement::{among, lists},
+};
+
+pub(super) async fn copy_to(
+    open: &mut Open,
+    account: AccountId,
+    copies: &[Copy],
+    to: MailboxId,
+) -> Result<Vec<Message>> {
+    open.hold(account).await?;
+    open.flush().await?;
+    place(open, account.0, Source::Mailbox(to))?;
+    let keys: Vec<_> = copies.iter().map(|copy| (account, copy.to)).collect();
+    open.look_up(&keys, &[]).await?;
+    let from: Vec<MessageId> = copies.iter().map(|copy| copy.from).collect();
+    let found: BTreeMap<Uuid, _> =
+        open.message_rows(account, &from).await?.into_iter().map(|row| (row.id, row)).collect();
+    let mut made = Vec::new();
+    let mut users: BTreeMap<Uuid, i64> = BTreeMap::new();
+    let mut modseq = None;
+    for copy in copies {
+        let known = open.known.get(&(account.0, copy.to.0)).copied().unwrap_or_default();
+        let Some(mut row) = found.get(&copy.from.0).filter(|_| !known).cloned() else { continue };
+        let now = match modseq {
+            Some(now) => now,
+            None => *modseq.insert(open.advance(account.0)?),
+        };
+        let target = open.change_mailbox(account.0, to.0, now)?;
+        row.id = copy.to.0;
+        row.mailbox_id = to.0;
+        row.uid = target.uid_next;
+        row.modseq = now;
+        row.created_modseq = now;
+        // How the first fares is told there.
+        row.delivery = None;
+        target.uid_next += 1;
+        target.total += 1;
+        target.unread += i64::from(rows::flags(row.flags).is_unread());
+        target.size_bytes += row.size_bytes;
+        let owner = open.account(account.0)?;
+        owner.messages += 1;
+        owner.used_bytes += row.size_bytes;
+        open.known.insert((account.0, row.id), true);
+        *users.entry(row.body_id).or_default() += 1;
+        open.waiting.messages.push(row.clone());
+        made.push(row);
+    }
+    share_bodies(open, account, users).await?;
+    open.flush_if_much().await?;
+    made.into_iter().map(rows::message).collect()
+}
+
+/// Gives each of these bodies so many users more.
+async fn share_bodies(open: &mut Open, account: AccountId, users: BTreeMap<Uuid, i64>) -> Result<()> {
+    let mut by_count: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
+    users.into_iter().for_each(|(body, count)| by_count.entry(count).or_default().push(body));
+    for (count, bodies) in by_count {
+        for list in lists(&open.conn, &bodies) {
+            body::Entity::update_many()
+                .col_expr(body::Column::Refs, Expr::col(body::Column::Refs).add(count))
+                .filter(body::Column::AccountId.eq(account.0))
+                .filter(among(&open.conn, body::Column::Id, list))
+                .exec(&open.conn)
+                .await
+                .map_err(failed)?;
+        }
+    }
+    Ok(())
+}

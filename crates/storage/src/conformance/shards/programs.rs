@@ -1,0 +1,147 @@
+//! What mail programs need: listings, copies, and mailboxes that move.
+
+use std::sync::Arc;
+
+use types::{Flags, MailboxId, MessageId, ModSeq, Role, Uid};
+
+use super::kit::{Kit, NOW, random};
+use crate::{Copy, Error, FlagChange, Listing, NewMailbox, Shards};
+
+pub(super) async fn run(shards: &Arc<dyn Shards>) {
+    listings_tell_what_is_different(shards).await;
+    copies_share_the_body(shards).await;
+    mailboxes_move_with_what_is_in_them(shards).await;
+    subscriptions_are_kept(shards).await;
+}
+
+async fn listing(kit: &Kit, mailbox: MailboxId, since: ModSeq) -> Listing {
+    kit.read().await.listing(kit.account, mailbox, since).await.unwrap().unwrap()
+}
+
+fn uids(listing: &Listing) -> Vec<u32> {
+    listing.messages.iter().map(|message| message.uid.0).collect()
+}
+
+async fn listings_tell_what_is_different(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let account = kit.account;
+    let (inbox, trash) = (kit.mailbox(Role::Inbox).await.id, kit.mailbox(Role::Trash).await.id);
+    assert!(kit.read().await.listing(account, MailboxId(999), ModSeq(0)).await.unwrap().is_none());
+    assert!(listing(kit, inbox, ModSeq(0)).await.messages.is_empty());
+    // The later ones are older, so the order of ids is not that of UIDs.
+    let mut ids: Vec<MessageId> = Vec::new();
+    for number in (1..=5).rev() {
+        ids.push(kit.add(number).await);
+    }
+    let all = listing(kit, inbox, ModSeq(0)).await;
+    assert_eq!((uids(&all), all.removed.len()), (vec![1, 2, 3, 4, 5], 0));
+    assert_eq!(all.messages.iter().map(|message| message.id).collect::<Vec<_>>(), ids);
+    assert_eq!(all.messages[0].received_at.seconds(), 5);
+    assert_eq!(all.messages[0].size_bytes, kit.get(ids[0]).await.unwrap().size_bytes);
+    assert_eq!(all.mailbox.uid_next, Uid(6));
+
+    let change = FlagChange { add: Flags::SEEN, add_keywords: vec!["x".into()], ..FlagChange::default() };
+    let (second, third, fourth) = (ids[1], ids[2], ids[3]);
+    kit.write(move |tx| {
+        let change = change.clone();
+        Box::pin(async move {
+            tx.change_flags(account, &[second], &change).await?;
+            tx.move_messages(account, &[third], trash).await?;
+            tx.expunge(account, &[fourth]).await
+        })
+    })
+    .await
+    .unwrap();
+    let news = listing(kit, inbox, all.mailbox.modseq).await;
+    assert_eq!(uids(&news), [2]);
+    assert_eq!((news.messages[0].flags, &*news.messages[0].keywords), (Flags::SEEN, &["x".to_owned()][..]));
+    assert_eq!(news.removed.iter().map(|(uid, _)| uid.0).collect::<Vec<_>>(), [3, 4]);
+    assert!(news.removed.iter().all(|(_, modseq)| *modseq > all.mailbox.modseq));
+    assert_eq!(uids(&listing(kit, inbox, ModSeq(0)).await), [1, 2, 5]);
+    assert_eq!(uids(&listing(kit, trash, all.mailbox.modseq).await), [1]);
+    assert!(uids(&listing(kit, inbox, news.mailbox.modseq).await).is_empty());
+
+    let mut structures = kit.read().await.structures(account, &[ids[0], ids[3], ids[0]]).await.unwrap();
+    assert_eq!(structures.pop().unwrap(), (ids[0], b"structure of 5".to_vec()));
+    assert!(structures.is_empty(), "what was expunged has none");
+}
+
+async fn copies_share_the_body(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let account = kit.account;
+    let archive = kit.mailbox(Role::Archive).await.id;
+    let mut first = kit.message(7);
+    first.flags = Flags::FLAGGED;
+    first.keywords = vec!["work".into()];
+    let (from, body) = (first.id, first.body.id);
+    kit.append(first).await;
+    let original = kit.get(from).await.unwrap();
+    let copy = |to: MessageId| {
+        kit.write(move |tx| {
+            Box::pin(async move {
+                let gone = MessageId::at(NOW, [7; 10]);
+                let copies = [Copy { from: gone, to: gone }, Copy { from, to }];
+                tx.copy_messages(account, &copies, archive).await
+            })
+        })
+    };
+    let (one, two) =
+        (MessageId::at(original.received_at, random()), MessageId::at(original.received_at, random()));
+    for (to, uid) in [(one, 1), (two, 2)] {
+        let made = copy(to).await.unwrap();
+        assert_eq!(made.len(), 1);
+        assert_eq!((made[0].id, made[0].mailbox, made[0].uid), (to, archive, Uid(uid)));
+        assert_eq!((made[0].flags, &made[0].keywords), (original.flags, &original.keywords));
+        assert_eq!((made[0].thread, made[0].body), (original.thread, body));
+        assert_eq!(made[0].created, made[0].modseq);
+        assert_eq!(Some(made[0].clone()), kit.get(to).await);
+    }
+    assert!(copy(one).await.unwrap().is_empty(), "an id is used once");
+    kit.check_counts().await;
+    for id in [from, one, two] {
+        assert!(kit.read().await.body(account, body).await.unwrap().is_some());
+        kit.write(move |tx| Box::pin(async move { tx.expunge(account, &[id]).await })).await.unwrap();
+    }
+    assert!(kit.read().await.body(account, body).await.unwrap().is_none(), "it goes with its last user");
+    kit.check_counts().await;
+}
+
+async fn mailboxes_move_with_what_is_in_them(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let account = kit.account;
+    let create = |name: &'static str, parent| {
+        let new = move || NewMailbox { account, name: name.to_owned(), parent, role: None, now: NOW };
+        kit.write(move |tx| Box::pin(async move { tx.create_mailbox(new()).await }))
+    };
+    let shift = |id, parent, name: &'static str| {
+        kit.write(move |tx| Box::pin(async move { tx.move_mailbox(account, id, parent, name).await }))
+    };
+    let a = create("a", None).await.unwrap();
+    let b = create("b", Some(a.id)).await.unwrap();
+    let moved = shift(b.id, None, "c").await.unwrap().unwrap();
+    assert_eq!((moved.parent, moved.name.as_str(), moved.uid_validity), (None, "c", b.uid_validity));
+    assert!(moved.modseq > b.modseq);
+    assert_eq!(shift(b.id, None, "c").await.unwrap().unwrap().modseq, moved.modseq, "nothing changed");
+    assert!(matches!(shift(b.id, None, "A").await, Err(Error::Exists(_))));
+    shift(a.id, Some(b.id), "a").await.unwrap().unwrap();
+    for parent in [a.id, b.id, MailboxId(999)] {
+        assert!(shift(b.id, Some(parent), "x").await.is_err(), "into itself, or nowhere");
+    }
+    assert_eq!(shift(MailboxId(999), None, "x").await.unwrap(), None);
+    assert_eq!(kit.read().await.mailbox(account, a.id).await.unwrap().unwrap().parent, Some(b.id));
+}
+
+async fn subscriptions_are_kept(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let account = kit.account;
+    let inbox = kit.mailbox(Role::Inbox).await;
+    assert!(inbox.subscribed);
+    let subscribe =
+        |id, yes| kit.write(move |tx| Box::pin(async move { tx.subscribe_mailbox(account, id, yes).await }));
+    let no = subscribe(inbox.id, false).await.unwrap().unwrap();
+    assert!(!no.subscribed && no.modseq > inbox.modseq);
+    assert_eq!(subscribe(inbox.id, false).await.unwrap(), Some(no.clone()));
+    assert_eq!(kit.read().await.mailbox(account, inbox.id).await.unwrap(), Some(no));
+    assert!(subscribe(inbox.id, true).await.unwrap().unwrap().subscribed);
+    assert_eq!(subscribe(MailboxId(999), true).await.unwrap(), None);
+}
