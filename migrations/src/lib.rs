@@ -50,8 +50,8 @@ impl Step {
 pub fn directory() -> Vec<Step> {
     use directory::{
         m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
-        m20261122_000003_nodes as nodes, m20261126_000002_dkim as dkim,
-        m20261126_000001_receiving as receiving,
+        m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
+        m20261126_000002_dkim as dkim,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },

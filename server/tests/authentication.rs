@@ -8,15 +8,21 @@ use std::{process::Command, time::Duration};
 
 use filter::{Authentication, Dns, Filter, Mail, Mode, OnTempError, Outcome, Rules, Spf};
 use serde_json::{Value, json};
-use support::{Plane, Server, eventually};
+use support::{Plane, Server, eventually, on_both_planes};
 use testkit::{Script, Sink, Zone};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
+on_both_planes!(
+    mail_is_checked_before_it_is_accepted,
+    dns_that_is_down_loses_no_mail,
+    our_own_policy_is_served,
+);
+
 /// A server that asks this zone, behind a load balancer that tells of any client.
-async fn server(zone: &Zone, keys: &[(&str, &str)]) -> Server {
+async fn server(plane: &Plane<'_>, zone: &Zone, keys: &[(&str, &str)]) -> Server {
     let resolver = zone.address().to_string();
     let mut all = vec![
         ("MAGPIE_DNS__RESOLVER", resolver.as_str()),
@@ -25,7 +31,7 @@ async fn server(zone: &Zone, keys: &[(&str, &str)]) -> Server {
         ("MAGPIE_PROXY_PROTOCOL__LISTENERS", "[\"smtp\"]"),
     ];
     all.extend(keys);
-    Server::start_with(&Plane::Embedded, &all).await
+    Server::start_with(plane, &all).await
 }
 
 /// Brings a mail as this client, and gives the reply to its end.
@@ -52,15 +58,14 @@ fn mail(from: &str, subject: &str) -> String {
 const FRIEND: [u8; 4] = [192, 0, 2, 1];
 const STRANGER: [u8; 4] = [203, 0, 113, 9];
 
-#[tokio::test]
-async fn mail_is_checked_before_it_is_accepted() {
+async fn mail_is_checked_before_it_is_accepted(plane: &Plane<'_>) {
     let zone = Zone::start().await.unwrap();
     for domain in ["reject", "quarantine", "none"] {
         let name = format!("{domain}.test");
         zone.txt(&name, "v=spf1 ip4:192.0.2.1 -all").unwrap();
         zone.txt(&format!("_dmarc.{name}"), &format!("v=DMARC1; p={domain}")).unwrap();
     }
-    let server = server(&zone, &[]).await;
+    let server = server(plane, &zone, &[]).await;
     let alice = server.login("alice").await;
     let reply = bring(&server, STRANGER, "x@reject.test", &mail("ceo@reject.test", "forged")).await;
     assert!(reply.starts_with("550 5.7.1 ") && reply.contains("reject.test"), "{reply}");
@@ -99,11 +104,10 @@ async fn mail_is_checked_before_it_is_accepted() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn dns_that_is_down_loses_no_mail() {
+async fn dns_that_is_down_loses_no_mail(plane: &Plane<'_>) {
     let zone = Zone::start().await.unwrap();
     zone.servfail("down.test").unwrap().servfail("_dmarc.down.test").unwrap();
-    let server = server(&zone, &[("MAGPIE_FILTER__ON_TEMPERROR", "defer")]).await;
+    let server = server(plane, &zone, &[("MAGPIE_FILTER__ON_TEMPERROR", "defer")]).await;
     let reply = bring(&server, STRANGER, "x@down.test", &mail("ceo@down.test", "later")).await;
     assert!(reply.starts_with("451 4.7.0 "), "{reply}");
     server.stop().await;
@@ -137,7 +141,7 @@ async fn mail_that_leaves_is_signed() {
     zone.host("mx.there.test", "127.0.0.1".parse().unwrap()).unwrap();
     let port = sink.address().port().to_string();
     let keys = [("MAGPIE_QUEUE__PORT", port.as_str()), ("MAGPIE_QUEUE__ALLOW_PRIVATE_TARGETS", "true")];
-    let server = server(&zone, &keys).await;
+    let server = server(&Plane::Embedded, &zone, &keys).await;
     let (made, said) = command(&server, &zone, &["domain", "rotate-keys", "demo.test"]);
     assert!(made && said.contains("waits for its record"), "{said}");
     let (complete, records) = command(&server, &zone, &["domain", "check", "demo.test", "--json"]);
@@ -193,18 +197,18 @@ async fn mail_that_leaves_is_signed() {
             sample: 0,
         })
         .await;
-    let of = |method: &str| {
-        verdict.results.iter().filter(move |result| result.method == method).map(|result| result.outcome)
+    let of = |method: &str| -> Vec<_> {
+        let results = verdict.results.iter().filter(|result| result.method == method);
+        results.map(|result| result.outcome).collect()
     };
-    assert_eq!(of("dkim").collect::<Vec<_>>(), [Outcome::Pass; 2], "{verdict:?}");
-    assert_eq!(of("dmarc").collect::<Vec<_>>(), [Outcome::Pass], "{verdict:?}");
+    assert_eq!(of("dkim"), [Outcome::Pass; 2], "{verdict:?}");
+    assert_eq!(of("dmarc"), [Outcome::Pass], "{verdict:?}");
     server.stop().await;
 }
 
-#[tokio::test]
-async fn our_own_policy_is_served() {
+async fn our_own_policy_is_served(plane: &Plane<'_>) {
     let zone = Zone::start().await.unwrap();
-    let server = server(&zone, &[("MAGPIE_MTA_STS__MODE", "testing")]).await;
+    let server = server(plane, &zone, &[("MAGPIE_MTA_STS__MODE", "testing")]).await;
     let ask = async |host: &str| {
         let request = server.nobody().request(reqwest::Method::GET, "/.well-known/mta-sts.txt");
         request.header("host", host).send().await.unwrap()

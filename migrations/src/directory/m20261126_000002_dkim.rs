@@ -1,20 +1,6 @@
 //! The keys that mail of each domain is signed with. `phase`: 0 waits for its record, 1 signs, 2 is retired.
 
-#![expect(elided_lifetimes_in_paths, reason = "the trait's signature leaves the lifetime out")]
-
-use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
-
-use crate::sql;
-
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        sql::run(manager, text).await
-    }
-}
+use sea_orm_migration::sea_orm::DbBackend;
 
 pub(crate) fn text(_: DbBackend) -> Vec<&'static str> {
     vec![SCHEMA]

@@ -87,8 +87,8 @@ async fn an_empty_zone_lacks_everything() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_says_something_else_is_told() -> anyhow::Result<()> {
-    let check = async |spoil: fn(&Zone) -> anyhow::Result<()>, forget: &str, name: &str| {
+async fn what_says_something_else_is_told() {
+    let check = async |spoil: fn(&Zone) -> anyhow::Result<&Zone>, forget: &str, name: &str| {
         let zone = Zone::start().await.unwrap();
         fill(&zone).unwrap();
         zone.forget(forget).unwrap();
@@ -98,79 +98,23 @@ async fn what_says_something_else_is_told() -> anyhow::Result<()> {
         assert!(wrong.len() == 1 && wrong[0].starts_with(&format!("{name} Different")), "{name}: {wrong:?}");
     };
     check(
-        |zone| {
-            zone.txt("a.test", "v=spf1 ip4:203.0.113.1 -all")?.mx("a.test", 10, "mx.a.test")?;
-            Ok(())
-        },
+        |zone| zone.txt("a.test", "v=spf1 ip4:203.0.113.1 -all")?.mx("a.test", 10, "mx.a.test"),
         "a.test",
         "a.test",
     )
     .await;
-    check(
-        |zone| {
-            zone.txt("a.test", "v=spf1 -all")?;
-            Ok(())
-        },
-        "nothing.test",
-        "a.test",
-    )
-    .await;
-    check(
-        |zone| {
-            zone.txt("k1._domainkey.a.test", "v=DKIM1; p=AAAA")?;
-            Ok(())
-        },
-        "k1._domainkey.a.test",
-        "k1._domainkey.a.test",
-    )
-    .await;
-    check(
-        |zone| {
-            zone.txt("_dmarc.a.test", "v=DMARC1; p=nonsense")?;
-            Ok(())
-        },
-        "_dmarc.a.test",
-        "_dmarc.a.test",
-    )
-    .await;
-    check(
-        |zone| {
-            zone.txt("_dmarc.a.test", "v=DMARC1; p=reject")?;
-            Ok(())
-        },
-        "nothing.test",
-        "_dmarc.a.test",
-    )
-    .await;
-    check(
-        |zone| {
-            zone.txt("_mta-sts.a.test", "v=STSv1; id=old")?;
-            Ok(())
-        },
-        "_mta-sts.a.test",
-        "_mta-sts.a.test",
-    )
-    .await;
-    check(
-        |zone| {
-            zone.srv("_submissions._tcp.a.test", 587, "mx.a.test")?;
-            Ok(())
-        },
-        "_submissions._tcp.a.test",
-        "_submissions._tcp.a.test",
-    )
-    .await;
+    check(|zone| zone.txt("a.test", "v=spf1 -all"), "nothing.test", "a.test").await;
+    let selector = "k1._domainkey.a.test";
+    check(|zone| zone.txt("k1._domainkey.a.test", "v=DKIM1; p=AAAA"), selector, selector).await;
+    let dmarc = "_dmarc.a.test";
+    check(|zone| zone.txt("_dmarc.a.test", "v=DMARC1; p=nonsense"), dmarc, dmarc).await;
+    check(|zone| zone.txt("_dmarc.a.test", "v=DMARC1; p=reject"), "nothing.test", dmarc).await;
+    let sts = "_mta-sts.a.test";
+    check(|zone| zone.txt("_mta-sts.a.test", "v=STSv1; id=old"), sts, sts).await;
+    let service = "_submissions._tcp.a.test";
+    check(|zone| zone.srv("_submissions._tcp.a.test", 587, "mx.a.test"), service, service).await;
     let arpa = "7.100.51.198.in-addr.arpa";
-    check(
-        |zone| {
-            zone.ptr(ADDRESS.parse()?, "host.provider.test")?;
-            Ok(())
-        },
-        arpa,
-        arpa,
-    )
-    .await;
-    Ok(())
+    check(|zone| zone.ptr(ADDRESS.parse()?, "host.provider.test"), arpa, arpa).await;
 }
 
 #[tokio::test]
