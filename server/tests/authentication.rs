@@ -128,7 +128,7 @@ fn command(server: &Server, zone: &Zone, args: &[&str]) -> (bool, String) {
 
 fn publish(zone: &Zone, records: &str) {
     let records: Vec<Value> = serde_json::from_str(records).unwrap();
-    for record in records.iter().filter(|record| record["type"] == "TXT") {
+    for record in records.iter().filter(|record| record["type"] == "TXT" && record["state"] != "right") {
         zone.txt(record["name"].as_str().unwrap(), record["value"].as_str().unwrap()).unwrap();
     }
 }

@@ -18,7 +18,8 @@ fn key(selector: &str, phase: KeyPhase) -> DkimKey {
     }
 }
 
-const ADDRESS: &str = "198.51.100.7";
+// Of the Internet: what is set aside for examples needs no name.
+const ADDRESS: &str = "9.9.9.7";
 const SERVICES: [(&str, u16); 1] = [("submissions", 465)];
 
 /// Everything as it should be.
@@ -113,7 +114,7 @@ async fn what_says_something_else_is_told() {
     check(|zone| zone.txt("_mta-sts.a.test", "v=STSv1; id=old"), sts, sts).await;
     let service = "_submissions._tcp.a.test";
     check(|zone| zone.srv("_submissions._tcp.a.test", 587, "mx.a.test"), service, service).await;
-    let arpa = "7.100.51.198.in-addr.arpa";
+    let arpa = "7.9.9.9.in-addr.arpa";
     check(|zone| zone.ptr(ADDRESS.parse()?, "host.provider.test"), arpa, arpa).await;
 }
 
