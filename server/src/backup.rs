@@ -8,6 +8,7 @@
 mod blobs;
 mod chain;
 mod folder;
+mod keys;
 mod lines;
 mod loss;
 mod manifest;

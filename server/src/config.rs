@@ -20,9 +20,9 @@ use serde::Deserialize;
 pub use human::{Listen, Local, Size, Span};
 pub use load::{Error, Loaded, environment, load};
 pub use sections::{
-    Audience, Auth, Bans, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Hello, Http, Limits,
-    Listener, Lmtp, Log, Node, ProxyProtocol, Queue, Resolver, ReverseDns, RouteTls, Search, Shards, Smtp,
-    SmtpRoute, Tls,
+    Audience, Auth, Bans, Blobs, Bus, Cache, Directory, Dmarc, Dns, Door, Drain, Filter, Format, Hello, Http,
+    Limits, Listener, Lmtp, Log, MtaSts, Node, ProxyProtocol, Queue, Resolver, ReverseDns, RouteTls, Search,
+    Shards, Smtp, SmtpRoute, StsMode, TempError, Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub imaps: Listener,
     pub pop3: Listener,
     pub pop3s: Listener,
+    pub filter: Filter,
+    pub mta_sts: MtaSts,
     pub proxy_protocol: ProxyProtocol,
     pub tls: Tls,
     pub auth: Auth,
@@ -93,6 +95,13 @@ impl Config {
             return unfit("tls.certificate", "certificate and key go together");
         }
         self.queue_is_fit()?;
+        if self.filter.timeout.0.is_zero() || self.filter.timeout.0 > Duration::from_secs(120) {
+            return unfit("filter.timeout", "it must be more than nothing and at most two minutes");
+        }
+        // RFC 8461 §3.2.
+        if self.mta_sts.max_age.0 > Duration::from_secs(31_557_600) {
+            return unfit("mta_sts.max_age", "it must be at most a year");
+        }
         if self.limits.message_size.0 < 64 << 10 {
             return unfit("limits.message_size", "RFC 5321 §4.5.3.1.7 wants at least 64KB");
         }

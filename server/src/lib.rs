@@ -8,11 +8,13 @@
 
 pub mod backup;
 pub mod capacity;
+mod checks;
 mod cli;
 mod clock;
 pub mod config;
 mod data;
 mod demo;
+mod dkim;
 mod door;
 mod index;
 mod members;
@@ -20,8 +22,10 @@ pub mod node;
 mod outbound;
 mod parts;
 mod programs;
+mod records;
 pub mod roles;
 mod site;
+mod sts;
 mod telemetry;
 mod web;
 

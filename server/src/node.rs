@@ -8,6 +8,7 @@ use endpoints::{
     smtp::{Budget, Kind, Settings, listen, listen_locally},
     tls,
 };
+use filter::Dns;
 use mail::Mine;
 use queue::Worker;
 use rustls::ServerConfig;
@@ -18,9 +19,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    checks,
     config::{Config, Door, Listen, Local, ProxyProtocol, SearchIndex},
     data::{self, Held},
-    demo, door,
+    demo,
+    dkim::{self, DomainSigner},
+    door,
     index::{self, Index},
     members::{Member, Warnings},
     outbound,
@@ -126,10 +130,11 @@ impl Node {
         }
         let drain = config.drain.delay.0;
         let config = Arc::new(config);
+        let dns = Dns::new(config.dns.resolver.0).context("dns.resolver")?;
         if roles.has(Role::Worker) {
-            work(&config, &parts, &addresses, (member, indexed), &stop, &tasks)?;
+            work(&config, &parts, &dns, &addresses, (member, indexed), &stop, &tasks)?;
         }
-        let listeners = receive(&config, &parts, smtp, lmtp, programs)?;
+        let listeners = receive(&config, &parts, dns, smtp, lmtp, programs)?;
         if let Some(listener) = web {
             let state = Web {
                 mail: parts.mail.clone(),
@@ -281,6 +286,7 @@ async fn accept_index(parts: &Parts, roles: &Roles) -> anyhow::Result<bool> {
 fn work(
     config: &Config,
     parts: &Parts,
+    dns: &Dns,
     addresses: &Addresses,
     (member, indexed): (Option<Member>, bool),
     stop: &CancellationToken,
@@ -288,10 +294,14 @@ fn work(
 ) -> anyhow::Result<()> {
     let hostname = parts::hostname(config);
     let router = outbound::router(config, &parts.mail, &hostname, addresses.smtp)?;
+    let (directory, clock) = (Arc::clone(&parts.directory), Arc::clone(&parts.clock));
+    let signer = DomainSigner::new(Arc::clone(&directory), Arc::clone(&clock), hostname.clone());
+    tasks.spawn(dkim::watch(directory, dns.clone(), clock, stop.clone()));
     let worker = Worker::new(queue::worker::Parts {
         mail: parts.mail.clone(),
         router: Arc::new(router),
         courier: Arc::new(outbound::courier(config, &hostname)?),
+        signer: Some(Arc::new(signer)),
         config: outbound::worker(config, &hostname),
         shutdown: stop.clone(),
     });
@@ -337,6 +347,7 @@ fn http_limits(config: &Config) -> serve::Limits {
 fn receive(
     config: &Config,
     parts: &Parts,
+    dns: Dns,
     sockets: Vec<(Kind, TcpListener)>,
     lmtp: Option<UnixListener>,
     programs: Programs,
@@ -357,10 +368,11 @@ fn receive(
             recipients: count(config.limits.recipients),
             ..smtp::Limits::default()
         },
-        hostname,
         allow_cleartext: config.auth.allow_cleartext,
         budget: Arc::new(Budget::new(config.limits.receiving_memory.bytes())),
         content_within: config.limits.receiving_time.0,
+        door: Some(Arc::new(checks::door(config, &hostname, dns))),
+        hostname,
         clock: Arc::clone(&parts.clock),
         policy: Arc::new(door::policy(config)?),
         hold_seconds: u32::try_from(config.limits.hold_time.0.as_secs()).ok().filter(|seconds| *seconds > 0),

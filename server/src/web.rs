@@ -10,6 +10,7 @@ mod extract;
 mod failure;
 mod headers;
 mod login;
+mod mta_sts;
 mod operate;
 mod origin;
 mod pages;
@@ -73,7 +74,7 @@ pub(crate) fn router(web: Web, roles: &Roles) -> Router {
         api = api.merge(events::router());
     }
     let (api, document) = api.split_for_parts();
-    let mut router = api.merge(operate::router());
+    let mut router = api.merge(operate::router()).merge(mta_sts::router());
     if roles.has(Role::Web) {
         pages::prepare();
         router = router.merge(docs::router(document)).merge(login::router()).merge(site::router());

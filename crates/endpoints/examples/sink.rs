@@ -100,6 +100,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         allow_cleartext: false,
         budget: Arc::new(Budget::new(1 << 30)),
         content_within: std::time::Duration::from_secs(600),
+        door: None,
         clock: Arc::new(Now),
         policy: Arc::default(),
         hold_seconds: None,

@@ -3,6 +3,7 @@
 //! The engine says what a client wants, an [`Mta`] decides, and the [`Session`] stands between them: one transaction
 //! at a time, its content in memory within a [`Budget`], its trace headers in front.
 
+mod door;
 mod mail;
 mod mta;
 mod policy;
@@ -20,6 +21,7 @@ use smtp::{Auth, Config, Connection, Limits, Protocol, Reply};
 use types::Clock;
 
 pub use crate::budget::Budget;
+pub use door::Door;
 pub use mta::{Incoming, Mta, Refusal, Submission};
 pub use policy::{Dns, HelloCheck, NoAnswer, Policy, ReverseDns};
 pub use session::Session;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub budget: Arc<Budget>,
     /// From the first byte of a mail's content to its last.
     pub content_within: Duration,
+    /// Checks mail from other servers; `None`: it is taken as it comes.
+    pub door: Option<Arc<Door>>,
     pub clock: Arc<dyn Clock>,
     /// What other servers must be like.
     pub policy: Arc<Policy>,

@@ -114,7 +114,7 @@ impl Service {
             }
             let Some(prepared) = &prepared else { continue };
             if !deliver.messages.iter().any(|message| message.account == account) {
-                let mut message = prepared.message(account, id, Source::Role(Role::Inbox), now);
+                let mut message = prepared.message(account, id, Source::Role(prepared.place), now);
                 if !deliver.messages.is_empty() {
                     message.id = self.new_id();
                     message.thread = ThreadId(message.id.0);
@@ -212,7 +212,7 @@ impl Service {
         let at = entry.created_at;
         let message = |account: &AccountId| {
             let id = id_of(format!("{}/{account}", entry.id).as_bytes(), at);
-            prepared.message(*account, id, Source::Role(Role::Inbox), at)
+            prepared.message(*account, id, Source::Role(prepared.place), at)
         };
         let messages: Vec<_> = accounts.iter().map(message).collect();
         let ids: Vec<_> = messages.iter().map(|message| (message.account, message.id)).collect();
@@ -315,7 +315,9 @@ impl Unit for Deliver {
             let mut message = message.clone();
             // An account whose making was interrupted gets its folders with its first mail.
             tx.provision(message.account, message.received_at).await?;
-            if let Some((_, folder)) = self.filed.iter().find(|(account, _)| *account == message.account) {
+            let is_junk = matches!(message.mailbox, Source::Role(Role::Junk));
+            let mut filed = self.filed.iter().filter(|_| !is_junk);
+            if let Some((_, folder)) = filed.find(|(account, _)| *account == message.account) {
                 let all = tx.mailboxes(message.account).await?;
                 let named = all.iter().find(|mailbox| address::fold(&mailbox.name) == *folder);
                 message.mailbox = named.map_or(message.mailbox, |mailbox| Source::Mailbox(mailbox.id));

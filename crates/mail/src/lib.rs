@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod admin;
+mod authenticity;
 mod body;
 mod bounce;
 mod bulk;

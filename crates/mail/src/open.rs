@@ -9,7 +9,7 @@ use storage::{Body, Content as Stored, Message, Snapshot};
 use types::{Address, MessageId, Timestamp, api};
 
 use crate::body::{Content, Download};
-use crate::{Access, Error, Result, body, convert, prepare};
+use crate::{Access, Error, Result, authenticity, body, convert, prepare};
 
 /// The content of a message.
 struct Opened {
@@ -71,8 +71,8 @@ impl Access {
             html: reading.html,
             has_remote_images: reading.has_remote_images,
             attachments: reading.attachments,
+            auth: authenticity::auth(&reading.headers, &self.service.config().hostname),
             headers: reading.headers,
-            auth: None,
         })
     }
 

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use message::{Parsed, SegmentKind};
 use storage::{Body, NewMessage, Packed, RefHash, Segment, Source, Summary};
-use types::{AccountId, BodyId, Flags, MessageId, ShardId, ThreadId, Timestamp};
+use types::{AccountId, BodyId, Flags, MessageId, Role, ShardId, ThreadId, Timestamp};
 
-use crate::{Error, Result, Service};
+use crate::{Error, Result, Service, authenticity};
 
 /// A mail whose bytes are safe on one shard, but for those that the row's transaction brings.
 #[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) parsed: Arc<Parsed>,
     pub(crate) body: Packed,
+    /// Where it goes if it came from outside.
+    pub(crate) place: Role,
     structure: Vec<u8>,
 }
 
@@ -33,6 +35,7 @@ impl Service {
         raw: Bytes,
         parsed: Arc<Parsed>,
     ) -> Result<Prepared> {
+        let place = authenticity::place(&raw);
         let mut segments = Vec::new();
         for piece in message::segments(&parsed.structure, raw.len() as u64) {
             let range = to_usize(piece.range.start)?..to_usize(piece.range.end)?;
@@ -49,7 +52,7 @@ impl Service {
         let body = Body { segments };
         off_thread(body.inline_bytes(), move || {
             let body = body.pack(id)?;
-            Ok(Prepared { structure: parsed.structure.encode(), parsed, body })
+            Ok(Prepared { structure: parsed.structure.encode(), parsed, body, place })
         })
         .await?
     }

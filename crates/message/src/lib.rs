@@ -3,6 +3,7 @@
 //! **Invariant:** no I/O, no clock, no randomness. Every function takes any bytes, ends in linear time, and never panics.
 
 mod address;
+mod authors;
 mod binary;
 pub mod bounce;
 mod charset;
@@ -31,6 +32,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use authors::authors;
 pub use binary::as_lines;
 pub use bounce::{Bounce, BounceAction, BouncedRecipient};
 pub use compose::{Outgoing, OutgoingAttachment, compose};

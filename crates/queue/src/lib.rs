@@ -18,4 +18,4 @@ pub use reply::{Class, Outcome, Reply};
 pub use route::{DnsRouter, Router, Routing, Rule, StsConfig};
 pub use schedule::{Next, Schedule};
 pub use way::{Caller, Login, Route, Security, Target, Way};
-pub use worker::{Parts, Worker, WorkerConfig};
+pub use worker::{Parts, Signer, Unsigned, Worker, WorkerConfig};

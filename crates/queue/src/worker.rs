@@ -11,6 +11,7 @@ mod groups;
 mod hold;
 mod notify;
 mod settle;
+mod sign;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -29,6 +30,7 @@ use types::ShardId;
 use crate::{Courier, Router, Schedule};
 use groups::Groups;
 use settle::Job;
+pub use sign::{Signer, Unsigned};
 
 /// How a worker works; see the server's `config.default.toml`.
 #[derive(Debug, Clone)]
@@ -92,6 +94,8 @@ pub struct Parts {
     pub mail: Service,
     pub router: Arc<dyn Router>,
     pub courier: Arc<dyn Courier>,
+    /// Signs what leaves; `None`: it leaves as it is.
+    pub signer: Option<Arc<dyn Signer>>,
     pub config: WorkerConfig,
     /// Ends the work: what is on its way gets [`WorkerConfig::finish`], the rest is given back.
     pub shutdown: CancellationToken,
@@ -105,6 +109,7 @@ struct Inner {
     mail: Service,
     router: Arc<dyn Router>,
     courier: Arc<dyn Courier>,
+    signer: Option<Arc<dyn Signer>>,
     config: WorkerConfig,
     shutdown: CancellationToken,
     in_hand: Arc<Semaphore>,
@@ -125,12 +130,23 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 impl Worker {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { mail, router, courier, config, shutdown } = parts;
+        let Parts { mail, router, courier, signer, config, shutdown } = parts;
         let in_hand = Arc::new(Semaphore::new(config.in_hand));
         let groups = Groups::new(&config);
         let tasks = TaskTracker::new();
         let deferred = Notify::new();
-        Self(Arc::new(Inner { mail, router, courier, config, shutdown, in_hand, groups, deferred, tasks }))
+        Self(Arc::new(Inner {
+            mail,
+            router,
+            courier,
+            signer,
+            config,
+            shutdown,
+            in_hand,
+            groups,
+            deferred,
+            tasks,
+        }))
     }
 
     /// Ends the claims of predecessors that died, so that nobody waits for them to end by themselves. Only for a worker that

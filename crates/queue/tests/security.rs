@@ -279,12 +279,12 @@ async fn a_policy_holds_until_another_is_announced() -> Result<()> {
     assert_eq!(published.server.asked(), 1);
 
     // Whoever only hides the announcement changes nothing.
-    published.zone.txt("_mta-sts.there.test", "nothing")?;
+    published.zone.forget("_mta-sts.there.test")?.txt("_mta-sts.there.test", "nothing")?;
     assert!(published.send(&published.router()?, &[]).await? == "delivered", "never heard of it");
     assert!(published.send(&router, &[]).await?.starts_with("450 4.7.5 "));
 
     // An announced one that cannot be had neither; until the old one ends.
-    published.zone.txt("_mta-sts.there.test", "v=STSv1; id=2;")?;
+    published.zone.forget("_mta-sts.there.test")?.txt("_mta-sts.there.test", "v=STSv1; id=2;")?;
     let again = published.router()?;
     assert_eq!(published.send(&again, &[]).await?, "delivered");
     published.server.say(&policy("none", HOST));

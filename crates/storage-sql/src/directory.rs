@@ -1,5 +1,6 @@
 //! The directory: read through a cache that lives for two seconds, since a command in another process may change it.
 
+mod dkim;
 mod door;
 mod moves;
 mod nodes;
@@ -12,7 +13,9 @@ use sea_orm::{
     ActiveValue::{NotSet, Set, Unchanged},
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, SqlErr,
 };
-use storage::{Account, Ban, BucketMap, Directory, Domain, Error, Group, NewAccount, Node, Result, Session};
+use storage::{
+    Account, Ban, BucketMap, Directory, DkimKey, Domain, Error, Group, NewAccount, Node, Result, Session,
+};
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
 
 use crate::{
@@ -36,6 +39,7 @@ pub struct SqlDirectory {
     bans: Cache<IpAddr, Option<Ban>>,
     /// They never change.
     secrets: Cache<String, [u8; 32]>,
+    dkim_keys: Cache<DomainId, Vec<DkimKey>>,
 }
 
 impl SqlDirectory {
@@ -54,6 +58,7 @@ impl SqlDirectory {
             limits: cache(),
             bans: cache(),
             secrets: Cache::new(100),
+            dkim_keys: cache(),
         })
     }
 
@@ -67,6 +72,7 @@ impl SqlDirectory {
         self.accounts.invalidate_all();
         self.addresses.invalidate_all();
         self.groups.invalidate_all();
+        self.dkim_keys.invalidate_all();
         Ok(())
     }
 

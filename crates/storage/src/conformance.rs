@@ -10,6 +10,7 @@
 
 pub mod blobs;
 pub mod directory;
+mod dkim;
 mod door;
 pub mod moves;
 pub mod shards;

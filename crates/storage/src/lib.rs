@@ -14,6 +14,7 @@ pub mod body;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod directory;
+pub mod dkim;
 pub mod door;
 pub mod error;
 pub mod mailbox;
@@ -29,6 +30,7 @@ pub mod upload;
 pub use blobs::{BlobInfo, Blobs, ByteStream};
 pub use body::{Body, Packed, Segment};
 pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Node, Session};
+pub use dkim::{DkimKey, DkimKeys, KeyPhase};
 pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};
 pub use mailbox::{AccountState, Mailbox, NewMailbox};

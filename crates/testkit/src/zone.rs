@@ -17,7 +17,7 @@ use hickory_server::{
         op::{HeaderCounts, Metadata, ResponseCode},
         rr::{
             Name, RData, Record, RecordType,
-            rdata::{A, AAAA, MX, TXT},
+            rdata::{A, AAAA, MX, PTR, SRV, TXT},
         },
     },
     server::{Request, RequestHandler, ResponseHandler, ResponseInfo},
@@ -38,6 +38,7 @@ type Names = Arc<Mutex<HashMap<String, Entry>>>;
 struct Entry {
     records: Vec<RData>,
     fails: bool,
+    stalls: bool,
 }
 
 /// UDP and TCP on the same port: one that is free for the first may be taken for the second.
@@ -93,13 +94,27 @@ impl Zone {
         self.add(host, Some(data))
     }
 
-    /// `domain TXT text`; what was said before is forgotten.
-    pub fn txt(&self, domain: &str, text: &str) -> Result<&Self> {
+    /// `name TXT text`, in strings of at most 255 bytes. A name may have several.
+    pub fn txt(&self, name: &str, text: &str) -> Result<&Self> {
+        let strings = text.as_bytes().chunks(255).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        self.add(name, Some(RData::TXT(TXT::from_bytes(strings.iter().map(Vec::as_slice).collect()))))
+    }
+
+    /// The name of an address, in `in-addr.arpa` or `ip6.arpa`.
+    pub fn ptr(&self, address: IpAddr, host: &str) -> Result<&Self> {
+        self.add(&Name::from(address).to_ascii(), Some(RData::PTR(PTR(name(host)?))))
+    }
+
+    /// `service SRV 0 1 port host`.
+    pub fn srv(&self, service: &str, port: u16, host: &str) -> Result<&Self> {
+        self.add(service, Some(RData::SRV(SRV::new(0, 1, port, name(host)?))))
+    }
+
+    /// Forgets everything about the name.
+    pub fn forget(&self, domain: &str) -> Result<&Self> {
         let key = name(domain)?.to_lowercase().to_ascii();
-        if let Some(entry) = lock(&self.names).get_mut(&key) {
-            entry.records.retain(|data| data.record_type() != RecordType::TXT);
-        }
-        self.add(domain, Some(RData::TXT(TXT::new(vec![text.to_owned()]))))
+        lock(&self.names).remove(&key);
+        Ok(self)
     }
 
     /// The name exists, with no records unless others are added.
@@ -111,6 +126,13 @@ impl Zone {
     pub fn servfail(&self, domain: &str) -> Result<&Self> {
         let key = name(domain)?.to_lowercase().to_ascii();
         lock(&self.names).entry(key).or_default().fails = true;
+        Ok(self)
+    }
+
+    /// Questions about the name are never answered.
+    pub fn stall(&self, domain: &str) -> Result<&Self> {
+        let key = name(domain)?.to_lowercase().to_ascii();
+        lock(&self.names).entry(key).or_default().stalls = true;
         Ok(self)
     }
 
@@ -142,6 +164,10 @@ struct Answers {
 }
 
 impl Answers {
+    fn stalls(&self, owner: &Name) -> bool {
+        lock(&self.names).get(&owner.to_lowercase().to_ascii()).is_some_and(|entry| entry.stalls)
+    }
+
     fn answer(&self, owner: &Name, kind: RecordType) -> (ResponseCode, Vec<Record>) {
         let entry = lock(&self.names).get(&owner.to_lowercase().to_ascii()).cloned();
         match entry {
@@ -163,6 +189,11 @@ impl RequestHandler for Answers {
         request: &Request,
         mut response: R,
     ) -> ResponseInfo {
+        if let Ok(info) = request.request_info()
+            && self.stalls(info.query.original().name())
+        {
+            std::future::pending::<()>().await;
+        }
         let mut metadata = Metadata::response_from_request(&request.metadata);
         let (code, records) = match request.request_info() {
             Ok(info) => self.answer(info.query.original().name(), info.query.query_type()),

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod api;
 pub mod clock;
+pub mod dkim;
 pub mod flags;
 pub mod ids;
 pub mod network;
@@ -17,6 +18,7 @@ pub mod time;
 
 pub use address::{Address, EmailAddress};
 pub use clock::Clock;
+pub use dkim::DkimAlgorithm;
 pub use flags::Flags;
 pub use ids::{
     AccountId, BlobId, BodyId, Bucket, DomainId, MailboxId, MessageId, ModSeq, QueueId, ShardId, ThreadId,

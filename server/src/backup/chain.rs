@@ -12,6 +12,7 @@ use types::{AccountId, BlobId, EmailAddress, Secret, Timestamp};
 
 use super::{
     folder::Chain,
+    keys::Key,
     lines::{Extent, Reader},
     manifest::Manifest,
 };
@@ -52,6 +53,7 @@ impl Segment {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
     Domain { name: String, created_at: Timestamp },
+    Key(Key),
     Account(Person),
 }
 

@@ -18,6 +18,7 @@ use super::{
     blobs::BlobFolder,
     chain::{Entries, Entry, Group, Person, Rounds},
     folder::{Chain, Folder},
+    keys,
     manifest::{Manifest, RunName},
     take::{Goal, Provision, Taker, mark, queues},
 };
@@ -163,6 +164,10 @@ pub async fn everything(ports: &Ports, at: &At, with_queue: bool, watch: &Watch)
                     Ok(_) | Err(Error::Exists(_)) => {}
                     Err(error) => return Err(error).context("the directory"),
                 }
+                continue;
+            }
+            Entry::Key(key) => {
+                keys::restore(&*ports.directory, key).await?;
                 continue;
             }
             Entry::Account(person) => person,

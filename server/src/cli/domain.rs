@@ -1,111 +1,183 @@
 //! `magpie domain`.
 
-use std::net::SocketAddr;
+use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
-use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
-    net::runtime::TokioRuntimeProvider,
-    proto::rr::RData,
-};
+use filter::Dns;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use storage::{Domain as Row, KeyPhase};
+use types::address;
 
-use super::{limit::MessageLimit, out::say};
-use crate::config::Config;
+use super::{
+    limit::MessageLimit,
+    out::{self, say},
+};
+use crate::{
+    config::Config,
+    dkim,
+    parts::{self, Parts},
+    records::{self, Facts, Need, State, Wanted},
+    sts,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Domain {
-    /// Receive mail for a domain
+    /// Receive mail for a domain, and make the keys that its mail is signed with
     Add { name: String },
     /// List the domains
     List,
     /// Say how large a mail of the domain's accounts may be, in and out; "none" for as large as everybody's
     Limit { name: String, size: MessageLimit },
-    /// Say what is still missing before others' mail for a domain arrives here
-    Check { name: String },
+    /// Say what DNS is still missing, and print the records to set; fails if mail cannot do without them
+    Check {
+        name: String,
+        /// Print all records as lines of a zone file
+        #[arg(long, conflicts_with = "json")]
+        zone: bool,
+        /// Print all records and their states for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make new keys; they sign once their records can be read, and the old records may go a week later
+    RotateKeys {
+        name: String,
+        /// Sign with the new keys at once
+        #[arg(long)]
+        now: bool,
+    },
 }
 
 impl Domain {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let admin = super::admin(config).await?;
+        let parts = super::open(config).await?;
         match self {
-            Self::Add { name } => {
-                let domain = admin.add_domain(&name).await?;
-                say!("Mail for {} is received from now on.", domain.name)?;
-            }
+            Self::Add { name } => add(&parts, &name).await,
             Self::List => {
-                for domain in admin.domains().await? {
+                for domain in parts.directory.domains().await? {
                     say!("{}", domain.name)?;
                 }
+                Ok(())
             }
             Self::Limit { name, size } => {
-                admin.limit_domain(&name, size.0).await?;
+                parts.mail.admin().limit_domain(&name, size.0).await?;
                 say!("A mail of {name} may have {size}.")?;
+                Ok(())
             }
-            Self::Check { name } => {
-                let name = types::address::fold(&name);
-                let is_ours = admin.domains().await?.iter().any(|domain| domain.name == name);
-                check(&name, is_ours, config.dns.resolver.0).await?;
-            }
+            Self::Check { name, zone, json } => check(config, &parts, &name, zone, json).await,
+            Self::RotateKeys { name, now } => rotate(config, &parts, &name, now).await,
         }
-        Ok(())
     }
 }
 
-/// Prints what is found, and fails if mail cannot arrive.
-async fn check(name: &str, is_ours: bool, resolver: Option<SocketAddr>) -> anyhow::Result<()> {
-    let mut wrong = 0_u32;
-    let mut line = |good: bool, text: String| {
-        wrong += u32::from(!good);
-        say!("{} {text}", if good { "ok  " } else { "MISS" })
-    };
-    line(
-        is_ours,
-        if is_ours { format!("{name} is a domain here") } else { format!("`magpie domain add {name}`") },
+async fn add(parts: &Parts, name: &str) -> anyhow::Result<()> {
+    let domain = parts.mail.admin().add_domain(name).await?;
+    say!("Mail for {} is received from now on.", domain.name)?;
+    let made = dkim::make(&*parts.directory, &domain, parts.clock.now()).await;
+    made.with_context(|| format!("no keys; try `magpie domain rotate-keys {}`", domain.name))?;
+    say!(
+        "Its mail is signed once the records that `magpie domain check {}` prints can be read.",
+        domain.name
     )?;
-    let resolver = resolver_at(resolver)?;
-    let fqdn = format!("{}.", name.trim_end_matches('.'));
-    let mut hosts: Vec<(u16, String)> = match resolver.mx_lookup(fqdn.as_str()).await {
-        Ok(found) => found
-            .answers()
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::MX(mx) => Some((mx.preference, mx.exchange.to_string())),
-                _ => None,
-            })
-            .collect(),
-        Err(_) => Vec::new(),
+    Ok(())
+}
+
+async fn ours(parts: &Parts, name: &str) -> anyhow::Result<Row> {
+    let name = address::fold(name);
+    let found = parts.directory.domain(&name).await?;
+    found.with_context(|| format!("{name} is not a domain here; `magpie domain add {name}`"))
+}
+
+async fn rotate(config: &Config, parts: &Parts, name: &str, at_once: bool) -> anyhow::Result<()> {
+    let domain = ours(parts, name).await?;
+    let now = parts.clock.now();
+    let waits = |keys: &[storage::DkimKey]| keys.iter().any(|key| key.phase == KeyPhase::Waiting);
+    if !waits(&parts.directory.dkim_keys(domain.id).await?) {
+        dkim::make(&*parts.directory, &domain, now).await?;
+    }
+    let switched = if at_once {
+        parts.directory.switch_dkim_keys(domain.id, now).await?
+    } else {
+        let dns = Dns::new(config.dns.resolver.0).context("dns.resolver")?;
+        // Without DNS they go on waiting, and the server looks again.
+        dkim::switch_if_published(&*parts.directory, &dns, &domain, now).await.unwrap_or(false)
     };
-    hosts.sort();
-    line(
-        !hosts.is_empty(),
-        if hosts.is_empty() { format!("no MX record for {name}") } else { format!("MX of {name}") },
-    )?;
-    for (preference, host) in hosts {
-        let addresses: Vec<_> = match resolver.lookup_ip(host.as_str()).await {
-            Ok(found) => found.iter().map(|ip| ip.to_string()).collect(),
-            Err(_) => Vec::new(),
+    for key in parts.directory.dkim_keys(domain.id).await? {
+        let phase = match key.phase {
+            KeyPhase::Waiting => "waits for its record",
+            KeyPhase::Signing => "signs",
+            KeyPhase::Retired => "is retired; its record stays for a week",
         };
-        let found = if addresses.is_empty() { "no address".into() } else { addresses.join(", ") };
-        line(!addresses.is_empty(), format!("  {preference} {host} {found}"))?;
+        say!("{} {phase}", dkim::record_name(&domain.name, &key))?;
     }
-    if wrong > 0 { bail!("mail for {name} does not arrive here yet") } else { Ok(()) }
+    if !switched {
+        say!("`magpie domain check {}` prints the records to set.", domain.name)?;
+    }
+    Ok(())
 }
 
-fn resolver_at(address: Option<SocketAddr>) -> anyhow::Result<TokioResolver> {
-    let provider = TokioRuntimeProvider::default();
-    let builder = match address {
-        Some(address) => {
-            let mut udp = ConnectionConfig::udp();
-            udp.port = address.port();
-            let server = NameServerConfig::new(address.ip(), true, vec![udp]);
-            TokioResolver::builder_with_config(
-                ResolverConfig::from_parts(None, vec![], vec![server]),
-                provider,
-            )
-        }
-        None => TokioResolver::builder(provider).context("the system's resolver")?,
+async fn check(config: &Config, parts: &Parts, name: &str, zone: bool, json: bool) -> anyhow::Result<()> {
+    let domain = ours(parts, name).await?;
+    let dns = Dns::new(config.dns.resolver.0).context("dns.resolver")?;
+    // Whoever looks at the records wants them used.
+    let _ = dkim::switch_if_published(&*parts.directory, &dns, &domain, parts.clock.now()).await;
+    let keys = parts.directory.dkim_keys(domain.id).await?;
+    let hostname = parts::hostname(config);
+    ensure!(hostname.contains('.'), "smtp.hostname: {hostname} is not a name of the Internet; set it first");
+    let ascii = filter::dns::to_a_labels(&domain.name).unwrap_or_else(|| domain.name.clone());
+    let addresses = records::addresses(&dns, &hostname).await;
+    let facts = Facts {
+        domain: &ascii,
+        hostname: &hostname,
+        keys: &keys,
+        addresses: &addresses,
+        spki: certificate(config).as_ref().and_then(records::of_certificate),
+        policy_id: sts::policy(config, &hostname).map(|policy| policy.id),
+        services: &services(config),
     };
-    builder.build().context("the resolver")
+    let records = found(&dns, &facts).await;
+    let shown = match (zone, json) {
+        (true, _) => records::as_zone(&records),
+        (_, true) => format!("{}\n", records::as_json(&records)),
+        _ => records::as_lines(&records),
+    };
+    out::text(&shown)?;
+    let missing = records
+        .iter()
+        .filter(|(wanted, state)| wanted.need == Need::Needed && *state != State::Right)
+        .count();
+    if missing > 0 {
+        bail!("{} of the records that mail for {name} needs are not there yet", missing)
+    }
+    Ok(())
+}
+
+async fn found(dns: &Dns, facts: &Facts<'_>) -> Vec<(Wanted, State)> {
+    let wanted = records::wanted(facts);
+    let states = records::compare(dns, facts, &wanted).await;
+    wanted.into_iter().zip(states).collect()
+}
+
+/// The first certificate that the SMTP listener shows.
+fn certificate(config: &Config) -> Option<CertificateDer<'static>> {
+    let made = config.in_data(Path::new("tls/cert.pem"));
+    let path = config.tls.certificate.as_ref().map_or(made, |path| path.into());
+    CertificateDer::from_pem_file(path).ok()
+}
+
+/// What mail programs may connect to, at the ports that they know.
+fn services(config: &Config) -> Vec<(&'static str, u16)> {
+    let listeners = [
+        ("submissions", 465, &config.submissions),
+        ("submission", 587, &config.submission),
+        ("imaps", 993, &config.imaps),
+        ("imap", 143, &config.imap),
+        ("pop3s", 995, &config.pop3s),
+        ("pop3", 110, &config.pop3),
+    ];
+    listeners
+        .into_iter()
+        .filter(|(_, _, listener)| listener.listen.0.is_some())
+        .map(|(service, port, _)| (service, port))
+        .collect()
 }

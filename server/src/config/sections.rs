@@ -150,6 +150,52 @@ pub struct Listener {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+pub struct Filter {
+    pub dmarc: Dmarc,
+    pub on_temperror: TempError,
+    #[serde(deserialize_with = "list")]
+    pub trusted_sealers: Vec<String>,
+    #[serde(deserialize_with = "list")]
+    pub trusted_networks: Vec<Network>,
+    pub timeout: Span,
+}
+
+/// What DMARC may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dmarc {
+    Enforce,
+    Mark,
+    Off,
+}
+
+/// What to do when DNS does not tell whom a mail is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TempError {
+    Accept,
+    Defer,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct MtaSts {
+    pub mode: StsMode,
+    #[serde(deserialize_with = "list")]
+    pub mx: Vec<String>,
+    pub max_age: Span,
+}
+
+/// The modes of RFC 8461 §5, and none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StsMode {
+    Off,
+    None,
+    Testing,
+    Enforce,
+}
+
+#[derive(Debug, Clone, Deserialize)]
 pub struct ProxyProtocol {
     #[serde(deserialize_with = "list")]
     pub from: Vec<Network>,

@@ -110,6 +110,10 @@ impl Server {
         plane.variables().into_iter().chain([("MAGPIE_DATA_DIR".to_owned(), data)]).collect()
     }
 
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.web)
     }

@@ -230,6 +230,7 @@ impl Site {
             allow_cleartext: options.allow_cleartext,
             budget: Arc::new(Budget::new(options.budget)),
             content_within: Duration::from_secs(600),
+            door: None,
             clock: Arc::new(Stopped),
             policy: Arc::new(options.policy),
             hold_seconds: Some(86_400),

@@ -47,7 +47,9 @@ impl<'a> Hold<'a> {
     async fn fetch(&self) -> Result<Held, Fate> {
         let room = self.worker.until_shutdown(self.worker.0.groups.room()).await.flatten();
         let room = room.ok_or(Fate::Untouched)?;
-        Ok(Held { loaded: self.worker.load(self.entry).await?, room })
+        let mut loaded = self.worker.load(self.entry).await?;
+        loaded.mail = self.worker.signed(self.entry, loaded.mail).await?;
+        Ok(Held { loaded, room })
     }
 }
 

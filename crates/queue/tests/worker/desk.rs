@@ -216,6 +216,7 @@ fn worker(
         mail: house.mail.clone(),
         router: Arc::new(Anywhere),
         courier: Arc::<Puppet>::clone(courier),
+        signer: None,
         config,
         shutdown: shutdown.clone(),
     })

@@ -88,6 +88,7 @@ async fn a_mail_finds_its_way_through_dns_once_its_host_is_up() -> Result<()> {
             ..Routing::default()
         })?),
         courier: Arc::new(SmtpCourier::new(SmtpConfig::new("mx.demo.test"))?),
+        signer: None,
         config: WorkerConfig { name: "w".to_owned(), ..WorkerConfig::default() },
         shutdown: desk.shutdown.clone(),
     });

@@ -123,6 +123,31 @@ pub(crate) mod node {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// A key that mail of a domain is signed with.
+pub(crate) mod dkim_key {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "dkim_key")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) domain_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) selector: String,
+        pub(crate) algorithm: String,
+        pub(crate) private_key: String,
+        pub(crate) public_key: Vec<u8>,
+        pub(crate) phase: i32,
+        pub(crate) created_at: i64,
+        pub(crate) since: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// The service itself; one row.
 pub(crate) mod service {
     use sea_orm::entity::prelude::*;

@@ -17,6 +17,7 @@ pub async fn run(directory: Arc<dyn Directory>) {
     sessions_end(directory).await;
     what_is_removed_is_gone(directory).await;
     accounts_come_back_as_they_were(directory).await;
+    super::dkim::keys_take_turns(directory, NOW).await;
     the_bucket_map_is_kept(directory).await;
     nodes_hold_their_names(directory).await;
     super::door::run(directory).await;

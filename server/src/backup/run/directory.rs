@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{ACCOUNTS, Run};
 use crate::backup::{
     chain::{Entry, Group, Person},
+    keys,
     manifest::{Manifest, Piece},
 };
 
@@ -14,7 +15,11 @@ impl Run<'_> {
         let directory = &*self.ports.directory;
         let mut lines = self.files.create("directory")?.part()?;
         for domain in directory.domains().await? {
+            let keys = keys::of(directory, &domain).await?;
             lines.push(&Entry::Domain { name: domain.name, created_at: domain.created_at })?;
+            for key in keys {
+                lines.push(&Entry::Key(key))?;
+            }
         }
         // An address of its owner's like an alias, but for where its mail goes.
         let (mut groups, mut grouped) = (HashMap::<_, Vec<_>>::new(), HashSet::new());

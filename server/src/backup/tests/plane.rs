@@ -10,13 +10,14 @@ use std::{
 
 use futures::TryStreamExt as _;
 use storage::{
+    DkimKey,
     replica::{self, Cursor, Record},
     write,
 };
 use storage_sql::DatabaseUrl;
 use tempfile::TempDir;
 use testkit::Services;
-use types::{AccountId, Clock, ModSeq, ShardId, Timestamp};
+use types::{AccountId, Clock, DomainId, ModSeq, ShardId, Timestamp};
 
 use super::history::{Boxed, Work};
 use crate::{backup::Ports, config, parts};
@@ -95,6 +96,14 @@ pub(super) async fn seen(ports: &Ports) -> Seen {
     let mut seen = BTreeMap::new();
     let domains = ports.directory.domains().await.unwrap();
     seen.insert("domains".into(), domains.iter().map(|domain| domain.name.clone()).collect());
+    for domain in domains {
+        let keys = ports.directory.dkim_keys(domain.id).await.unwrap().into_iter();
+        // Ids of domains are not kept.
+        let lines = keys.map(|key| {
+            format!("{:?} {}", DkimKey { domain: DomainId(0), ..key.clone() }, key.private_key.expose())
+        });
+        seen.insert(format!("keys of {}", domain.name), lines.collect());
+    }
     for account in ports.directory.accounts(None, 1_000).await.unwrap() {
         let mut lines = vec![format!("{account:?} {}", account.password_hash.expose())];
         lines.extend(ports.directory.addresses(account.id).await.unwrap().iter().map(ToString::to_string));

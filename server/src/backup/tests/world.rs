@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use storage::NewAccount;
+use storage::{DkimKey, KeyPhase, NewAccount};
 use tempfile::TempDir;
-use types::{AccountId, EmailAddress, Secret};
+use types::{AccountId, DkimAlgorithm, EmailAddress, Secret};
 
 use super::{
     history::{Act, Step, bytes},
@@ -25,7 +25,20 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     pub(super) async fn new(ground: &'a Ground) -> Self {
         let plane = ground.plane().await;
-        plane.ports.directory.add_domain("demo.test", plane.ports.clock.now()).await.unwrap();
+        let now = plane.ports.clock.now();
+        let domain = plane.ports.directory.add_domain("demo.test", now).await.unwrap().id;
+        let key = |selector: &str, phase| DkimKey {
+            domain,
+            selector: selector.to_owned(),
+            algorithm: DkimAlgorithm::Ed25519,
+            private_key: Secret::new(selector.repeat(2)),
+            public_key: vec![0, 255],
+            phase,
+            created_at: now,
+            since: now,
+        };
+        let keys = [key("new", KeyPhase::Waiting), key("old", KeyPhase::Retired)];
+        plane.ports.directory.add_dkim_keys(&keys).await.unwrap();
         for seed in 0..6 {
             for shard in plane.ports.shards.all() {
                 plane.ports.blobs.put(shard, bytes(seed)).await.unwrap();

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::{Content, Local, Recipients, Session, Spooled, Transaction};
 use crate::budget::{Charge, Exhausted, Spool};
+use crate::smtp::door::Arrived;
 use crate::smtp::trace::{self, MAX_HOPS, Trace};
 use crate::smtp::{Incoming, Kind, Mta, Refusal, Submission};
 
@@ -91,9 +92,41 @@ impl<M: Mta> Session<M> {
         if trace::hops(&raw) > MAX_HOPS + 1 {
             return Err(Refusal::Circle);
         }
+        let raw = match self.check(&transaction, raw, trace).await {
+            Ok(raw) => raw,
+            Err(reply) => {
+                info!(id = %transaction.id, client = %self.client, %reply, "mail refused at the door");
+                self.count_refusal(&reply);
+                return Ok(Answer::One(reply));
+            }
+        };
         let answer = self.hand_over(transaction, raw).await;
         drop(charge);
         answer
+    }
+
+    /// Mail from other servers is checked before it is accepted.
+    async fn check(
+        &self,
+        transaction: &Transaction<M::Recipient>,
+        raw: Bytes,
+        trace: usize,
+    ) -> Result<Bytes, Reply> {
+        let (Kind::Mx, Recipients::Local(recipients), Some(door)) =
+            (self.kind, &transaction.recipients, &self.settings.door)
+        else {
+            return Ok(raw);
+        };
+        let arrived = Arrived {
+            id: transaction.id,
+            client: self.client,
+            hello: self.engine.hello().map(|hello| hello.name.as_str().to_owned()),
+            sender: transaction.reverse_path.mailbox(),
+            recipients: recipients.iter().map(|local| local.address.clone()).collect(),
+            raw,
+            trace,
+        };
+        door.check(arrived).await
     }
 
     async fn hand_over(&self, transaction: Transaction<M::Recipient>, raw: Bytes) -> Result<Answer, Refusal> {

@@ -1,0 +1,266 @@
+//! DMARC (RFC 9989, and `pct` of RFC 7489): what the author's domain wants for mail that is not from it.
+
+use std::collections::HashMap;
+
+use futures::future::join_all;
+use mail_auth::common::parse::TxtRecordParser as _;
+use mail_auth::dmarc::{Dmarc, Policy, verify::DmarcParameters};
+use mail_auth::{
+    AuthenticatedMessage, DkimOutput, DmarcOutput, DmarcResult, DnsError, Error, Parameters, SpfOutput,
+    SpfResult, Txt,
+};
+
+use crate::dns::{Dns, Seen};
+use crate::{Action, AuthResult, Mode, OnTempError, Outcome, Reply};
+
+/// What SPF says for DMARC: of the MAIL FROM, or of HELO if that is null (RFC 9989 §4.6).
+pub(crate) struct Sender {
+    pub(crate) domain: String,
+    pub(crate) outcome: Outcome,
+}
+
+/// What DMARC says of one author's domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    /// In A-labels.
+    pub(crate) author: String,
+    pub(crate) outcome: Outcome,
+    /// What the domain wants; already less if only a part of all mails is meant, and this is none of it.
+    pub(crate) policy: Policy,
+}
+
+/// RFC 9989 §4.10: so many names are asked for at most.
+const MAX_QUERIES: usize = 8;
+
+pub(crate) async fn judge(
+    dns: &Dns,
+    author: &str,
+    sender: &Sender,
+    dkim: &[DkimOutput<'_>],
+    sample: u8,
+) -> Judgement {
+    let names = tree(author);
+    let answers = join_all(names.iter().map(|name| dns.txt(name))).await;
+    let mut known = HashMap::new();
+    let mut records = Vec::new();
+    for (name, answer) in names.into_iter().zip(answers) {
+        let record = match answer {
+            Ok(texts) => the_one(texts),
+            Err(error) => Err(Error::Dns(DnsError::Resolver(error.0))),
+        };
+        let parsed = record.and_then(|text| {
+            let parsed = Dmarc::parse(&text)?;
+            records.push((parsed.clone(), text));
+            Ok(parsed)
+        });
+        known.insert(name.into_boxed_str(), Txt::from(parsed));
+    }
+    let seen = Seen::knowing(known);
+    let output = evaluate(dns, author, sender, dkim, &seen).await;
+    let mut policy = output.policy();
+    if let Some(record) = output.dmarc_record() {
+        let text = records.iter().find(|(parsed, _)| parsed == record).map(|(_, text)| text.as_slice());
+        if text.is_some_and(|text| sample >= percentage(text)) {
+            policy = milder(policy);
+        }
+    }
+    Judgement { author: author.to_owned(), outcome: outcome(&output.result()), policy }
+}
+
+async fn evaluate(
+    dns: &Dns,
+    author: &str,
+    sender: &Sender,
+    dkim: &[DkimOutput<'_>],
+    seen: &Seen,
+) -> DmarcOutput {
+    // Whom the mail is from was read by the parser that also shows it, so that both see the same.
+    let mail = format!("From: <author@{author}>\r\n\r\n");
+    let Some(message) = AuthenticatedMessage::parse(mail.as_bytes()) else { return DmarcOutput::default() };
+    let spf = SpfOutput::new(sender.domain.clone()).with_result(match sender.outcome {
+        Outcome::Pass => SpfResult::Pass,
+        Outcome::TempError => SpfResult::TempError,
+        Outcome::None
+        | Outcome::Fail
+        | Outcome::SoftFail
+        | Outcome::Policy
+        | Outcome::Neutral
+        | Outcome::PermError => SpfResult::Fail,
+    });
+    let asked = DmarcParameters::new(&message, dkim, &sender.domain, &spf);
+    dns.authenticator().verify_dmarc(Parameters::new(asked).with_txt_cache(&seen.txt)).await
+}
+
+/// RFC 9989 §4.10: the names where the policy may be, the longest first.
+fn tree(author: &str) -> Vec<String> {
+    let labels: Vec<&str> = author.split('.').filter(|label| !label.is_empty()).collect();
+    let mut names = Vec::new();
+    let mut left = labels.len();
+    while left > 0 && names.len() < MAX_QUERIES {
+        let skipped = labels.len() - left;
+        names.push(format!("_dmarc.{}.", labels.get(skipped..).unwrap_or_default().join(".")));
+        left = if left >= MAX_QUERIES { MAX_QUERIES - 1 } else { left - 1 };
+    }
+    names
+}
+
+/// RFC 9989 §4.10.1: a name with several policies has none.
+fn the_one(texts: Vec<Vec<u8>>) -> mail_auth::Result<Vec<u8>> {
+    let mut policies = texts.into_iter().filter(|text| is_dmarc(text));
+    match (policies.next(), policies.next()) {
+        (Some(only), None) => Ok(only),
+        _ => Err(Error::Dns(DnsError::InvalidRecordType)),
+    }
+}
+
+/// Whether the text is a policy that others understand.
+#[must_use]
+pub fn is_valid(text: &str) -> bool {
+    is_dmarc(text.as_bytes())
+        && Dmarc::parse(text.as_bytes()).is_ok_and(|record| record.p != Policy::Unspecified)
+}
+
+fn is_dmarc(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let value =
+        text.strip_prefix(b"v").map(<[u8]>::trim_ascii_start).and_then(|rest| rest.strip_prefix(b"="));
+    value.is_some_and(|value| {
+        let value = value.trim_ascii_start();
+        value.strip_prefix(b"DMARC1").is_some_and(|rest| matches!(rest.trim_ascii_start(), [] | [b';', ..]))
+    })
+}
+
+/// RFC 7489 §6.3 `pct`.
+fn percentage(record: &[u8]) -> u8 {
+    let text = String::from_utf8_lossy(record);
+    let tags = text.split(';').filter_map(|tag| tag.split_once('='));
+    let value = tags
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("pct"))
+        .map(|(_, value)| value.trim())
+        .next();
+    value.and_then(|value| value.parse().ok()).filter(|percentage| *percentage <= 100).unwrap_or(100)
+}
+
+/// RFC 7489 §6.6.4: what happens to mail that is not in the sample.
+const fn milder(policy: Policy) -> Policy {
+    match policy {
+        Policy::Reject => Policy::Quarantine,
+        Policy::Quarantine | Policy::None | Policy::Unspecified => Policy::None,
+    }
+}
+
+fn outcome(result: &DmarcResult) -> Outcome {
+    match result {
+        DmarcResult::Pass => Outcome::Pass,
+        DmarcResult::Fail(_) => Outcome::Fail,
+        DmarcResult::TempError(_) => Outcome::TempError,
+        DmarcResult::PermError(_) => Outcome::PermError,
+        DmarcResult::None => Outcome::None,
+    }
+}
+
+impl Judgement {
+    /// DNS does not tell in time.
+    pub(crate) fn unknown(author: &str) -> Self {
+        Self { author: author.to_owned(), outcome: Outcome::TempError, policy: Policy::None }
+    }
+
+    /// What follows; `vouched`: trusted sealers say that it passed before they changed it.
+    pub(crate) fn action(&self, mode: Mode, on_temperror: OnTempError, vouched: bool) -> Action {
+        if mode != Mode::Enforce {
+            return Action::Accept;
+        }
+        match (self.outcome, self.policy) {
+            (Outcome::Fail, _) if vouched => Action::Accept,
+            (Outcome::Fail, Policy::Reject) => {
+                let text = format!("Not from {}, which wants such mail rejected (DMARC)", self.author);
+                Action::Reject(Reply::new(550, (7, 1), text))
+            }
+            (Outcome::Fail, Policy::Quarantine) => Action::Quarantine,
+            (Outcome::TempError, _) if on_temperror == OnTempError::Defer => {
+                let text = format!("DNS does not tell now whether this is from {}", self.author);
+                Action::Defer(Reply::new(451, (7, 0), text))
+            }
+            _ => Action::Accept,
+        }
+    }
+
+    pub(crate) fn result(&self, vouched: bool) -> AuthResult {
+        let mut result = AuthResult::new("dmarc", self.outcome);
+        if self.outcome == Outcome::Fail && vouched {
+            result = result.because("a trusted ARC seal vouches for it");
+        }
+        result = result.with("header.from", &*self.author);
+        match self.outcome {
+            Outcome::Pass | Outcome::Fail => result.with("policy.dmarc", self.policy.to_string()),
+            _ => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_walked_in_few_steps() {
+        let check = |author: &str, wanted: &[&str]| assert_eq!(tree(author), wanted);
+        check("a.test", &["_dmarc.a.test.", "_dmarc.test."]);
+        check("test", &["_dmarc.test."]);
+        check("", &[]);
+        let deep = tree("a.b.c.d.e.f.g.h.i.test");
+        assert_eq!(
+            (deep.len(), deep[0].as_str(), deep[1].as_str()),
+            (8, "_dmarc.a.b.c.d.e.f.g.h.i.test.", "_dmarc.d.e.f.g.h.i.test.")
+        );
+    }
+
+    #[test]
+    fn percentages_are_read_leniently() {
+        let check = |record: &str, wanted| assert_eq!(percentage(record.as_bytes()), wanted, "{record}");
+        check("v=DMARC1; p=reject", 100);
+        check("v=DMARC1; p=reject; PCT = 5 ;", 5);
+        check("v=DMARC1; p=reject; pct=0", 0);
+        check("v=DMARC1; p=reject; pct=500", 100);
+        check("v=DMARC1; p=reject; pct=x", 100);
+    }
+
+    #[test]
+    fn versions_are_exact() {
+        let check = |record: &str, wanted| assert_eq!(is_dmarc(record.as_bytes()), wanted, "{record}");
+        check("v=DMARC1; p=none", true);
+        check("v = DMARC1 ;p=none", true);
+        check("v=DMARC1", true);
+        check("v=DMARC11; p=none", false);
+        check("v=spf1 -all", false);
+        check("p=none; v=DMARC1", false);
+    }
+
+    #[test]
+    fn actions_follow_from_results() {
+        let judge = |outcome, policy| Judgement { author: "a.test".to_owned(), outcome, policy };
+        let check = |outcome, policy, mode, on, vouched, wanted: &str| {
+            let action = judge(outcome, policy).action(mode, on, vouched);
+            let found = match action {
+                Action::Accept => "accept",
+                Action::Quarantine => "quarantine",
+                Action::Defer(_) => "defer",
+                Action::Reject(_) => "reject",
+            };
+            assert_eq!(found, wanted, "{outcome} {policy} {mode:?} {on:?} {vouched}");
+        };
+        use Mode::{Enforce, Mark};
+        use OnTempError::{Accept, Defer};
+        check(Outcome::Fail, Policy::Reject, Enforce, Accept, false, "reject");
+        check(Outcome::Fail, Policy::Quarantine, Enforce, Accept, false, "quarantine");
+        check(Outcome::Fail, Policy::None, Enforce, Accept, false, "accept");
+        check(Outcome::Fail, Policy::Reject, Mark, Accept, false, "accept");
+        check(Outcome::Fail, Policy::Reject, Enforce, Accept, true, "accept");
+        check(Outcome::Pass, Policy::Reject, Enforce, Accept, false, "accept");
+        check(Outcome::None, Policy::None, Enforce, Defer, false, "accept");
+        check(Outcome::TempError, Policy::Reject, Enforce, Accept, false, "accept");
+        check(Outcome::TempError, Policy::None, Enforce, Defer, false, "defer");
+        check(Outcome::TempError, Policy::None, Mark, Defer, false, "accept");
+        check(Outcome::PermError, Policy::Reject, Enforce, Defer, false, "accept");
+    }
+}

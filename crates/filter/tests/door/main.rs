@@ -1,0 +1,9 @@
+//! Mail at the door, against a DNS zone that knows what each test told it.
+
+#![cfg(test)]
+
+mod arc;
+mod dkim;
+mod dmarc;
+mod kit;
+mod spf;
