@@ -48,7 +48,7 @@ mod upload;
 mod whereabouts;
 
 pub use access::Access;
-pub use admin::Admin;
+pub use admin::{Absent, Admin};
 pub use body::{Content, Download};
 pub use bulk::{Change, Copied, NewLetter, Stored, Target};
 pub use challenge::Challenge;
