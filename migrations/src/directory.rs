@@ -4,3 +4,4 @@ pub(crate) mod m20261122_000001_accounts;
 pub(crate) mod m20261122_000002_moving;
 pub(crate) mod m20261122_000003_nodes;
 pub(crate) mod m20261126_000001_receiving;
+pub(crate) mod m20261127_000002_endings;

@@ -51,12 +51,14 @@ pub fn directory() -> Vec<Step> {
     use directory::{
         m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
         m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
+        m20261127_000002_endings as endings,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
         Step { migration: Box::new(moving::Migration), text: moving::text },
         Step { migration: Box::new(nodes::Migration), text: nodes::text },
         Step::new("m20261126_000001_receiving", receiving::text),
+        Step::new("m20261127_000002_endings", endings::text),
     ]
 }
 

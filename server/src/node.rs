@@ -126,6 +126,8 @@ impl Node {
         }
         let drain = config.drain.delay.0;
         let config = Arc::new(config);
+        let (sessions, until_ended) = (parts.mail.clone(), stop.clone());
+        tasks.spawn(async move { sessions.run_endings(until_ended).await });
         if roles.has(Role::Worker) {
             work(&config, &parts, &addresses, (member, indexed), &stop, &tasks)?;
         }
