@@ -13,6 +13,7 @@ mod clock;
 pub mod config;
 mod data;
 mod demo;
+mod disk;
 mod door;
 mod index;
 mod members;

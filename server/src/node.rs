@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::{Config, Door, Listen, Local, ProxyProtocol, SearchIndex},
     data::{self, Held},
-    demo, door,
+    demo, disk, door,
     index::{self, Index},
     members::{Member, Warnings},
     outbound,
@@ -126,8 +126,7 @@ impl Node {
         }
         let drain = config.drain.delay.0;
         let config = Arc::new(config);
-        let (sessions, until_ended) = (parts.mail.clone(), stop.clone());
-        tasks.spawn(async move { sessions.run_endings(until_ended).await });
+        look_around(&config, &parts, &warnings, &stop, &tasks);
         if roles.has(Role::Worker) {
             work(&config, &parts, &addresses, (member, indexed), &stop, &tasks)?;
         }
@@ -171,6 +170,20 @@ impl Node {
         }
         tracing::info!("stopped");
     }
+}
+
+/// What every node minds, whatever its roles: ends of sessions, and room on its disks.
+fn look_around(
+    config: &Arc<Config>,
+    parts: &Parts,
+    warnings: &Warnings,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let (sessions, until_ended) = (parts.mail.clone(), stop.clone());
+    tasks.spawn(async move { sessions.run_endings(until_ended).await });
+    let (config, warnings) = (Arc::clone(config), warnings.clone());
+    tasks.spawn(until(stop.clone(), async move { disk::watch(&config, warnings).await }));
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
@@ -309,6 +322,8 @@ fn work(
         }
         worker.run().await;
     });
+    let (lengths, until_told, told) = (parts.mail.clone(), stop.clone(), mine.clone());
+    tasks.spawn(async move { lengths.run_lengths(told, until_told).await });
     let (indexer, house, moves) = (parts.mail.clone(), parts.mail.clone(), parts.mail.clone());
     let (until_indexed, until_clean, until_moved) = (stop.clone(), stop.clone(), stop.clone());
     if config.search.url != SearchIndex::None {

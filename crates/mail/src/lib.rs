@@ -27,6 +27,7 @@ mod folders;
 mod forward;
 mod import;
 mod indexer;
+mod lengths;
 mod letters;
 mod listing;
 mod login;
