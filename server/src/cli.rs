@@ -23,7 +23,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use mail::Admin;
+use mail::{Absent, Admin};
 
 use crate::{
     config::{self, Config, Loaded},
@@ -147,6 +147,18 @@ async fn open(config: &Config) -> anyhow::Result<Parts> {
     telemetry::log(&quiet(config))?;
     data::prepare(config)?;
     parts::open(config, parts::Indexing::Elsewhere).await
+}
+
+/// Names the shards that did not answer, and fails if there are any.
+fn complete(absent: &[Absent]) -> anyhow::Result<()> {
+    for absent in absent {
+        out::aside(format_args!("{absent}"));
+    }
+    match absent {
+        [] => Ok(()),
+        [one] => anyhow::bail!("shard {} is away, and what it has is missing above", one.shard),
+        many => anyhow::bail!("{} shards are away, and what they have is missing above", many.len()),
+    }
 }
 
 /// Commands speak for themselves; the log is for what goes wrong.

@@ -13,6 +13,8 @@ use storage::{Error, Result};
 use tokio::time::sleep;
 use types::{AccountId, MessageId, query::Query};
 
+use crate::parts::Indexing;
+
 /// What is indexed into. Clones are the same.
 #[derive(Clone)]
 pub(crate) enum Index {
@@ -81,11 +83,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 impl LateMeili {
     /// The index at this URL, whether its server answers or not; an error if it answers and is not to be used.
-    pub(crate) async fn open(url: &MeiliUrl) -> std::result::Result<Self, OpenError> {
+    pub(crate) async fn open(url: &MeiliUrl, indexing: Indexing) -> std::result::Result<Self, OpenError> {
         let late = Self(Arc::new(Inner { url: url.clone(), opened: OnceLock::new() }));
-        match late.attempt().await {
-            Err(error @ OpenError::Unreachable { .. }) => tracing::warn!(%error, "searching has to wait"),
-            outcome => outcome?,
+        match (late.attempt().await, indexing) {
+            (Err(error @ OpenError::Unreachable { .. }), Indexing::Here) => {
+                tracing::warn!(%error, "searching has to wait");
+            }
+            // A command that needs it says so.
+            (Err(OpenError::Unreachable { .. }), Indexing::Elsewhere) => {}
+            (outcome, _) => outcome?,
         }
         Ok(late)
     }

@@ -14,6 +14,7 @@ mod clock;
 pub mod config;
 mod data;
 mod demo;
+mod disk;
 mod dkim;
 mod door;
 mod index;

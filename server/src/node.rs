@@ -22,7 +22,7 @@ use crate::{
     checks,
     config::{Config, Door, Listen, Local, ProxyProtocol, SearchIndex},
     data::{self, Held},
-    demo,
+    demo, disk,
     dkim::{self, DomainSigner},
     door,
     index::{self, Index},
@@ -131,6 +131,7 @@ impl Node {
         let drain = config.drain.delay.0;
         let config = Arc::new(config);
         let dns = Dns::new(config.dns.resolver.0).context("dns.resolver")?;
+        look_around(&config, &parts, &warnings, &stop, &tasks);
         if roles.has(Role::Worker) {
             work(&config, &parts, &dns, &addresses, (member, indexed), &stop, &tasks)?;
         }
@@ -174,6 +175,20 @@ impl Node {
         }
         tracing::info!("stopped");
     }
+}
+
+/// What every node minds, whatever its roles: ends of sessions, and room on its disks.
+fn look_around(
+    config: &Arc<Config>,
+    parts: &Parts,
+    warnings: &Warnings,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let (sessions, until_ended) = (parts.mail.clone(), stop.clone());
+    tasks.spawn(async move { sessions.run_endings(until_ended).await });
+    let (config, warnings) = (Arc::clone(config), warnings.clone());
+    tasks.spawn(until(stop.clone(), async move { disk::watch(&config, warnings).await }));
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
@@ -317,6 +332,8 @@ fn work(
         }
         worker.run().await;
     });
+    let (lengths, until_told, told) = (parts.mail.clone(), stop.clone(), mine.clone());
+    tasks.spawn(async move { lengths.run_lengths(told, until_told).await });
     let (indexer, house, moves) = (parts.mail.clone(), parts.mail.clone(), parts.mail.clone());
     let (until_indexed, until_clean, until_moved) = (stop.clone(), stop.clone(), stop.clone());
     if config.search.url != SearchIndex::None {

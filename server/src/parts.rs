@@ -138,8 +138,8 @@ async fn index(config: &Config, indexing: Indexing) -> anyhow::Result<(Arc<dyn S
             let opened = TantivySearch::open(&config.in_data(path)).context("search.url")?;
             (Arc::new(opened.search.clone()), Index::Tantivy(Arc::new(opened)))
         }
-        (SearchIndex::Meili(url), _) => {
-            let late = LateMeili::open(url).await.context("search.url")?;
+        (SearchIndex::Meili(url), indexing) => {
+            let late = LateMeili::open(url, indexing).await.context("search.url")?;
             (Arc::new(late.clone()), Index::Meili(late))
         }
     })

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::config::{Format, Log};
@@ -28,7 +28,9 @@ pub(crate) fn log(config: &Log) -> anyhow::Result<()> {
 pub(crate) fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     let install = || {
+        let batches = Matcher::Full("magpie_storage_batch_units".to_owned());
         let builder = PrometheusBuilder::new().set_buckets(&SECONDS).unwrap_or_default();
+        let builder = builder.set_buckets_for_metric(batches, &UNITS).unwrap_or_default();
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         let _ = metrics::set_global_recorder(recorder);
@@ -37,8 +39,11 @@ pub(crate) fn metrics() -> PrometheusHandle {
     HANDLE.get_or_init(install).clone()
 }
 
-/// The bounds of histograms, all of which measure durations in seconds.
+/// The bounds of histograms, all but one of which measure durations in seconds.
 const SECONDS: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// The bounds of how many units share a commit.
+const UNITS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// Libraries that tell every step at `info`, or each connection that an outage ends. What the configuration says of one of
 /// them counts more.

@@ -193,6 +193,16 @@ async fn one_part_that_is_away_is_nobody_elses_trouble() {
     assert!(lines[0].starts_with("0\t") && lines[0].contains(" accounts"), "{listed}");
     assert!(lines[1].starts_with("1\t") && lines[1].contains("away: "), "{listed}");
     town.refused(&["migrate"], "shard 1").await;
+    for (list, found) in [(&["queue", "list"][..], ""), (&["index", "status"], "shard 0: ")] {
+        let output = town.run(list, "").await;
+        let (listed, said) = (output.stdout, String::from_utf8(output.stderr).unwrap());
+        assert!(!output.status.success() && said.contains("shard 1 (postgres://"), "{list:?}: {said}");
+        assert!(said.contains("is away: "), "{list:?}: {said}");
+        assert!(String::from_utf8(listed).unwrap().starts_with(found), "{list:?}: the others are listed");
+    }
+    let said = town.refused(&["index", "status"], "no MeiliSearch answers at").await;
+    assert!(!said.contains("WARN") && said.lines().count() == 2, "{said}");
+    town.refused(&["queue", "retry", "01890000000070008000000000000000"], "is away").await;
     let said = town.refused(&backup, "fault: shard 1 (postgres://").await;
     assert!(said.contains("is away"), "{said}");
     let said = town.refused(&["backup", "--verify", &folder], "shard 1 was away").await;

@@ -4,14 +4,18 @@
 
 mod support;
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::{Client, PASSWORD, Plane, Server};
+use tokio::time::Instant;
 use types::Secret;
 
 support::on_both_planes!(
     a_new_password_ends_all_sessions,
+    a_command_ends_sessions_in_a_moment,
     no_session_outlives_a_password_it_began_with,
     clients_are_known_through_several_proxies,
 );
@@ -41,6 +45,24 @@ async fn a_new_password_ends_all_sessions(plane: &Plane<'_>) {
     assert!(server.login_with("alice", PASSWORD).await.is_none());
     let again = server.login_with("alice", "a new one").await.unwrap();
     assert_eq!(status(&again).await, StatusCode::OK);
+    server.stop().await;
+}
+
+/// Beside a running server, which is not asked.
+async fn a_command_ends_sessions_in_a_moment(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
+    let (alice, bob) = (server.login("alice").await, server.login("bob").await);
+    for client in [&alice, &bob] {
+        assert_eq!(status(client).await, StatusCode::OK);
+    }
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_magpie"));
+    command.args(["account", "disable", "alice@demo.test"]).envs(server.variables(plane));
+    assert!(command.status().await.unwrap().success());
+    let ended = Instant::now();
+    let refused = async || (status(&alice).await == StatusCode::UNAUTHORIZED).then_some(());
+    support::eventually("the end of the session", refused).await;
+    assert!(ended.elapsed() < Duration::from_secs(8), "{:?}", ended.elapsed());
+    assert_eq!(status(&bob).await, StatusCode::OK, "others are not concerned");
     server.stop().await;
 }
 

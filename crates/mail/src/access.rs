@@ -3,7 +3,7 @@
 use std::fmt;
 
 use storage::{AccountState, Directory, Snapshot};
-use types::{AccountId, EmailAddress, Secret, ShardId, api};
+use types::{AccountId, EmailAddress, Secret, ShardId, Timestamp, api};
 
 use crate::{Error, Result, Service};
 
@@ -17,13 +17,21 @@ pub struct Access {
     pub(crate) quota_bytes: Option<u64>,
     /// What let them in, if it was a password.
     pub(crate) password_hash: Option<Secret>,
+    pub(crate) let_in_at: Timestamp,
 }
 
 impl Access {
     pub(crate) fn new(service: &Service, account: storage::Account) -> Self {
         let storage::Account { id, email, name, quota_bytes, password_hash, .. } = account;
         let password_hash = Some(password_hash);
-        Self { service: service.clone(), id, email, name, quota_bytes, password_hash }
+        let let_in_at = service.now();
+        Self { service: service.clone(), id, email, name, quota_bytes, password_hash, let_in_at }
+    }
+
+    /// Whether [`Access::is_valid`] should be asked now, because somebody ended the account's sessions. Costs nothing.
+    #[must_use]
+    pub fn may_have_ended(&self) -> bool {
+        self.service.endings.since(self.id, self.let_in_at)
     }
 
     /// Whether who was let in by a password still would be: the account is open, and the password the same. For

@@ -6,12 +6,35 @@ use storage::{Result as StorageResult, Transaction, Unit};
 use types::{AccountId, EmailAddress, QueueId, Secret, ShardId, Timestamp, address};
 
 use crate::folders::Provision;
+use crate::relocate::why;
 use crate::{Access, Error, Result, Service};
 
 /// The operator's view of the service. Whoever has the data folder may have one.
 #[derive(Clone)]
 pub struct Admin {
     pub(crate) service: Service,
+}
+
+/// A shard that could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    pub shard: ShardId,
+    /// Its database, without a password.
+    pub name: String,
+    pub reason: String,
+}
+
+impl Absent {
+    fn all(absent: Vec<Self>) -> Error {
+        let lines: Vec<_> = absent.iter().map(ToString::to_string).collect();
+        Error::Storage(StorageError::Unavailable(lines.join("; ").into()))
+    }
+}
+
+impl std::fmt::Display for Absent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "shard {} ({}) is away: {}", self.shard, self.name, self.reason.replace('\n', " "))
+    }
 }
 
 /// What to do with a queue entry.
@@ -198,16 +221,32 @@ impl Admin {
         Ok(self.directory().addresses(id).await?)
     }
 
-    /// Entries of all queues, at most `limit` of each shard.
+    /// Entries of all queues, at most `limit` of each shard; an error if a shard is away.
     pub async fn queue(&self, limit: u32) -> Result<Vec<QueueEntry>> {
-        let shards = &self.service.parts.shards;
-        let mut entries = Vec::new();
-        for shard in shards.all() {
+        match self.queue_there(limit).await {
+            (entries, absent) if absent.is_empty() => Ok(entries),
+            (_, absent) => Err(Absent::all(absent)),
+        }
+    }
+
+    /// The same of those shards that answer, and those that do not.
+    pub async fn queue_there(&self, limit: u32) -> (Vec<QueueEntry>, Vec<Absent>) {
+        let (mut entries, mut absent) = (Vec::new(), Vec::new());
+        for shard in self.service.parts.shards.all() {
             let filter = QueueFilter { limit, ..QueueFilter::default() };
-            entries.extend(shards.snapshot(shard).await?.queue(&filter).await?);
+            let read = async { self.service.parts.shards.snapshot(shard).await?.queue(&filter).await };
+            match read.await {
+                Ok(found) => entries.extend(found),
+                Err(error) => absent.push(self.absent(shard, &error)),
+            }
         }
         entries.sort_by_key(|entry| entry.id);
-        Ok(entries)
+        (entries, absent)
+    }
+
+    /// What is said of a shard that does not answer.
+    pub(crate) fn absent(&self, shard: ShardId, error: &StorageError) -> Absent {
+        Absent { shard, name: self.service.parts.shards.name(shard), reason: why(error) }
     }
 
     /// A queue entry by its id, on whichever shard it is.
@@ -223,24 +262,32 @@ impl Admin {
     }
 
     async fn find(&self, id: QueueId) -> Result<(ShardId, QueueEntry)> {
-        let shards = &self.service.parts.shards;
-        for shard in shards.all() {
-            let mut snapshot = shards.snapshot(shard).await?;
-            let mut after = None;
-            loop {
-                let filter = QueueFilter { account: None, after, limit: QUEUE_PAGE };
-                let entries = snapshot.queue(&filter).await?;
-                after = entries.last().map(|entry| (entry.account, entry.id));
-                let full = entries.len() >= QUEUE_PAGE as usize;
-                if let Some(entry) = entries.into_iter().find(|entry| entry.id == id) {
-                    return Ok((shard, entry));
-                }
-                if !full {
-                    break;
-                }
+        let mut absent = Vec::new();
+        for shard in self.service.parts.shards.all() {
+            match self.find_on(shard, id).await {
+                Ok(Some(entry)) => return Ok((shard, entry)),
+                Ok(None) => {}
+                Err(error) => absent.push(self.absent(shard, &error)),
             }
         }
-        Err(Error::NotFound("queue entry"))
+        // It may be where nobody answers.
+        if absent.is_empty() { Err(Error::NotFound("queue entry")) } else { Err(Absent::all(absent)) }
+    }
+
+    async fn find_on(&self, shard: ShardId, id: QueueId) -> StorageResult<Option<QueueEntry>> {
+        let mut snapshot = self.service.parts.shards.snapshot(shard).await?;
+        let mut after = None;
+        loop {
+            let filter = QueueFilter { account: None, after, limit: QUEUE_PAGE };
+            let entries = snapshot.queue(&filter).await?;
+            after = entries.last().map(|entry| (entry.account, entry.id));
+            let full = entries.len() >= QUEUE_PAGE as usize;
+            match entries.into_iter().find(|entry| entry.id == id) {
+                Some(entry) => return Ok(Some(entry)),
+                None if full => {}
+                None => return Ok(None),
+            }
+        }
     }
 
     async fn hash(&self, password: Secret) -> Result<Secret> {

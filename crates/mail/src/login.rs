@@ -43,8 +43,8 @@ struct Grant {
 impl Cached for Grant {
     type Key = str;
     const PREFIX: &'static str = "session-1";
-    /// So long a session may outlast its end where a node does not hear of it: Redis is away, or there is none and
-    /// the end came from a command in another process.
+    /// So long a session may outlast its end where a node does not hear of it: neither by the cache nor by the directory's
+    /// notes ([`crate::endings`]).
     const TTL: Duration = Duration::from_secs(30);
 }
 
@@ -98,7 +98,13 @@ impl Service {
             expires_at: now.plus(self.config().session_lifetime),
             client: client.name.chars().filter(|c| !c.is_control()).take(CLIENT_NAME_CHARS).collect(),
         };
-        self.parts.directory.add_session(session).await?;
+        match self.parts.directory.add_session(session).await {
+            Err(storage::Error::Full(_)) => {
+                self.begin_stopgap(&key(&token_hash), &account).await;
+                return Ok((Access::new(self, account), Secret::new(token)));
+            }
+            added => added?,
+        }
         // Changing a password ends all sessions: one that began with the old one, on a node that had not heard of the
         // change, must not outlive it.
         let fresh = self.parts.directory.session(&token_hash, now).await?;
@@ -115,6 +121,7 @@ impl Service {
         let (cache, key) = (&self.parts.cache, key(&hash));
         if let Some(grant) = cache.load_pass::<Grant>(&key).await
             && grant.is_good(now)
+            && !self.endings.since(grant.account, grant.asked_at)
         {
             let Grant { account, email, name, quota_bytes, .. } = grant;
             return Ok(Access {
@@ -124,11 +131,14 @@ impl Service {
                 name,
                 quota_bytes,
                 password_hash: None,
+                let_in_at: now,
             });
         }
         let found = self.parts.directory.session(&hash, now).await?;
-        let (session, account) =
-            found.filter(|(_, account)| account.enabled).ok_or(Error::Unauthenticated)?;
+        let Some((session, account)) = found.filter(|(_, account)| account.enabled) else {
+            let account = self.stopgap(&key).await?.ok_or(Error::Unauthenticated)?;
+            return Ok(Access::new(self, account));
+        };
         let grant = Grant {
             account: account.id,
             email: account.email.clone(),
@@ -146,12 +156,15 @@ impl Service {
         let hash = hash(token.expose());
         // First, so that no node misses it should this be given up half way: then the directory is asked again.
         self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;
+        self.end_stopgap(&key(&hash)).await;
         Ok(self.parts.directory.end_session(&hash).await?)
     }
 
     /// Ends all sessions of an account.
     pub(crate) async fn end_sessions(&self, account: AccountId) -> Result<()> {
-        for hash in self.parts.directory.end_sessions(account).await? {
+        let ended = self.parts.directory.end_sessions(account).await?;
+        self.endings.note(account, self.now());
+        for hash in ended {
             self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;
         }
         Ok(())

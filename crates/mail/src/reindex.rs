@@ -8,7 +8,7 @@ use storage::{AccountState, Needs, Result as StorageResult, Transaction, Unit};
 use types::{AccountId, ModSeq, ShardId};
 
 use crate::{
-    Admin, Result, Service,
+    Absent, Admin, Error, Result, Service,
     indexer::{ACCOUNTS_AT_ONCE, BATCH_BYTES, Batch},
 };
 
@@ -30,25 +30,32 @@ pub struct ShardIndexed {
 }
 
 impl Admin {
-    /// How far the search index is, shard by shard.
-    pub async fn indexed(&self) -> Result<Vec<ShardIndexed>> {
-        let mut all = Vec::new();
+    /// How far the search index is, shard by shard, and the shards that do not answer.
+    pub async fn indexed(&self) -> Result<(Vec<ShardIndexed>, Vec<Absent>)> {
+        let (mut all, mut absent) = (Vec::new(), Vec::new());
         for shard in self.service.parts.shards.all() {
-            let mut indexed = ShardIndexed { shard, accounts: 0, behind: 0, messages: 0 };
-            let mut after = None;
-            loop {
-                let page = self.service.accounts(shard, after).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.id);
-                for state in &page {
-                    indexed.accounts += 1;
-                    indexed.behind += u64::from(state.indexed < state.modseq);
-                    indexed.messages += state.messages;
-                }
+            match self.indexed_on(shard).await {
+                Ok(indexed) => all.push(indexed),
+                Err(Error::Storage(error)) => absent.push(self.absent(shard, &error)),
+                Err(other) => return Err(other),
             }
-            all.push(indexed);
         }
-        Ok(all)
+        Ok((all, absent))
+    }
+
+    async fn indexed_on(&self, shard: ShardId) -> Result<ShardIndexed> {
+        let mut indexed = ShardIndexed { shard, accounts: 0, behind: 0, messages: 0 };
+        let mut after = None;
+        loop {
+            let page = self.service.accounts(shard, after).await?;
+            let Some(last) = page.last() else { return Ok(indexed) };
+            after = Some(last.id);
+            for state in &page {
+                indexed.accounts += 1;
+                indexed.behind += u64::from(state.indexed < state.modseq);
+                indexed.messages += state.messages;
+            }
+        }
     }
 
     /// How large the search index is.

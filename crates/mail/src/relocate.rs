@@ -70,6 +70,8 @@ type Tell<'a> = &'a mut (dyn FnMut(Step) + Send);
 /// How long a write waits for its account to arrive on its new shard.
 const WRITERS_WAIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long a mover tries to get on where writers wait; after [`SILENCE`] others do.
+const INSISTING: Duration = Duration::from_secs(15);
 /// A mover that has not been heard of for so long is taken for dead.
 pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
@@ -194,8 +196,26 @@ impl Admin {
     }
 }
 
+/// For what writers wait for: it is done again while it fails for a moment.
+struct Patience(Instant);
+
+impl Patience {
+    fn begin() -> Self {
+        Self(Instant::now() + INSISTING)
+    }
+
+    /// After a pause, whether to do again what ended so.
+    async fn again<T>(&self, ended: &Result<T>) -> bool {
+        let again = ended.as_ref().is_err_and(|error| error.is_temporary()) && Instant::now() < self.0;
+        if again {
+            sleep(PAUSE).await;
+        }
+        again
+    }
+}
+
 /// In words for an operator.
-fn why(error: &StorageError) -> String {
+pub(crate) fn why(error: &StorageError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 

@@ -15,6 +15,7 @@ use types::{AccountId, Clock, MessageId, ShardId, Timestamp};
 
 use crate::{
     Config, Error, Random, Result,
+    endings::Endings,
     listing::{self, Rolls},
     password::Passwords,
     random,
@@ -42,6 +43,7 @@ pub struct Service {
     pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
     pub(crate) rolls: Rolls,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) endings: Endings,
     /// Mails being composed at the same time: each may be as large as a mail can be.
     pub(crate) composing: Arc<Semaphore>,
     /// Writes on their way, which go on when whoever asked for them is gone.
@@ -63,6 +65,7 @@ impl Service {
             texts,
             rolls: listing::rolls(),
             passwords: Arc::new(Passwords::new()),
+            endings: Endings::default(),
             composing: Arc::new(Semaphore::new(COMPOSING)),
             writes: TaskTracker::new(),
         }

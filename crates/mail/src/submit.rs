@@ -30,9 +30,8 @@ impl Access {
     pub async fn submit(&self, submission: Submission) -> Result<()> {
         let Submission { id, return_path, recipients, terms, not_before, raw } = submission;
         self.limit_sends(recipients.len()).await?;
-        // The connection may have been let in long ago.
-        let account = self.service.parts.directory.account(self.id).await?;
-        if !account.is_some_and(|account| account.enabled) {
+        // The connection may have been let in long ago, by a password that somebody has changed since.
+        if !self.is_valid().await? {
             return Err(Error::Forbidden("this account may not send any more".into()));
         }
         let limit = self.service.message_limit(self.id).await?;

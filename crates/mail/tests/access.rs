@@ -189,6 +189,12 @@ async fn programs_write_and_send_under_their_own_addresses_only() {
     assert!(alice.submit(submission(Some(ALICE), ALICE)).await.is_ok());
     assert!(alice.submit(submission(None, "alice+lists@demo.test")).await.is_ok());
     assert!(matches!(alice.submit(submission(Some(BOB), ALICE)).await, Err(Error::Forbidden(_))));
+    let before = house.access(ALICE).await.unwrap();
+    let admin = house.mail.admin();
+    admin.set_password(&ALICE.parse().unwrap(), Secret::new("another password".to_owned())).await.unwrap();
+    let late = before.submit(submission(Some(ALICE), ALICE)).await;
+    assert!(matches!(late, Err(Error::Forbidden(_))), "let in by another password: {late:?}");
+    let alice = house.access(ALICE).await.unwrap();
     assert!(matches!(alice.submit(submission(Some(ALICE), BOB)).await, Err(Error::Forbidden(_))));
     for header in [
         "From: alice@demo.test, bob@demo.test",

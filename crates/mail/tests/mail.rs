@@ -262,7 +262,7 @@ async fn the_index_is_built_anew() {
     let admin = house.mail.admin();
     alice.delete(&[gone]).await.unwrap();
     alice.delete(&[gone]).await.unwrap();
-    let behind = async || admin.indexed().await.unwrap().iter().map(|shard| shard.behind).sum::<u64>();
+    let behind = async || admin.indexed().await.unwrap().0.iter().map(|shard| shard.behind).sum::<u64>();
     assert_eq!(behind().await, 1);
     let mut done = 0;
     admin.rebuild_index(&mut |so_far| done = so_far).await.unwrap();

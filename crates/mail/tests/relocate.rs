@@ -5,15 +5,17 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use async_trait::async_trait;
 use cluster::LocalCache;
 use futures::TryStreamExt as _;
 use mail::{Access, Error, Incoming, PageQuery, Service, Step};
+use storage::{Committed, ErasedUnit, Needs, Shards, Snapshot, Transaction, Unit};
 use testkit::{House, PostgresCluster, fixtures};
 use tokio::{
     runtime::Handle,
@@ -21,7 +23,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::task::TaskTracker;
-use types::{Bucket, Flags, MessageId, Role, ShardId, Timestamp, api};
+use types::{AccountId, Bucket, Flags, MessageId, Role, ShardId, Timestamp, api};
 
 const ALICE: &str = "alice@demo.test";
 const BOB: &str = "bob@demo.test";
@@ -269,6 +271,172 @@ async fn a_mover_that_comes_back_too_late_changes_nothing() {
     assert_eq!(home(&house, &alice), to);
     assert_eq!(inbox(&alice).await.len(), 2);
     deliver(&house.mail, &alice, "newer", None).await.unwrap();
+}
+
+/// Shards one of which has trouble.
+struct Troubled {
+    inner: Arc<dyn Shards>,
+    trouble: Arc<Mutex<Option<(ShardId, Trouble)>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    /// What is written is committed, but so many answers get lost.
+    Lost(u32),
+    /// The account is removed before so many views of the shard have been asked for.
+    Removal(AccountId, u32),
+}
+
+impl Troubled {
+    /// What happens to a call now, if anything does.
+    fn strikes(&self, called: ShardId, is_write: bool) -> Option<Trouble> {
+        let mut trouble = self.trouble.lock().unwrap();
+        let (shard, kind) = (*trouble)?;
+        let (left, next) = match kind {
+            Trouble::Lost(left) if is_write => (left - 1, Trouble::Lost(left - 1)),
+            Trouble::Removal(account, left) if !is_write => (left - 1, Trouble::Removal(account, left - 1)),
+            _ => return None,
+        };
+        if shard != called {
+            return None;
+        }
+        *trouble = (left > 0).then_some((shard, next));
+        match kind {
+            Trouble::Removal(..) if left > 0 => None,
+            kind => Some(kind),
+        }
+    }
+}
+
+#[async_trait]
+impl Shards for Troubled {
+    fn all(&self) -> Vec<ShardId> {
+        self.inner.all()
+    }
+
+    fn shard_of(&self, account: AccountId) -> ShardId {
+        self.inner.shard_of(account)
+    }
+
+    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        if let Some(Trouble::Removal(account, _)) = self.strikes(shard, false) {
+            storage::write(&*self.inner, shard, Purge(account)).await.map(drop)?;
+        }
+        self.inner.snapshot(shard).await
+    }
+
+    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+        self.inner.latest(shard).await
+    }
+
+    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
+        let answer = self.inner.execute(shard, unit).await;
+        match self.strikes(shard, true) {
+            Some(Trouble::Lost(_)) => Err(storage::Error::Unavailable("the answer is lost".into())),
+            _ => answer,
+        }
+    }
+
+    async fn refresh(&self) -> storage::Result<()> {
+        self.inner.refresh().await
+    }
+
+    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
+        self.inner.ping(shard).await
+    }
+}
+
+struct Purge(AccountId);
+
+#[async_trait]
+impl Unit for Purge {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.0], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<()> {
+        tx.purge(self.0).await
+    }
+}
+
+/// A house whose shards get into trouble when they are told to.
+async fn troubled() -> (House, Arc<Mutex<Option<(ShardId, Trouble)>>>) {
+    let trouble = Arc::<Mutex<_>>::default();
+    let given = Arc::clone(&trouble);
+    let wrap = |inner| Arc::new(Troubled { inner, trouble: given }) as Arc<dyn Shards>;
+    (House::open_on(wrap).await.unwrap(), trouble)
+}
+
+/// The fence is closed, and whoever closed it is not told so; with two lost answers, not at once.
+#[tokio::test]
+async fn a_mover_finds_out_that_its_fence_is_closed() {
+    for lost in [1, 2] {
+        let (house, trouble) = troubled().await;
+        let alice = house.access(ALICE).await.unwrap();
+        deliver(&house.mail, &alice, "before", None).await.unwrap();
+        let (buckets, from) = ([Bucket::of(alice.id())], home(&house, &alice));
+        let mut watch = |step| {
+            if matches!(step, Step::Fenced(_)) {
+                *trouble.lock().unwrap() = Some((from, Trouble::Lost(lost)));
+            }
+        };
+        let moved = house.mail.admin().move_buckets(&buckets, other(from), &mut watch).await.unwrap();
+        assert_eq!((moved.accounts, home(&house, &alice)), (1, other(from)));
+        let soon = timeout(Duration::from_secs(5), deliver(&house.mail, &alice, "after", None));
+        soon.await.expect("writers go on").unwrap();
+        clean(&house).await;
+        assert_eq!(inbox(&alice).await.len(), 2);
+    }
+}
+
+/// An account goes while it is copied, page by page: nothing of it stays on the shard that it never came to.
+#[tokio::test]
+async fn an_account_that_is_removed_while_it_is_copied_is_gone() {
+    let (house, trouble) = troubled().await;
+    let alice = house.access(ALICE).await.unwrap();
+    for number in 0..300 {
+        deliver(&house.mail, &alice, &format!("{number}"), None).await.unwrap();
+    }
+    let (account, from) = (alice.id(), home(&house, &alice));
+    *trouble.lock().unwrap() = Some((from, Trouble::Removal(account, 3)));
+    let bucket = Bucket::of(account);
+    house.mail.admin().move_buckets(&[bucket], other(from), &mut |_| {}).await.unwrap();
+    assert!(trouble.lock().unwrap().is_none(), "it was removed");
+    let mut there = house.mail.shards().latest(other(from)).await.unwrap();
+    assert_eq!(there.counts(account).await.unwrap(), storage::replica::Counts::default());
+    assert!(!there.placed(bucket).await.unwrap().contains(&account));
+}
+
+/// Puts a fence up.
+struct Fence(Bucket);
+
+#[async_trait]
+impl Unit for Fence {
+    type Output = bool;
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {
+        tx.fence(self.0, "a mover that is gone").await
+    }
+}
+
+/// A fence of which the directory knows no move keeps nobody from writing for long.
+#[tokio::test]
+async fn a_fence_that_nobody_minds_is_lifted() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let fence = Fence(Bucket::of(alice.id()));
+    assert!(storage::write(&**house.mail.shards(), home(&house, &alice), fence).await.unwrap().0);
+    let mut waits = Box::pin(deliver(&house.mail, &alice, "one", None));
+    assert!(timeout(Duration::from_millis(300), &mut waits).await.is_err(), "it waits at the fence");
+    house.mail.tend_moves().await.unwrap();
+    waits.await.unwrap();
+    assert_eq!(inbox(&alice).await.len(), 1);
 }
 
 #[tokio::test]

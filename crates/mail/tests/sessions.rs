@@ -6,8 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use cluster::{Cache, LocalCache, Redis, RedisOptions};
 use mail::{Client, Error, Service};
-use testkit::{House, house::PASSWORD};
+use testkit::{House, PostgresCluster, house::PASSWORD};
 use tokio::time::{Instant, sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{EmailAddress, Secret};
 
 const ALICE: &str = "alice@demo.test";
@@ -108,6 +109,78 @@ async fn what_a_node_does_not_hear_of_ends_in_time() {
         house.clock.advance(BOUND);
         assert_eq!(who(&house.mail, &token).await, None, "{end:?}");
     }
+}
+
+/// A node that listens to the directory's notes knows of it within a moment, and asks no more than before of others.
+#[tokio::test]
+async fn what_a_command_ends_has_ended_in_a_moment() {
+    for end in [End::Password, End::Disable, End::Remove] {
+        let house = House::open().await.unwrap();
+        let command = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+        let (token, bobs) = (login(&house.mail, ALICE).await, login(&house.mail, BOB).await);
+        for token in [&token, &bobs] {
+            assert!(who(&house.mail, token).await.is_some());
+        }
+        let alice = house.access(ALICE).await.unwrap();
+        let stop = CancellationToken::new();
+        let node = house.mail.clone();
+        let (listens, until) = (node.clone(), stop.clone());
+        let listening = TaskTracker::new().spawn(async move { listens.run_endings(until).await });
+        end.on(&command, &token).await;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while who(&node, &token).await.is_some() {
+            assert!(Instant::now() < deadline, "{end:?}: it goes on");
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(alice.may_have_ended(), "{end:?}: connections that stay look as well");
+        assert!(!house.access(BOB).await.unwrap().may_have_ended());
+        assert_eq!(who(&node, &bobs).await.as_deref(), Some(BOB), "{end:?}");
+        if matches!(end, End::Password) {
+            let secret = Secret::new("another password".to_owned());
+            let deadline = Instant::now() + Duration::from_secs(5);
+            let (_, again) = loop {
+                match node.login(ALICE, &secret, &Client::default()).await {
+                    Ok(again) => break again,
+                    // For two seconds it knows the old one.
+                    Err(error) => assert!(Instant::now() < deadline, "{error}"),
+                }
+                sleep(Duration::from_millis(100)).await;
+            };
+            assert_eq!(who(&node, &again).await.as_deref(), Some(ALICE), "who logs in again is in");
+        }
+        stop.cancel();
+        listening.await.unwrap();
+    }
+}
+
+/// There is no room for a row of the directory: people get in all the same, and out when they are to.
+#[tokio::test]
+async fn a_full_disk_keeps_nobody_from_their_mail() {
+    let cluster = PostgresCluster::start().await.unwrap();
+    let house = House::open_on_postgres(&cluster).await.unwrap();
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$; \
+                CREATE TRIGGER full_disk BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    cluster.query("directory", full).await.unwrap();
+    let node = &house.mail;
+    let (token, bobs) = (login(node, ALICE).await, login(node, BOB).await);
+    let again = login(node, ALICE).await;
+    for _ in 0..2 {
+        assert_eq!(who(node, &token).await.as_deref(), Some(ALICE));
+        assert_eq!(who(node, &bobs).await.as_deref(), Some(BOB));
+    }
+    node.logout(&token).await.unwrap();
+    assert_eq!(who(node, &token).await, None);
+    assert_eq!(who(node, &again).await.as_deref(), Some(ALICE));
+    node.admin().set_password(&alice(), Secret::new("another password".to_owned())).await.unwrap();
+    assert_eq!(who(node, &again).await, None, "it began with another password");
+    node.admin().set_enabled(&BOB.parse().unwrap(), false).await.unwrap();
+    assert_eq!(who(node, &bobs).await, None);
+    let other = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+    assert_eq!(who(&other, &again).await, None, "it is this node's");
+    cluster.query("directory", "DROP TRIGGER full_disk ON session").await.unwrap();
+    let wrong = node.login(ALICE, &Secret::new(PASSWORD.to_owned()), &Client::default()).await;
+    assert!(matches!(wrong, Err(Error::Credentials)), "{wrong:?}");
 }
 
 #[tokio::test]

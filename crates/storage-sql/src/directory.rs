@@ -2,6 +2,7 @@
 
 mod dkim;
 mod door;
+mod endings;
 mod moves;
 mod nodes;
 
@@ -320,25 +321,18 @@ impl Directory for SqlDirectory {
     }
 
     async fn end_sessions(&self, account: AccountId) -> Result<Vec<[u8; 32]>> {
-        let theirs = session::Column::AccountId.eq(account.0);
-        let tx = self.begin().await?;
-        let ended = session::Entity::find()
-            .select_only()
-            .column(session::Column::TokenHash)
-            .filter(theirs.clone())
-            .into_tuple::<Vec<u8>>()
-            .all(&tx)
-            .await
-            .map_err(failed)?;
-        session::Entity::delete_many().filter(theirs).exec(&tx).await.map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        let damaged = |_| Error::Corrupt("the hash of a session's token".to_owned());
-        ended.into_iter().map(|hash| hash.try_into().map_err(damaged)).collect()
+        endings::end_all(&self.writers, account).await
+    }
+
+    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<AccountId>)> {
+        endings::since(&self.readers.each(), number).await
     }
 
     async fn expire_sessions(&self, now: Timestamp) -> Result<u64> {
         let old = session::Entity::delete_many().filter(session::Column::ExpiresAt.lte(now.millis()));
-        Ok(old.exec(&self.writers.each()).await.map_err(failed)?.rows_affected)
+        let conn = self.writers.each();
+        endings::forget(&conn).await?;
+        Ok(old.exec(&conn).await.map_err(failed)?.rows_affected)
     }
 
     async fn bucket_map(&self, shards: &[ShardId]) -> Result<Arc<BucketMap>> {

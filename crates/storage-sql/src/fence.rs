@@ -25,11 +25,17 @@ const ACCOUNTS: u64 = 5_000;
 
 /// Whether an account without a row may get one.
 pub(crate) async fn check_placing(conn: &Conn, account: i64) -> Result<()> {
+    hold_back(conn).await?;
+    let bucket = Bucket::of(AccountId(account));
+    if find(conn, bucket).await?.is_some() { Err(Error::Moving) } else { Ok(()) }
+}
+
+/// Has new fences wait until the commit.
+pub(crate) async fn hold_back(conn: &Conn) -> Result<()> {
     if conn.is_postgres() {
         conn.execute_unprepared("LOCK TABLE fence IN SHARE MODE").await.map_err(failed)?;
     }
-    let bucket = Bucket::of(AccountId(account));
-    if find(conn, bucket).await?.is_some() { Err(Error::Moving) } else { Ok(()) }
+    Ok(())
 }
 
 pub(crate) async fn find(conn: &Conn, bucket: Bucket) -> Result<Option<Fence>> {
@@ -41,6 +47,14 @@ pub(crate) async fn find(conn: &Conn, bucket: Bucket) -> Result<Option<Fence>> {
 pub(crate) async fn held(conn: &Conn, bucket: Bucket) -> Result<Option<Fence>> {
     let row = fence::Entity::find_by_id(i32::from(bucket.0)).lock_exclusive().one(conn).await;
     Ok(row.map_err(failed)?.map(view))
+}
+
+pub(crate) async fn open_ones(conn: &Conn) -> Result<Vec<(Bucket, String)>> {
+    let open =
+        fence::Entity::find().filter(fence::Column::Closed.eq(false)).order_by_asc(fence::Column::Bucket);
+    let bucket = |stored| u16::try_from(stored).map_err(|_| Error::Corrupt("a bucket".to_owned()));
+    let view = |row: fence::Model| Ok((Bucket(bucket(row.bucket)?), row.mover));
+    open.all(conn).await.map_err(failed)?.into_iter().map(view).collect()
 }
 
 fn view(row: fence::Model) -> Fence {
@@ -96,15 +110,17 @@ pub(crate) async fn close(open: &mut Open, bucket: Bucket, mover: &str) -> Resul
     Ok(closed.exec(&open.conn).await.map_err(failed)?.rows_affected > 0)
 }
 
-pub(crate) async fn lift(open: &mut Open, bucket: Bucket) -> Result<()> {
+pub(crate) async fn lift(open: &mut Open, bucket: Bucket, mover: &str) -> Result<bool> {
     open.flush().await?;
     let lifted = fence::Entity::delete_many()
         .filter(fence::Column::Bucket.eq(i32::from(bucket.0)))
+        .filter(fence::Column::Mover.eq(mover))
         .filter(fence::Column::Closed.eq(false));
-    if lifted.exec(&open.conn).await.map_err(failed)?.rows_affected > 0 {
+    let lifted = lifted.exec(&open.conn).await.map_err(failed)?.rows_affected > 0;
+    if lifted {
         mark(open, bucket, false).await?;
     }
-    Ok(())
+    Ok(lifted)
 }
 
 /// Writes the fence on the rows of the bucket's accounts, waiting for whoever holds them.

@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use storage::{
     AccountState, Changes, Content, Error, Fence, Listing, Mailbox, Message, Packed, PageRequest, QueueEntry,
-    QueueFilter, Result, Snapshot, Totals, Upload,
+    QueueFilter, QueueLengths, Result, Snapshot, Totals, Upload,
     replica::{Counts, Cursor, Page},
 };
 use types::{
@@ -216,6 +216,11 @@ impl Snapshot for Open {
         used.iter().map(|blob| rows::blob_id(blob)).collect()
     }
 
+    async fn queue_lengths(&mut self, now: Timestamp) -> Result<QueueLengths> {
+        self.flush().await?;
+        queue::lengths(&self.conn, now).await
+    }
+
     async fn export(&mut self, account: AccountId, cursor: Cursor) -> Result<Page> {
         self.flush().await?;
         export::export(&self.conn, account, cursor).await
@@ -239,9 +244,18 @@ impl Snapshot for Open {
         }
     }
 
+    async fn open_fences(&mut self) -> Result<Vec<(Bucket, String)>> {
+        fence::open_ones(&self.conn).await
+    }
+
     async fn bucket(&mut self, bucket: Bucket) -> Result<Vec<AccountState>> {
         self.flush().await?;
         fence::accounts(&self.conn, bucket).await
+    }
+
+    async fn placed(&mut self, bucket: Bucket) -> Result<Vec<AccountId>> {
+        self.flush().await?;
+        Ok(fence::members(&self.conn, bucket).await?.into_iter().map(AccountId).collect())
     }
 
     async fn populated(&mut self, first: Bucket, last: Bucket) -> Result<Vec<Bucket>> {

@@ -5,10 +5,11 @@
 //! in, also where it names a shard that this node cannot open: what lives there is *not available*, never empty, and never
 //! written to where it lived before.
 
+mod add;
 mod one;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock, Weak},
     time::Duration,
 };
@@ -25,10 +26,9 @@ use types::{AccountId, Secret, ShardId, Timestamp};
 
 use self::one::{Opened, Opener, Shard};
 use crate::{
-    DatabaseUrl, Schema, SqlDirectory,
-    connect::{Database, Options},
+    DatabaseUrl, SqlDirectory,
+    connect::Options,
     error::{failed, why},
-    identity,
     open::Open,
 };
 
@@ -38,7 +38,9 @@ pub struct SqlShards {
     /// Where the map comes from; `None`: it never changes.
     directory: Option<Arc<SqlDirectory>>,
     /// Those whose URLs the directory does not know.
-    configured: BTreeSet<ShardId>,
+    configured: BTreeMap<ShardId, DatabaseUrl>,
+    /// Why a shard's new URL is not taken, as it was said last.
+    said: std::sync::Mutex<BTreeMap<ShardId, String>>,
     /// The map's version; one refresh at a time.
     version: Mutex<i64>,
     opener: Opener,
@@ -90,9 +92,7 @@ impl SqlShards {
         let all = Self::new(view, Some(directory), (configured, Some(service)), options);
         let mut view = View::clone(&all.view());
         for (id, url) in configured {
-            let shard = Shard::new(*id, url, options);
-            all.opener.begin(&shard);
-            view.shards.insert(*id, shard);
+            all.begin(&mut view, *id, url);
         }
         all.set(view);
         all.refresh().await?;
@@ -118,7 +118,8 @@ impl SqlShards {
         Self {
             view: RwLock::new(Arc::new(view)),
             directory,
-            configured: configured.iter().map(|(id, _)| *id).collect(),
+            configured: configured.iter().cloned().collect(),
+            said: std::sync::Mutex::default(),
             version: Mutex::new(-1),
             opener,
         }
@@ -159,41 +160,63 @@ impl SqlShards {
 
     /// Takes a shard that was added into the view; false if that is to be tried again.
     async fn take_in(&self, view: &mut View, added: &AddedShard) -> bool {
-        let (id, options) = (added.id, &self.opener.options);
-        let url = added.url.expose().parse::<DatabaseUrl>();
-        let there = view.shards.get(&id).map(|shard| shard.url());
-        let shard = match (there, url) {
-            (Some(Some(there)), Ok(url)) if *there == url => return true,
-            // It is known already that it is not to be used.
-            (Some(None), _) => return true,
-            (None, Ok(url)) => {
-                let shard = Shard::new(id, &url, options);
-                self.opener.begin(&shard);
-                shard
-            }
-            (Some(Some(_)), Ok(url)) if self.configured.contains(&id) => {
+        let id = added.id;
+        let url = match (added.url.expose().parse::<DatabaseUrl>(), self.configured.get(&id)) {
+            (Ok(url), Some(listed)) if *listed != url => {
                 let text = format!(
                     "shard {id} is {url}, which was added at run time, and not the database in its place in the list: \
                      take that out of the list"
                 );
-                Shard::refused(id, text)
+                return view.refuse(id, text);
             }
-            (Some(Some(_)), Ok(url)) => {
-                let shard = Shard::new(id, &url, options);
+            (Ok(url), _) => url,
+            (Err(error), _) => {
+                return view.refuse(id, format!("the directory's URL of shard {id}: {error}"));
+            }
+        };
+        match view.shards.get(&id).map(|shard| shard.url()) {
+            Some(Some(there)) if *there == url => {}
+            Some(Some(_)) => {
+                let shard = Shard::new(id, &url, &self.opener.options);
                 if let Err(error) = self.opener.open(&shard).await {
-                    tracing::warn!(shard = %id, %url, reason = why(&error), "a shard's new URL does not lead to it");
+                    if self.is_news(id, why(&error)) {
+                        tracing::warn!(shard = %id, %url, reason = why(&error), "a shard's new URL does not lead to it");
+                    }
                     return false;
                 }
-                shard
+                view.shards.insert(id, shard);
             }
-            (_, Err(error)) => Shard::refused(id, format!("the directory's URL of shard {id}: {error}")),
-        };
-        view.shards.insert(id, shard);
+            // What was refused before may be mended by now.
+            Some(None) | None => self.begin(view, id, &url),
+        }
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         true
+    }
+
+    fn begin(&self, view: &mut View, id: ShardId, url: &DatabaseUrl) {
+        let shard = Shard::new(id, url, &self.opener.options);
+        self.opener.begin(&shard);
+        view.shards.insert(id, shard);
+    }
+
+    /// Whether that was not said of the shard already.
+    fn is_news(&self, id: ShardId, text: String) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = said.get(&id) != Some(&text);
+        said.insert(id, text);
+        is_news
     }
 }
 
 impl View {
+    /// Has the shard be one that is never opened, as long as that is so.
+    fn refuse(&mut self, id: ShardId, text: String) -> bool {
+        if !self.shards.get(&id).is_some_and(|shard| shard.is_refused_for(&text)) {
+            self.shards.insert(id, Shard::refused(id, text));
+        }
+        true
+    }
+
     /// An error if a bucket lives on a shard that is not known.
     fn check(&self) -> Result<()> {
         let lost = (0_u16..).zip(&self.map.shards).find(|(_, shard)| !self.shards.contains_key(shard));
@@ -266,9 +289,16 @@ impl Shards for SqlShards {
         }
         let mut view = View::clone(&self.view());
         let (added, mut is_whole) = (directory.added_shards().await?, true);
-        view.shards.retain(|id, _| self.configured.contains(id) || added.iter().any(|added| added.id == *id));
-        for added in added {
-            is_whole &= self.take_in(&mut view, &added).await;
+        let is_added = |id: &ShardId| added.iter().any(|added| added.id == *id);
+        view.shards.retain(|id, _| self.configured.contains_key(id) || is_added(id));
+        for added in &added {
+            is_whole &= self.take_in(&mut view, added).await;
+        }
+        for (id, url) in self.configured.iter().filter(|(id, _)| !is_added(id)) {
+            // It was another one's place until now.
+            if view.shards.get(id).is_some_and(|shard| shard.url().is_none()) {
+                self.begin(&mut view, *id, url);
+            }
         }
         view.map = directory.bucket_map(&[]).await?;
         if let Err(Error::Backend(reason)) = view.check() {
@@ -281,40 +311,7 @@ impl Shards for SqlShards {
     }
 
     async fn add(&self, url: &Secret, now: Timestamp) -> Result<ShardId> {
-        let unknown = || Error::Backend("the shards are not those of a service".into());
-        let directory = self.directory.as_ref().ok_or_else(unknown)?;
-        self.refresh().await?;
-        let parsed: DatabaseUrl =
-            url.expose().parse().map_err(|error: String| Error::Backend(error.into()))?;
-        // A file is on one machine: another node would make one of its own, and take mail into it.
-        let same_kind = |shard: &Arc<Shard>| {
-            shard.url().is_none_or(|url| {
-                matches!(url, DatabaseUrl::Sqlite(_)) == matches!(parsed, DatabaseUrl::Sqlite(_))
-            })
-        };
-        if !self.view().shards.values().all(same_kind) {
-            let text = format!(
-                "{parsed} is not a database of the kind of the other shards, and cannot be one of them"
-            );
-            return Err(Error::Backend(text.into()));
-        }
-        let service = directory.service_id().await?;
-        let database = Database::new("to be added", &parsed, &self.opener.options);
-        database.open(Schema::Shard, self.opener.options.patience).await?;
-        let pool = database.writers();
-        let all = self.all();
-        let last = all.last().copied().max(directory.last_shard().await?);
-        let next = ShardId(last.map_or(0, |last| last.0 + 1));
-        // A number without a shard is left from an attempt that was broken off.
-        let id = identity::known(&pool, &service, &parsed).await?.unwrap_or(next);
-        if all.contains(&id) {
-            return Err(Error::Exists("the shard"));
-        }
-        identity::assure(&pool, &service, id, &parsed).await?;
-        pool.close().await;
-        directory.add_shard(id, url, now).await?;
-        self.refresh().await?;
-        Ok(id)
+        add::add(self, url, now).await
     }
 
     fn name(&self, shard: ShardId) -> String {

@@ -51,8 +51,8 @@ impl Transaction for Open {
         fence::close(self, bucket, mover).await
     }
 
-    async fn lift_fence(&mut self, bucket: Bucket) -> Result<()> {
-        fence::lift(self, bucket).await
+    async fn lift_fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool> {
+        fence::lift(self, bucket, mover).await
     }
 
     async fn place(&mut self, after: Option<AccountId>) -> Result<Option<AccountId>> {

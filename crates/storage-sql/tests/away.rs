@@ -16,7 +16,7 @@ use storage::{
 use storage_sql::{DatabaseUrl, Databases, Options, SqlDirectory, SqlShards, open};
 use testkit::{Gate, PostgresCluster, Way};
 use tokio::time::{Instant, sleep};
-use types::{AccountId, Bucket, Secret, ShardId, Timestamp};
+use types::{AccountId, Bucket, MailboxId, Secret, ShardId, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const FIRST: ShardId = ShardId(0);
@@ -222,6 +222,72 @@ async fn a_locked_account_keeps_nobody_else_waiting() {
         other.execute_unprepared("ROLLBACK").await.unwrap();
     });
     waited.unwrap();
+    shards.close().await;
+}
+
+/// Renames a mailbox.
+struct Rename(AccountId, MailboxId, String);
+
+#[async_trait]
+impl Unit for Rename {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.0], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<()> {
+        tx.rename_mailbox(self.0, self.1, &self.2).await.map(drop)
+    }
+}
+
+/// The same of a record that is no account.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_record_keeps_nobody_else_waiting() {
+    let (server, urls) = cluster(&["shard"]).await;
+    let map = Arc::new(BucketMap::even(&[FIRST]));
+    let options = Options { patience: Duration::from_secs(4), writers: 1, ..Options::default() };
+    let shards = SqlShards::open(&[(FIRST, urls[0].clone())], map, &options).await.unwrap();
+    let (locked, free) = (AccountId(1), AccountId(2));
+    for account in [locked, free] {
+        make(&shards, account, "first").await.unwrap();
+    }
+    let all = shards.latest(FIRST).await.unwrap().mailboxes(locked).await.unwrap();
+    let first = all.iter().find(|mailbox| mailbox.name == "first").unwrap().id;
+    let rename = async |name: &str| {
+        let began = Instant::now();
+        let renamed = write(&shards, FIRST, Rename(locked, first, name.to_owned())).await;
+        (renamed.map(|((), _)| ()), began.elapsed())
+    };
+    let mut one = sea_orm::ConnectOptions::new(server.url("shard"));
+    one.max_connections(1);
+    let other = sea_orm::Database::connect(one).await.unwrap();
+    let lock = format!("BEGIN; SELECT 1 FROM mailbox WHERE account_id = 1 AND id = {} FOR UPDATE", first.0);
+    other.execute_unprepared(&lock).await.unwrap();
+
+    let round = async |round: usize| {
+        let began = Instant::now();
+        let names: Vec<_> = (0..60).map(|number| format!("{round} {number}")).collect();
+        let made = names.iter().map(|name| make(&shards, free, name));
+        (future::join_all(made).await, began.elapsed())
+    };
+    let others = async { (round(0).await, round(1).await) };
+    let (theirs, (ours, again)) = tokio::join!(rename("second"), others);
+    assert!(ours.0.iter().chain(&again.0).all(Result::is_ok));
+    assert!(ours.1 < Duration::from_millis(3_000), "the others were kept waiting for {:?}", ours.1);
+    assert!(again.1 < Duration::from_millis(1_500), "those who came later for {:?}", again.1);
+    assert!(is_away(&theirs.0), "{:?}", theirs.0);
+    assert!(theirs.1 < Duration::from_secs(7), "{:?}", theirs.1);
+
+    // Whoever waits when it is let go of, goes on.
+    let ((renamed, _), ()) = tokio::join!(rename("third"), async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        eventually("the wait", async || server.query("shard", waiting).await.unwrap() != "0").await;
+        other.execute_unprepared("ROLLBACK").await.unwrap();
+    });
+    renamed.unwrap();
+    let all = shards.latest(FIRST).await.unwrap().mailboxes(locked).await.unwrap();
+    assert!(all.iter().any(|mailbox| mailbox.name == "third"));
     shards.close().await;
 }
 

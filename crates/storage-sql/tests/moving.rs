@@ -100,6 +100,64 @@ async fn nodes_find_what_was_added_and_moved() {
     assert_eq!(three.shards.shard_of(account), ShardId(1), "a later start knows it, too");
 }
 
+/// Several operators at once: each database is the shard that its operator was told, and stays it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn databases_that_are_added_at_once_get_numbers_of_their_own() {
+    let files = Files::new();
+    let (one, two) = (files.open(&["a.db"]).await.unwrap(), files.open(&["a.db"]).await.unwrap());
+    let mut numbers = Vec::new();
+    for round in 0..4 {
+        let (left, right) = (format!("left{round}.db"), format!("right{round}.db"));
+        let (left, right) = (files.secret(&left), files.secret(&right));
+        let (left, right) = tokio::join!(one.shards.add(&left, NOW), two.shards.add(&right, NOW));
+        numbers.extend([left.unwrap(), right.unwrap()]);
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..9).map(ShardId).collect::<Vec<_>>());
+    let three = files.open(&["a.db"]).await.unwrap();
+    for number in numbers {
+        three.shards.ping(number).await.unwrap();
+    }
+}
+
+/// The same database twice at once is one shard, and its number is no other's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_added_twice_at_once_is_one_shard() {
+    let files = Files::new();
+    let (one, two) = (files.open(&["a.db"]).await.unwrap(), files.open(&["a.db"]).await.unwrap());
+    for round in 0..4 {
+        let url = files.secret(&format!("same{round}.db"));
+        let (left, right) = tokio::join!(one.shards.add(&url, NOW), two.shards.add(&url, NOW));
+        let (added, refused) = if left.is_ok() { (left, right) } else { (right, left) };
+        assert!(matches!(refused, Err(Error::Exists(_))), "{refused:?}");
+        one.shards.refresh().await.unwrap();
+        one.shards.ping(added.unwrap()).await.unwrap();
+        assert_eq!(one.shards.all().len(), 2 + round, "none is left over");
+    }
+}
+
+/// A number that an attempt left in a database without the directory's knowing, and that another one has by now.
+#[tokio::test]
+async fn a_number_that_is_anothers_is_not_taken() {
+    let files = Files::new();
+    let one = files.open(&["a.db"]).await.unwrap();
+    assert_eq!(one.shards.add(&files.secret("b.db"), NOW).await.unwrap(), ShardId(1));
+    let (directory, options) = (files.url("directory.db"), Options::default());
+    drop(one);
+    for (from, to) in [("b.db", "c.db"), ("b.db-wal", "c.db-wal")] {
+        let (from, to) = (files.0.path().join(from), files.0.path().join(to));
+        if from.exists() {
+            std::fs::copy(from, to).unwrap();
+        }
+    }
+    remove_shard(&directory, ShardId(1), &options).await.unwrap();
+    let two = files.open(&["a.db"]).await.unwrap();
+    assert_eq!(two.shards.add(&files.secret("c.db"), NOW).await.unwrap(), ShardId(1), "it may come back");
+    let error = two.shards.add(&files.secret("b.db"), NOW).await.unwrap_err();
+    assert!(said(&error).contains("says that it is shard 1 of this service"), "{}", said(&error));
+    assert_eq!(two.shards.all(), [ShardId(0), ShardId(1)]);
+}
+
 #[tokio::test]
 async fn an_added_shard_gets_another_url_and_is_given_up() {
     let files = Files::new();
@@ -142,6 +200,36 @@ async fn an_added_shard_gets_another_url_and_is_given_up() {
     assert_eq!(two.shards.all(), [ShardId(0)]);
     assert!(two.shards.ping(ShardId(1)).await.is_err());
     assert_eq!(two.shards.add(&files.secret("d.db"), NOW).await.unwrap(), ShardId(1), "and may come back");
+}
+
+/// The directory names a database in the place of one that is listed, or one that nobody can read: that is refused as long
+/// as it is so, and no longer.
+#[tokio::test]
+async fn what_was_refused_is_looked_at_again() {
+    let files = Files::new();
+    let node = files.open(&["a.db", "b.db"]).await.unwrap();
+    let (second, third) = (ShardId(1), ShardId(2));
+    let why = async |shard| match node.shards.ping(shard).await {
+        Err(error @ Error::Unavailable(_)) => said(&error),
+        other => panic!("{other:?}"),
+    };
+    node.directory.add_shard(second, &files.secret("c.db"), NOW).await.unwrap();
+    node.directory.add_shard(third, &Secret::new("tape:reel".to_owned()), NOW).await.unwrap();
+    node.shards.refresh().await.unwrap();
+    let reason = why(second).await;
+    assert!(reason.contains("and not the database in its place in the list"), "{reason}");
+    let reason = why(third).await;
+    assert!(reason.contains("the directory's URL of shard 2"), "{reason}");
+
+    assert!(node.directory.set_shard_url(second, &files.secret("b.db")).await.unwrap());
+    assert!(node.directory.set_shard_url(third, &files.secret("d.db")).await.unwrap());
+    node.shards.refresh().await.unwrap();
+    for shard in [second, third] {
+        node.shards.ping(shard).await.unwrap();
+    }
+    assert!(node.directory.set_shard_url(second, &files.secret("c.db")).await.unwrap());
+    node.shards.refresh().await.unwrap();
+    why(second).await;
 }
 
 /// The password of the server changes while nodes run, one of which is told so in time.

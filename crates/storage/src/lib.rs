@@ -40,8 +40,8 @@ pub use message::{
 };
 pub use moves::Moves;
 pub use queue::{
-    Lease, NewQueueEntry, NewRecipient, Origin, QueueBody, QueueEntry, QueueFilter, QueueRecipient,
-    RecipientState, RecipientUpdate,
+    Lease, NewQueueEntry, NewRecipient, Origin, QueueBody, QueueEntry, QueueFilter, QueueLengths,
+    QueueRecipient, RecipientState, RecipientUpdate,
 };
 pub use shards::{Committed, ErasedUnit, Fence, Needs, Pending, Shards, Totals, Unit, write};
 pub use snapshot::Snapshot;

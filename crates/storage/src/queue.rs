@@ -130,6 +130,19 @@ pub struct RecipientUpdate {
     pub warned: bool,
 }
 
+/// How many entries a shard's queue has, each counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueLengths {
+    /// A worker should take them now.
+    pub due: u64,
+    /// They are tried later.
+    pub waiting: u64,
+    /// By an operator.
+    pub held: u64,
+    /// A worker has them.
+    pub leased: u64,
+}
+
 /// Which entries to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueueFilter {

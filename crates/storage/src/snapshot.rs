@@ -7,7 +7,7 @@ use types::{
 
 use crate::{
     AccountState, Changes, Content, Fence, Listing, Mailbox, Message, Packed, PageRequest, QueueEntry,
-    QueueFilter, Result, Totals, Upload, replica,
+    QueueFilter, QueueLengths, Result, Totals, Upload, replica,
 };
 
 /// A consistent view of one shard.
@@ -65,6 +65,9 @@ pub trait Snapshot: Send {
     /// Entries of the shard's queue, by account and id.
     async fn queue(&mut self, filter: &QueueFilter) -> Result<Vec<QueueEntry>>;
 
+    /// How many entries of accounts that live here the shard's queue has; every one of them is read.
+    async fn queue_lengths(&mut self, now: Timestamp) -> Result<QueueLengths>;
+
     /// When the next entry that is not held falls due, leased ones at the end of their lease.
     async fn next_due(&mut self) -> Result<Option<Timestamp>>;
 
@@ -86,10 +89,17 @@ pub trait Snapshot: Send {
     /// The bucket's fence, if there is one. In a [`crate::Transaction`] it stays as it is until the commit.
     async fn fenced(&mut self, bucket: Bucket) -> Result<Option<Fence>>;
 
+    /// The fences that are not closed, in order of their buckets, each with its mover.
+    async fn open_fences(&mut self) -> Result<Vec<(Bucket, String)>>;
+
     /// The bucket's accounts that are set up here, in order.
     async fn bucket(&mut self, bucket: Bucket) -> Result<Vec<AccountState>>;
 
-    /// The buckets from the first to the last of these in which accounts are set up here, in order.
+    /// The bucket's accounts of which something is here, also those that are not set up: of a copy that was not brought
+    /// to its end, say. In order.
+    async fn placed(&mut self, bucket: Bucket) -> Result<Vec<AccountId>>;
+
+    /// The buckets from the first to the last of these in which something of an account is here, in order.
     async fn populated(&mut self, first: Bucket, last: Bucket) -> Result<Vec<Bucket>>;
 
     /// The bucket's accounts that have uploads or queue entries, which take no modseq, in order, each with a checksum of

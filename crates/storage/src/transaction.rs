@@ -21,7 +21,8 @@ pub trait Transaction: Snapshot {
     /// Removes everything of the account. Its blobs are left to the collector.
     async fn purge(&mut self, account: AccountId) -> Result<()>;
 
-    /// Takes in records of a copy of the account; see [`crate::replica`]. The only write that a fence does not stop.
+    /// Takes in records of a copy of the account; see [`crate::replica`]. The only write that a fence does not stop; where
+    /// there was none when the account's own row came in, there is none until the commit.
     async fn import(&mut self, account: AccountId, records: &[replica::Record]) -> Result<()>;
 
     /// Keeps everybody away from the bucket who would write to its accounts or set up new ones: they get
@@ -36,8 +37,8 @@ pub trait Transaction: Snapshot {
     /// Makes the fence one for good. False if it is not this mover's any more.
     async fn close_fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool>;
 
-    /// Takes a fence down that is not closed.
-    async fn lift_fence(&mut self, bucket: Bucket) -> Result<()>;
+    /// Takes down a fence of this mover's that is not closed. False if there is none such: it stays as it is.
+    async fn lift_fence(&mut self, bucket: Bucket, mover: &str) -> Result<bool>;
 
     /// Notes the bucket of some accounts after this one, should that be missing; returns the last of them.
     async fn place(&mut self, after: Option<AccountId>) -> Result<Option<AccountId>>;

@@ -6,7 +6,7 @@
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use storage::replica;
-use types::Timestamp;
+use types::{AccountId, Timestamp};
 
 /// The version of the folder's layout and files.
 const FORMAT: u32 = 1;
@@ -92,6 +92,9 @@ pub(super) struct Manifest {
     /// Shards that were away: what has changed there is left to a later run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) away: Vec<Away>,
+    /// Accounts that went from shard to shard whenever they were to be read: they are left to a later run, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) moving: Vec<AccountId>,
     /// Of the JSON that it was read from.
     #[serde(skip)]
     pub(super) hash: String,
@@ -122,14 +125,29 @@ pub(super) struct Piece {
 }
 
 impl Manifest {
-    /// What restoring the run does not bring back as it was since a shard was away, a line each.
+    /// What restoring the run does not bring back as it was since a shard was away, or an account on its way, a line
+    /// each.
     pub(super) fn absences(&self) -> impl Iterator<Item = String> {
-        self.away.iter().map(|away| {
+        let away = self.away.iter().map(|away| {
             format!(
                 "shard {} was away during run {}: {} of its accounts are as of an earlier run, or have no mail",
                 away.shard, self.run, away.accounts
             )
-        })
+        });
+        away.chain(self.moving.iter().map(|account| self.absence(*account)))
+    }
+
+    /// What is said of an account that was on its way.
+    fn absence(&self, account: AccountId) -> String {
+        format!(
+            "account {account} was moved from shard to shard during run {}: it is as of an earlier run, or has no mail",
+            self.run
+        )
+    }
+
+    /// The same, if it was.
+    pub(super) fn absence_of(&self, account: AccountId) -> Option<String> {
+        self.moving.contains(&account).then(|| self.absence(account))
     }
 
     pub(super) fn new(
@@ -152,6 +170,7 @@ impl Manifest {
             accounts,
             rows,
             away: Vec::new(),
+            moving: Vec::new(),
             hash: String::new(),
         }
     }

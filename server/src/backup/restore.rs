@@ -10,8 +10,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use storage::{AccountState, Error, NewAccount, write};
-use types::{AccountId, EmailAddress, ModSeq, Timestamp};
+use storage::{AccountState, Error, NewAccount, moves::Phase, write};
+use types::{AccountId, Bucket, EmailAddress, ModSeq, Timestamp};
 
 use super::{
     Ports, Watch,
@@ -20,7 +20,7 @@ use super::{
     folder::{Chain, Folder},
     keys,
     manifest::{Manifest, RunName},
-    take::{Goal, Provision, Taker, mark, queues},
+    take::{Goal, Provision, Taker, mark, moving, queues},
 };
 
 const PAGE: u32 = 500;
@@ -150,6 +150,7 @@ impl At {
 /// The service is not empty, or something cannot be read or written. Damage of single files is no error, but among
 /// [`Restored::faults`].
 pub async fn everything(ports: &Ports, at: &At, with_queue: bool, watch: &Watch) -> anyhow::Result<Restored> {
+    check_moves(ports).await?;
     let rounds = Rounds::read(&at.chain, at.runs)?;
     let done = empty_but_for(ports, at, &rounds).await?;
     let mut taker = at.taker(ports, watch);
@@ -205,10 +206,12 @@ pub async fn account(
     with_queue: bool,
     watch: &Watch,
 ) -> anyhow::Result<Restored> {
+    check_moves(ports).await?;
     let person = at.person(address)?;
     let known = Rounds::read(&at.chain, at.runs)?;
     let rounds = known.of(person.id, person.created_at);
     let mut taker = at.taker(ports, watch);
+    taker.faults.extend(at.manifest()?.absence_of(person.id));
     let now = ports.clock.now();
     let goal = match target {
         Target::Into(account) => {
@@ -344,9 +347,25 @@ async fn gather(
 
 async fn provision(ports: &Ports, account: AccountId) -> anyhow::Result<()> {
     let shard = ports.shards.shard_of(account);
-    let provisioned = write(&*ports.shards, shard, Provision(account, ports.clock.now())).await;
-    // Nobody listens to an account that was not there.
-    provisioned.map(drop).with_context(|| format!("shard {shard}"))
+    match write(&*ports.shards, shard, Provision(account, ports.clock.now())).await {
+        // Nobody listens to an account that was not there.
+        Ok(_) => Ok(()),
+        Err(Error::Moving) => bail!(moving(&[Bucket::of(account)])),
+        Err(error) => Err(error).with_context(|| format!("shard {shard}")),
+    }
+}
+
+/// An error while buckets move: what is written into their old shards then would be left behind. A move that begins
+/// later ends the restore where it meets it.
+async fn check_moves(ports: &Ports) -> anyhow::Result<()> {
+    let moves = ports.directory.moves().await.context("the directory")?;
+    let buckets: Vec<_> = moves
+        .iter()
+        .filter(|running| running.phase == Phase::Copying)
+        .map(|running| running.bucket)
+        .collect();
+    ensure!(buckets.is_empty(), moving(&buckets));
+    ports.shards.refresh().await.context("the bucket map")
 }
 
 /// Makes sure that the service has nothing but what was restored from this run; those accounts.

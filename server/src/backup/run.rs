@@ -8,6 +8,7 @@ mod directory;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -15,6 +16,7 @@ use storage::{
     AccountState, QueueFilter,
     replica::{Counts, Cursor, Record},
 };
+use tokio::time::sleep;
 use types::{AccountId, BlobId, ModSeq, ShardId, Timestamp};
 
 use super::{
@@ -30,8 +32,10 @@ use super::{
 /// Accounts that are looked at at once.
 const ACCOUNTS: u32 = 500;
 const QUEUE: u32 = 500;
-/// How often accounts that move from shard to shard are looked for.
-const TRIES: usize = 8;
+/// How often accounts that move from shard to shard are looked for at the end.
+const TRIES: usize = 7;
+/// Between two looks; doubled each time.
+const PAUSE: Duration = Duration::from_millis(50);
 /// A file of rows is ended with the account that makes it this large.
 const ROWS_BYTES: u64 = 256 << 20;
 
@@ -106,6 +110,7 @@ pub async fn run(ports: &Ports, folder: &Path, full: bool, watch: &Watch) -> any
             let times = [began_at, ports.clock.now()];
             let mut manifest = Manifest::new(name, last, times, pieces, rows);
             manifest.away = run.away;
+            manifest.moving = run.left.into_iter().collect();
             folder.commit(&path, &manifest)?;
             Ok(run.ran)
         }
@@ -200,7 +205,15 @@ impl Run<'_> {
 
     /// Looks for the accounts that were on no shard when it was their shard's turn: those that have moved meanwhile.
     async fn moved(&mut self) -> anyhow::Result<()> {
-        for _ in 0..TRIES {
+        let mut pause = PAUSE;
+        for attempt in 0..TRIES {
+            if self.left.is_empty() {
+                break;
+            }
+            if attempt > 0 {
+                sleep(pause).await;
+                pause *= 2;
+            }
             for account in self.left.clone() {
                 let shard = self.ports.shards.shard_of(account);
                 if self.left.contains(&account)
@@ -210,8 +223,9 @@ impl Run<'_> {
                 }
             }
         }
-        let moving =
-            |account| format!("account {account}: it keeps moving from shard to shard; run it again");
+        let moving = |account| {
+            format!("account {account} keeps moving from shard to shard and is not in this run; run it again")
+        };
         self.ran.faults.extend(self.left.iter().map(moving));
         Ok(())
     }

@@ -13,7 +13,7 @@ use storage::{
     replica::{self, Counts, Page, Record},
     write,
 };
-use types::{AccountId, BlobId, ModSeq, ShardId, Timestamp};
+use types::{AccountId, BlobId, Bucket, ModSeq, ShardId, Timestamp};
 
 use super::{
     Ports, Watch,
@@ -79,12 +79,12 @@ impl Taker<'_> {
         self.faults.extend(damage.map(|damage| format!("{who}: {damage}")));
         let Some((last, before)) = usable.split_last() else { return Ok(false) };
         self.suspects.clear();
-        let mut fresh = true;
+        let mut place = Place { shard: self.ports.shards.shard_of(goal.account), fresh: true };
         for round in before {
-            self.round(round, &mut Adapt::new(goal, None), &mut fresh).await?;
+            self.round(round, &mut Adapt::new(goal, None), &mut place).await?;
         }
-        self.round(last, &mut Adapt::new(goal, Some(mark(rounds))), &mut fresh).await?;
-        self.check(goal, last.counts).await?;
+        self.round(last, &mut Adapt::new(goal, Some(mark(rounds))), &mut place).await?;
+        self.check(goal, &place, last.counts).await?;
         self.lost_blobs(who, usable, goal.with_queue)?;
         self.messages += last.counts.messages;
         self.watch.messages(self.messages);
@@ -106,7 +106,7 @@ impl Taker<'_> {
         Ok(())
     }
 
-    async fn round(&mut self, round: &Segment, adapt: &mut Adapt, fresh: &mut bool) -> anyhow::Result<()> {
+    async fn round(&mut self, round: &Segment, adapt: &mut Adapt, place: &mut Place) -> anyhow::Result<()> {
         let path = self.chain.folder.join(&round.file);
         let mut reader = Reader::<Record>::open(&path, &round.extent)?;
         let (mut records, mut bytes) = (Vec::new(), 0);
@@ -120,7 +120,7 @@ impl Taker<'_> {
                 bytes += size;
             }
             if over || records.len() >= RECORDS || bytes >= BYTES {
-                self.import(adapt.goal, std::mem::take(&mut records), fresh).await?;
+                self.import(adapt.goal, std::mem::take(&mut records), place).await?;
                 bytes = 0;
             }
             if over {
@@ -129,18 +129,19 @@ impl Taker<'_> {
         }
     }
 
-    async fn import(&mut self, goal: Goal, records: Vec<Record>, fresh: &mut bool) -> anyhow::Result<()> {
+    async fn import(&mut self, goal: Goal, records: Vec<Record>, place: &mut Place) -> anyhow::Result<()> {
         let Goal { account, found, .. } = goal;
-        let shard = self.ports.shards.shard_of(account);
+        let shard = place.shard;
         let page = Page { records, next: None };
         self.put(shard, page.blobs()).await?;
-        let unit = Import { account, records: page.records, fresh: std::mem::take(fresh), found };
+        let unit = Import { account, records: page.records, fresh: std::mem::take(&mut place.fresh), found };
         match write(&*self.ports.shards, shard, unit).await {
             // Nobody listens to an account that was not there.
             Ok(_) => Ok(()),
             Err(Error::Exists(_)) => {
                 bail!("account {account} is used while it is being restored; restore it again when it is not")
             }
+            Err(Error::Moving) => bail!(moving(&[Bucket::of(account)])),
             Err(error) => Err(error).with_context(|| format!("shard {shard}")),
         }
     }
@@ -164,16 +165,32 @@ impl Taker<'_> {
     }
 
     /// Whether everything has arrived.
-    async fn check(&self, goal: Goal, noted: Counts) -> anyhow::Result<()> {
+    async fn check(&self, goal: Goal, place: &Place, noted: Counts) -> anyhow::Result<()> {
         let Goal { account, with_queue, .. } = goal;
-        let shard = self.ports.shards.shard_of(account);
-        let mut counts = self.ports.shards.latest(shard).await?.counts(account).await?;
+        let mut counts = self.ports.shards.latest(place.shard).await?.counts(account).await?;
         if !with_queue {
             (counts.queue, counts.bodies) = (noted.queue, noted.bodies);
         }
         ensure!(counts == noted, "account {account} has become {counts:?}, but was {noted:?} in the backup");
         Ok(())
     }
+}
+
+/// Where an account goes.
+struct Place {
+    /// From its first record to its last.
+    shard: ShardId,
+    /// Whether nothing of it is there yet.
+    fresh: bool,
+}
+
+/// Why nothing can be restored while buckets are on their way.
+pub(super) fn moving(buckets: &[Bucket]) -> String {
+    format!(
+        "buckets are on their way to another shard, and nothing is restored meanwhile: {} (see `magpie shard list`); \
+         finish the move and restore again",
+        Bucket::ranges(buckets)
+    )
 }
 
 /// Makes records of the backup fit for where they go.
@@ -268,7 +285,12 @@ impl Unit for Import {
             // Rows without an account are those of an attempt that broke off.
             tx.purge(self.account).await?;
         }
-        tx.import(self.account, &self.records).await
+        tx.import(self.account, &self.records).await?;
+        // Last, since a fence does not stop an import, but one that is put up after this waits for its commit.
+        match tx.fenced(Bucket::of(self.account)).await? {
+            Some(_) => Err(Error::Moving),
+            None => Ok(()),
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl Account {
                 admin.account(&address).await?;
                 let chosen = password::read_or_make(password_stdin)?;
                 admin.set_password(&address, chosen.password.clone()).await?;
-                say!("{address} has a new password; all sessions end within half a minute.")?;
+                say!("{address} has a new password; all sessions end in a moment.")?;
                 chosen.show()?;
             }
             Self::Disable { address } => {

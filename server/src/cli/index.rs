@@ -23,7 +23,8 @@ impl Index {
 }
 
 async fn status(config: &Config) -> anyhow::Result<()> {
-    for shard in super::admin(config).await?.indexed().await? {
+    let (indexed, absent) = super::admin(config).await?.indexed().await?;
+    for shard in indexed {
         say!(
             "shard {}: {} of {} accounts behind, {} messages",
             shard.shard,
@@ -32,9 +33,13 @@ async fn status(config: &Config) -> anyhow::Result<()> {
             shard.messages
         )?;
     }
-    let size = parts::index_size(config).await?;
-    say!("index: {} documents, {:.1} MB", size.documents, megabytes(size.bytes))?;
-    Ok(())
+    let size = parts::index_size(config).await;
+    if let Ok(size) = &size {
+        say!("index: {} documents, {:.1} MB", size.documents, megabytes(size.bytes))?;
+    }
+    let complete = super::complete(&absent);
+    size?;
+    complete
 }
 
 async fn rebuild(config: &Config) -> anyhow::Result<()> {

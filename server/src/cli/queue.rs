@@ -39,10 +39,11 @@ impl Queue {
         let admin = super::admin(config).await?;
         let (id, action, done) = match self {
             Self::List { limit } => {
-                for entry in admin.queue(limit).await? {
+                let (entries, absent) = admin.queue_there(limit).await;
+                for entry in entries {
                     say!("{}", line(&entry))?;
                 }
-                return Ok(());
+                return super::complete(&absent);
             }
             Self::Show { id } => {
                 return show(&admin.queue_entry(id).await?);

@@ -335,6 +335,7 @@ pub struct Limits {
     pub uploads_per_minute: u32,
     pub sends_per_hour: u32,
     pub quota: Size,
+    pub disk_free: Size,
 }
 
 impl Limits {

@@ -173,8 +173,9 @@ impl Conversation {
                     }
                 }
                 _ = hints.next() => {
-                    self.may_listen().await?;
-                    self.catch_up().await?;
+                    if self.may_listen().await? {
+                        self.catch_up().await?;
+                    }
                 }
                 _ = ticks.tick() => self.tick().await?,
             }
@@ -228,19 +229,20 @@ impl Conversation {
         if self.heard_at.elapsed() > self.ping_every * 2 {
             return ControlFlow::Break(None);
         }
-        self.may_listen().await?;
+        let may_listen = self.may_listen().await?;
         self.send(Message::Ping(bytes::Bytes::new())).await?;
-        self.catch_up().await
+        if may_listen { self.catch_up().await } else { ControlFlow::Continue(()) }
     }
 
-    /// Whether the session still lasts; nothing is told after its end.
-    async fn may_listen(&mut self) -> Flow {
+    /// Whether the session still lasts: nothing is told after its end, nor while nobody knows. What is not told now is
+    /// told by the first tick that finds the directory again, so that its outage ends no connection.
+    async fn may_listen(&mut self) -> Flow<bool> {
         match self.mail.access(&self.token).await {
-            Ok(_) => ControlFlow::Continue(()),
+            Ok(_) => ControlFlow::Continue(true),
             Err(mail::Error::Unauthenticated) => end(SESSION_ENDED, "the session is over"),
             Err(error) => {
-                tracing::warn!(%error, "a session could not be looked up");
-                ControlFlow::Continue(())
+                tracing::warn!(%error, "a session could not be looked up; nothing is told to it meanwhile");
+                ControlFlow::Continue(false)
             }
         }
     }

@@ -151,6 +151,9 @@ impl Session {
     async fn retrieve(&mut self, number: u32, top: Option<Top>) -> Result<Option<Reply>, Reply> {
         let inbox = self.inbox.as_ref().ok_or_else(|| Reply::err("Log in first"))?;
         let id = inbox.message(number)?.id;
+        if !inbox.is_still_theirs().await {
+            return Err(Reply::err_with("AUTH", "Please log in again"));
+        }
         let letter = inbox.access.letters(&[id]).await.map_err(refusal)?.remove(&id);
         let letter = letter.ok_or_else(|| Reply::err("The message is gone"))?;
         let stream = letter.bytes(0..letter.size_bytes());
@@ -208,7 +211,7 @@ impl Session {
     /// RFC 1939 §6: only now anything is deleted.
     async fn quit(&mut self) {
         let outcome = match self.inbox.take() {
-            Some(inbox) if !inbox.deleted.is_empty() => inbox.delete().await,
+            Some(inbox) if !inbox.deleted.is_empty() && inbox.is_still_theirs().await => inbox.delete().await,
             Some(_) | None => Ok(()),
         };
         let reply = match outcome {
@@ -297,6 +300,12 @@ impl Inbox {
         message
             .filter(|_| !self.deleted.contains(&number))
             .ok_or_else(|| Reply::err("There is no message of that number"))
+    }
+
+    /// Whether who logged in still may; looked up only when their sessions were ended. Where the directory is away, who is
+    /// in stays.
+    async fn is_still_theirs(&self) -> bool {
+        !self.access.may_have_ended() || self.access.is_valid().await.unwrap_or(true)
     }
 
     fn left(&self) -> impl Iterator<Item = (u32, &Listed)> {

@@ -2,10 +2,10 @@
 
 use storage::moves::{Move, Phase};
 use tokio::time::Instant;
-use types::Bucket;
+use types::{Bucket, ShardId};
 
 use super::{
-    Moved, Step, Tell,
+    Moved, Patience, Step, Tell,
     copy::{Copier, Late, Outcome, taken_over},
     mover::{Mover, busy},
     units::Act,
@@ -34,7 +34,7 @@ impl Mover {
         let Move { from, to, .. } = claimed;
         if from == to {
             // Somebody else has moved it meanwhile.
-            self.fencing(to, bucket, Act::Lift).await?;
+            self.service.lift_any(bucket, to).await?;
             directory.end_moves(&[bucket], &self.name).await?;
             return Ok(Moved::default());
         }
@@ -42,7 +42,7 @@ impl Mover {
         let mut moved = Moved { buckets: 1, ..Moved::default() };
         if fence.is_some_and(|fence| fence.closed) {
             // Somebody died before saying so.
-            self.service.arrive(&[bucket], to, &self.name).await?;
+            self.service.finish(bucket, to, &self.name).await?;
             return Ok(moved);
         }
         let mut copier = Copier::new(self.service.clone(), &claimed, &self.name);
@@ -52,13 +52,13 @@ impl Mover {
         if let Err(error) = copier.beat().await {
             // Somebody else was faster, and the bucket may live there by now.
             if self.home(bucket).await? == to {
-                self.fencing(to, bucket, Act::Lift).await?;
+                self.fencing(to, bucket, self.lift()).await?;
             }
             return Err(error);
         }
         let started = self.carry_over(bucket, &mut copier, tell).await?;
         tell(Step::Closed(bucket));
-        self.service.arrive(&[bucket], to, &self.name).await?;
+        self.arrive(&[bucket], to).await?;
         moved.longest_pause = started.elapsed();
         (moved.accounts, moved.records, moved.blobs) = (copier.accounts(), copier.records, copier.blobs());
         tracing::info!(bucket = bucket.0, %from, %to, ?moved, "moved a bucket");
@@ -71,17 +71,50 @@ impl Mover {
             self.follow(copier, tell).await?;
             let started = Instant::now();
             let closed = self.close(bucket, copier, attempt == ATTEMPTS, tell).await;
-            if matches!(closed, Ok(true)) {
+            if self.settle(bucket, copier.from, closed).await? {
                 return Ok(started);
             }
-            self.fencing(copier.from, bucket, Act::Lift).await?;
-            closed?;
         }
         let text = format!(
             "bucket {}: its copy does not come to be like it; it stays on shard {}",
             bucket.0, copier.from
         );
         Err(Error::Internal(text))
+    }
+
+    /// Whether the fence is closed. If it is not, writers go on: it is lifted, unless it is somebody else's by now. If
+    /// something failed, the fence itself is asked: closing it may have succeeded, and only the answer been lost.
+    async fn settle(&self, bucket: Bucket, from: ShardId, closed: Result<bool>) -> Result<bool> {
+        if matches!(closed, Ok(true)) {
+            return closed;
+        }
+        let patience = Patience::begin();
+        let mut let_go = self.let_go(bucket, from).await;
+        while patience.again(&let_go).await {
+            let_go = self.let_go(bucket, from).await;
+        }
+        match let_go {
+            Ok(true) => Ok(true),
+            Ok(false) => closed,
+            Err(error) => {
+                tracing::warn!(bucket = bucket.0, %from, %error, "a fence is left to whoever looks after moves");
+                closed.and(Err(error))
+            }
+        }
+    }
+
+    /// Lifts the fence; whether it was closed, and so is there for good.
+    async fn let_go(&self, bucket: Bucket, from: ShardId) -> Result<bool> {
+        // In this order: it waits for a transaction that is still on its way to close it.
+        if self.fencing(from, bucket, self.lift()).await? {
+            return Ok(false);
+        }
+        let fence = self.service.parts.shards.latest(from).await?.fenced(bucket).await?;
+        Ok(fence.is_some_and(|fence| fence.closed && fence.mover == self.name))
+    }
+
+    fn lift(&self) -> Act {
+        Act::Lift(self.name.clone())
     }
 
     /// Copies and compares accounts while they are used, until few of them are late.

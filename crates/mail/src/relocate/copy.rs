@@ -118,10 +118,12 @@ impl Copier {
     pub(super) async fn late(&mut self) -> Result<Vec<Late>> {
         self.tick().await?;
         let originals = self.seen(self.from).await?;
-        let copies = self.seen(self.to).await?;
-        for account in copies.keys().filter(|account| !originals.contains_key(account)) {
+        // Also what was removed while it was being copied, and so was never set up.
+        let placed = self.service.parts.shards.latest(self.to).await?.placed(self.bucket).await?;
+        for account in placed.iter().filter(|account| !originals.contains_key(account)) {
             self.clear(*account).await?;
         }
+        let copies = self.seen(self.to).await?;
         let mut late = Vec::new();
         for (account, original) in originals {
             let copy = copies.get(&account);

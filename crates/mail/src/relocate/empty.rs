@@ -27,25 +27,38 @@ impl Mover {
         empty = self.claim_those(&empty, from).await?;
         empty = self.fence_all(self.to, empty, Act::Receive(self.name.clone())).await?;
         let started = Instant::now();
-        empty = self.fence_all(from, empty, Act::Up(self.name.clone())).await?;
-        empty.iter().for_each(|bucket| tell(Step::Fenced(*bucket)));
-        // Accounts that were set up in the last moment are seen now, and no more come.
-        let still = self.unpopulated(from, &empty).await?;
-        let filled: Vec<_> =
-            empty.into_iter().filter(|bucket| still.binary_search(bucket).is_err()).collect();
-        self.fence_all(from, filled, Act::Lift).await?;
-        empty = self.claim_those(&still, from).await?;
-        empty = self.fence_all(from, empty, Act::Close(self.name.clone())).await?;
+        let closed = self.close_empty(empty.clone(), from, tell).await;
+        if closed.is_err() {
+            // Those that were not closed; what is left others look after.
+            let lift = Act::Lift(self.name.clone());
+            if let Err(error) = self.fence_all(from, empty, lift).await {
+                tracing::warn!(%from, %error, "fences are left to whoever looks after moves");
+            }
+        }
+        empty = closed?;
         if empty.is_empty() {
             return Ok((HashSet::new(), Duration::ZERO));
         }
         empty.iter().for_each(|bucket| tell(Step::Closed(*bucket)));
-        self.service.arrive(&empty, self.to, &self.name).await?;
+        self.arrive(&empty, self.to).await?;
         let pause = started.elapsed();
         // There are no rows to be removed later.
         self.service.parts.directory.end_moves(&empty, &self.name).await?;
         tracing::info!(buckets = %Bucket::ranges(&empty), %from, to = %self.to, "moved empty buckets");
         Ok((empty.into_iter().collect(), pause))
+    }
+
+    /// Closes fences around those of the buckets that still hold nothing.
+    async fn close_empty(&self, buckets: Vec<Bucket>, from: ShardId, tell: Tell<'_>) -> Result<Vec<Bucket>> {
+        let fenced = self.fence_all(from, buckets, Act::Up(self.name.clone())).await?;
+        fenced.iter().for_each(|bucket| tell(Step::Fenced(*bucket)));
+        // Accounts that were set up in the last moment are seen now, and no more come.
+        let still = self.unpopulated(from, &fenced).await?;
+        let filled: Vec<_> =
+            fenced.into_iter().filter(|bucket| still.binary_search(bucket).is_err()).collect();
+        self.fence_all(from, filled, Act::Lift(self.name.clone())).await?;
+        let claimed = self.claim_those(&still, from).await?;
+        self.fence_all(from, claimed, Act::Close(self.name.clone())).await
     }
 
     /// Those in which nobody is set up on the shard.

@@ -6,7 +6,7 @@ use storage::moves::{Move, Phase};
 use types::{Bucket, ShardId};
 
 use super::{
-    Moved, Step, Tell,
+    Moved, Patience, Step, Tell,
     tend::EARLY,
     units::{Act, Fencing, Place},
 };
@@ -99,6 +99,16 @@ impl Mover {
     pub(super) async fn fencing(&self, shard: ShardId, bucket: Bucket, act: Act) -> Result<bool> {
         let done = self.service.quietly(shard, Fencing { buckets: vec![bucket], act }).await?;
         Ok(!done.is_empty())
+    }
+
+    /// Has the buckets live on their new shard; their writers wait for it.
+    pub(super) async fn arrive(&self, buckets: &[Bucket], to: ShardId) -> Result<()> {
+        let patience = Patience::begin();
+        let mut arrived = self.service.arrive(buckets, to, &self.name).await;
+        while patience.again(&arrived).await {
+            arrived = self.service.arrive(buckets, to, &self.name).await;
+        }
+        arrived
     }
 
     /// Notes the bucket of every account of the shard, once.

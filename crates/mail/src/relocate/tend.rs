@@ -10,7 +10,7 @@ use super::{
     copy::taken_over,
     units::{Act, Fencing},
 };
-use crate::{Error, Result, Service};
+use crate::{Error, Parts, Result, Service};
 
 const EVERY: Duration = Duration::from_secs(10);
 /// Rows are left on the old shard for so long: whoever reads there has finished, and has heard of the move.
@@ -35,12 +35,48 @@ impl Service {
 
     /// Ends what dead movers have left fenced, and removes rows of buckets that have moved away long enough ago.
     pub async fn tend_moves(&self) -> Result<()> {
+        let mut tended = Ok(());
         for running in self.parts.directory.moves().await? {
             let silent = self.now().since(running.beat_at);
-            match running.phase {
-                Phase::Copying if silent > super::SILENCE => self.rescue(running).await?,
-                Phase::Cleaning if silent > GRACE => self.clean(running.bucket).await.map(drop)?,
-                _ => {}
+            let bucket = running.bucket;
+            let done = match running.phase {
+                Phase::Copying if silent > super::SILENCE => self.rescue(running).await,
+                Phase::Cleaning if silent > GRACE => self.clean(bucket).await.map(drop),
+                _ => Ok(()),
+            };
+            // One whose shard is away keeps nobody from the others.
+            if done.is_err() {
+                tended = done;
+            }
+        }
+        self.lift_orphans().await?;
+        tended
+    }
+
+    /// Lifts fences that nobody will: they are around buckets that live there and of which no move is on its way. A mover
+    /// that had stalled for so long that another one was at the end of the move may leave such a fence.
+    async fn lift_orphans(&self) -> Result<()> {
+        let Parts { shards, directory, .. } = &*self.parts;
+        let mut fences = Vec::new();
+        for shard in shards.all() {
+            // One that is away has its turn later.
+            let Ok(mut latest) = shards.latest(shard).await else { continue };
+            let Ok(open) = latest.open_fences().await else { continue };
+            fences.extend(open.into_iter().map(|(bucket, mover)| (shard, bucket, mover)));
+        }
+        if fences.is_empty() {
+            return Ok(());
+        }
+        // After the fences: whoever puts one up has begun its move before, and a later fence has another name.
+        let moves = directory.moves().await?;
+        let map = directory.bucket_map(&shards.all()).await?;
+        for (shard, bucket, mover) in fences {
+            let is_home = map.shards.get(usize::from(bucket.0)) == Some(&shard);
+            let moves =
+                moves.iter().any(|running| running.bucket == bucket && running.phase == Phase::Copying);
+            if is_home && !moves {
+                tracing::warn!(bucket = bucket.0, %shard, "a fence was left around a bucket that nobody moves");
+                self.quietly(shard, Fencing { buckets: vec![bucket], act: Act::Lift(mover) }).await?;
             }
         }
         Ok(())
@@ -60,15 +96,33 @@ impl Service {
         };
         tracing::warn!(bucket = bucket.0, closed = fence.closed, "a move was broken off");
         if fence.closed {
-            return self.arrive(&[bucket], running.to, &mover).await;
+            return self.finish(bucket, running.to, &mover).await;
         }
-        self.quietly(running.from, Fencing { buckets: vec![bucket], act: Act::Lift }).await?;
+        self.quietly(running.from, Fencing { buckets: vec![bucket], act: Act::Lift(fence.mover) }).await?;
+        Ok(())
+    }
+
+    /// The same as [`Service::arrive`] for a bucket whose mover has died, and whose move this one has taken over.
+    pub(super) async fn finish(&self, bucket: Bucket, to: ShardId, mover: &str) -> Result<()> {
+        self.lift_any(bucket, to).await?;
+        self.arrive(&[bucket], to, mover).await
+    }
+
+    /// Lifts the bucket's fence, whoever has put it up: for who has the bucket's move, and found after that what fence
+    /// there is. One that is put up later has another name, and stays.
+    pub(super) async fn lift_any(&self, bucket: Bucket, shard: ShardId) -> Result<()> {
+        let fence = self.parts.shards.latest(shard).await?.fenced(bucket).await?;
+        if let Some(fence) = fence {
+            let act = Act::Lift(fence.mover);
+            self.quietly(shard, Fencing { buckets: vec![bucket], act }).await?;
+        }
         Ok(())
     }
 
     /// Opens the buckets on their new shard, and says that they live there. The fences on their old ones are closed.
     pub(super) async fn arrive(&self, buckets: &[Bucket], to: ShardId, mover: &str) -> Result<()> {
-        self.quietly(to, Fencing { buckets: buckets.to_vec(), act: Act::Lift }).await?;
+        let act = Act::Lift(mover.to_owned());
+        self.quietly(to, Fencing { buckets: buckets.to_vec(), act }).await?;
         if !self.parts.directory.switch(buckets, mover, self.now()).await? {
             return Err(taken_over(buckets.first().copied().unwrap_or_default()));
         }
@@ -84,9 +138,14 @@ impl Service {
             return Ok(false);
         };
         let from = running.from;
-        let closed = self.parts.shards.latest(from).await?.fenced(bucket).await?;
-        if !closed.is_some_and(|fence| fence.closed) {
-            return Err(Error::Internal(format!("bucket {} has no fence on shard {from}", bucket.0)));
+        match self.parts.shards.latest(from).await?.fenced(bucket).await? {
+            Some(fence) if fence.closed => {}
+            // A mover that had stalled until now took it for its target.
+            Some(fence) => {
+                let act = Act::Close(fence.mover);
+                self.quietly(from, Fencing { buckets: vec![bucket], act }).await?;
+            }
+            None => return Err(Error::Internal(format!("bucket {} has no fence on shard {from}", bucket.0))),
         }
         self.clear(bucket, from).await?;
         self.parts.directory.end_moves(&[bucket], &mover).await?;
@@ -96,8 +155,8 @@ impl Service {
 
     async fn clear(&self, bucket: Bucket, from: ShardId) -> Result<()> {
         let shards = &self.parts.shards;
-        for account in shards.latest(from).await?.bucket(bucket).await? {
-            self.clear_account(from, bucket, None, account.id).await?;
+        for account in shards.latest(from).await?.placed(bucket).await? {
+            self.clear_account(from, bucket, None, account).await?;
         }
         Ok(())
     }

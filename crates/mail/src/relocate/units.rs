@@ -75,7 +75,7 @@ pub(super) enum Act {
     /// Where the bucket goes; not if it lives there.
     Receive(String),
     Close(String),
-    Lift,
+    Lift(String),
 }
 
 #[async_trait]
@@ -93,7 +93,7 @@ impl Unit for Fencing {
                 Act::Up(mover) => tx.fence(*bucket, mover).await?,
                 Act::Receive(mover) => tx.receive(*bucket, mover).await?,
                 Act::Close(mover) => tx.close_fence(*bucket, mover).await?,
-                Act::Lift => tx.lift_fence(*bucket).await.map(|()| true)?,
+                Act::Lift(mover) => tx.lift_fence(*bucket, mover).await?,
             };
             if could {
                 done.push(*bucket);

@@ -1,10 +1,11 @@
 //! Reading the queue.
 
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Select, Statement,
     sea_query::{Expr, LockBehavior, LockType},
 };
-use storage::{QueueEntry, QueueFilter, Result};
+use storage::{QueueEntry, QueueFilter, QueueLengths, Result};
 use types::{AccountId, QueueId, Timestamp};
 
 use crate::{
@@ -119,6 +120,38 @@ pub(crate) async fn next_due(conn: &Conn) -> Result<Option<Timestamp>> {
         .limit(1)
         .into_tuple::<i64>();
     Ok(found.one(conn).await.map_err(failed)?.map(Timestamp::from_millis))
+}
+
+pub(crate) async fn lengths(conn: &Conn, now: Timestamp) -> Result<QueueLengths> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        due: i64,
+        waiting: i64,
+        held: i64,
+        leased: i64,
+    }
+    let count = |name: &str, what: &str| {
+        format!("CAST(COALESCE(sum(CASE WHEN {what} THEN 1 ELSE 0 END), 0) AS BIGINT) AS {name}")
+    };
+    let leased = "held = FALSE AND COALESCE(leased_until, 0) > $1";
+    let free = "held = FALSE AND COALESCE(leased_until, 0) <= $1";
+    let counts = [
+        count("due", &format!("{free} AND next_attempt_at <= $1")),
+        count("waiting", &format!("{free} AND next_attempt_at > $1")),
+        count("held", "held = TRUE"),
+        count("leased", leased),
+    ];
+    let sql = format!("SELECT {} FROM queue_entry WHERE {LIVES_HERE}", counts.join(", "));
+    let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, [now.millis().into()]);
+    let Some(row) = Row::find_by_statement(statement).one(conn).await.map_err(failed)? else {
+        return Ok(QueueLengths::default());
+    };
+    Ok(QueueLengths {
+        due: rows::count(row.due),
+        waiting: rows::count(row.waiting),
+        held: rows::count(row.held),
+        leased: rows::count(row.leased),
+    })
 }
 
 async fn with_recipients(conn: &Conn, entries: Vec<queue_entry::Model>) -> Result<Vec<Found>> {

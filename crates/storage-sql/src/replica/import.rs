@@ -21,6 +21,7 @@ use crate::{
         thread_ref, tombstone, upload,
     },
     error::failed,
+    fence::hold_back,
     open::{COUNTERS, MAILBOX, Open},
     statement::{Conflict, among, insert, lists},
     write::messages::release_bodies,
@@ -28,6 +29,10 @@ use crate::{
 
 pub(crate) async fn import(open: &mut Open, account: AccountId, records: &[Record]) -> Result<()> {
     open.flush().await?;
+    // First of all, so that whoever clears the bucket also finds what is never brought to its end.
+    let bucket = i32::from(Bucket::of(account).0);
+    let placed = placement::Model { account_id: account.0, bucket };
+    insert::<placement::Entity>(&open.conn, vec![placed], Conflict::Stays).await?;
     for run in records.chunk_by(|a, b| discriminant(a) == discriminant(b)) {
         let import = Import { open, account: account.0 };
         match run.first() {
@@ -295,8 +300,8 @@ impl Import<'_> {
             fenced: fence.is_some(),
         });
         insert::<account::Entity>(&self.open.conn, rows, Conflict::Replaces(&COUNTERS)).await?;
-        let placed = placement::Model { account_id: self.account, bucket };
-        insert::<placement::Entity>(&self.open.conn, vec![placed], Conflict::Stays).await
+        // Whoever puts one up from here on finds the account.
+        if fence.is_none() { hold_back(&self.open.conn).await } else { Ok(()) }
     }
 
     /// One more user of each of these bodies, which must be there.

@@ -72,6 +72,11 @@ impl Shard {
         Arc::new(Self { id, name: String::new(), database: None, state })
     }
 
+    /// Whether it is never opened, for this reason.
+    pub(super) fn is_refused_for(&self, text: &str) -> bool {
+        self.database.is_none() && matches!(&*self.state.borrow(), State::Away(reason) if reason.text == text)
+    }
+
     pub(super) fn url(&self) -> Option<&DatabaseUrl> {
         self.database.as_ref().map(|database| &database.url)
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait as _, DbErr};
 use storage::{Committed, Error, Result};
 use tokio::{
     sync::mpsc,
@@ -22,7 +22,7 @@ use types::ShardId;
 
 use super::{
     Waiting,
-    aside::{self, Aside},
+    aside::{self, Aside, Stuck},
 };
 use crate::{
     connect::{Options, Pool},
@@ -81,6 +81,11 @@ impl Task {
             // Who has been told to come again meanwhile comes again.
             batch.retain(Waiting::take);
             aside.put(&mut batch, self.until());
+            let stuck = aside.stuck();
+            if !stuck.is_empty() {
+                let still = self.try_stuck(stuck).await;
+                aside.unstuck(still);
+            }
             let (mut free, late) = aside.due(&self.pool).await;
             answer(late.into_iter(), std::iter::repeat_with(|| Err(aside::late())));
             free.append(&mut batch);
@@ -153,9 +158,9 @@ impl Task {
             }
             let outcomes = match self.run_patiently(&single, until).await {
                 Ok(outcomes) => outcomes,
-                Err(Failure::Again(Again::Locked, error)) => {
+                Err(Failure::Again(Again::Locked, _)) => {
                     self.set_aside(&mut single, aside, until).await;
-                    vec![Err(error)]
+                    continue;
                 }
                 Err(
                     Failure::Unit(_, error)
@@ -168,20 +173,66 @@ impl Task {
         }
     }
 
-    /// Sets those aside whose account another transaction has.
+    /// Sets those aside whose account another transaction has; all of them, if it is something else that it has.
     async fn set_aside(&self, batch: &mut Vec<Waiting>, aside: &mut Aside, until: Instant) {
-        let accounts: BTreeSet<_> = batch.iter().flat_map(|waiting| waiting.unit.needs().accounts).collect();
-        if accounts.is_empty() {
-            return;
-        }
+        let accounts: BTreeSet<_> = batch.iter().flat_map(aside::accounts).collect();
+        let count = batch.len();
         match aside::locked(&self.pool, &accounts).await {
             Ok(locked) => {
                 aside.note(locked);
                 aside.put(batch, until);
             }
-            // The next run finds out what is wrong.
             Err(error) => tracing::debug!(shard = %self.label, %error, "locks cannot be looked at"),
         }
+        if batch.len() == count {
+            aside.stick(batch, until);
+        }
+    }
+
+    /// Tries them without waiting for what others have, together and then in halves, until those are found that something
+    /// is in the way of. Returns these, and before them those whose turn did not come.
+    async fn try_stuck(&self, stuck: Vec<Stuck>) -> Vec<Stuck> {
+        let (mut next, mut still, mut found, mut behind) = (Vec::new(), Vec::new(), 0, BTreeSet::new());
+        let mut groups = vec![stuck];
+        while let Some(group) = groups.pop() {
+            let now = Instant::now();
+            let (late, group): (Vec<_>, Vec<_>) = group.into_iter().partition(|(_, until)| now >= *until);
+            answer(
+                late.into_iter().map(|(waiting, _)| waiting),
+                std::iter::repeat_with(|| Err(aside::stuck())),
+            );
+            let (mut followers, group): (Vec<_>, Vec<_>) =
+                group.into_iter().partition(|(waiting, _)| aside::needs(waiting, &behind));
+            still.append(&mut followers);
+            if found >= aside::MOST_STUCK {
+                next.extend(group);
+                continue;
+            }
+            let (mut units, mut until): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            if units.is_empty() {
+                continue;
+            }
+            match self.run_once(&units, Some(aside::HURRY_MS)).await {
+                Ok(outcomes) => answer(units.into_iter(), outcomes),
+                Err(Failure::Begin(error)) => answer(units.into_iter(), unavailable(&error)),
+                Err(_) if units.len() > 1 => {
+                    let half = units.len() / 2;
+                    let (second, their) = (units.split_off(half), until.split_off(half));
+                    groups.push(second.into_iter().zip(their).collect());
+                    groups.push(units.into_iter().zip(until).collect());
+                }
+                Err(Failure::Again(..)) => {
+                    found += 1;
+                    behind.extend(units.iter().flat_map(aside::accounts));
+                    still.extend(units.into_iter().zip(until));
+                }
+                Err(Failure::Unit(_, error) | Failure::Batch(error)) => {
+                    answer(units.into_iter(), [Err(error)]);
+                }
+            }
+        }
+        next.append(&mut still);
+        next
     }
 
     /// Runs the units until nothing is in their way any more, or patience ends.
@@ -193,7 +244,7 @@ impl Task {
         let accounts: usize = batch.iter().map(|waiting| waiting.unit.needs().accounts.len()).sum();
         let (mut in_the_way, mut pause) = (accounts.clamp(1, MOST_ROWS_IN_THE_WAY), PAUSE);
         loop {
-            match self.run_once(batch).await {
+            match self.run_once(batch, None).await {
                 Err(Failure::Again(Again::Taken, error)) => {
                     let Some(rest) = in_the_way.checked_sub(1) else { return Err(Failure::Batch(error)) };
                     in_the_way = rest;
@@ -215,9 +266,14 @@ impl Task {
         }
     }
 
-    /// Runs the units in one transaction. The outcomes are in their order.
-    async fn run_once(&self, batch: &[Waiting]) -> Result<Vec<Result<Committed>>, Failure> {
-        let mut open = match self.begin().await {
+    /// Runs the units in one transaction, which waits so long for each lock (else as its connection does). The outcomes
+    /// are in their order.
+    async fn run_once(
+        &self,
+        batch: &[Waiting],
+        locks_ms: Option<u32>,
+    ) -> Result<Vec<Result<Committed>>, Failure> {
+        let mut open = match self.begin(locks_ms).await {
             Ok(open) => open,
             Err(error) => {
                 self.pool.reset().await;
@@ -268,12 +324,16 @@ impl Task {
         Ok(outcomes)
     }
 
-    async fn begin(&self) -> Result<Open, DbErr> {
+    async fn begin(&self, locks_ms: Option<u32>) -> Result<Open, DbErr> {
         let mark: Option<Mark> = match &self.marks {
             Some(marks) => Some(marks.next(&self.pool).await?),
             None => None,
         };
-        Ok(Open::writer(self.pool.begin().await?, mark))
+        let conn = self.pool.begin().await?;
+        if let Some(locks_ms) = locks_ms {
+            conn.execute_unprepared(&format!("SET LOCAL lock_timeout = {locks_ms}")).await?;
+        }
+        Ok(Open::writer(conn, mark))
     }
 
     /// Commits. By what was `left`, if anything was written, the outcome can be asked for.

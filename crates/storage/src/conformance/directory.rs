@@ -115,9 +115,19 @@ async fn sessions_end(directory: &dyn Directory) {
     assert!(directory.session(&[3; 32], NOW).await.unwrap().is_some());
     assert!(directory.set_enabled(erin.id, false).await.unwrap());
     assert!(!directory.session(&[3; 32], NOW).await.unwrap().unwrap().1.enabled);
+    let (known, none) = directory.ended_since(None).await.unwrap();
+    assert_eq!(none, []);
     assert_eq!(directory.end_sessions(erin.id).await.unwrap(), [[3; 32]]);
     assert_eq!(directory.session(&[3; 32], NOW).await.unwrap(), None);
+    assert_eq!(directory.ended_since(Some(known)).await.unwrap(), (known + 1, vec![erin.id]));
     assert!(directory.end_sessions(erin.id).await.unwrap().is_empty());
+    let other = add(directory, "erika@demo.test").await.id;
+    directory.end_sessions(other).await.unwrap();
+    let (last, ended) = directory.ended_since(Some(known + 1)).await.unwrap();
+    assert_eq!((last, ended), (known + 3, vec![erin.id, other]), "also those that had none");
+    directory.expire_sessions(NOW).await.unwrap();
+    assert_eq!(directory.ended_since(Some(last)).await.unwrap(), (last, vec![]));
+    assert_eq!(directory.ended_since(None).await.unwrap(), (last, vec![]), "the newest note stays");
 }
 
 async fn what_is_removed_is_gone(directory: &dyn Directory) {

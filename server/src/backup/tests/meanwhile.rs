@@ -8,10 +8,11 @@ use std::sync::{
 use async_trait::async_trait;
 use storage::{
     Shards, Snapshot, Transaction,
-    replica::{Cursor, Record},
+    moves::Claim,
+    replica::{Counts, Cursor, Record},
     write,
 };
-use types::{AccountId, ModSeq, ShardId};
+use types::{AccountId, Bucket, ModSeq, ShardId};
 
 use super::{
     history::{Act, Boxed, Step, Work},
@@ -19,7 +20,7 @@ use super::{
     verified,
     world::{World, backed_up},
 };
-use crate::backup::{Ports, Target, Watch, account as restore_account, find, run};
+use crate::backup::{Ports, Target, Watch, account as restore_account, everything, find, run};
 
 /// Rows as they are, or none.
 struct Rows(AccountId, Vec<Record>);
@@ -41,6 +42,8 @@ enum Moment {
     Between,
     /// It was found on the second shard, but not yet read.
     Within,
+    /// The same whenever it is to be read.
+    Always,
 }
 
 /// Shards from the second of which an account moves to the first, where its rows are already.
@@ -69,6 +72,8 @@ impl Shards for Moving {
         if self.moment == Moment::Within && !self.moved.swap(true, Ordering::Relaxed) {
             let _ = write(&*self.shards, shard, Boxed(Rows(self.account, Vec::new()))).await?;
         }
+        // Nothing was ever set up on this one.
+        let shard = if self.moment == Moment::Always { ShardId(0) } else { shard };
         self.shards.snapshot(shard).await
     }
 
@@ -113,6 +118,87 @@ async fn an_account_that_moves_meanwhile_is_in_the_run() {
         let ran = run(&world.plane.ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
         assert_eq!(ran.faults, [""; 0], "{moment:?}");
         assert_eq!(verified(&world.backups()).faults, [""; 0], "{moment:?}");
+    }
+}
+
+/// An account that is never where it was found is named by the run, and by whoever reads the run, until the next one.
+#[tokio::test]
+async fn an_account_that_keeps_moving_is_named() {
+    let mut world = World::new(&Ground::Files).await;
+    world.apply(&Step::Mail { blob: None, queued: false }).await;
+    let (account, shards) = (world.accounts[0], Arc::clone(&world.plane.ports.shards));
+    assert_eq!(shards.shard_of(account), ShardId(1));
+    let moving = Moving { shards, account, moment: Moment::Always, moved: AtomicBool::new(false) };
+    let ports = Ports { shards: Arc::new(moving), ..world.plane.ports.clone() };
+    let ran = run(&ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
+    let said =
+        format!("account {account} keeps moving from shard to shard and is not in this run; run it again");
+    assert_eq!((ran.faults, ran.changed), (vec![said], 0));
+
+    let named = format!("account {account} was moved from shard to shard during run {}", ran.run);
+    let told = verified(&world.backups()).faults;
+    assert!(told.iter().any(|fault| fault.starts_with(&named)), "{told:?}");
+    let at = find(&world.backups(), None).unwrap();
+    let fresh = Ground::Files.plane().await;
+    let restored = everything(&fresh.ports, &at, false, &Watch::nobody()).await.unwrap();
+    assert!(restored.faults.iter().any(|fault| fault.starts_with(&named)), "{:?}", restored.faults);
+    let email = world.plane.ports.directory.account(account).await.unwrap().unwrap().email;
+    let fresh = Ground::Files.plane().await;
+    fresh.ports.directory.add_domain("demo.test", fresh.ports.clock.now()).await.unwrap();
+    let one = restore_account(&fresh.ports, &at, &email, Target::Itself, false, &Watch::nobody()).await;
+    let faults = one.unwrap().faults;
+    assert!(faults.iter().any(|fault| fault.starts_with(&named)), "{faults:?}");
+
+    let ran = run(&world.plane.ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
+    assert_eq!((ran.faults, ran.messages), (Vec::new(), 1));
+    assert_eq!(verified(&world.backups()).faults, [""; 0]);
+}
+
+/// Nothing is restored while buckets are on their way, and a move that begins meanwhile ends the restore.
+#[tokio::test]
+async fn nothing_is_restored_into_what_moves() {
+    let world = backed_up(&Ground::Files).await;
+    let at = find(&world.backups(), None).unwrap();
+    let account = world.accounts[0];
+    let fresh = Ground::Files.plane().await;
+    let ports = &fresh.ports;
+    let (bucket, home) = (Bucket::of(account), ports.shards.shard_of(account));
+    let now = ports.clock.now();
+    let claim = Claim { mover: "m".to_owned(), now, silent_since: now };
+    ports.directory.claim_move(bucket, ShardId(1 - home.0), &claim).await.unwrap().unwrap();
+    let everybody = async || everything(ports, &at, false, &Watch::nobody()).await.unwrap_err().to_string();
+    let line = format!("nothing is restored meanwhile: {} (see", bucket.0);
+    let said = everybody().await;
+    assert!(said.contains(&line), "{said}");
+    let email = world.plane.ports.directory.account(account).await.unwrap().unwrap().email;
+    let one = restore_account(ports, &at, &email, Target::Itself, false, &Watch::nobody()).await;
+    let said = one.unwrap_err().to_string();
+    assert!(said.contains(&line), "{said}");
+
+    ports.directory.end_moves(&[bucket], "m").await.unwrap();
+    // One that began after the look at the moves.
+    fresh.write(account, Fencing { bucket, up: true }).await;
+    let said = everybody().await;
+    assert!(said.contains(&line), "{said}");
+    let counts = ports.shards.latest(home).await.unwrap().counts(account).await.unwrap();
+    assert_eq!(counts, Counts::default());
+    fresh.write(account, Fencing { bucket, up: false }).await;
+    let restored = everything(ports, &at, false, &Watch::nobody()).await.unwrap();
+    assert_eq!((restored.messages, restored.faults), (4, Vec::new()));
+}
+
+/// Puts a fence up, or lifts it.
+struct Fencing {
+    bucket: Bucket,
+    up: bool,
+}
+
+#[async_trait]
+impl Work for Fencing {
+    type Output = bool;
+
+    async fn work(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {
+        if self.up { tx.fence(self.bucket, "m").await } else { tx.lift_fence(self.bucket, "m").await }
     }
 }
 

@@ -38,8 +38,12 @@ async fn put_up(kit: &Kit) {
 }
 
 async fn lift(kit: &Kit) {
+    lift_as(kit, MOVER).await;
+}
+
+async fn lift_as(kit: &Kit, mover: &'static str) -> bool {
     let bucket = bucket(kit);
-    kit.unnamed(move |tx| Box::pin(async move { tx.lift_fence(bucket).await })).await.unwrap();
+    kit.unnamed(move |tx| Box::pin(async move { tx.lift_fence(bucket, mover).await })).await.unwrap()
 }
 
 /// Something that a unit may want to do.
@@ -197,12 +201,17 @@ async fn only_the_mover_closes_a_fence(shards: &Arc<dyn Shards>) {
     assert!(close(MOVER).await);
     let expected = Fence { mover: MOVER.to_owned(), closed: true };
     assert_eq!(kit.read().await.fenced(bucket).await.unwrap(), Some(expected.clone()));
+    assert!(kit.read().await.open_fences().await.unwrap().iter().all(|(open, _)| *open != bucket));
     lift(&kit).await;
     let again = kit.unnamed(move |tx| Box::pin(async move { tx.fence(bucket, "another").await }));
     assert!(!again.await.unwrap());
     assert_eq!(kit.read().await.fenced(bucket).await.unwrap(), Some(expected), "a closed fence stays");
     kit.unnamed(move |tx| Box::pin(async move { tx.receive(bucket, "another").await })).await.unwrap();
-    lift(&kit).await;
+    assert!(kit.read().await.open_fences().await.unwrap().contains(&(bucket, "another".to_owned())));
+    assert!(!lift_as(&kit, MOVER).await, "it is another's");
+    assert!(kit.read().await.fenced(bucket).await.unwrap().is_some_and(|fence| fence.mover == "another"));
+    assert!(lift_as(&kit, "another").await);
+    assert!(!lift_as(&kit, "another").await, "it is gone");
     kit.add(1).await;
 }
 
@@ -282,6 +291,9 @@ async fn what_a_broken_off_copy_left_is_not_due(shards: &Arc<dyn Shards>) {
         Box::pin(async move { tx.import(account, &records).await })
     });
     imported.await.unwrap();
+    let bucket = bucket(&target);
+    assert!(!target.read().await.bucket(bucket).await.unwrap().iter().any(|state| state.id == account));
+    assert!(target.read().await.placed(bucket).await.unwrap().contains(&account), "but it is found");
     assert_ne!(target.read().await.next_due().await.unwrap(), Some(long_ago), "nobody is set up");
     let leased = target.unnamed(move |tx| {
         Box::pin(async move {

@@ -19,7 +19,31 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     leases_end_by_themselves(shards).await;
     operators_hold_retry_and_drop(shards).await;
     what_is_urgent_goes_first(shards).await;
+    entries_are_counted_by_their_state(shards).await;
     bodies_are_shared_with_messages(shards).await;
+}
+
+async fn entries_are_counted_by_their_state(shards: &Arc<dyn Shards>) {
+    let kit = Kit::new(shards).await;
+    let account = kit.account;
+    // Before all others, which are not due then.
+    let now = Timestamp::from_seconds(1_000);
+    let after = |seconds| now.plus(Duration::from_secs(seconds));
+    let lengths = async |now| kit.read().await.queue_lengths(now).await.unwrap();
+    let before = lengths(now).await;
+    enqueue(&kit, entry(&kit, now)).await;
+    let held = enqueue(&kit, entry(&kit, now)).await;
+    enqueue(&kit, entry(&kit, after(10))).await;
+    kit.write(move |tx| Box::pin(async move { tx.hold(account, held, true).await })).await.unwrap();
+    let there = lengths(now).await;
+    assert_eq!((there.due - before.due, there.held - before.held), (1, 1));
+    assert_eq!((there.waiting - before.waiting, there.leased - before.leased), (1, 0));
+    assert_eq!(lease(&kit, "counted", now, 1).await.len(), 1);
+    let leased = lengths(now).await;
+    assert_eq!((leased.due - before.due, leased.leased - before.leased), (0, 1));
+    let later = lengths(after(61)).await;
+    assert_eq!((later.due - before.due, later.leased - before.leased), (2, 0), "the lease has ended");
+    kit.write(move |tx| Box::pin(async move { tx.purge(account).await })).await.unwrap();
 }
 
 fn at(seconds: u64) -> Timestamp {

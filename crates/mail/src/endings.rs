@@ -1,0 +1,65 @@
+//! Sessions that others ended: a command in another process, or a node whose cache is not ours. The directory has a note of
+//! each account whose sessions were ended, and every node reads what is new each second by one small query, so that no
+//! request has to ask. What was known of such an account before is not good any more.
+
+use std::time::Duration;
+
+use moka::sync::Cache as Memory;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use types::{AccountId, Timestamp};
+
+use crate::{Result, Service};
+
+/// How long an end goes unnoticed.
+const EVERY: Duration = Duration::from_secs(1);
+/// How far the clocks of nodes that share a cache may be apart.
+const SKEW: Duration = Duration::from_secs(5);
+/// Longer than anything that was known before an end is good for.
+const REMEMBERED: Duration = Duration::from_secs(180);
+const MOST: u64 = 200_000;
+
+/// Accounts whose sessions have ended, and when that was heard.
+#[derive(Clone)]
+pub(crate) struct Endings(Memory<AccountId, Timestamp>);
+
+impl Default for Endings {
+    fn default() -> Self {
+        Self(Memory::builder().max_capacity(MOST).time_to_live(REMEMBERED).build())
+    }
+}
+
+impl Endings {
+    /// Whether what was known of the account at this time may be overtaken.
+    pub(crate) fn since(&self, account: AccountId, known_at: Timestamp) -> bool {
+        self.0.get(&account).is_some_and(|heard_at| known_at <= heard_at.plus(SKEW))
+    }
+
+    pub(crate) fn note(&self, account: AccountId, now: Timestamp) {
+        self.0.insert(account, now);
+    }
+}
+
+impl Service {
+    /// Listens for ends of sessions until told to stop.
+    pub async fn run_endings(&self, stop: CancellationToken) {
+        let mut known = None;
+        loop {
+            match self.hear(known).await {
+                Ok(number) => known = Some(number),
+                // What is known is good for half a minute only, whatever happens.
+                Err(error) => tracing::debug!(%error, "ends of sessions cannot be heard"),
+            }
+            if stop.run_until_cancelled(sleep(EVERY)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn hear(&self, known: Option<i64>) -> Result<i64> {
+        let (number, accounts) = self.parts.directory.ended_since(known).await?;
+        let now = self.now();
+        accounts.into_iter().for_each(|account| self.endings.note(account, now));
+        Ok(number)
+    }
+}
