@@ -17,12 +17,12 @@ use std::{
 use blob::S3Keys;
 use serde::Deserialize;
 
-pub use human::{Listen, Local, Size, Span};
+pub use human::{Listen, Local, Shown, Size, Span};
 pub use load::{Error, Loaded, environment, load};
 pub use sections::{
     Audience, Auth, Bans, Blobs, Bus, Cache, Directory, Dns, Door, Drain, Format, Hello, Http, Limits,
-    Listener, Lmtp, Log, Node, ProxyProtocol, Queue, Resolver, ReverseDns, RouteTls, Search, Shards, Smtp,
-    SmtpRoute, Tls,
+    Listener, Lmtp, Log, Node, ProxyProtocol, Queue, Resolver, ReverseDns, RouteTls, Search, Setup, Shards,
+    Smtp, SmtpRoute, Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -41,6 +41,7 @@ pub struct Config {
     pub imaps: Listener,
     pub pop3: Listener,
     pub pop3s: Listener,
+    pub setup: Setup,
     pub proxy_protocol: ProxyProtocol,
     pub tls: Tls,
     pub auth: Auth,
@@ -91,6 +92,9 @@ impl Config {
         }
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return unfit("tls.certificate", "certificate and key go together");
+        }
+        if self.setup.hostname.as_deref().is_some_and(|name| !types::address::is_domain(name)) {
+            return unfit("setup.hostname", "it must be a name like \"mail.example.com\"");
         }
         self.queue_is_fit()?;
         if self.limits.message_size.0 < 64 << 10 {

@@ -28,7 +28,7 @@ use crate::{
     programs::Programs,
     roles::{Role, Roles},
     telemetry,
-    web::{self, Web, serve},
+    web::{self, Web, serve, setup::Offers},
 };
 
 /// What to run.
@@ -131,10 +131,12 @@ impl Node {
         }
         let listeners = receive(&config, &parts, smtp, lmtp, programs)?;
         if let Some(listener) = web {
+            let offers = Offers::new(&config, parts::hostname(&config), &addresses);
             let state = Web {
                 mail: parts.mail.clone(),
                 config,
                 metrics,
+                setup: Arc::new(offers),
                 sockets: Default::default(),
                 warnings,
                 leaving: leaving.clone(),

@@ -16,6 +16,7 @@ mod pages;
 mod range;
 mod rest;
 pub(crate) mod serve;
+pub(crate) mod setup;
 mod sockets;
 mod stream;
 
@@ -51,6 +52,8 @@ pub(crate) struct Web {
     pub(crate) mail: mail::Service,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: PrometheusHandle,
+    /// What mail programs are told that set themselves up.
+    pub(crate) setup: Arc<setup::Offers>,
     /// The WebSockets that are open.
     pub(crate) sockets: Sockets,
     /// For readiness.
@@ -76,7 +79,8 @@ pub(crate) fn router(web: Web, roles: &Roles) -> Router {
     let mut router = api.merge(operate::router());
     if roles.has(Role::Web) {
         pages::prepare();
-        router = router.merge(docs::router(document)).merge(login::router()).merge(site::router());
+        router = router.merge(docs::router(document)).merge(login::router()).merge(setup::router());
+        router = router.merge(site::router());
         router = router.fallback(pages::page);
     } else {
         router = router.fallback_service(not_found.into_service());
