@@ -272,6 +272,29 @@ fn what_is_not_compressed_ends_the_conversation() {
     while !matches!(connection.next(), Action::Close) {}
 }
 
+proptest! {
+    #[test]
+    fn any_bytes_behind_compress_are_survived(input in vec(any::<u8>(), 0..600), sizes in vec(1..300_usize, 1..10)) {
+        run(&[LOGIN.as_bytes(), COMPRESS.as_bytes(), &input].concat(), &sizes);
+    }
+
+    #[test]
+    fn compression_makes_no_difference(
+        lines in vec(
+            prop_oneof![
+                Just("a NOOP\r\n"), Just("b SELECT {1}\r\n"), Just("x\r\n"), Just("c IDLE\r\n"), Just("DONE\r\n"),
+                Just("d APPEND x {300+}\r\n"), Just("?\r\n"), Just("\n"), Just("e LOGOUT\r\n"),
+            ],
+            0..30,
+        ),
+        sizes in vec(1..40_usize, 1..10),
+    ) {
+        let said = lines.concat();
+        let plain = written(&format!("{LOGIN}{said}"));
+        prop_assert_eq!(compressed(&said, &sizes), plain.strip_prefix("a OK Done\r\n").unwrap());
+    }
+}
+
 /// The compressor is given up while a client idles; what is written afterwards can be read all the same.
 #[test]
 fn idle_clients_hold_little() {
