@@ -17,7 +17,7 @@ pub(crate) struct Login {
 pub(crate) enum Progress {
     /// Send this as a challenge; the client's line goes into [`Login::line`].
     Challenge(Box<Login>, String),
-    In(Access),
+    In(Box<Access>),
     Over(Why),
 }
 
@@ -80,7 +80,7 @@ impl Login {
                 },
             };
             match answer {
-                Ok(access) => return Progress::In(access),
+                Ok(access) => return Progress::In(Box::new(access)),
                 Err(error) => {
                     self.refusal = Some(error);
                     turn = self.attempt.refused();

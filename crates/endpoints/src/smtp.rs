@@ -121,7 +121,6 @@ impl<M: Mta> Listener<M> {
             protocol,
             hold_seconds,
             limits: settings.limits.clone(),
-            ..Config::default()
         };
         Self { kind, engine: Arc::new(engine), mta, settings: Arc::new(settings.clone()) }
     }

@@ -59,7 +59,7 @@ impl Session {
                 self.engine.challenge(&challenge);
                 None
             }
-            Progress::In(access) => Some(self.let_in(access)),
+            Progress::In(access) => Some(self.let_in(*access)),
             Progress::Over(why) => Some(Err(refusal(why))),
         }
     }

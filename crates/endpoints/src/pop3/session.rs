@@ -251,7 +251,7 @@ impl Session {
                 self.engine.challenge(&challenge);
                 Ok(None)
             }
-            Progress::In(access) => self.let_in(access).await.map(Some),
+            Progress::In(access) => self.let_in(*access).await.map(Some),
             Progress::Over(why) => Err(not_let_in(why)),
         }
     }
