@@ -15,6 +15,7 @@ fn run(input: &[u8], piece: usize, state: State) -> (Vec<Command>, Vec<u8>) {
         allow_cleartext: true,
         before_tls: "IMAP4rev1".into(),
         before_login: "IMAP4rev1".into(),
+        before_login_bound: "IMAP4rev1".into(),
         after_login: "IMAP4rev1".into(),
         limits,
     };

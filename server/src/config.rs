@@ -17,12 +17,12 @@ use std::{
 use blob::S3Keys;
 use serde::Deserialize;
 
-pub use human::{Listen, Local, Size, Span};
+pub use human::{Listen, Local, Shown, Size, Span};
 pub use load::{Error, Loaded, environment, load};
 pub use sections::{
     Audience, Auth, Bans, Blobs, Bus, Cache, Directory, Dmarc, Dns, Door, Drain, Filter, Format, Hello, Http,
     Limits, Listener, Lmtp, Log, MtaSts, Node, ProxyProtocol, Queue, Resolver, ReverseDns, RouteTls, Search,
-    Shards, Smtp, SmtpRoute, StsMode, TempError, Tls,
+    Setup, Shards, Smtp, SmtpRoute, StsMode, TempError, Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -43,6 +43,7 @@ pub struct Config {
     pub pop3s: Listener,
     pub filter: Filter,
     pub mta_sts: MtaSts,
+    pub setup: Setup,
     pub proxy_protocol: ProxyProtocol,
     pub tls: Tls,
     pub auth: Auth,
@@ -93,6 +94,9 @@ impl Config {
         }
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return unfit("tls.certificate", "certificate and key go together");
+        }
+        if self.setup.hostname.as_deref().is_some_and(|name| !types::address::is_domain(name)) {
+            return unfit("setup.hostname", "it must be a name like \"mail.example.com\"");
         }
         self.queue_is_fit()?;
         if self.filter.timeout.0.is_zero() || self.filter.timeout.0 > Duration::from_secs(120) {

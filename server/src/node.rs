@@ -32,7 +32,7 @@ use crate::{
     programs::Programs,
     roles::{Role, Roles},
     telemetry,
-    web::{self, Web, serve},
+    web::{self, Web, serve, setup::Offers},
 };
 
 /// What to run.
@@ -69,6 +69,7 @@ pub struct Node {
     stop: CancellationToken,
     tasks: TaskTracker,
     listeners: Server,
+    programs: Server,
     _held: Option<Held>,
 }
 
@@ -135,12 +136,14 @@ impl Node {
         if roles.has(Role::Worker) {
             work(&config, &parts, &dns, &addresses, (member, indexed), &stop, &tasks)?;
         }
-        let listeners = receive(&config, &parts, dns, smtp, lmtp, programs)?;
+        let (listeners, programs) = receive(&config, &parts, dns, smtp, lmtp, programs)?;
         if let Some(listener) = web {
+            let offers = Offers::new(&config, parts::hostname(&config), &addresses);
             let state = Web {
                 mail: parts.mail.clone(),
                 config,
                 metrics,
+                setup: Arc::new(offers),
                 sockets: Default::default(),
                 warnings,
                 leaving: leaving.clone(),
@@ -153,7 +156,17 @@ impl Node {
             tasks.spawn(serve::serve(socket, app, limits, stop.clone(), tasks.clone()));
         }
         tracing::info!(?addresses, "started");
-        Ok(Self { addresses, mail: parts.mail, leaving, drain, stop, tasks, listeners, _held: held })
+        Ok(Self {
+            addresses,
+            mail: parts.mail,
+            leaving,
+            drain,
+            stop,
+            tasks,
+            listeners,
+            programs,
+            _held: held,
+        })
     }
 
     /// Says that it is leaving, and after `drain.delay` takes nothing new, finishes what runs, and gives up on what is
@@ -167,7 +180,7 @@ impl Node {
         self.stop.cancel();
         self.tasks.close();
         let everything = async {
-            tokio::join!(self.listeners.shutdown(grace), self.tasks.wait());
+            tokio::join!(self.listeners.shutdown(grace), self.programs.shutdown(grace), self.tasks.wait());
             self.mail.finish_writes().await;
         };
         if timeout(grace + Duration::from_secs(1), everything).await.is_err() {
@@ -360,7 +373,7 @@ fn http_limits(config: &Config) -> serve::Limits {
     }
 }
 
-/// The listeners for mail servers and mail programs.
+/// The listeners for mail servers, and those for mail programs: whoever sends takes no place from who reads.
 fn receive(
     config: &Config,
     parts: &Parts,
@@ -368,14 +381,19 @@ fn receive(
     sockets: Vec<(Kind, TcpListener)>,
     lmtp: Option<UnixListener>,
     programs: Programs,
-) -> anyhow::Result<Server> {
-    let server = Server::new(net::Config {
-        connections: count(config.limits.connections),
-        connections_per_client: count(config.limits.connections_per_address),
-        deadlines: Deadlines { whole_content: config.limits.receiving_time.0, ..Deadlines::default() },
-    });
+) -> anyhow::Result<(Server, Server)> {
+    let server = |connections, per_address| {
+        Server::new(net::Config {
+            connections: count(connections),
+            connections_per_client: count(per_address),
+            deadlines: Deadlines { whole_content: config.limits.receiving_time.0, ..Deadlines::default() },
+        })
+    };
+    let limits = &config.limits;
+    let for_programs = server(limits.program_connections, limits.program_connections_per_address);
+    let server = server(limits.connections, limits.connections_per_address);
     if sockets.is_empty() && lmtp.is_none() && programs.is_empty() {
-        return Ok(server);
+        return Ok((server, for_programs));
     }
     let hostname = parts::hostname(config);
     let certificate = certificate(config, &hostname)?;
@@ -408,8 +426,8 @@ fn receive(
         let socket = Socket { listener, proxies };
         listen(&server, socket, kind, Some(Arc::clone(&certificate)), Arc::clone(&mta), &settings)?;
     }
-    programs.listen(&server, config, &parts.mail, &certificate, &settings.budget)?;
-    Ok(server)
+    programs.listen(&for_programs, config, &parts.mail, &certificate, &settings.budget)?;
+    Ok((server, for_programs))
 }
 
 /// The load balancers whose PROXY header is believed at this listener.
@@ -431,6 +449,6 @@ fn certificate(config: &Config, hostname: &str) -> anyhow::Result<Arc<ServerConf
     }
 }
 
-fn count(number: u32) -> usize {
+pub(crate) fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

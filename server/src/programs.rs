@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     config::{Config, Door},
-    node::{Addresses, bind, proxies},
+    node::{Addresses, bind, count, proxies},
     roles::{Role, Roles},
 };
 
@@ -71,6 +71,7 @@ impl Programs {
             allow_cleartext,
             max_message_bytes: config.limits.message_size.0,
             budget: Arc::clone(budget),
+            sessions: Arc::new(imap::Sessions::of_each(count(config.limits.connections_per_account))),
         };
         for (kind, door, listener) in self.imap {
             let socket = Socket { listener, proxies: proxies(config, door) };

@@ -17,6 +17,7 @@ mod pages;
 mod range;
 mod rest;
 pub(crate) mod serve;
+pub(crate) mod setup;
 mod sockets;
 mod stream;
 
@@ -52,6 +53,8 @@ pub(crate) struct Web {
     pub(crate) mail: mail::Service,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: PrometheusHandle,
+    /// What mail programs are told that set themselves up.
+    pub(crate) setup: Arc<setup::Offers>,
     /// The WebSockets that are open.
     pub(crate) sockets: Sockets,
     /// For readiness.
@@ -77,7 +80,8 @@ pub(crate) fn router(web: Web, roles: &Roles) -> Router {
     let mut router = api.merge(operate::router()).merge(mta_sts::router());
     if roles.has(Role::Web) {
         pages::prepare();
-        router = router.merge(docs::router(document)).merge(login::router()).merge(site::router());
+        router = router.merge(docs::router(document)).merge(login::router()).merge(setup::router());
+        router = router.merge(site::router());
         router = router.fallback(pages::page);
     } else {
         router = router.fallback_service(not_found.into_service());

@@ -78,7 +78,10 @@ fn variables_and_keys_are_those_of_the_configuration() {
         let text = read(&file);
         for (at, _) in text.match_indices("MAGPIE_") {
             let rest = &text[at + "MAGPIE_".len()..];
-            let name = rest.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).next().unwrap();
+            let name = rest
+                .split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+                .next()
+                .unwrap();
             let key = name.to_lowercase().replace("__", ".");
             assert!(key == "config" || is_known(&key), "{file}: MAGPIE_{name} is no key");
         }

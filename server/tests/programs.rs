@@ -15,6 +15,7 @@ use tokio::process::Command;
 support::on_both_planes!(
     python_reads_and_writes_by_imap,
     python_fetches_by_pop3,
+    python_proves_its_password_and_compresses,
     mbsync_keeps_two_folders_the_same,
 );
 
@@ -52,6 +53,21 @@ async fn python_reads_and_writes_by_imap(plane: &Plane<'_>) {
         server.node.addresses.imaps.unwrap().port(),
         support::PASSWORD,
         include_str!("programs/imap.py")
+    );
+    if let Some(output) = run("python3", &["-"], &script).await {
+        succeeded(&output);
+    }
+    server.stop().await;
+}
+
+async fn python_proves_its_password_and_compresses(plane: &Plane<'_>) {
+    let server = server(plane).await;
+    let script = format!(
+        "TLS, TLS_POP3, PASSWORD = {}, {}, '{}'\n{}",
+        server.node.addresses.imaps.unwrap().port(),
+        server.node.addresses.pop3s.unwrap().port(),
+        support::PASSWORD,
+        include_str!("programs/logins.py")
     );
     if let Some(output) = run("python3", &["-"], &script).await {
         succeeded(&output);

@@ -20,13 +20,16 @@ mod session;
 mod sort;
 mod store;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::imap::{Config, Connection, Limits};
 use bytes::Bytes;
 use mail::Service as Mail;
 use rustls::ServerConfig;
+use sasl::{Binding, Mechanism, Offer};
 
+pub use crate::sessions::Sessions;
 pub use session::Session;
 
 use crate::budget::Budget;
@@ -50,6 +53,8 @@ pub struct Settings {
     pub max_message_bytes: u64,
     /// For messages that are being received; share one.
     pub budget: Arc<Budget>,
+    /// How many connections an account may have; share one.
+    pub sessions: Arc<Sessions>,
 }
 
 /// Accepts IMAP connections on this socket. Without `tls`, [`Kind::Imaps`] has nothing to offer and is refused.
@@ -68,8 +73,10 @@ pub fn listen(
         (Kind::Imap, None) => Tls::Off,
     };
     let starttls = matches!(tls, Tls::OnDemand(_));
-    let engine = Arc::new(engine(starttls, settings));
-    server.listen(socket, tls, Listener { kind, engine, mail, settings: Arc::new(settings.clone()) });
+    let mechanisms: Arc<[Mechanism]> = mail.mechanisms().into();
+    let engine = Arc::new(engine(starttls, settings, &mechanisms));
+    let settings = Arc::new(settings.clone());
+    server.listen(socket, tls, Listener { kind, engine, mail, settings, mechanisms });
     Ok(())
 }
 
@@ -84,11 +91,15 @@ const LOGGED_IN: &str = "IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE CONDSTORE
     LIST-EXTENDED LIST-STATUS SPECIAL-USE STATUS=SIZE SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT MULTIAPPEND BINARY \
     QUOTA QUOTA=RES-STORAGE OBJECTID PREVIEW REPLACE UTF8=ACCEPT UNAUTHENTICATE PARTIAL SEARCH=FUZZY I18NLEVEL=1";
 
-fn engine(starttls: bool, settings: &Settings) -> Config {
-    let login = "AUTH=PLAIN";
+fn engine(starttls: bool, settings: &Settings, mechanisms: &[Mechanism]) -> Config {
+    let nothing = Binding([0; 32]);
+    let login = |binding| {
+        let offer = Offer { mechanisms, binding };
+        offer.mechanisms().map(|mechanism| format!(" AUTH={}", mechanism.name())).collect::<String>()
+    };
     let tls = if starttls { " STARTTLS" } else { "" };
     let before_tls = if settings.allow_cleartext {
-        format!("{ALWAYS}{tls} {login}")
+        format!("{ALWAYS}{tls}{}", login(None))
     } else {
         format!("{ALWAYS}{tls} LOGINDISABLED")
     };
@@ -96,7 +107,8 @@ fn engine(starttls: bool, settings: &Settings) -> Config {
         starttls,
         allow_cleartext: settings.allow_cleartext,
         before_tls,
-        before_login: format!("{ALWAYS} {login}"),
+        before_login: format!("{ALWAYS}{}", login(None)),
+        before_login_bound: format!("{ALWAYS}{}", login(Some(&nothing))),
         after_login: format!("{ALWAYS} {LOGGED_IN} APPENDLIMIT={}", settings.max_message_bytes),
         limits: Limits { literal: settings.max_message_bytes, ..Limits::default() },
     }
@@ -107,6 +119,7 @@ struct Listener {
     engine: Arc<Config>,
     mail: Mail,
     settings: Arc<Settings>,
+    mechanisms: Arc<[Mechanism]>,
 }
 
 impl Kind {
@@ -129,10 +142,16 @@ impl Service for Listener {
 
     fn open(&self, peer: Peer) -> Session {
         let engine = Connection::new(Arc::clone(&self.engine), peer.secure);
-        Session::new(engine, peer.address.ip(), self.mail.clone(), Arc::clone(&self.settings))
+        let (settings, mechanisms) = (Arc::clone(&self.settings), Arc::clone(&self.mechanisms));
+        Session::new(engine, peer, self.mail.clone(), settings, mechanisms)
     }
 
     fn busy(&self) -> Bytes {
         Bytes::from_static(b"* BYE [UNAVAILABLE] Too many connections, please come back\r\n")
+    }
+
+    async fn admits(&self, client: IpAddr) -> Result<(), Bytes> {
+        let words = b"* BYE [UNAVAILABLE] You are kept out for a while\r\n";
+        if self.mail.is_banned(client).await { Err(Bytes::from_static(words)) } else { Ok(()) }
     }
 }

@@ -8,8 +8,9 @@
 
 mod budget;
 pub mod imap;
+mod login;
 pub mod net;
 pub mod pop3;
-mod sasl;
+mod sessions;
 pub mod smtp;
 pub mod tls;

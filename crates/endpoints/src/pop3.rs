@@ -5,16 +5,18 @@
 
 mod session;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use ::pop3::{Config, Connection};
 use bytes::Bytes;
 use mail::Service as Mail;
 use rustls::ServerConfig;
-use types::AccountId;
+use sasl::Mechanism;
 
 pub use session::Session;
+
+pub use crate::sessions::Sessions;
 
 use crate::net::{Peer, Server, Service, Socket, Tls};
 
@@ -25,29 +27,6 @@ pub enum Kind {
     Pop3,
     /// TLS from the first byte (port 995).
     Pop3s,
-}
-
-/// Who has a session: an account has one at a time (RFC 1939 §8). Share one between listeners.
-#[derive(Debug, Default)]
-pub struct Sessions(Mutex<HashSet<AccountId>>);
-
-/// The right to be the account's session, until it is dropped.
-struct Lock {
-    sessions: Arc<Sessions>,
-    account: AccountId,
-}
-
-impl Sessions {
-    fn lock(self: &Arc<Self>, account: AccountId) -> Option<Lock> {
-        let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(account);
-        is_free.then(|| Lock { sessions: Arc::clone(self), account })
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account);
-    }
 }
 
 /// Accepts POP3 connections on this socket. Without `tls`, [`Kind::Pop3s`] has nothing to offer and is refused.
@@ -67,7 +46,8 @@ pub fn listen(
         (Kind::Pop3, None) => Tls::Off,
     };
     let engine = Arc::new(Config { stls: matches!(tls, Tls::OnDemand(_)), allow_cleartext });
-    server.listen(socket, tls, Listener { kind, engine, mail, sessions });
+    let mechanisms = mail.mechanisms().into();
+    server.listen(socket, tls, Listener { kind, engine, mail, sessions, mechanisms });
     Ok(())
 }
 
@@ -81,6 +61,7 @@ struct Listener {
     engine: Arc<Config>,
     mail: Mail,
     sessions: Arc<Sessions>,
+    mechanisms: Arc<[Mechanism]>,
 }
 
 impl Service for Listener {
@@ -95,10 +76,16 @@ impl Service for Listener {
 
     fn open(&self, peer: Peer) -> Session {
         let engine = Connection::new(Arc::clone(&self.engine), peer.secure);
-        Session::new(engine, peer.address.ip(), self.mail.clone(), Arc::clone(&self.sessions))
+        let (sessions, mechanisms) = (Arc::clone(&self.sessions), Arc::clone(&self.mechanisms));
+        Session::new(engine, peer, self.mail.clone(), sessions, mechanisms)
     }
 
     fn busy(&self) -> Bytes {
         Bytes::from_static(b"-ERR [SYS/TEMP] Too many connections, please come back\r\n")
+    }
+
+    async fn admits(&self, client: IpAddr) -> Result<(), Bytes> {
+        let words = b"-ERR [SYS/TEMP] You are kept out for a while\r\n";
+        if self.mail.is_banned(client).await { Err(Bytes::from_static(words)) } else { Ok(()) }
     }
 }

@@ -105,7 +105,7 @@ struct Listener<M> {
     settings: Arc<Settings>,
 }
 
-impl<M> Listener<M> {
+impl<M: Mta> Listener<M> {
     fn new(kind: Kind, starttls: bool, mta: Arc<M>, settings: &Settings) -> Self {
         let auth = match kind {
             Kind::Mx | Kind::Lmtp => Auth::Off,
@@ -121,10 +121,10 @@ impl<M> Listener<M> {
             hostname: settings.hostname.clone(),
             starttls,
             auth,
+            mechanisms: mta.mechanisms(),
             protocol,
             hold_seconds,
             limits: settings.limits.clone(),
-            ..Config::default()
         };
         Self { kind, engine: Arc::new(engine), mta, settings: Arc::new(settings.clone()) }
     }

@@ -152,6 +152,33 @@ async fn nobody_learns_who_is_here() {
         client.say("PASS wrong", "-ERR [AUTH] Wrong user or password").await;
         client.say("APOP x c4c9334bac560ecc979e58001b3e22fb", "-ERR APOP").await;
         client.say("CAPA", "+OK").await;
-        assert!(client.rest().await.contains(&"SASL PLAIN".to_owned()));
+        assert!(
+            client.rest().await.contains(&"SASL SCRAM-SHA-256 PLAIN LOGIN OAUTHBEARER XOAUTH2".to_owned())
+        );
     }
+}
+
+#[tokio::test]
+async fn replies_are_in_the_language_that_was_chosen() {
+    let site = Site::start(1).await;
+    let mut client = site.client().await;
+    client.say("CAPA", "+OK").await;
+    let capabilities = client.rest().await;
+    assert!(capabilities.contains(&"UTF8 USER".to_owned()) && capabilities.contains(&"LANG".to_owned()));
+    client.say("LANG", "+OK Languages").await;
+    assert_eq!(client.rest().await, ["en English", "ko 한국어"]);
+    client.say("LANG uga", "-ERR That language is not spoken here").await;
+    client.say("UTF8", "+OK UTF-8 it is").await;
+    client.say("LANG ko-KR", "+OK ko 한국어").await;
+    client.say("STAT", "-ERR 먼저 로그인하세요").await;
+    client.say("USER alice@demo.test", "+OK 비밀번호를 보내 주세요").await;
+    client.say("PASS wrong", "-ERR [AUTH] 사용자 또는 비밀번호가 맞지 않습니다").await;
+    client
+        .say("AUTH PLAIN AGFsaWNlQGRlbW8udGVzdABtYWdwaWUtZGVtbw==", "+OK 어서 오세요. 메일이 1통 있습니다")
+        .await;
+    client.say("UTF8", "-ERR 이미 로그인했습니다").await;
+    client.say("LIST", "+OK 목록입니다").await;
+    assert_eq!(client.rest().await.len(), 1);
+    client.say("LANG *", "+OK en English").await;
+    client.say("QUIT", "+OK See you").await;
 }

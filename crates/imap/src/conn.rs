@@ -6,16 +6,19 @@
 //! (RFC 9051 §5.5) and a client that sends faster than it reads waits.
 
 mod config;
+mod deflate;
 mod legal;
+mod wrong;
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 pub use config::{Config, Limits};
+use deflate::Deflate;
 use legal::Legal;
 
-use crate::wire::{Bounds, Code, Command, Fragment, Fragmenter, ParseError, Refusal, Status, Tag, parse};
+use crate::wire::{Bounds, Code, Command, Fragment, Fragmenter, Status, Tag, parse};
 
 /// What the driver is to do now.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +75,11 @@ pub struct Connection {
     config: Arc<Config>,
     state: State,
     secure: bool,
+    /// Logins can be bound to the TLS connection below.
+    bound: bool,
     utf8: bool,
+    /// Compression is on.
+    deflate: Option<Box<Deflate>>,
     phase: Phase,
     input: BytesMut,
     fragmenter: Fragmenter,
@@ -84,6 +91,8 @@ pub struct Connection {
 /// Who is to speak, and about what.
 #[derive(Debug)]
 enum Phase {
+    /// The greeting is owed.
+    Greeting,
     Command,
     /// A command is being answered.
     Asked(Tag),
@@ -93,6 +102,8 @@ enum Phase {
     /// Whether there is room for a literal is being decided.
     Reserving,
     Handshake,
+    /// Compression begins once everything was sent.
+    Compressing,
     Closing,
 }
 
@@ -105,22 +116,25 @@ impl Connection {
     /// A fresh one, with the greeting to be written. `secure`: TLS is on already.
     #[must_use]
     pub fn new(config: Arc<Config>, secure: bool) -> Self {
-        let mut connection = Self {
+        Self {
             config,
             state: State::NotAuthenticated,
             secure,
+            bound: false,
             utf8: false,
-            phase: Phase::Command,
+            deflate: None,
+            phase: Phase::Greeting,
             input: BytesMut::new(),
             fragmenter: Fragmenter::default(),
             output: BytesMut::new(),
             errors: 0,
             draining: false,
-        };
-        let greeting =
-            Status::ok("Magpie is ready").with(Code::Capability(connection.capabilities().to_owned()));
-        connection.untagged(&greeting);
-        connection
+        }
+    }
+
+    /// Says whether logins can be bound to the TLS connection below (RFC 9266).
+    pub fn bind(&mut self, yes: bool) {
+        self.bound = yes;
     }
 
     #[must_use]
@@ -139,7 +153,12 @@ impl Connection {
     pub fn tag(&self) -> Option<&str> {
         match &self.phase {
             Phase::Asked(tag) | Phase::Challenged(tag) | Phase::Idle(tag) => Some(tag.as_str()),
-            Phase::Command | Phase::Reserving | Phase::Handshake | Phase::Closing => None,
+            Phase::Greeting
+            | Phase::Command
+            | Phase::Reserving
+            | Phase::Handshake
+            | Phase::Compressing
+            | Phase::Closing => None,
         }
     }
 
@@ -157,11 +176,18 @@ impl Connection {
 
     /// What can be had now.
     #[must_use]
-    pub fn capabilities(&self) -> &str {
+    pub fn capabilities(&self) -> String {
+        let config = &self.config;
         match (self.state, self.secure) {
-            (State::NotAuthenticated | State::Logout, false) => &self.config.before_tls,
-            (State::NotAuthenticated | State::Logout, true) => &self.config.before_login,
-            (State::Authenticated | State::Selected, _) => &self.config.after_login,
+            (State::NotAuthenticated | State::Logout, false) => config.before_tls.clone(),
+            (State::NotAuthenticated | State::Logout, true) if self.bound => {
+                config.before_login_bound.clone()
+            }
+            (State::NotAuthenticated | State::Logout, true) => config.before_login.clone(),
+            (State::Authenticated | State::Selected, _) if self.deflate.is_some() => {
+                config.after_login.clone()
+            }
+            (State::Authenticated | State::Selected, _) => format!("{} COMPRESS=DEFLATE", config.after_login),
         }
     }
 
@@ -186,8 +212,10 @@ impl Connection {
 
     /// Takes what the client sent.
     pub fn receive(&mut self, bytes: &[u8]) {
-        if !matches!(self.phase, Phase::Closing) {
-            self.input.extend_from_slice(bytes);
+        match &mut self.deflate {
+            _ if matches!(self.phase, Phase::Closing) => {}
+            Some(deflate) => deflate.receive(bytes),
+            None => self.input.extend_from_slice(bytes),
         }
     }
 
@@ -196,20 +224,22 @@ impl Connection {
     pub fn next(&mut self) -> Action {
         loop {
             if self.is_full() {
-                return Action::Write(self.output.split().freeze());
+                return self.flush();
             }
             if self.draining && matches!(self.phase, Phase::Command | Phase::Idle(_) | Phase::Challenged(_)) {
                 self.bye("The server is going down, please come back", None);
             }
             let action = match &self.phase {
+                Phase::Greeting => self.greet(),
                 Phase::Command | Phase::Challenged(_) | Phase::Idle(_) => self.fragment(),
                 Phase::Asked(_) | Phase::Reserving => Some(Action::Read),
                 Phase::Handshake => Some(Action::StartTls),
+                Phase::Compressing => self.begin_compression(),
                 Phase::Closing => Some(Action::Close),
             };
             match action {
                 Some(Action::Read | Action::StartTls | Action::Close) if !self.output.is_empty() => {
-                    return Action::Write(self.output.split().freeze());
+                    return self.flush();
                 }
                 Some(action) => return action,
                 None => {}
@@ -309,6 +339,13 @@ impl Connection {
         self.input = BytesMut::new();
     }
 
+    fn greet(&mut self) -> Option<Action> {
+        let greeting = Status::ok("Magpie is ready").with(Code::Capability(self.capabilities()));
+        self.untagged(&greeting);
+        self.phase = Phase::Command;
+        None
+    }
+
     fn fragment(&mut self) -> Option<Action> {
         if self.state == State::NotAuthenticated
             && !self.fragmenter.has_begun()
@@ -329,6 +366,9 @@ impl Connection {
             }
         };
         let fragment = self.fragmenter.next(&mut self.input, &bounds);
+        if fragment == Fragment::Partial && self.inflate() {
+            return None;
+        }
         self.take(fragment)
     }
 
@@ -388,6 +428,7 @@ impl Connection {
         }
         match command {
             Command::StartTls => self.start_tls(&tag),
+            Command::Compress => self.compress(&tag),
             Command::Logout => {
                 self.bye("See you", None);
                 self.phase = Phase::Command;
@@ -407,7 +448,7 @@ impl Connection {
     }
 
     fn start_tls(&mut self, tag: &Tag) {
-        if self.secure || !self.config.starttls {
+        if self.secure || !self.config.starttls || self.deflate.is_some() {
             return self.error(Some(tag), &Status::bad("TLS is not to be had here, or is on already"));
         }
         if !self.input.is_empty() {
@@ -417,33 +458,6 @@ impl Connection {
         }
         self.tagged(tag, &Status::ok("Begin the handshake"));
         self.phase = Phase::Handshake;
-    }
-
-    fn not_understood(&mut self, bytes: &[u8], error: &ParseError) {
-        if self.state == State::NotAuthenticated && is_foreign(bytes) {
-            // The next lines would be a request's headers, not commands.
-            return self.hang_up();
-        }
-        let status = match error.syntax {
-            Some(syntax) => Status::bad("").with_text(format!("Not understood: {syntax}")),
-            None => Status::bad("There is no such command"),
-        };
-        self.error(error.tag.as_ref(), &status);
-    }
-
-    fn refused(&mut self, begin: &[u8], refusal: Refusal) {
-        let tag = parse(begin, self.utf8).map_or_else(|error| error.tag, |(tag, _)| Some(tag));
-        match refusal {
-            Refusal::Malformed => {
-                let text = "Lines end in CRLF; a bare CR, a bare LF or a NUL is not accepted";
-                self.error(tag.as_ref(), &Status::bad(text));
-            }
-            Refusal::TooLarge => {
-                let status = Status::no("The literal is larger than what is accepted").with(Code::TooBig);
-                self.error(tag.as_ref(), &status);
-            }
-            Refusal::Lost => self.bye("The line or the literal is too long", Some(Code::TooBig)),
-        }
     }
 
     /// Answers what is no command, or none that is legal; one too many ends the conversation.
@@ -472,13 +486,6 @@ impl Connection {
         line.push_str("\r\n");
         self.output.extend_from_slice(line.as_bytes());
     }
-}
-
-/// Whether this is how a request of HTTP begins, which a browser can be made to send anywhere.
-fn is_foreign(line: &[u8]) -> bool {
-    [&b"GET "[..], b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH "]
-        .iter()
-        .any(|method| line.starts_with(method))
 }
 
 #[cfg(test)]

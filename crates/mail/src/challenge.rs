@@ -6,7 +6,7 @@
 use std::num::NonZeroU32;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use sasl::Keys;
+use sasl::{Keys, Mechanism};
 use storage::Account;
 use types::{AccountId, EmailAddress, Secret};
 
@@ -24,6 +24,13 @@ pub struct Challenge {
 const MUCH: u64 = u64::MAX;
 
 impl Service {
+    /// How people may show who they are, the best first.
+    #[must_use]
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        let keeps_keys = self.iterations().is_some();
+        Mechanism::ALL.into_iter().filter(|mechanism| keeps_keys || !mechanism.needs_keys()).collect()
+    }
+
     /// What somebody of this name would have to prove. Counts as an attempt to log in.
     pub async fn challenge(&self, user: &str, client: &Client) -> Result<Challenge> {
         let address = user.trim().parse::<EmailAddress>().ok();

@@ -47,6 +47,11 @@ pub struct Return {
 const MEMBERS: usize = 1_000;
 
 impl Service {
+    /// Whether mail for this domain, in its normal form, is received here.
+    pub async fn is_domain(&self, name: &str) -> Result<bool> {
+        Ok(self.parts.directory.domain(name).await?.is_some())
+    }
+
     /// Looks an address up: the address itself, then without its tag (RFC 5233). `postmaster` of a domain of ours
     /// without such an account is looked up as the domain's `admin` (RFC 5321 §4.5.1). Then comes the domain's
     /// catch-all, which is an alias `*`.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::wire::{Command, Reply};
+use crate::words::Language;
 
 /// The settings of one listener.
 #[derive(Debug, Clone)]
@@ -54,6 +55,9 @@ pub struct Connection {
     config: Arc<Config>,
     state: State,
     secure: bool,
+    /// The client reads UTF-8 (RFC 6856 §2).
+    utf8: bool,
+    language: Language,
     phase: Phase,
     input: BytesMut,
     output: BytesMut,
@@ -87,6 +91,8 @@ impl Connection {
             config,
             state: State::Authorization,
             secure,
+            utf8: false,
+            language: Language::default(),
             phase: Phase::Command,
             input: BytesMut::new(),
             output: BytesMut::new(),
@@ -111,7 +117,7 @@ impl Connection {
     /// Whether STLS is to be had now.
     #[must_use]
     pub fn offers_stls(&self) -> bool {
-        self.config.stls && !self.secure && self.state == State::Authorization
+        self.config.stls && !self.secure && !self.utf8 && self.state == State::Authorization
     }
 
     /// Whether more was gathered than should be before it is sent.
@@ -154,9 +160,20 @@ impl Connection {
         }
     }
 
-    /// Adds a reply.
+    /// Adds a reply, in the language that was chosen.
     pub fn reply(&mut self, reply: &Reply) {
-        self.write(reply.encode().as_bytes());
+        let text = self.language.speak(&reply.text).into_owned();
+        self.write(Reply { text, ..reply.clone() }.encode().as_bytes());
+    }
+
+    /// The client reads UTF-8 from now on.
+    pub fn use_utf8(&mut self) {
+        self.utf8 = true;
+    }
+
+    /// Replies in this language from now on.
+    pub fn speak(&mut self, language: Language) {
+        self.language = language;
     }
 
     /// Adds content.
@@ -173,9 +190,9 @@ impl Connection {
         }
     }
 
-    /// Asks for the answer to an empty challenge (RFC 5034 §4).
-    pub fn challenge(&mut self) {
-        self.write(b"+ \r\n");
+    /// Sends a challenge, encoded in Base64 already (RFC 5034 §4).
+    pub fn challenge(&mut self, challenge: &str) {
+        self.write(format!("+ {challenge}\r\n").as_bytes());
         self.phase = Phase::Challenged;
     }
 
@@ -270,6 +287,10 @@ impl Connection {
     }
 
     fn start_tls(&mut self) {
+        if self.utf8 {
+            // RFC 6856 §2.1
+            return self.error(&Reply::err("STLS comes before UTF8"));
+        }
         if !self.offers_stls() {
             return self.error(&Reply::err("TLS is not to be had here, or is on already"));
         }
@@ -343,7 +364,7 @@ mod tests {
                 Action::Write(bytes) => written.extend_from_slice(&bytes),
                 Action::StartTls => connection.tls_started(),
                 Action::Close => return String::from_utf8_lossy(&written).into_owned(),
-                Action::Event(Event::Command(Command::Auth { .. })) => connection.challenge(),
+                Action::Event(Event::Command(Command::Auth { .. })) => connection.challenge(""),
                 Action::Event(Event::Command(Command::Quit)) => {
                     connection.reply(&Reply::ok("Bye"));
                     connection.hang_up();
@@ -376,6 +397,19 @@ mod tests {
         );
         assert!(run(b"STLS\r\n", &[usize::MAX]).ends_with("+OK Begin the handshake\r\n"));
         assert!(run(&[b'x'; 2_000], &[usize::MAX]).ends_with("-ERR The line is too long\r\n"));
+    }
+
+    #[test]
+    fn utf8_comes_after_tls() {
+        let mut connection = Connection::new(Arc::new(Config { stls: true, allow_cleartext: true }), false);
+        assert!(connection.offers_stls());
+        connection.use_utf8();
+        connection.speak(Language::Korean);
+        assert!(!connection.offers_stls());
+        connection.receive(b"STLS\r\n");
+        let Action::Write(said) = connection.next() else { panic!("nothing was said") };
+        let said = String::from_utf8(said.to_vec()).unwrap();
+        assert_eq!(said, "+OK Magpie is ready\r\n-ERR STLS는 UTF8보다 먼저입니다\r\n");
     }
 
     proptest! {

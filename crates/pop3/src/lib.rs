@@ -6,6 +6,8 @@
 
 pub mod conn;
 pub mod wire;
+mod words;
 
 pub use conn::{Action, Config, Connection, Event, State};
 pub use wire::{Command, Reply, Stuffer, Top};
+pub use words::Language;

@@ -47,6 +47,15 @@ impl Mechanism {
         Self::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
     }
 
+    /// Whether it needs keys of the password that are kept beside its hash.
+    #[must_use]
+    pub const fn needs_keys(self) -> bool {
+        match self {
+            Self::ScramSha256Plus | Self::ScramSha256 => true,
+            Self::Plain | Self::Login | Self::OAuthBearer | Self::XOAuth2 => false,
+        }
+    }
+
     /// Whether it needs a connection that it can be bound to.
     #[must_use]
     pub const fn needs_binding(self) -> bool {

@@ -109,6 +109,31 @@ impl FromStr for Local {
     }
 }
 
+/// Under which port others see a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// That which it listens on.
+    AsListened,
+    /// Nobody is told of it.
+    Never,
+    At(u16),
+}
+
+impl FromStr for Shown {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "" => Ok(Self::AsListened),
+            "off" => Ok(Self::Never),
+            port => match port.parse() {
+                Ok(0) | Err(_) => Err("it is not a port like 993, \"\" or \"off\"".to_owned()),
+                Ok(port) => Ok(Self::At(port)),
+            },
+        }
+    }
+}
+
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -150,7 +175,7 @@ macro_rules! parsed {
 }
 pub(super) use parsed;
 
-parsed!(Span, Size, Listen, Local);
+parsed!(Span, Size, Listen, Local, Shown);
 
 /// Reads whatever [`FromStr`] reads, from a text or a whole number.
 pub(super) fn parse<'de, D, T>(deserializer: D) -> Result<T, D::Error>

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use types::Network;
 
 use super::{
-    human::{Listen, Local, Size, Span, list, optional, parse},
+    human::{Listen, Local, Shown, Size, Span, list, optional, parse},
     url::{BlobStore, Database, SearchIndex, Shared, databases},
 };
 
@@ -147,6 +147,19 @@ pub enum RouteTls {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Listener {
     pub listen: Listen,
+}
+
+/// What mail programs are told that set themselves up.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Setup {
+    #[serde(deserialize_with = "optional")]
+    pub hostname: Option<String>,
+    pub imap: Shown,
+    pub imaps: Shown,
+    pub pop3: Shown,
+    pub pop3s: Shown,
+    pub submission: Shown,
+    pub submissions: Shown,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -323,6 +336,9 @@ pub struct Limits {
     pub connections: u32,
     pub connections_per_address: u32,
     pub connections_per_minute: u32,
+    pub program_connections: u32,
+    pub program_connections_per_address: u32,
+    pub connections_per_account: u32,
     pub mails_per_hour_per_address: u32,
     pub mails_per_hour_per_network: u32,
     pub mails_per_hour_per_domain: u32,
@@ -331,6 +347,7 @@ pub struct Limits {
     pub receiving_time: Span,
     pub sockets_per_account: u32,
     pub logins_per_minute: u32,
+    pub setups_per_minute: u32,
     pub requests_per_minute: u32,
     pub uploads_per_minute: u32,
     pub sends_per_hour: u32,

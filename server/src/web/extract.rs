@@ -1,6 +1,7 @@
 //! Axum's extractors, with problems instead of plain text where a request is not of the documented form.
 
 use axum::{
+    body::Bytes,
     extract::{
         FromRequest, FromRequestParts, Request,
         rejection::{JsonRejection, PathRejection, QueryRejection},
@@ -38,6 +39,23 @@ impl<T: DeserializeOwned> FromRequest<Web> for Form<T> {
             Ok(Ok(axum::Form(value))) => Ok(Self(value)),
             Ok(Err(rejection)) => Err(rejection.into_response()),
             Err(failure) => Err(failure.into_response()),
+        }
+    }
+}
+
+/// Whatever the body is, once it has arrived, in time.
+pub(crate) struct Body(pub(crate) Bytes);
+
+impl FromRequest<Web> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Failure> {
+        match in_time(web, Bytes::from_request(request, web)).await? {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Failure::new(ProblemKind::TooLarge, "The body is larger than this service takes."))
+            }
+            Err(_) => Err(Failure::new(ProblemKind::InvalidRequest, "The body did not arrive.")),
         }
     }
 }

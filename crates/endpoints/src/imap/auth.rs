@@ -1,20 +1,15 @@
 //! CAPABILITY, ID, and who is let in: LOGIN, AUTHENTICATE, UNAUTHENTICATE, ENABLE.
 
-use ::sasl::Fault;
 use imap::wire::Enabled;
 use imap::{Code, State, Status};
-use mail::Client;
+use mail::{Access, Client};
+use sasl::{Failure, Fault, Offer};
 use tokio::time::Instant;
 use types::Secret;
 
 use super::answers;
 use super::session::{Answer, Features, Login, Session};
-use crate::sasl;
-
-/// What the next answer to a challenge is.
-pub(super) enum Exchange {
-    Plain,
-}
+use crate::login::{self as attempt, Progress, Why};
 
 impl Session {
     pub(super) fn capability(&mut self) -> Answer {
@@ -37,46 +32,50 @@ impl Session {
     }
 
     pub(super) async fn log_in(&mut self, user: &str, password: &Secret) -> Answer {
-        let client = Client { ip: Some(self.client), name: "IMAP".to_owned() };
+        let client = self.client();
         let access = self.mail.authenticate(user, password, &client).await.map_err(answers::refusal)?;
-        let hints = access.subscribe();
-        self.login = Some(Login { access, hints, checked_at: Instant::now(), woken: false });
-        self.engine.enter(State::Authenticated);
-        let capabilities = self.engine.capabilities().to_owned();
-        Ok(Status::ok("Welcome").with(Code::Capability(capabilities)))
+        self.let_in(access)
     }
 
     pub(super) async fn authenticate(&mut self, mechanism: &str, initial: Option<Secret>) -> Option<Answer> {
-        if mechanism != "PLAIN" {
-            return Some(Err(Status::no("That mechanism is not to be had here").with(Code::Cannot)));
-        }
-        match initial {
-            Some(initial) => Some(self.plain(initial.expose().as_bytes()).await),
-            None => {
-                self.exchange = Some(Exchange::Plain);
-                self.engine.challenge("");
+        let (mail, client) = (self.mail.clone(), self.client());
+        let offer = Offer { mechanisms: &self.mechanisms, binding: self.binding.as_ref() };
+        let initial = initial.as_ref().map(|initial| initial.expose().as_bytes());
+        let progress = attempt::Login::begin(&mail, offer, mechanism, initial, client).await;
+        self.went(progress)
+    }
+
+    /// The answer to a challenge; `None`: the client gives up.
+    pub(super) async fn response(&mut self, response: Option<Vec<u8>>) -> Option<Answer> {
+        let Some(attempt) = self.attempt.take() else { return Some(Err(Status::bad("Nothing was asked"))) };
+        let progress = attempt.line(&self.mail, response.as_deref()).await;
+        self.went(progress)
+    }
+
+    fn went(&mut self, progress: Progress) -> Option<Answer> {
+        match progress {
+            Progress::Challenge(attempt, challenge) => {
+                self.attempt = Some(attempt);
+                self.engine.challenge(&challenge);
                 None
             }
+            Progress::In(access) => Some(self.let_in(*access)),
+            Progress::Over(why) => Some(Err(refusal(why))),
         }
     }
 
-    /// The answer to a challenge.
-    pub(super) async fn response(&mut self, response: Option<Vec<u8>>) -> Answer {
-        match (self.exchange.take(), response) {
-            (Some(Exchange::Plain), Some(response)) => self.plain(&response).await,
-            (_, None) => Err(Status::bad("Given up")),
-            (None, Some(_)) => Err(Status::bad("Nothing was asked")),
-        }
+    fn let_in(&mut self, access: Access) -> Answer {
+        let Some(seat) = self.settings.sessions.enter(access.id()) else {
+            return Err(Status::no("The account has too many connections").with(Code::Limit));
+        };
+        let hints = access.subscribe();
+        self.login = Some(Login { access, hints, checked_at: Instant::now(), woken: false, _seat: seat });
+        self.engine.enter(State::Authenticated);
+        Ok(Status::ok("Welcome").with(Code::Capability(self.engine.capabilities())))
     }
 
-    async fn plain(&mut self, response: &[u8]) -> Answer {
-        let (user, password) = sasl::plain(response).map_err(|fault| match fault {
-            Fault::AnotherName => {
-                Status::no("Nobody may act for another here").with(Code::AuthenticationFailed)
-            }
-            _ => Status::bad("Not what the mechanism says"),
-        })?;
-        self.log_in(&user, &password).await
+    fn client(&self) -> Client {
+        Client { ip: Some(self.client), name: "IMAP".to_owned() }
     }
 
     /// RFC 8437: as after the greeting, but for TLS.
@@ -147,3 +146,17 @@ impl Session {
 }
 
 const CHECKED_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// What a client is told that is not let in.
+fn refusal(why: Why) -> Status {
+    match why {
+        Why::NoMechanism => Status::no("That mechanism is not to be had here").with(Code::Cannot),
+        Why::Refused(error) => answers::refusal(error),
+        Why::Failed(
+            failure @ (Failure::Cancelled | Failure::NotBase64 | Failure::Fault(Fault::Malformed)),
+        ) => Status::bad("").with_text(failure.to_string()),
+        Why::Failed(failure @ Failure::Fault(Fault::AnotherName | Fault::Binding | Fault::Refused)) => {
+            Status::no("").with_text(failure.to_string()).with(Code::AuthenticationFailed)
+        }
+    }
+}

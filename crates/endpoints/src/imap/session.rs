@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use imap::{Action, Command, Connection, Event, State, Status, Writer};
 use mail::{Access, Listed, Mailbox, Service, Subscription};
+use sasl::{Binding, Mechanism};
 use tokio::time::Instant;
 use types::{ModSeq, Uid};
 
 use super::Settings;
 use super::answers;
-use super::auth::Exchange;
 use super::fetch::Fetching;
 use super::idle;
 use crate::budget::Charge;
-use crate::net::{Conversation, Expects, Step};
+use crate::login;
+use crate::net::{Conversation, Expects, Peer, Step};
+use crate::sessions::Seat;
 
 /// How a command ends: well, or with what the client is told.
 pub(super) type Answer = Result<Status, Status>;
@@ -25,7 +27,12 @@ pub struct Session {
     pub(super) client: IpAddr,
     pub(super) mail: Service,
     pub(super) settings: Arc<Settings>,
-    pub(super) exchange: Option<Exchange>,
+    /// On offer here.
+    pub(super) mechanisms: Arc<[Mechanism]>,
+    /// What logins can be bound to.
+    pub(super) binding: Option<Binding>,
+    /// A login on its way.
+    pub(super) attempt: Option<Box<login::Login>>,
     pub(super) login: Option<Login>,
     pub(super) selected: Option<Selected>,
     pub(super) enabled: Features,
@@ -45,6 +52,8 @@ pub(super) struct Login {
     pub(super) checked_at: Instant,
     /// A hint came while nobody could act on it.
     pub(super) woken: bool,
+    /// One of the account's.
+    pub(super) _seat: Seat,
 }
 
 /// What was switched on (RFC 5161).
@@ -80,20 +89,35 @@ pub(super) struct Selected {
 }
 
 impl Session {
-    pub(super) fn new(engine: Connection, client: IpAddr, mail: Service, settings: Arc<Settings>) -> Self {
-        Self {
+    pub(super) fn new(
+        engine: Connection,
+        peer: Peer,
+        mail: Service,
+        settings: Arc<Settings>,
+        mechanisms: Arc<[Mechanism]>,
+    ) -> Self {
+        let mut session = Self {
             engine,
-            client,
+            client: peer.address.ip(),
             mail,
             settings,
-            exchange: None,
+            mechanisms,
+            binding: None,
+            attempt: None,
             login: None,
             selected: None,
             enabled: Features::default(),
             fetching: None,
             charges: Vec::new(),
             broken: false,
-        }
+        };
+        session.bind(peer.binding);
+        session
+    }
+
+    fn bind(&mut self, binding: Option<[u8; 32]>) {
+        self.binding = binding.map(Binding);
+        self.engine.bind(self.binding.is_some());
     }
 
     /// For untagged responses, in the client's spelling.
@@ -121,8 +145,9 @@ impl Session {
         match event {
             Event::Command(command) => self.command(command).await,
             Event::Response(response) => {
-                let answer = self.response(response).await;
-                self.finish(answer);
+                if let Some(answer) = self.response(response).await {
+                    self.finish(answer);
+                }
             }
             Event::Done => {
                 let answer =
@@ -213,7 +238,7 @@ impl Session {
                 self.replace(message, &mailbox, with, uid).await
             }
             // The engine answers these itself.
-            Command::StartTls | Command::Logout => Err(Status::bad("Not now")),
+            Command::StartTls | Command::Compress | Command::Logout => Err(Status::bad("Not now")),
         })
     }
 }
@@ -287,12 +312,13 @@ impl Conversation for Session {
         self.engine.is_idle()
     }
 
-    fn tls_started(&mut self, _binding: Option<[u8; 32]>) {
+    fn tls_started(&mut self, binding: Option<[u8; 32]>) {
         self.login = None;
         self.selected = None;
-        self.exchange = None;
+        self.attempt = None;
         self.engine.enter(State::NotAuthenticated);
         self.engine.tls_started();
+        self.bind(binding);
     }
 
     fn drain(&mut self) {

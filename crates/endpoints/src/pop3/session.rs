@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use mail::{Access, ByteStream, Client, Error, Listed, Service, Target};
-use pop3::{Action, Command, Connection, Event, Reply, State, Stuffer, Top};
+use pop3::{Action, Command, Connection, Event, Language, Reply, State, Stuffer, Top};
+use sasl::{Binding, Failure, Fault, Mechanism, Offer};
 use types::{MailboxId, Role, Secret};
 
-use super::{Lock, Sessions};
-use crate::net::{Conversation, Expects, Step};
-use crate::sasl;
+use crate::login::{Login, Progress, Why};
+use crate::net::{Conversation, Expects, Peer, Step};
+use crate::sessions::{Seat, Sessions};
 
 /// The conversation with one POP3 client.
 pub struct Session {
@@ -20,6 +21,12 @@ pub struct Session {
     client: IpAddr,
     mail: Service,
     sessions: Arc<Sessions>,
+    /// On offer here.
+    mechanisms: Arc<[Mechanism]>,
+    /// What logins can be bound to.
+    binding: Option<Binding>,
+    /// A login on its way.
+    attempt: Option<Box<Login>>,
     /// Named by USER.
     user: Option<String>,
     inbox: Option<Inbox>,
@@ -33,7 +40,7 @@ struct Inbox {
     messages: Arc<Vec<Listed>>,
     /// Numbers of messages that go at QUIT.
     deleted: BTreeSet<u32>,
-    _lock: Lock,
+    _seat: Seat,
 }
 
 /// A message that is being sent.
@@ -44,20 +51,33 @@ struct Sending {
 }
 
 impl Session {
-    pub(super) fn new(engine: Connection, client: IpAddr, mail: Service, sessions: Arc<Sessions>) -> Self {
-        Self { engine, client, mail, sessions, user: None, inbox: None, sending: None }
+    pub(super) fn new(
+        engine: Connection,
+        peer: Peer,
+        mail: Service,
+        sessions: Arc<Sessions>,
+        mechanisms: Arc<[Mechanism]>,
+    ) -> Self {
+        Self {
+            engine,
+            client: peer.address.ip(),
+            mail,
+            sessions,
+            mechanisms,
+            binding: peer.binding.map(Binding),
+            attempt: None,
+            user: None,
+            inbox: None,
+            sending: None,
+        }
     }
 
     async fn event(&mut self, event: Event) {
         let reply = match event {
-            Event::Response(Some(response)) => self.plain(&response).await,
-            Event::Response(None) => Err(Reply::err("Given up")),
-            Event::Command(Command::Auth { mechanism, initial }) => match (mechanism.as_deref(), initial) {
-                (Some("PLAIN"), Some(initial)) => self.plain(initial.expose().as_bytes()).await,
-                (Some("PLAIN"), None) => return self.engine.challenge(),
-                (Some(_), _) => Err(Reply::err("That mechanism is not to be had here")),
-                (None, _) => self.lines("These", if self.engine.may_log_in() { "PLAIN\r\n" } else { "" }),
-            },
+            Event::Response(response) => self.response(response).await,
+            Event::Command(Command::Auth { mechanism: Some(mechanism), initial }) => {
+                self.authenticate(&mechanism, initial).await
+            }
             Event::Command(command) => Box::pin(self.command(command)).await,
         };
         match reply {
@@ -82,9 +102,20 @@ impl Session {
                 self.log_in(&user, &password).await?
             }
             Command::Apop => return Err(Reply::err("APOP is not safe, and not to be had here")),
-            Command::Utf8 => Reply::ok("UTF-8 it is"),
-            Command::Lang(None) => return self.lines("Languages", "en English\r\n"),
-            Command::Lang(Some(language)) => lang(&language)?,
+            Command::Utf8 => {
+                self.engine.use_utf8();
+                Reply::ok("UTF-8 it is")
+            }
+            Command::Lang(None) => {
+                let line = |language: Language| format!("{} {}\r\n", language.tag(), language.name());
+                return self.lines("Languages", &Language::ALL.map(line).concat());
+            }
+            Command::Lang(Some(range)) => {
+                let language = Language::lookup(&range);
+                let language = language.ok_or_else(|| Reply::err("That language is not spoken here"))?;
+                self.engine.speak(language);
+                Reply::ok(format!("{} {}", language.tag(), language.name()))
+            }
             Command::Noop => Reply::ok("Done"),
             Command::Quit => {
                 self.quit().await;
@@ -97,8 +128,12 @@ impl Session {
             | Command::Top { .. }
             | Command::Dele(_)
             | Command::Rset => return self.with_inbox(command).await,
-            // The engine, or the one above, answers these itself.
-            Command::Stls | Command::Auth { .. } => return Err(Reply::err("Not now")),
+            Command::Auth { .. } => {
+                let names: String = self.names().map(|name| format!("{name}\r\n")).collect();
+                return self.lines("These", &names);
+            }
+            // The engine answers this itself.
+            Command::Stls => return Err(Reply::err("Not now")),
         };
         Ok(Some(reply))
     }
@@ -139,13 +174,11 @@ impl Session {
         if let Some(number) = number {
             return Ok(Some(Reply::ok(format!("{number} {}", tell(inbox.message(number)?)))));
         }
-        let mut lines = Reply::ok("Here they are").encode();
+        let mut lines = String::new();
         for (number, message) in inbox.left() {
             let _ = write!(lines, "{number} {}\r\n", tell(message));
         }
-        lines.push_str(".\r\n");
-        self.engine.write(lines.as_bytes());
-        Ok(None)
+        self.lines("Here they are", &lines)
     }
 
     async fn retrieve(&mut self, number: u32, top: Option<Top>) -> Result<Option<Reply>, Reply> {
@@ -184,28 +217,64 @@ impl Session {
         Ok(())
     }
 
-    async fn plain(&mut self, response: &[u8]) -> Result<Option<Reply>, Reply> {
-        let (user, password) = sasl::plain(response).map_err(|fault| match fault {
-            ::sasl::Fault::AnotherName => Reply::err_with("AUTH", "Nobody may act for another here"),
-            _ => Reply::err("Not what the mechanism says"),
-        })?;
-        self.log_in(&user, &password).await.map(Some)
+    async fn log_in(&mut self, user: &str, password: &Secret) -> Result<Reply, Reply> {
+        let access = self.mail.authenticate(user, password, &self.client()).await.map_err(refusal)?;
+        self.let_in(access).await
     }
 
-    async fn log_in(&mut self, user: &str, password: &Secret) -> Result<Reply, Reply> {
-        let client = Client { ip: Some(self.client), name: "POP3".to_owned() };
-        let access = self.mail.authenticate(user, password, &client).await.map_err(refusal)?;
-        let lock = self.sessions.lock(access.id());
-        let lock = lock.ok_or_else(|| Reply::err_with("IN-USE", "Another session has the mailbox"))?;
+    /// The mechanisms that can be had now.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let offer = Offer { mechanisms: &self.mechanisms, binding: self.binding.as_ref() };
+        offer.mechanisms().filter(|_| self.engine.may_log_in()).map(Mechanism::name)
+    }
+
+    async fn authenticate(
+        &mut self,
+        mechanism: &str,
+        initial: Option<Secret>,
+    ) -> Result<Option<Reply>, Reply> {
+        let (mail, client) = (self.mail.clone(), self.client());
+        let offer = Offer { mechanisms: &self.mechanisms, binding: self.binding.as_ref() };
+        let initial = initial.as_ref().map(|initial| initial.expose().as_bytes());
+        let progress = Login::begin(&mail, offer, mechanism, initial, client).await;
+        self.went(progress).await
+    }
+
+    /// The answer to a challenge; `None`: the client gives up.
+    async fn response(&mut self, response: Option<Vec<u8>>) -> Result<Option<Reply>, Reply> {
+        let attempt = self.attempt.take().ok_or_else(|| Reply::err("Nothing was asked"))?;
+        let progress = attempt.line(&self.mail, response.as_deref()).await;
+        self.went(progress).await
+    }
+
+    async fn went(&mut self, progress: Progress) -> Result<Option<Reply>, Reply> {
+        match progress {
+            Progress::Challenge(attempt, challenge) => {
+                self.attempt = Some(attempt);
+                self.engine.challenge(&challenge);
+                Ok(None)
+            }
+            Progress::In(access) => self.let_in(*access).await.map(Some),
+            Progress::Over(why) => Err(not_let_in(why)),
+        }
+    }
+
+    async fn let_in(&mut self, access: Access) -> Result<Reply, Reply> {
+        let seat = self.sessions.enter(access.id());
+        let seat = seat.ok_or_else(|| Reply::err_with("IN-USE", "Another session has the mailbox"))?;
         let all = access.named().await.map_err(refusal)?;
         let inbox = all.iter().find(|named| named.mailbox.role == Some(Role::Inbox));
         let mailbox = inbox.ok_or_else(|| Reply::err("There is no inbox"))?.mailbox.id;
         let roll = access.roll(mailbox).await.map_err(refusal)?;
         let messages = roll.map(|roll| Arc::clone(&roll.messages)).unwrap_or_default();
         let count = messages.len();
-        self.inbox = Some(Inbox { access, mailbox, messages, deleted: BTreeSet::new(), _lock: lock });
+        self.inbox = Some(Inbox { access, mailbox, messages, deleted: BTreeSet::new(), _seat: seat });
         self.engine.logged_in();
         Ok(Reply::ok(format!("Welcome, there are {count} messages")))
+    }
+
+    fn client(&self) -> Client {
+        Client { ip: Some(self.client), name: "POP3".to_owned() }
     }
 
     /// RFC 1939 §6: only now anything is deleted.
@@ -228,9 +297,11 @@ impl Session {
     /// RFC 2449 §5, RFC 3206, RFC 5034, RFC 6856
     fn capabilities(&mut self) -> Result<Option<Reply>, Reply> {
         let mut lines = String::from("TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
-        lines.push_str("EXPIRE NEVER\r\nLOGIN-DELAY 0\r\nUTF8\r\nLANG\r\nIMPLEMENTATION Magpie\r\n");
+        lines.push_str("EXPIRE NEVER\r\nLOGIN-DELAY 0\r\nUTF8 USER\r\nLANG\r\nIMPLEMENTATION Magpie\r\n");
         if self.engine.state() == State::Authorization && self.engine.may_log_in() {
-            lines.push_str("USER\r\nSASL PLAIN\r\n");
+            lines.push_str("USER\r\nSASL");
+            self.names().for_each(|name| lines.extend([" ", name]));
+            lines.push_str("\r\n");
         }
         if self.engine.offers_stls() {
             lines.push_str("STLS\r\n");
@@ -278,8 +349,10 @@ impl Conversation for Session {
         }
     }
 
-    fn tls_started(&mut self, _binding: Option<[u8; 32]>) {
+    fn tls_started(&mut self, binding: Option<[u8; 32]>) {
         self.user = None;
+        self.attempt = None;
+        self.binding = binding.map(Binding);
         self.engine.tls_started();
     }
 
@@ -320,12 +393,17 @@ impl Inbox {
     }
 }
 
-/// RFC 6856 §3: there is one language.
-fn lang(language: &str) -> Result<Reply, Reply> {
-    if language == "*" || language.eq_ignore_ascii_case("en") {
-        Ok(Reply::ok("en English it is"))
-    } else {
-        Err(Reply::err("That language is not spoken here"))
+/// What a client is told that is not let in.
+fn not_let_in(why: Why) -> Reply {
+    match why {
+        Why::NoMechanism => Reply::err("That mechanism is not to be had here"),
+        Why::Refused(error) => refusal(error),
+        Why::Failed(
+            failure @ (Failure::Cancelled | Failure::NotBase64 | Failure::Fault(Fault::Malformed)),
+        ) => Reply::err(failure.to_string()),
+        Why::Failed(failure @ Failure::Fault(Fault::AnotherName | Fault::Binding | Fault::Refused)) => {
+            Reply::err_with("AUTH", failure.to_string())
+        }
     }
 }
 

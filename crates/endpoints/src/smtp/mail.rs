@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ::mail::{Access, Addressee, Challenge, Client, Destination, Error, Offence, Rate, Recipient, Service};
 use async_trait::async_trait;
-use sasl::Keys;
+use sasl::{Keys, Mechanism};
 use types::{EmailAddress, MessageId, QueueId, Secret, address};
 
 use super::{Incoming, Mta, Refusal, Submission};
@@ -49,6 +49,10 @@ impl Mta for Service {
             .or(domains.first())
             .ok_or(Refusal::UnknownRecipient)?;
         format!("postmaster@{}", own.name).parse().map_err(|_| Refusal::UnknownRecipient)
+    }
+
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        Self::mechanisms(self)
     }
 
     async fn authenticate(&self, user: &str, password: &Secret, client: IpAddr) -> Result<Access, Refusal> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mail::{Offence, Rate};
-use sasl::Keys;
+use sasl::{Keys, Mechanism};
 use smtp::Reply;
 use types::{EmailAddress, MessageId, RecipientTerms, Secret, Terms, Timestamp};
 
@@ -30,6 +30,11 @@ pub trait Mta: Send + Sync + 'static {
 
     /// Who reads the mail for `<Postmaster>` (RFC 5321 §4.5.1).
     async fn postmaster(&self) -> Result<EmailAddress, Refusal>;
+
+    /// By which mechanisms people may log in.
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        Mechanism::ALL.to_vec()
+    }
 
     /// Lets somebody in.
     async fn authenticate(

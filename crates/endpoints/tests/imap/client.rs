@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use endpoints::imap::{Kind, Settings, listen};
+use endpoints::imap::{Kind, Sessions, Settings, listen};
 use endpoints::net::{Config, Proxies, Server, Socket};
 use endpoints::smtp::Budget;
 use testkit::House;
@@ -26,6 +26,7 @@ impl Site {
             allow_cleartext: true,
             max_message_bytes: 1 << 20,
             budget: Arc::new(Budget::new(64 << 20)),
+            sessions: Arc::new(Sessions::of_each(SESSIONS)),
         };
         let socket = Socket { listener, proxies: Proxies::default() };
         listen(&server, socket, Kind::Imap, None, house.mail.clone(), &settings).unwrap();
@@ -91,5 +92,8 @@ impl Client {
         }
     }
 }
+
+/// Connections that an account may have here.
+pub(crate) const SESSIONS: usize = 8;
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

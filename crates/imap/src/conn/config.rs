@@ -7,9 +7,11 @@ pub struct Config {
     pub starttls: bool,
     /// Whether passwords may be sent without TLS.
     pub allow_cleartext: bool,
-    /// What CAPABILITY says before TLS, before logging in, and afterwards.
+    /// What CAPABILITY says before TLS, under TLS, and for who logged in.
     pub before_tls: String,
     pub before_login: String,
+    /// The same where logins can be bound to the TLS connection.
+    pub before_login_bound: String,
     pub after_login: String,
     pub limits: Limits,
 }

@@ -57,6 +57,7 @@ fn when(command: &Command) -> When {
         | Command::ListRights { .. }
         | Command::SetAcl(_)
         | Command::DeleteAcl { .. }
+        | Command::Compress
         | Command::Unauthenticate => When::Authenticated,
         Command::Check
         | Command::Close

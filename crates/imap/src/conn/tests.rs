@@ -12,6 +12,7 @@ fn config() -> Arc<Config> {
         allow_cleartext: true,
         before_tls: "IMAP4rev1 STARTTLS".into(),
         before_login: "IMAP4rev1".into(),
+        before_login_bound: "IMAP4rev1 AUTH=BOUND".into(),
         after_login: "IMAP4rev1 IDLE".into(),
         limits,
     })
@@ -149,4 +150,170 @@ fn attacks_end_soon() {
     assert!(written(&"?\r\n".repeat(7)).ends_with("* BYE Too many errors\r\n"));
     let nested = format!("a LOGIN b c\r\nb SELECT x\r\nc SEARCH {}\r\n", "(".repeat(900));
     assert!(written(&nested).ends_with("c BAD Not understood: it is nested too deep\r\n"));
+}
+
+/// A client's side of compression: raw DEFLATE, flushed.
+fn packed(text: &str) -> Vec<u8> {
+    let mut deflate = flate2::Compress::new(flate2::Compression::best(), false);
+    let mut out = Vec::with_capacity(text.len() + 64);
+    deflate.compress_vec(text.as_bytes(), &mut out, flate2::FlushCompress::Sync).unwrap();
+    assert_eq!(deflate.total_in(), text.len() as u64);
+    out
+}
+
+fn unpacked(bytes: &[u8]) -> String {
+    let mut inflate = flate2::Decompress::new(false);
+    let mut out = Vec::with_capacity(1 << 20);
+    inflate.decompress_vec(bytes, &mut out, flate2::FlushDecompress::Sync).unwrap();
+    assert_eq!(inflate.total_in(), bytes.len() as u64);
+    String::from_utf8(out).unwrap()
+}
+
+const LOGIN: &str = "a LOGIN b c\r\n";
+const COMPRESS: &str = "b COMPRESS DEFLATE\r\n";
+const COMPRESSED: &str = "b OK From here on everything is compressed\r\n";
+
+/// What is said compressed, in pieces of these sizes; gives what was answered compressed.
+fn compressed(said: &str, sizes: &[usize]) -> String {
+    let input = [LOGIN.as_bytes(), COMPRESS.as_bytes(), &packed(said)].concat();
+    let mut connection = Connection::new(config(), false);
+    let (mut written, mut rest, mut sizes) = (Vec::new(), &input[..], sizes.iter().cycle());
+    loop {
+        match connection.next() {
+            Action::Read => {
+                assert!(
+                    connection.input.len() <= 2_000 + 16 * 1024,
+                    "{} bytes are kept",
+                    connection.input.len()
+                );
+                let size = rest.len().min(*sizes.next().unwrap());
+                if size == 0 {
+                    break;
+                }
+                connection.receive(&rest[..size]);
+                rest = &rest[size..];
+            }
+            Action::Write(bytes) => written.extend_from_slice(&bytes),
+            Action::StartTls => panic!("TLS within compression"),
+            Action::Close => break,
+            Action::Event(Event::Command(command)) => answer(&mut connection, &command),
+            Action::Event(Event::Reserve(length)) => connection.admit(length < 400),
+            Action::Event(Event::Response(_) | Event::Done) => connection.finish(&Status::ok("Done")),
+        }
+    }
+    behind(&written)
+}
+
+/// What was answered behind COMPRESS.
+fn behind(written: &[u8]) -> String {
+    let end = written.windows(COMPRESSED.len()).position(|window| window == COMPRESSED.as_bytes()).unwrap();
+    unpacked(&written[end + COMPRESSED.len()..])
+}
+
+#[test]
+fn after_compress_both_sides_are_compressed() {
+    for sizes in [&[usize::MAX][..], &[1], &[3, 1, 7]] {
+        let said =
+            compressed("c CAPABILITY\r\nd IDLE\r\nDONE\r\ne COMPRESS DEFLATE\r\nf STARTTLS\r\n", sizes);
+        assert_eq!(
+            said,
+            "c OK Done\r\n+ idling\r\nd OK Done\r\n\
+             e NO [COMPRESSIONACTIVE] Everything is compressed already\r\nf BAD You are logged in already\r\n"
+        );
+        let literals = compressed("c APPEND x {3+}\r\nabc\r\nd SELECT {1}\r\nx\r\ne LOGOUT\r\n", sizes);
+        assert_eq!(literals, "c OK Done\r\n+ go on\r\nd OK Done\r\n* BYE See you\r\ne OK Logged out\r\n");
+        // After UNAUTHENTICATE the compression stays, and TLS cannot begin within it.
+        let anew = compressed("c UNAUTHENTICATE\r\n", sizes);
+        assert_eq!(anew, "c OK Done\r\n");
+    }
+    assert_eq!(written("a COMPRESS DEFLATE\r\n"), "a BAD Log in first\r\n");
+    assert!(
+        written("a LOGIN b c\r\nb COMPRESS LZ4\r\n")
+            .ends_with("b BAD Not understood: the only compression is DEFLATE\r\n")
+    );
+}
+
+#[test]
+fn compression_is_offered_until_it_is_on() {
+    let mut connection = Connection::new(config(), false);
+    assert_eq!(connection.capabilities(), "IMAP4rev1 STARTTLS");
+    connection.enter(State::Authenticated);
+    assert_eq!(connection.capabilities(), "IMAP4rev1 IDLE COMPRESS=DEFLATE");
+    connection.receive(COMPRESS.as_bytes());
+    while !matches!(connection.next(), Action::Read) {}
+    assert_eq!(connection.capabilities(), "IMAP4rev1 IDLE");
+}
+
+/// A few kilobytes that stand for many megabytes cost no more memory than a piece, and meet the same limits.
+#[test]
+fn bombs_fizzle() {
+    let line = compressed(&"x".repeat(20 << 20), &[usize::MAX]);
+    assert_eq!(line, "* BYE [TOOBIG] The line or the literal is too long\r\n");
+    let literal = compressed(&format!("c APPEND x {{1000000+}}\r\n{}", "x".repeat(1_000_000)), &[usize::MAX]);
+    assert_eq!(literal, "* BYE [TOOBIG] The line or the literal is too long\r\n");
+    let errors = compressed(&"?\r\n".repeat(1 << 20), &[usize::MAX]);
+    assert!(errors.ends_with("* BYE Too many errors\r\n"), "{errors}");
+    // What is legal is answered, however much a few bytes stand for.
+    let many = compressed(&"n NOOP\r\n".repeat(20_000), &[usize::MAX]);
+    assert_eq!(many.len(), "n OK Done\r\n".len() * 20_000);
+}
+
+#[test]
+fn what_is_not_compressed_ends_the_conversation() {
+    let input = [LOGIN.as_bytes(), COMPRESS.as_bytes(), b"\xff\xff\xff\xff no"].concat();
+    let (_, written) = run(&input, &[usize::MAX]);
+    assert!(written.contains(COMPRESSED), "{written}");
+    let mut ended = flate2::Compress::new(flate2::Compression::fast(), false);
+    let mut out = Vec::with_capacity(100);
+    ended.compress_vec(b"c NOOP\r\n", &mut out, flate2::FlushCompress::Finish).unwrap();
+    let mut connection = Connection::new(config(), false);
+    connection.enter(State::Authenticated);
+    connection.receive(&[COMPRESS.as_bytes(), &out].concat());
+    while !matches!(connection.next(), Action::Close) {}
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_behind_compress_are_survived(input in vec(any::<u8>(), 0..600), sizes in vec(1..300_usize, 1..10)) {
+        run(&[LOGIN.as_bytes(), COMPRESS.as_bytes(), &input].concat(), &sizes);
+    }
+
+    #[test]
+    fn compression_makes_no_difference(
+        lines in vec(
+            prop_oneof![
+                Just("a NOOP\r\n"), Just("b SELECT {1}\r\n"), Just("x\r\n"), Just("c IDLE\r\n"), Just("DONE\r\n"),
+                Just("d APPEND x {300+}\r\n"), Just("?\r\n"), Just("\n"), Just("e LOGOUT\r\n"),
+            ],
+            0..30,
+        ),
+        sizes in vec(1..40_usize, 1..10),
+    ) {
+        let said = lines.concat();
+        let plain = written(&format!("{LOGIN}{said}"));
+        prop_assert_eq!(compressed(&said, &sizes), plain.strip_prefix("a OK Done\r\n").unwrap());
+    }
+}
+
+/// The compressor is given up while a client idles; what is written afterwards can be read all the same.
+#[test]
+fn idle_clients_hold_little() {
+    let mut connection = Connection::new(config(), false);
+    connection.enter(State::Selected);
+    connection.receive(&[COMPRESS.as_bytes(), &packed("c IDLE\r\n")].concat());
+    let mut all = Vec::new();
+    let mut news = 0;
+    loop {
+        match connection.next() {
+            Action::Read if news < 3 => {
+                news += 1;
+                connection.write(b"* 23 EXISTS\r\n");
+            }
+            Action::Read => break,
+            Action::Write(bytes) => all.extend_from_slice(&bytes),
+            Action::Event(Event::Command(Command::Idle)) => connection.idle(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(behind(&all), "+ idling\r\n* 23 EXISTS\r\n* 23 EXISTS\r\n* 23 EXISTS\r\n");
 }

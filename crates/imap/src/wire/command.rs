@@ -83,6 +83,8 @@ pub enum Command {
     },
     /// RFC 8437
     Unauthenticate,
+    /// RFC 4978: by DEFLATE.
+    Compress,
     // With a mailbox selected.
     Check,
     Close,

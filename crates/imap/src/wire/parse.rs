@@ -85,8 +85,9 @@ fn command(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>> {
 }
 
 /// Commands with arguments that need no message.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "ID",
+    "COMPRESS",
     "AUTHENTICATE",
     "LOGIN",
     "ENABLE",
@@ -122,6 +123,10 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>
     Ok(Some(match name {
         "ID" => Command::Id(id(cursor)?),
         "AUTHENTICATE" => authenticate(cursor)?,
+        "COMPRESS" => match cursor.word()?.as_str() {
+            "DEFLATE" => Command::Compress,
+            _ => return Err(SyntaxError("the only compression is DEFLATE")),
+        },
         "LOGIN" => {
             let user = cursor.astring_text()?;
             cursor.sp()?;

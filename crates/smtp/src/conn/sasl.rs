@@ -1,9 +1,6 @@
-//! RFC 4954: AUTH, with an initial response or by challenge. What is said in base64 is the mechanism's.
+//! RFC 4954: AUTH, with an initial response or by challenge.
 
-use ::sasl::{Exchange, Fault, Keys, Mechanism, Step};
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use ::sasl::{Failure, Fault, Keys, Mechanism, Offer, Turn};
 use types::Secret;
 
 use super::{Action, Asked, Connection, Phase, Question};
@@ -12,51 +9,35 @@ use crate::wire::Reply;
 /// A login on its way.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    exchange: Exchange,
+    inner: ::sasl::Attempt,
     /// It was refused; the mechanism lets the client say something before it is told.
     refusal: Option<Reply>,
     /// Keys are asked for: a yes to that lets nobody in.
     needs_keys: bool,
 }
 
-/// Padding is required by RFC 4648; some clients forget it.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-const CANCELLED: Reply = Reply::new(501, (7, 0), "Cancelled");
-const NOT_BASE64: Reply = Reply::new(501, (5, 2), "Not valid base64");
-
 impl Connection {
     /// The mechanisms that can be had on this connection.
     pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
-        let bound = self.binding.is_some();
-        self.config.mechanisms.iter().copied().filter(move |mechanism| bound || !mechanism.needs_binding())
+        self.offer().mechanisms()
+    }
+
+    fn offer(&self) -> Offer<'_> {
+        Offer { mechanisms: &self.config.mechanisms, binding: self.binding.as_ref() }
     }
 
     pub(super) fn authenticate(&mut self, mechanism: Mechanism, initial: Option<Secret>) -> Option<Action> {
-        // A client that does not know of binding is no victim if it is not on offer here.
-        let plus = self.mechanisms().any(Mechanism::needs_binding);
-        let exchange = Exchange::new(mechanism, self.binding.clone().filter(|_| plus));
-        match initial {
-            Some(initial) if initial.expose() == "=" => self.response(Attempt::new(exchange), b""),
-            Some(initial) => self.response(Attempt::new(exchange), initial.expose().as_bytes()),
-            None => {
-                let challenge = exchange.challenge();
-                self.challenge(Attempt::new(exchange), challenge.as_bytes());
-                None
-            }
-        }
+        let initial = initial.as_ref().map(|initial| initial.expose().as_bytes());
+        let (inner, turn) = self.offer().begin(mechanism, initial)?;
+        self.turn(Attempt { inner, refusal: None, needs_keys: false }, turn)
     }
 
     pub(super) fn sasl_line(&mut self, line: &[u8]) -> Option<Action> {
         match std::mem::replace(&mut self.phase, Phase::Command) {
-            Phase::Sasl(_) if line == b"*" => {
-                self.send(&CANCELLED);
-                None
+            Phase::Sasl(mut attempt) => {
+                let turn = attempt.inner.line(line);
+                self.turn(attempt, turn)
             }
-            Phase::Sasl(attempt) => self.response(attempt, line),
             other => {
                 self.phase = other;
                 None
@@ -64,32 +45,20 @@ impl Connection {
         }
     }
 
-    fn challenge(&mut self, attempt: Attempt, bytes: &[u8]) {
-        self.send(&Reply::plain(334, "").with_text(BASE64.encode(bytes)));
-        self.phase = Phase::Sasl(attempt);
-    }
-
-    fn response(&mut self, mut attempt: Attempt, line: &[u8]) -> Option<Action> {
-        let Ok(bytes) = BASE64.decode(line) else {
-            self.send(&NOT_BASE64);
-            return None;
-        };
-        let step = attempt.exchange.respond(&bytes);
-        self.step(attempt, step)
-    }
-
-    fn step(&mut self, mut attempt: Attempt, step: Step) -> Option<Action> {
-        match step {
-            Step::Challenge(bytes) => {
-                self.challenge(attempt, &bytes);
+    fn turn(&mut self, mut attempt: Attempt, turn: Turn) -> Option<Action> {
+        match turn {
+            Turn::Challenge(text) => {
+                self.send(&Reply::plain(334, "").with_text(text));
+                self.phase = Phase::Sasl(attempt);
                 None
             }
-            Step::Ask(question) => {
+            Turn::Ask(question) => {
                 attempt.needs_keys = matches!(question, ::sasl::Question::Keys { .. });
                 self.ask(Asked::Authenticate(attempt), Question::Authenticate(question))
             }
-            Step::Failed(fault) => {
-                let reply = attempt.refusal.take().unwrap_or_else(|| told(fault));
+            Turn::Failed(failure) => {
+                let refusal = attempt.refusal.take().filter(|_| failure != Failure::Cancelled);
+                let reply = refusal.unwrap_or_else(|| told(failure));
                 self.send(&reply);
                 None
             }
@@ -101,8 +70,8 @@ impl Connection {
         match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Asked(Asked::Authenticate(mut attempt)) => {
                 // No answer to keys is another question.
-                let step = attempt.exchange.keys(keys, nonce);
-                let _ = self.step(attempt, step);
+                let turn = attempt.inner.keys(keys, nonce);
+                let _ = self.turn(attempt, turn);
             }
             other => self.phase = other,
         }
@@ -114,23 +83,18 @@ impl Connection {
             self.authenticated = true;
             return self.send(reply);
         }
-        let step = attempt.exchange.refused();
+        let turn = attempt.inner.refused();
         attempt.refusal = (!reply.is_positive()).then(|| reply.clone());
-        let _ = self.step(attempt, step);
+        let _ = self.turn(attempt, turn);
     }
 }
 
-impl Attempt {
-    const fn new(exchange: Exchange) -> Self {
-        Self { exchange, refusal: None, needs_keys: false }
-    }
-}
-
-/// What the client is told of a fault.
-fn told(fault: Fault) -> Reply {
-    let reply = match fault {
-        Fault::Malformed => Reply::new(501, (5, 2), ""),
-        Fault::AnotherName | Fault::Binding | Fault::Refused => Reply::new(535, (7, 8), ""),
+/// What the client is told of a failure.
+fn told(failure: Failure) -> Reply {
+    let reply = match failure {
+        Failure::Cancelled => Reply::new(501, (7, 0), ""),
+        Failure::NotBase64 | Failure::Fault(Fault::Malformed) => Reply::new(501, (5, 2), ""),
+        Failure::Fault(Fault::AnotherName | Fault::Binding | Fault::Refused) => Reply::new(535, (7, 8), ""),
     };
-    reply.with_text(fault.to_string())
+    reply.with_text(failure.to_string())
 }
