@@ -206,8 +206,8 @@ async fn an_added_shard_gets_another_url_and_is_given_up() {
     assert_eq!(two.shards.add(&files.secret("d.db"), NOW).await.unwrap(), ShardId(1), "and may come back");
 }
 
-/// The directory names a database in the place of one that is listed, or one that nobody can read: that is refused as long
-/// as it is so, and no longer.
+/// The directory names a database in the place of one that is listed, or one that nobody can read: that is refused as
+/// long as it is so, and no longer.
 #[tokio::test]
 async fn what_was_refused_is_looked_at_again() {
     let files = Files::new();
