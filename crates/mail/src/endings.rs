@@ -1,6 +1,6 @@
-//! Sessions that others ended: a command in another process, or a node whose cache is not ours. The directory has a note of
-//! each account whose sessions were ended, and every node reads what is new each second by one small query, so that no
-//! request has to ask. What was known of such an account before is not good any more.
+//! Sessions that others ended: a command in another process, or a node whose cache is not ours. The directory has a
+//! note of each account whose sessions were ended, and every node reads what is new each second by one small query, so
+//! that no request has to ask. What was known of such an account before is not good any more.
 
 use std::time::Duration;
 

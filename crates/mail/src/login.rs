@@ -43,8 +43,8 @@ struct Grant {
 impl Cached for Grant {
     type Key = str;
     const PREFIX: &'static str = "session-1";
-    /// So long a session may outlast its end where a node does not hear of it: neither by the cache nor by the directory's
-    /// notes ([`crate::endings`]).
+    /// So long a session may outlast its end where a node does not hear of it: neither by the cache nor by the
+    /// directory's notes ([`crate::endings`]).
     const TTL: Duration = Duration::from_secs(30);
 }
 

@@ -1,5 +1,6 @@
-//! Sessions for whose rows the directory has no room. So that people get to their mail, and can make room, while the disk
-//! is full, such a session is kept in the cache for a while; it ends when the node does, if no other shares its cache.
+//! Sessions for whose rows the directory has no room. So that people get to their mail, and can make room, while the
+//! disk is full, such a session is kept in the cache for a while; it ends when the node does, if no other shares its
+//! cache.
 //!
 //! No end of a session needs to find it: whether the account is open, and its password still the same, is looked up
 //! whenever it is used.

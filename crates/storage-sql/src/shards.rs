@@ -180,7 +180,7 @@ impl SqlShards {
                 let shard = Shard::new(id, &url, &self.opener.options);
                 if let Err(error) = self.opener.open(&shard).await {
                     if self.is_news(id, why(&error)) {
-                        tracing::warn!(shard = %id, %url, reason = why(&error), "a shard's new URL does not lead to it");
+                        tracing::warn!(shard = %id, %url, reason = why(&error), "a new URL does not lead to the shard");
                     }
                     return false;
                 }

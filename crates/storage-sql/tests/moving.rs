@@ -4,8 +4,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use storage::{Error, conformance};
-use storage_sql::{DatabaseUrl, Options, SqlDirectory, open, readdress_shard, remove_shard};
+use storage::{BucketMap, Error, conformance};
+use storage_sql::{DatabaseUrl, Options, SqlDirectory, SqlShards, open, readdress_shard, remove_shard};
 use tempfile::TempDir;
 use testkit::PostgresCluster;
 use types::{AccountId, Bucket, Secret, ShardId, Timestamp};
@@ -126,7 +126,11 @@ async fn a_database_that_is_added_twice_at_once_is_one_shard() {
     let files = Files::new();
     let (one, two) = (files.open(&["a.db"]).await.unwrap(), files.open(&["a.db"]).await.unwrap());
     for round in 0..4 {
-        let url = files.secret(&format!("same{round}.db"));
+        let (name, first) = (format!("same{round}.db"), ShardId(0));
+        // With its tables, which nobody makes twice at once.
+        let map = Arc::new(BucketMap::even(&[first]));
+        SqlShards::open(&[(first, files.url(&name))], map, &Options::default()).await.unwrap().close().await;
+        let url = files.secret(&name);
         let (left, right) = tokio::join!(one.shards.add(&url, NOW), two.shards.add(&url, NOW));
         let (added, refused) = if left.is_ok() { (left, right) } else { (right, left) };
         assert!(matches!(refused, Err(Error::Exists(_))), "{refused:?}");
@@ -202,8 +206,8 @@ async fn an_added_shard_gets_another_url_and_is_given_up() {
     assert_eq!(two.shards.add(&files.secret("d.db"), NOW).await.unwrap(), ShardId(1), "and may come back");
 }
 
-/// The directory names a database in the place of one that is listed, or one that nobody can read: that is refused as long
-/// as it is so, and no longer.
+/// The directory names a database in the place of one that is listed, or one that nobody can read: that is refused as
+/// long as it is so, and no longer.
 #[tokio::test]
 async fn what_was_refused_is_looked_at_again() {
     let files = Files::new();

@@ -129,8 +129,8 @@ pub trait Directory: Moves + Door + DkimKeys {
     async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()>;
     /// Ends all sessions of the account, and notes that; returns the hashes of their tokens.
     async fn end_sessions(&self, account: AccountId) -> Result<Vec<[u8; 32]>>;
-    /// The accounts of the notes after this number, and the number of the last one; `None`: no accounts, and the number of
-    /// the newest note. One small query.
+    /// The accounts of the notes after this number, and the number of the last one; `None`: no accounts, and the number
+    /// of the newest note. One small query.
     async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<AccountId>)>;
     /// Removes expired sessions; returns how many.
     async fn expire_sessions(&self, now: Timestamp) -> Result<u64>;

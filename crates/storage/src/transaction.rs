@@ -21,8 +21,8 @@ pub trait Transaction: Snapshot {
     /// Removes everything of the account. Its blobs are left to the collector.
     async fn purge(&mut self, account: AccountId) -> Result<()>;
 
-    /// Takes in records of a copy of the account; see [`crate::replica`]. The only write that a fence does not stop; where
-    /// there was none when the account's own row came in, there is none until the commit.
+    /// Takes in records of a copy of the account; see [`crate::replica`]. The only write that a fence does not stop;
+    /// where there was none when the account's own row came in, there is none until the commit.
     async fn import(&mut self, account: AccountId, records: &[replica::Record]) -> Result<()>;
 
     /// Keeps everybody away from the bucket who would write to its accounts or set up new ones: they get

@@ -1,5 +1,5 @@
-//! Whose sessions were all ended, numbered in the order of the commits: nodes that know of sessions read what is new. The
-//! newest is always there; old ones are removed.
+//! Whose sessions were all ended, numbered in the order of the commits: nodes that know of sessions read what is new.
+//! The newest is always there; old ones are removed.
 
 use sea_orm_migration::sea_orm::DbBackend;
 

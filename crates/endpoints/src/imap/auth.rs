@@ -121,8 +121,8 @@ impl Session {
         Ok(Status::ok("Done"))
     }
 
-    /// Makes sure, once in a while and when there is reason to, that who logged in still may: the password may have been changed, or the account
-    /// closed.
+    /// Makes sure, once in a while and when there is reason to, that who logged in still may: the password may have
+    /// been changed, or the account closed.
     pub(super) async fn still_allowed(&mut self) -> Result<(), &'static str> {
         let Some(login) = &mut self.login else { return Ok(()) };
         if login.checked_at.elapsed() < CHECKED_EVERY && !login.access.may_have_ended() {

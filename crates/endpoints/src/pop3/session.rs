@@ -375,8 +375,8 @@ impl Inbox {
             .ok_or_else(|| Reply::err("There is no message of that number"))
     }
 
-    /// Whether who logged in still may; looked up only when their sessions were ended. Where the directory is away, who is
-    /// in stays.
+    /// Whether who logged in still may; looked up only when their sessions were ended. Where the directory is away, who
+    /// is in stays.
     async fn is_still_theirs(&self) -> bool {
         !self.access.may_have_ended() || self.access.is_valid().await.unwrap_or(true)
     }

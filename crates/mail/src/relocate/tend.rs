@@ -53,8 +53,8 @@ impl Service {
         tended
     }
 
-    /// Lifts fences that nobody will: they are around buckets that live there and of which no move is on its way. A mover
-    /// that had stalled for so long that another one was at the end of the move may leave such a fence.
+    /// Lifts fences that nobody will: they are around buckets that live there and of which no move is on its way. A
+    /// mover that had stalled for so long that another one was at the end of the move may leave such a fence.
     async fn lift_orphans(&self) -> Result<()> {
         let Parts { shards, directory, .. } = &*self.parts;
         let mut fences = Vec::new();

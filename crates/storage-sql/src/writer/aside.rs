@@ -4,8 +4,8 @@
 //! their writer works for everybody else, without waiting for that account again.
 //!
 //! Where it is no account that another transaction has, nobody can say beforehand whom it concerns: such units are
-//! *stuck*. They are tried again and again, hardly wait for the lock then ([`HURRY_MS`]), and are divided until those are
-//! found that it concerns.
+//! *stuck*. They are tried again and again, hardly wait for the lock then ([`HURRY_MS`]), and are divided until those
+//! are found that it concerns.
 
 use std::{collections::BTreeSet, time::Duration};
 

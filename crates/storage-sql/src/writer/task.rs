@@ -189,8 +189,8 @@ impl Task {
         }
     }
 
-    /// Tries them without waiting for what others have, together and then in halves, until those are found that something
-    /// is in the way of. Returns these, and before them those whose turn did not come.
+    /// Tries them without waiting for what others have, together and then in halves, until those are found that
+    /// something is in the way of. Returns these, and before them those whose turn did not come.
     async fn try_stuck(&self, stuck: Vec<Stuck>) -> Vec<Stuck> {
         let (mut next, mut still, mut found, mut behind) = (Vec::new(), Vec::new(), 0, BTreeSet::new());
         let mut groups = vec![stuck];
