@@ -355,6 +355,10 @@ fn receive(
     let server = Server::new(net::Config {
         connections: count(config.limits.connections),
         connections_per_client: count(config.limits.connections_per_address),
+        connections_per_network: match config.limits.connections_per_network {
+            0 => usize::MAX,
+            most => count(most.max(config.limits.connections_per_address)),
+        },
         deadlines: Deadlines { whole_content: config.limits.receiving_time.0, ..Deadlines::default() },
     });
     if sockets.is_empty() && lmtp.is_none() && programs.is_empty() {

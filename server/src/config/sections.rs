@@ -322,6 +322,7 @@ pub struct Limits {
     pub http_connections_per_address: u32,
     pub connections: u32,
     pub connections_per_address: u32,
+    pub connections_per_network: u32,
     pub connections_per_minute: u32,
     pub mails_per_hour_per_address: u32,
     pub mails_per_hour_per_network: u32,
