@@ -51,7 +51,7 @@ pub fn directory() -> Vec<Step> {
     use directory::{
         m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
         m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
-        m20261126_000002_dkim as dkim,
+        m20261126_000002_dkim as dkim, m20261127_000003_admin as admin,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
@@ -59,6 +59,7 @@ pub fn directory() -> Vec<Step> {
         Step { migration: Box::new(nodes::Migration), text: nodes::text },
         Step::new("m20261126_000001_receiving", receiving::text),
         Step::new("m20261126_000002_dkim", dkim::text),
+        Step::new("m20261127_000003_admin", admin::text),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What the directory knows for those who stand at the door: groups, keys of passwords, limits, and who is kept out.
+//! What the directory knows for those who stand at the door: operators, groups, keys of passwords, limits, and who is kept out.
 
 use std::net::IpAddr;
 
@@ -30,6 +30,12 @@ pub struct Ban {
 /// A part of the [`Directory`](crate::Directory); read through the same caches.
 #[async_trait]
 pub trait Door: Send + Sync {
+    /// Whether the account is enabled and an operator's: past every cache.
+    async fn is_admin(&self, account: AccountId) -> Result<bool>;
+
+    /// False if there is no such account.
+    async fn set_admin(&self, account: AccountId, admin: bool) -> Result<bool>;
+
     /// The keys of the account's password, if any are kept; never older than its password.
     async fn password_keys(&self, account: AccountId) -> Result<Option<Secret>>;
 

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod network;
 pub mod problem;
 pub mod query;
+pub mod queue;
 pub mod role;
 pub mod secret;
 pub mod terms;

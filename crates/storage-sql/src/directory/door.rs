@@ -1,4 +1,4 @@
-//! Groups, keys of passwords, secrets, limits and bans.
+//! Operators, groups, keys of passwords, secrets, limits and bans.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -22,6 +22,20 @@ use crate::{
 
 #[async_trait]
 impl Door for SqlDirectory {
+    async fn is_admin(&self, id: AccountId) -> Result<bool> {
+        let found = account::Entity::find_by_id(id.0)
+            .filter(account::Column::Enabled.eq(true))
+            .filter(account::Column::Admin.eq(true))
+            .one(&self.readers.each())
+            .await;
+        Ok(found.map_err(failed)?.is_some())
+    }
+
+    async fn set_admin(&self, id: AccountId, admin: bool) -> Result<bool> {
+        let admin = Set(admin);
+        self.update_account(account::ActiveModel { id: Unchanged(id.0), admin, ..Default::default() }).await
+    }
+
     async fn password_keys(&self, account: AccountId) -> Result<Option<Secret>> {
         let found = account::Entity::find_by_id(account.0)
             .select_only()

@@ -8,11 +8,28 @@ use super::directory::{NOW, add, email};
 use crate::{Ban, Directory, Error, Group};
 
 pub(super) async fn run(directory: &dyn Directory) {
+    operators_are_made(directory).await;
     keys_belong_to_a_password(directory).await;
     secrets_are_made_once(directory).await;
     groups_are_addresses(directory).await;
     the_smallest_limit_counts(directory).await;
     bans_end(directory).await;
+}
+
+async fn operators_are_made(directory: &dyn Directory) {
+    let operator = add(directory, "operator@demo.test").await;
+    assert!(!operator.admin && !directory.is_admin(operator.id).await.unwrap());
+    assert!(directory.set_admin(operator.id, true).await.unwrap());
+    assert!(directory.is_admin(operator.id).await.unwrap());
+    assert!(directory.account(operator.id).await.unwrap().unwrap().admin);
+    directory.set_enabled(operator.id, false).await.unwrap();
+    assert!(!directory.is_admin(operator.id).await.unwrap(), "nobody who cannot log in");
+    directory.set_enabled(operator.id, true).await.unwrap();
+    assert!(directory.set_admin(operator.id, false).await.unwrap());
+    assert!(!directory.is_admin(operator.id).await.unwrap());
+    assert!(!directory.set_admin(AccountId(i64::MAX), true).await.unwrap());
+    assert!(!directory.is_admin(AccountId(i64::MAX)).await.unwrap());
+    assert!(directory.remove_account(operator.id).await.unwrap());
 }
 
 async fn keys_belong_to_a_password(directory: &dyn Directory) {
