@@ -6,3 +6,4 @@ pub(crate) mod m20261122_000003_nodes;
 pub(crate) mod m20261126_000001_receiving;
 pub(crate) mod m20261126_000002_dkim;
 pub(crate) mod m20261127_000002_endings;
+pub(crate) mod m20261127_000003_admin;

@@ -51,7 +51,7 @@ pub fn directory() -> Vec<Step> {
     use directory::{
         m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
         m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
-        m20261126_000002_dkim as dkim, m20261127_000002_endings as endings,
+        m20261126_000002_dkim as dkim, m20261127_000002_endings as endings, m20261127_000003_admin as admin,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
@@ -60,6 +60,7 @@ pub fn directory() -> Vec<Step> {
         Step::new("m20261126_000001_receiving", receiving::text),
         Step::new("m20261126_000002_dkim", dkim::text),
         Step::new("m20261127_000002_endings", endings::text),
+        Step::new("m20261127_000003_admin", admin::text),
     ]
 }
 
@@ -70,7 +71,7 @@ pub fn shard() -> Vec<Step> {
         m20261122_000001_mail as mail, m20261122_000002_moving as moving,
         m20261122_000003_storage as storage, m20261126_000001_receiving as receiving,
         m20261126_000002_sending as sending, m20261126_000004_writers as writers,
-        m20261126_000005_imap as imap,
+        m20261126_000005_imap as imap, m20261127_000002_patient as patient,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
@@ -80,6 +81,7 @@ pub fn shard() -> Vec<Step> {
         Step::new("m20261126_000002_sending", sending::text),
         Step::new("m20261126_000004_writers", writers::text),
         Step::new("m20261126_000005_imap", imap::text),
+        Step::new("m20261127_000002_patient", patient::text),
     ]
 }
 

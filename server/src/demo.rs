@@ -49,6 +49,7 @@ pub(crate) async fn fill(service: &Service, data_dir: &Path) -> anyhow::Result<(
     let since = account(&admin, alice, "Alice Kim").await?;
     account(&admin, bob, "Bob Müller").await?;
     account(&admin, operator, "Admin").await?;
+    admin.set_admin(&operator.parse()?, true).await?;
 
     let mut mails = conversations::of_alice(since)?;
     mails.extend(letters::letters(since));

@@ -382,16 +382,21 @@ fn receive(
     lmtp: Option<UnixListener>,
     programs: Programs,
 ) -> anyhow::Result<(Server, Server)> {
-    let server = |connections, per_address| {
+    let server = |connections, per_address: u32, per_network: u32| {
         Server::new(net::Config {
             connections: count(connections),
             connections_per_client: count(per_address),
+            connections_per_network: match per_network {
+                0 => usize::MAX,
+                most => count(most.max(per_address)),
+            },
             deadlines: Deadlines { whole_content: config.limits.receiving_time.0, ..Deadlines::default() },
         })
     };
     let limits = &config.limits;
-    let for_programs = server(limits.program_connections, limits.program_connections_per_address);
-    let server = server(limits.connections, limits.connections_per_address);
+    // Whole companies read their mail from one address.
+    let for_programs = server(limits.program_connections, limits.program_connections_per_address, 0);
+    let server = server(limits.connections, limits.connections_per_address, limits.connections_per_network);
     if sockets.is_empty() && lmtp.is_none() && programs.is_empty() {
         return Ok((server, for_programs));
     }

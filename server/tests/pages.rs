@@ -126,10 +126,13 @@ async fn operators_see_health_and_metrics(plane: &Plane<'_>) {
 
 /// Every route of the API. The document is made of the routes themselves; this is what people rely on.
 const ROUTES: &str = "
+DELETE /v1/admin/queue/{id}
 DELETE /v1/attachments/{id}
 DELETE /v1/folders/{id}
 DELETE /v1/messages/{id}
 DELETE /v1/session
+GET /v1/admin/queue
+GET /v1/admin/queue/{id}
 GET /v1/events
 GET /v1/folders
 GET /v1/folders/{id}/messages
@@ -143,6 +146,10 @@ GET /v1/threads/{id}
 PATCH /v1/folders/{id}
 PATCH /v1/messages
 PATCH /v1/messages/{id}
+POST /v1/admin/queue/{id}/hold
+POST /v1/admin/queue/{id}/release
+POST /v1/admin/queue/{id}/reroute
+POST /v1/admin/queue/{id}/retry
 POST /v1/attachments
 POST /v1/folders
 POST /v1/messages

@@ -159,6 +159,12 @@ fn accounts_are_kept_beside_a_running_server_and_without() {
     told(folder, &["domain", "limit", "demo.test", "none"], "");
     assert_eq!(told(folder, &["ban", "list"], ""), "");
     refused(magpie(folder, &["ban", "lift", "192.0.2.1"]), "there is no such ban");
+    told(folder, &["ban", "add", "198.51.100.0/24", "--for", "2h", "--reason", "spam"], "");
+    assert!(told(folder, &["ban", "list"], "").starts_with("198.51.100.0/24 until "));
+    refused(magpie(folder, &["ban", "lift", "198.51.100.7"]), "198.51.100.0/24");
+    refused(magpie(folder, &["ban", "add", "0.0.0.0/0"]), "too wide");
+    told(folder, &["ban", "lift", "198.51.100.0/24"], "");
+    assert_eq!(told(folder, &["ban", "list"], ""), "");
     assert_eq!(told(folder, &["queue", "list"], ""), "");
     assert!(server.address("web").starts_with("http://127.0.0.1:"));
     assert!(server.address("submissions").starts_with("127.0.0.1:"));

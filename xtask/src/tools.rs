@@ -26,13 +26,19 @@ const FOR_TESTS: &[Tool] = &[
     tool("chromium", "chromium"),
     tool("smtp-sink", "postfix"),
     tool("swaks", "swaks"),
+    tool("msmtp", "msmtp"),
     tool("mbsync", "isync"),
     tool("python3", "python3"),
     tool("redis-server", "redis-server"),
 ];
 /// Debian keeps the programs of each version of PostgreSQL below this folder, outside of `PATH`.
 const POSTGRES: (&str, &str) = ("/usr/lib/postgresql", "postgresql");
-const KOREAN_FONT: (&str, &str) = ("/usr/share/fonts/opentype/noto", "fonts-noto-cjk");
+/// What is no program: a folder that the package brings along.
+const FOLDERS: &[(&str, &str)] = &[
+    ("/usr/share/fonts/opentype/noto", "fonts-noto-cjk"),
+    // swaks speaks no TLS without it.
+    ("/usr/share/doc/libnet-ssleay-perl", "libnet-ssleay-perl"),
+];
 
 /// Adds the compiler's WebAssembly target where it is missing.
 pub(crate) fn wasm_target(target: &str) -> anyhow::Result<()> {
@@ -52,9 +58,8 @@ pub(crate) fn for_tests() -> anyhow::Result<()> {
         .filter(|tool| command::find(tool.program).is_none())
         .map(|tool| tool.package)
         .collect();
-    if !std::path::Path::new(KOREAN_FONT.0).is_dir() {
-        missing.push(KOREAN_FONT.1);
-    }
+    let absent = FOLDERS.iter().filter(|(folder, _)| !std::path::Path::new(folder).is_dir());
+    missing.extend(absent.map(|(_, package)| *package));
     if !has_postgres() {
         missing.push(POSTGRES.1);
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustls::ServerConfig;
 
-pub use counts::{Counts, Place};
+pub use counts::{Counts, Most, Place};
 pub use server::Server;
 pub use socket::{Proxies, Socket};
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub connections: usize,
     /// Connections from one address (IPv6: from one /64).
     pub connections_per_client: usize,
+    /// Connections from one network (IPv4: a /24, IPv6: a /48).
+    pub connections_per_network: usize,
     pub deadlines: Deadlines,
 }
 
@@ -51,7 +53,12 @@ pub struct Deadlines {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { connections: 10_000, connections_per_client: 1_000, deadlines: Deadlines::default() }
+        Self {
+            connections: 10_000,
+            connections_per_client: 1_000,
+            connections_per_network: 1_000,
+            deadlines: Deadlines::default(),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Checks of mail at the door, SPF, DKIM, DMARC and ARC, in stages with verdicts; and our own signatures.
+//! Checks of mail at the door, SPF, DKIM, DMARC and ARC, in stages with verdicts; our own signatures; and what
+//! other servers report.
 //!
 //! A [`Filter`] runs its [`Check`]s stage by stage; what they find is combined by a pure function into a [`Verdict`].
 //! Whatever DNS does not say is a temporary error, never a reason to refuse.
@@ -13,6 +14,7 @@ mod dmarc;
 pub mod dns;
 pub mod keys;
 mod mail;
+pub mod report;
 pub mod results;
 pub mod seal;
 pub mod sign;

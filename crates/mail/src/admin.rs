@@ -1,4 +1,5 @@
-//! The operator's use-cases: domains, accounts, aliases, the queue. Reached from the command line only.
+//! The operator's use-cases: domains, accounts, aliases, the queue. Reached from the command line only;
+//! what of it is reached over the network, `operator` says.
 
 use async_trait::async_trait;
 use storage::{Account, Domain, Error as StorageError, Group, Needs, NewAccount, QueueEntry, QueueFilter};
@@ -144,6 +145,12 @@ impl Admin {
         Ok(())
     }
 
+    /// Makes the account an operator of the queue over REST, or no more. Asked anew for every request.
+    pub async fn set_admin(&self, email: &EmailAddress, admin: bool) -> Result<()> {
+        let id = self.account(email).await?.id;
+        if self.directory().set_admin(id, admin).await? { Ok(()) } else { Err(Error::NotFound("account")) }
+    }
+
     /// Removes an account and all its mail. There is no way back.
     pub async fn remove_account(&self, email: &EmailAddress) -> Result<()> {
         let id = self.account(email).await?.id;
@@ -256,6 +263,11 @@ impl Admin {
 
     /// Does this to a queue entry.
     pub async fn queue_action(&self, id: QueueId, action: QueueAction) -> Result<()> {
+        if let QueueAction::Reroute(Some(host)) = &action
+            && !is_host_and_port(host)
+        {
+            return Err(Error::invalid("host", "the host must be like relay.example.com:25"));
+        }
         let (shard, entry) = self.find(id).await?;
         let unit = Act { account: entry.account, id, action, now: self.service.now() };
         if self.service.write(shard, unit).await? { Ok(()) } else { Err(Error::NotFound("queue entry")) }
@@ -282,7 +294,11 @@ impl Admin {
             let entries = snapshot.queue(&filter).await?;
             after = entries.last().map(|entry| (entry.account, entry.id));
             let full = entries.len() >= QUEUE_PAGE as usize;
-            match entries.into_iter().find(|entry| entry.id == id) {
+            // What moved away may be left here for a while.
+            let is_it = |entry: &QueueEntry| {
+                entry.id == id && self.service.parts.shards.shard_of(entry.account) == shard
+            };
+            match entries.into_iter().find(is_it) {
                 Some(entry) => return Ok(Some(entry)),
                 None if full => {}
                 None => return Ok(None),
@@ -304,6 +320,12 @@ impl Admin {
 }
 
 const QUEUE_PAGE: u32 = 500;
+
+fn is_host_and_port(host: &str) -> bool {
+    let is_name =
+        |name: &str| !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control());
+    host.rsplit_once(':').is_some_and(|(name, port)| is_name(name) && port.parse::<u16>().is_ok())
+}
 
 fn exists(error: StorageError, detail: String) -> Error {
     match error {

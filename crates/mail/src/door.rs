@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::{Quota, Verdict};
 use storage::Ban;
-use types::{EmailAddress, Timestamp, client_network};
+use types::{EmailAddress, Network, Timestamp, client_network, neighbourhood};
 
 use crate::{Admin, Error, Result, Service};
 
@@ -50,10 +50,14 @@ const KNOWN_FOR: Duration = Duration::from_secs(35 * 86_400);
 const WAITED_FOR: Duration = Duration::from_secs(2 * 86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
+/// Whoever keeps out more than this has mistyped.
+const WIDEST_V4: u8 = 8;
+const WIDEST_V6: u8 = 16;
+
 impl Service {
     /// Whether the client is kept out.
     pub async fn is_banned(&self, client: IpAddr) -> bool {
-        match self.parts.directory.banned(client_network(client), self.now()).await {
+        match self.parts.directory.banned(client, self.now()).await {
             Ok(ban) => ban.is_some(),
             Err(error) => {
                 tracing::warn!(%error, "bans cannot be looked up");
@@ -69,17 +73,17 @@ impl Service {
         if ban_after == 0 || is_near(client) {
             return;
         }
-        let network = client_network(client);
+        let network = Network::of_client(client);
         let quota = Quota { burst: ban_after, count: ban_after, period: ban_within };
         // One token is left for the last that is let pass.
-        match self.parts.limits.check(&format!("offence:{network}"), quota).await {
+        match self.parts.limits.check(&format!("offence:{}", network.first()), quota).await {
             Verdict::Allowed { remaining: 1.. } => return,
             Verdict::Allowed { remaining: 0 } | Verdict::Limited { .. } => {}
         }
         let (reason, now) = (offence.reason().to_owned(), self.now());
         let ban = Ban { network, reason, created_at: now, expires_at: now.plus(ban_for) };
         metrics::counter!("magpie_bans_total").increment(1);
-        tracing::warn!(%network, reason = ban.reason, until = %ban.expires_at, "a client is kept out");
+        tracing::warn!(network = %ban.network, reason = ban.reason, until = %ban.expires_at, "a client is kept out");
         if let Err(error) = self.parts.directory.ban(&ban).await {
             tracing::warn!(%error, "the ban cannot be kept");
         }
@@ -146,10 +150,41 @@ impl Admin {
         Ok(self.service.parts.directory.bans(self.service.now()).await?)
     }
 
-    /// Lets a client in again.
-    pub async fn lift_ban(&self, client: IpAddr) -> Result<()> {
-        let lifted = self.service.parts.directory.lift(client_network(client)).await?;
-        if lifted { Ok(()) } else { Err(Error::NotFound("ban")) }
+    /// Keeps a network out for so long, or longer if it is already; returns the ban that holds from now on. (Nodes that
+    /// have just let a client of it in may do so for some more seconds.)
+    pub async fn add_ban(&self, network: Network, reason: &str, lasting: Duration) -> Result<Ban> {
+        let network = network.of_clients();
+        let widest = if network.first().is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
+        if network.length() < widest {
+            let detail = format!("{network} is too wide: a network to keep out is at least a /{widest}");
+            return Err(Error::invalid("network", detail));
+        }
+        if lasting.is_zero() {
+            return Err(Error::invalid("for", "a ban lasts for some time"));
+        }
+        if reason.trim().is_empty() || reason.chars().any(char::is_control) {
+            return Err(Error::invalid("reason", "a reason is one line without control characters"));
+        }
+        let (directory, now) = (&self.service.parts.directory, self.service.now());
+        let reason = reason.trim().to_owned();
+        let new = Ban { network, reason, created_at: now, expires_at: now.plus(lasting) };
+        directory.ban(&new).await?;
+        let holds = directory.bans(now).await?.into_iter().find(|ban| ban.network == network);
+        Ok(holds.unwrap_or(new))
+    }
+
+    /// Lets a network in again that is kept out as such.
+    pub async fn lift_ban(&self, network: Network) -> Result<()> {
+        let (directory, network) = (&self.service.parts.directory, network.of_clients());
+        if directory.lift(network).await? {
+            return Ok(());
+        }
+        match directory.banned(network.first(), self.service.now()).await? {
+            Some(ban) => {
+                Err(Error::Conflict(format!("there is no ban on {network}, but one on {}", ban.network)))
+            }
+            None => Err(Error::NotFound("ban")),
+        }
     }
 }
 
@@ -167,33 +202,5 @@ fn is_near(client: IpAddr) -> bool {
     match client.to_canonical() {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
-}
-
-/// What somebody who sends from many addresses has: an IPv4 /24, an IPv6 /48.
-fn neighbourhood(client: IpAddr) -> String {
-    match client.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, ..] = v6.segments();
-            format!("{a:x}:{b:x}:{c:x}::/48")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_share_a_network() {
-        let of = |address: &str| neighbourhood(address.parse().unwrap());
-        assert_eq!(of("192.0.2.7"), "192.0.2.0/24");
-        assert_eq!(of("::ffff:192.0.2.9"), "192.0.2.0/24");
-        assert_eq!(of("2001:db8:7:1::1"), of("2001:db8:7:2::2"));
-        assert_ne!(of("2001:db8:7::1"), of("2001:db8:8::1"));
     }
 }

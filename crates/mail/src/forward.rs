@@ -25,6 +25,16 @@ pub(crate) struct Onward<'a> {
 }
 
 const DELIVERED_TO: &str = "Delivered-To";
+const TLS_REQUIRED: &str = "TLS-Required";
+
+/// The terms with what the mail's own header asks for: exactly one `TLS-Required: No` (RFC 8689 §3), if the envelope does
+/// not ask for the opposite.
+pub(crate) fn as_written(mut terms: Terms, raw: &[u8]) -> Terms {
+    let mut said = values(raw, TLS_REQUIRED);
+    let is_no = said.next().is_some_and(|value| value.eq_ignore_ascii_case("no")) && said.next().is_none();
+    terms.tls_optional = is_no && !terms.require_tls;
+    terms
+}
 
 impl Service {
     /// Refuses a mail that the group has sent on before.
@@ -88,7 +98,7 @@ impl Service {
             body: QueueBody::Own(prepared.body),
             return_path,
             recipients,
-            terms: onward.terms.clone(),
+            terms: as_written(onward.terms.clone(), onward.raw),
             origin: Origin::Relay,
             created_at: now,
             not_before: now,
@@ -205,6 +215,20 @@ mod tests {
         check("Return-Path: <a@b>\r\nTo: x\r\n\r\n", "D: g\r\n", "D: g\r\nTo: x\r\n\r\n");
         check("return-path:\r\n\t<a@b>\r\nTo: x\r\n\r\n", "", "To: x\r\n\r\n");
         check("To: x\r\nReturn-Path: <a@b>\r\n\r\n", "", "To: x\r\nReturn-Path: <a@b>\r\n\r\n");
+    }
+
+    #[test]
+    fn a_mail_may_say_that_it_needs_no_tls() {
+        let check = |raw: &str, require_tls, wanted| {
+            let terms = as_written(Terms { require_tls, ..Terms::default() }, raw.as_bytes());
+            assert_eq!(terms, Terms { require_tls, tls_optional: wanted, ..Terms::default() }, "{raw}");
+        };
+        check("Subject: x\r\nTLS-Required: No\r\n\r\n", false, true);
+        check("tls-required:no\n\n", false, true);
+        check("TLS-Required: No\r\n\r\n", true, false);
+        check("TLS-Required: Yes\r\n\r\n", false, false);
+        check("TLS-Required: No\r\nTLS-Required: No\r\n\r\n", false, false);
+        check("Subject: x\r\n\r\nTLS-Required: No\r\n", false, false);
     }
 
     #[test]

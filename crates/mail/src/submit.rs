@@ -10,6 +10,7 @@ use storage::queue::QueueBody;
 use storage::{Needs, NewQueueEntry, NewRecipient, Origin, Result as StorageResult, Transaction, Unit};
 use types::{EmailAddress, QueueId, RecipientTerms, Terms, Timestamp};
 
+use crate::forward::as_written;
 use crate::{Access, Error, Result};
 
 /// A mail that a program sends over SMTP.
@@ -43,6 +44,7 @@ impl Access {
         {
             return Err(Error::Forbidden(format!("{} does not send as {sender}", self.email)));
         }
+        let terms = as_written(terms, &raw);
         let prepared = self.service.prepare(self.shard(), raw).await?;
         self.check_authors(&prepared.parsed.overview).await?;
         let body = QueueBody::Own(prepared.body);

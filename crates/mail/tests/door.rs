@@ -7,7 +7,7 @@ use std::{net::IpAddr, time::Duration};
 use mail::{Client, DoorConfig, Error, Offence, Rate};
 use sasl::{Exchange, Mechanism, Question, Step};
 use testkit::{House, house::PASSWORD};
-use types::{EmailAddress, Secret};
+use types::{EmailAddress, Network, Secret};
 
 const ALICE: &str = "alice@demo.test";
 
@@ -127,7 +127,7 @@ async fn offences_end_in_a_ban_that_ends() {
     assert!(matches!(right, Err(Error::Limited { .. })), "not even with the right password");
     assert!(!node.is_banned("192.0.2.67".parse().unwrap()).await);
     let bans = house.mail.admin().bans().await.unwrap();
-    assert_eq!((bans[0].network, bans[0].reason.as_str()), (bad, "wrong passwords"));
+    assert_eq!((bans[0].network, bans[0].reason.as_str()), (Network::of_client(bad), "wrong passwords"));
 
     house.clock.advance(hour);
     assert!(!node.is_banned(bad).await, "it is over");
@@ -135,9 +135,9 @@ async fn offences_end_in_a_ban_that_ends() {
         node.blame(bad, Offence::Abuse).await;
     }
     assert!(node.is_banned(bad).await);
-    node.admin().lift_ban(bad).await.unwrap();
+    node.admin().lift_ban(Network::of_client(bad)).await.unwrap();
     assert!(!node.is_banned(bad).await);
-    assert!(matches!(node.admin().lift_ban(bad).await, Err(Error::NotFound(_))));
+    assert!(matches!(node.admin().lift_ban(Network::of_client(bad)).await, Err(Error::NotFound(_))));
     for near in ["127.0.0.1", "::1", "::ffff:10.0.0.1", "192.168.1.1", "fd00::1"] {
         let near: IpAddr = near.parse().unwrap();
         for _ in 0..4 {
@@ -187,4 +187,39 @@ async fn who_comes_back_is_known() {
     assert!(!known("192.0.2.9", None).await, "another sender");
     assert!(!known("198.51.100.1", Some(&sender)).await, "from elsewhere");
     assert!(house.mail.is_known("192.0.2.1".parse().unwrap(), None, &alice).await, "nobody waits by default");
+}
+
+#[tokio::test]
+async fn operators_keep_networks_out() {
+    let (house, node) = guarded(DoorConfig::default()).await;
+    let (admin, hour) = (node.admin(), Duration::from_secs(3_600));
+    let network = |text: &str| text.parse::<Network>().unwrap();
+    let out = async |client: &str| node.is_banned(client.parse().unwrap()).await;
+    let ban = admin.add_ban(network("198.51.100.0/24"), "spam", 2 * hour).await.unwrap();
+    assert_eq!((ban.network, ban.reason.as_str()), (network("198.51.100.0/24"), "spam"));
+    assert!(out("198.51.100.1").await && out("198.51.100.255").await);
+    assert!(!out("198.51.101.1").await);
+    let shorter = admin.add_ban(network("198.51.100.0/24"), "again", hour).await.unwrap();
+    assert_eq!(shorter, ban, "a ban that lasts longer stays");
+    let other = admin.lift_ban(network("198.51.100.7")).await.unwrap_err();
+    assert!(other.to_string().contains("198.51.100.0/24"), "{other}");
+    admin.lift_ban(network("198.51.100.0/24")).await.unwrap();
+    assert!(!out("198.51.100.1").await);
+
+    let ban = admin.add_ban(network("2001:db8::7"), "spam", hour).await.unwrap();
+    assert_eq!(ban.network, network("2001:db8::/64"), "that much has one client");
+    assert!(out("2001:db8::8").await);
+    house.clock.advance(hour);
+    assert!(!out("2001:db8::8").await, "it is over");
+    for (wide, reason, lasting) in [
+        ("0.0.0.0/0", "spam", hour),
+        ("10.0.0.0/7", "spam", hour),
+        ("2000::/3", "spam", hour),
+        ("192.0.2.1", " ", hour),
+        ("192.0.2.1", "two\nlines", hour),
+        ("192.0.2.1", "spam", Duration::ZERO),
+    ] {
+        let refused = admin.add_ban(network(wide), reason, lasting).await;
+        assert!(matches!(refused, Err(Error::Invalid { .. })), "{wide} {reason}");
+    }
 }

@@ -83,6 +83,12 @@ pub trait Router: Send + Sync {
     /// `random` decides.
     async fn route(&self, domain: &str, random: u64) -> Route;
 
+    /// The same for a mail that goes whatever the domain demands of connections (RFC 8689 §4.2.2 and its `TLS-Required: No`).
+    /// What the operator demands is heeded.
+    async fn lenient_route(&self, domain: &str, random: u64) -> Route {
+        self.route(domain, random).await
+    }
+
     /// Domains of the same destination can share a transaction; [`Router::route`] takes destinations as well.
     fn destination(&self, domain: &str) -> String {
         domain.to_owned()
@@ -92,6 +98,13 @@ pub trait Router: Send + Sync {
     fn by_way_of(&self, host: &str) -> String {
         format!("{BY_WAY_OF}{host}")
     }
+}
+
+/// Whether it counts what a domain demands of connections to its hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demands {
+    Heeded,
+    Ignored,
 }
 
 /// What begins destinations that are no domains: the number of a rule, a host that an operator has named.
@@ -156,10 +169,29 @@ impl DnsRouter {
         if targets.is_empty() { Err(missing("has no address")) } else { Ok(targets) }
     }
 
-    async fn by_rule(&self, rule: &Rule, domain: &str, random: u64) -> Route {
+    async fn find(&self, domain: &str, random: u64, demands: Demands) -> Route {
+        if let Some(host) = domain.strip_prefix(BY_WAY_OF) {
+            let targets = self.by_relay(host).await?;
+            return Ok(Way { group: host.to_owned(), targets, caller: Arc::default() });
+        }
+        let numbered = domain.strip_prefix(BY_RULE).and_then(|number| number.parse::<usize>().ok());
+        let rule = match numbered {
+            Some(number) => self.routing.rules.get(number),
+            None => self.rule(domain).map(|(_, rule)| rule),
+        };
+        match rule {
+            Some(rule) => self.by_rule(rule, domain, random, demands).await,
+            None => {
+                let targets = self.by_dns(domain, random, demands).await?;
+                Ok(Way { group: group_of(&targets), targets, caller: Arc::default() })
+            }
+        }
+    }
+
+    async fn by_rule(&self, rule: &Rule, domain: &str, random: u64, demands: Demands) -> Route {
         let mut targets = match &rule.relay {
             Some(relay) => self.by_relay(relay).await?,
-            None => self.by_dns(domain, random).await?,
+            None => self.by_dns(domain, random, demands).await?,
         };
         if let Some(security) = &rule.security {
             for target in targets.iter_mut().filter(|target| !target.security.is_authenticated()) {
@@ -172,10 +204,10 @@ impl DnsRouter {
         Ok(Way { targets, group, caller })
     }
 
-    async fn by_dns(&self, domain: &str, random: u64) -> Result<Vec<Target>, Reply> {
+    async fn by_dns(&self, domain: &str, random: u64, demands: Demands) -> Result<Vec<Target>, Reply> {
         match literal(domain) {
             Some(ip) => self.allowed(domain, vec![mx::Host::literal(domain, ip)]),
-            None => self.by_mx(domain, random).await,
+            None => self.by_mx(domain, random, demands).await,
         }
     }
 
@@ -188,22 +220,11 @@ impl DnsRouter {
 #[async_trait]
 impl Router for DnsRouter {
     async fn route(&self, domain: &str, random: u64) -> Route {
-        if let Some(host) = domain.strip_prefix(BY_WAY_OF) {
-            let targets = self.by_relay(host).await?;
-            return Ok(Way { group: host.to_owned(), targets, caller: Arc::default() });
-        }
-        let numbered = domain.strip_prefix(BY_RULE).and_then(|number| number.parse::<usize>().ok());
-        let rule = match numbered {
-            Some(number) => self.routing.rules.get(number),
-            None => self.rule(domain).map(|(_, rule)| rule),
-        };
-        match rule {
-            Some(rule) => self.by_rule(rule, domain, random).await,
-            None => {
-                let targets = self.by_dns(domain, random).await?;
-                Ok(Way { group: group_of(&targets), targets, caller: Arc::default() })
-            }
-        }
+        self.find(domain, random, Demands::Heeded).await
+    }
+
+    async fn lenient_route(&self, domain: &str, random: u64) -> Route {
+        self.find(domain, random, Demands::Ignored).await
     }
 
     fn destination(&self, domain: &str) -> String {

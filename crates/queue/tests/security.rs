@@ -35,7 +35,16 @@ fn envelope() -> Result<Envelope> {
 
 /// What comes of a mail for `there.test`: `delivered`, or the reply.
 async fn send(router: &DnsRouter, courier: &SmtpCourier) -> Result<String> {
-    let way = match router.route("there.test", 1).await {
+    hand_over(router.route("there.test", 1).await, courier).await
+}
+
+/// The same for a mail that says `TLS-Required: No`.
+async fn send_leniently(router: &DnsRouter, courier: &SmtpCourier) -> Result<String> {
+    hand_over(router.lenient_route("there.test", 1).await, courier).await
+}
+
+async fn hand_over(route: queue::Route, courier: &SmtpCourier) -> Result<String> {
+    let way = match route {
         Ok(way) => way,
         Err(reply) => return Ok(reply.to_string()),
     };
@@ -358,5 +367,39 @@ async fn mail_that_requires_tls_goes_to_known_hosts_that_require_it_too() -> Res
             assert_eq!(sink.received()[0].from, "<alice@demo.test> REQUIRETLS");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn mail_that_needs_no_tls_goes_whatever_the_domain_demands() -> Result<()> {
+    let courier = SmtpCourier::new(SmtpConfig::new("mx.magpie.test"))?;
+    let stranger = Identity::alone(HOST)?;
+    for extensions in [TLS, &["PIPELINING"]] {
+        for mx in [HOST, "elsewhere.test"] {
+            let published = Published::start(&stranger, extensions, &policy("enforce", mx)).await?;
+            let router = published.router()?;
+            assert!(send(&router, &courier).await?.starts_with("450 4.7.5 "));
+            assert_eq!(send_leniently(&router, &courier).await?, "delivered", "{extensions:?} {mx}");
+            let received = published.sink.received();
+            assert_eq!(received[0].tls, extensions.contains(&"STARTTLS"), "over TLS where it is offered");
+        }
+        let other = vec![0; 32];
+        let records = |zone: Signed, port| zone.tlsa(HOST, port, [3, 1, 1], &other);
+        let proven = Proven::start(&stranger, extensions, records).await?;
+        assert!(proven.send().await?.starts_with("450 4.7.5 "));
+        assert_eq!(send_leniently(&proven.router()?, &courier).await?, "delivered", "{extensions:?}");
+    }
+    // What the operator demands is heeded.
+    let zone = Zone::start().await?;
+    zone.host("relay.test", "127.0.0.1".parse()?)?;
+    let sink = Sink::start(Script::default().extensions(&["PIPELINING"])).await?;
+    let rule = Rule {
+        domains: vec!["there.test".to_owned()],
+        relay: Some(format!("relay.test:{}", sink.address().port())),
+        security: Some(Security::Encrypted),
+        caller: Arc::new(Caller::default()),
+    };
+    let routing = Routing { resolver: Some(zone.address()), rules: vec![rule], ..Routing::default() };
+    assert!(send_leniently(&DnsRouter::new(routing)?, &courier).await?.starts_with("450 4.7.5 "));
     Ok(())
 }

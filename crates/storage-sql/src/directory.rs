@@ -131,6 +131,7 @@ impl Directory for SqlDirectory {
             quota_bytes: Set(new.quota_bytes.map(rows::stored)),
             created_at: Set(new.created_at.millis()),
             scram: Set(None),
+            admin: Set(false),
         };
         let row = account::Entity::insert(row).exec_with_returning(&tx).await.map_err(failed)?;
         add_address(&tx, row.id, &new.email, true).await?;
@@ -154,6 +155,7 @@ impl Directory for SqlDirectory {
             quota_bytes: Set(old.quota_bytes.map(rows::stored)),
             created_at: Set(old.created_at.millis()),
             scram: Set(None),
+            admin: Set(old.admin),
         };
         let added = account::Entity::insert(row).exec_without_returning(&tx).await;
         added.map_err(|error| taken(error, "the account"))?;
@@ -429,6 +431,7 @@ fn view_account(row: account::Model) -> Result<Account> {
         name: row.name,
         password_hash: Secret::new(row.password_hash),
         enabled: row.enabled,
+        admin: row.admin,
         quota_bytes: row.quota_bytes.map(rows::count),
         created_at: Timestamp::from_millis(row.created_at),
     })

@@ -49,7 +49,7 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
     open.load(vec![1, 2, 3]).await.unwrap();
     let (ids, refs) = ([(account, id), (AccountId(2), id)], [(account, 1), (account, 2)]);
     open.look_up(&ids, &refs).await.unwrap();
-    for which in [Which::Urgent, Which::All] {
+    for which in [Which::Urgent, Which::Ordinary, Which::All] {
         queue::accounts_due(&open.conn, which, Timestamp::default(), 10).await.unwrap();
         queue::due(&open.conn, vec![1, 2], which, Timestamp::default(), 10).await.unwrap();
     }
@@ -86,6 +86,7 @@ async fn lists_are_index_scans_on_sqlite() {
                 "account_unindexed",
                 "queue_due",
                 "queue_urgent",
+                "queue_ordinary",
             ];
             let scans = step.starts_with("SCAN") && !fine.iter().any(|fine| step.contains(fine));
             assert!(!scans && !step.contains("TEMP B-TREE"), "{sql}\n{plan:#?}");
@@ -138,6 +139,7 @@ async fn lists_are_index_scans_on_postgres() {
         "message_thread",
         "queue_due",
         "queue_urgent",
+        "queue_ordinary",
         "account_unindexed",
         "body_blob_blob",
         "upload_blob",

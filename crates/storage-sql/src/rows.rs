@@ -318,6 +318,7 @@ pub(crate) fn new_entry(
         leased_until: None,
         terms: stored_terms(&new.terms),
         urgent: new.terms.priority > Priority::default(),
+        patient: new.terms.priority < Priority::default(),
         via: None,
     };
     (entry, recipients)

@@ -26,6 +26,8 @@ pub struct Account {
     /// In the PHC string format; compared by `mail` alone.
     pub password_hash: Secret,
     pub enabled: bool,
+    /// Looks after the queue over REST. Who lets somebody do so asks [`Door::is_admin`].
+    pub admin: bool,
     /// Bytes that its mail may take; `None`: no limit.
     pub quota_bytes: Option<u64>,
     pub created_at: Timestamp,

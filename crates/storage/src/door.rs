@@ -1,9 +1,9 @@
-//! What the directory knows for those who stand at the door: groups, keys of passwords, limits, and who is kept out.
+//! What the directory knows for those who stand at the door: operators, groups, keys of passwords, limits, and who is kept out.
 
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use types::{AccountId, EmailAddress, Secret, Timestamp};
+use types::{AccountId, EmailAddress, Network, Secret, Timestamp};
 
 use crate::Result;
 
@@ -20,8 +20,8 @@ pub struct Group {
 /// A network that is kept out for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ban {
-    /// As [`types::client_network`] has it.
-    pub network: IpAddr,
+    /// At least what one client has; see [`Network::of_clients`].
+    pub network: Network,
     pub reason: String,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
@@ -30,6 +30,12 @@ pub struct Ban {
 /// A part of the [`Directory`](crate::Directory); read through the same caches.
 #[async_trait]
 pub trait Door: Send + Sync {
+    /// Whether the account is enabled and an operator's: past every cache.
+    async fn is_admin(&self, account: AccountId) -> Result<bool>;
+
+    /// False if there is no such account.
+    async fn set_admin(&self, account: AccountId, admin: bool) -> Result<bool>;
+
     /// The keys of the account's password, if any are kept; never older than its password.
     async fn password_keys(&self, account: AccountId) -> Result<Option<Secret>>;
 
@@ -62,17 +68,17 @@ pub trait Door: Send + Sync {
     /// The smallest limit of these.
     async fn message_limit(&self, subjects: &[String]) -> Result<Option<u64>>;
 
-    /// Keeps a network out, or keeps it out for longer.
+    /// Keeps a network out, or keeps it out for longer; a ban that lasts longer stays as it is.
     async fn ban(&self, ban: &Ban) -> Result<()>;
 
-    /// The ban on this network, if it lasts.
-    async fn banned(&self, network: IpAddr, now: Timestamp) -> Result<Option<Ban>>;
+    /// The ban on a network that this address is in, if one lasts: the one that lasts longest.
+    async fn banned(&self, client: IpAddr, now: Timestamp) -> Result<Option<Ban>>;
 
     /// Bans that last, the newest first.
     async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>>;
 
     /// False if there was none.
-    async fn lift(&self, network: IpAddr) -> Result<bool>;
+    async fn lift(&self, network: Network) -> Result<bool>;
 
     /// Forgets bans that are over; returns how many.
     async fn expire_bans(&self, now: Timestamp) -> Result<u64>;

@@ -198,6 +198,8 @@ pub struct QueueEntry {
     #[serde(default)]
     pub urgent: bool,
     #[serde(default)]
+    pub patient: bool,
+    #[serde(default)]
     pub via: Option<String>,
     /// In order.
     pub recipients: Vec<QueueRecipient>,

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod network;
 pub mod problem;
 pub mod query;
+pub mod queue;
 pub mod role;
 pub mod secret;
 pub mod terms;
@@ -24,7 +25,7 @@ pub use ids::{
     AccountId, BlobId, BodyId, Bucket, DomainId, MailboxId, MessageId, ModSeq, QueueId, ShardId, ThreadId,
     Uid, UidValidity, UploadId,
 };
-pub use network::{Network, client_network};
+pub use network::{Network, client_network, neighbourhood};
 pub use problem::{Problem, ProblemKind};
 pub use role::Role;
 pub use secret::Secret;

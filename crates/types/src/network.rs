@@ -17,8 +17,16 @@ pub fn client_network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// What somebody who connects from many addresses has: an IPv4 /24, an IPv6 /48.
+#[must_use]
+pub fn neighbourhood(address: IpAddr) -> Network {
+    let address = address.to_canonical();
+    let length = if address.is_ipv4() { 24 } else { 48 };
+    Network { first: beginning(address, length).unwrap_or(address), length }
+}
+
 /// Addresses that begin with the same bits: `10.0.0.0/8`, `2001:db8::/32`; or a single one (RFC 4632).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network {
     /// All bits after the first `length` are zero.
     first: IpAddr,
@@ -26,11 +34,48 @@ pub struct Network {
 }
 
 impl Network {
+    /// The network that limits count a client by, as a network: an IPv4 /32, an IPv6 /64.
+    #[must_use]
+    pub fn of_client(address: IpAddr) -> Self {
+        let first = client_network(address);
+        Self { first, length: finest(first) }
+    }
+
+    /// The network with whatever no client has only a part of: an IPv6 network is at least a /64.
+    #[must_use]
+    pub fn of_clients(self) -> Self {
+        if self.length > finest(self.first) { Self::of_client(self.first) } else { self }
+    }
+
+    /// The networks of clients that the address is in, the widest first.
+    pub fn around(address: IpAddr) -> impl Iterator<Item = Self> {
+        let address = address.to_canonical();
+        (0..=finest(address))
+            .filter_map(move |length| beginning(address, length).map(|first| Self { first, length }))
+    }
+
+    /// Its first address.
+    #[must_use]
+    pub const fn first(&self) -> IpAddr {
+        self.first
+    }
+
+    /// How many bits its addresses have in common.
+    #[must_use]
+    pub const fn length(&self) -> u8 {
+        self.length
+    }
+
     /// Whether the address is one of them. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) counts as itself.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         beginning(address.to_canonical(), self.length) == Some(self.first)
     }
+}
+
+/// The length of the network that one client has.
+const fn finest(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 64 }
 }
 
 /// The address with all bits after the first `length` set to zero; none if it has fewer.
@@ -115,6 +160,28 @@ mod tests {
         check("2001:db8::/32", "2001:db8:ffff::1", true);
         check("2001:db8::/32", "2001:db9::1", false);
         check("2001:db8::1/128", "2001:db8::1", true);
+    }
+
+    #[test]
+    fn neighbours_share_a_network() {
+        let of = |address: &str| neighbourhood(address.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.7"), "192.0.2.0/24");
+        assert_eq!(of("::ffff:192.0.2.9"), "192.0.2.0/24");
+        assert_eq!(of("2001:db8:7:1::1"), "2001:db8:7::/48");
+        assert_eq!(of("2001:db8:7:2::2"), "2001:db8:7::/48");
+    }
+
+    #[test]
+    fn a_client_is_in_networks_up_to_its_own() {
+        let around = |address: &str| Network::around(address.parse().unwrap()).collect::<Vec<_>>();
+        let v4 = around("::ffff:192.0.2.7");
+        assert_eq!((v4.len(), v4[24].to_string().as_str()), (33, "192.0.2.0/24"));
+        assert_eq!(v4[32], Network::of_client("192.0.2.7".parse().unwrap()));
+        let v6 = around("2001:db8:7:1::1");
+        assert_eq!((v6.len(), v6[64].to_string().as_str()), (65, "2001:db8:7:1::/64"));
+        let one: Network = "2001:db8:7:1::1".parse().unwrap();
+        assert_eq!(one.of_clients(), v6[64]);
+        assert_eq!(v6[48].of_clients(), v6[48]);
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub struct Terms {
     pub envelope_id: Option<String>,
     /// RFC 8689: never in clear text, never to a server that cannot be told from another.
     pub require_tls: bool,
+    /// RFC 8689 §3 `TLS-Required: No`: whatever the recipients' domains demand of connections, rather in clear text than
+    /// not at all. Counts only without [`Terms::require_tls`].
+    pub tls_optional: bool,
     pub priority: Priority,
     pub deliver_by: Option<DeliverBy>,
 }
@@ -138,6 +141,7 @@ mod tests {
             ret: Some(Ret::Headers),
             envelope_id: Some("QQ314159".into()),
             require_tls: true,
+            tls_optional: false,
             priority: Priority::new(-3).unwrap(),
             deliver_by: Some(DeliverBy {
                 at: Timestamp::from_seconds(1_795_350_000),

@@ -65,6 +65,8 @@ pub(super) struct Person {
     pub(super) name: String,
     pub(super) password_hash: Secret,
     pub(super) enabled: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) admin: bool,
     pub(super) quota_bytes: Option<u64>,
     pub(super) created_at: Timestamp,
     pub(super) aliases: Vec<EmailAddress>,
@@ -88,6 +90,7 @@ impl Person {
             name: self.name.clone(),
             password_hash: self.password_hash.clone(),
             enabled: self.enabled,
+            admin: self.admin,
             quota_bytes: self.quota_bytes,
             created_at: self.created_at,
         }

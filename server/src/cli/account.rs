@@ -31,10 +31,18 @@ pub(super) enum Account {
     Disable { address: EmailAddress },
     /// Let the account log in again
     Enable { address: EmailAddress },
+    /// Let the account look after the queue over REST (/v1/admin), or no more
+    Admin { address: EmailAddress, state: Switch },
     /// Say how large a mail of the account's may be, in and out; "none" for as large as everybody's
     Limit { address: EmailAddress, size: MessageLimit },
     /// Remove an account and all its mail, for good
     Delete { address: EmailAddress },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
 }
 
 impl Account {
@@ -67,6 +75,11 @@ impl Account {
                 admin.set_enabled(&address, true).await?;
                 say!("{address} can log in.")?;
             }
+            Self::Admin { address, state } => {
+                admin.set_admin(&address, state == Switch::On).await?;
+                let now = if state == Switch::On { "an administrator" } else { "no administrator any more" };
+                say!("{address} is {now}.")?;
+            }
             Self::Limit { address, size } => {
                 admin.limit_account(&address, size.0).await?;
                 say!("A mail of {address} may have {size}.")?;
@@ -86,8 +99,9 @@ async fn list(admin: &mail::Admin) -> anyhow::Result<()> {
         let Some(last) = accounts.last() else { return Ok(()) };
         after = Some(last.id);
         for account in accounts {
+            let admin = if account.admin { "  (administrator)" } else { "" };
             let disabled = if account.enabled { "" } else { "  (disabled)" };
-            say!("{}\t{}\t{}{disabled}", account.id, account.email, account.name)?;
+            say!("{}\t{}\t{}{admin}{disabled}", account.id, account.email, account.name)?;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `magpie domain`.
 
+mod reports;
+
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -39,6 +41,13 @@ pub(super) enum Domain {
         #[arg(long)]
         json: bool,
     },
+    /// Show what other servers report of mail in the domain's name (DMARC) and of connections to us (TLS-RPT)
+    Reports {
+        name: String,
+        /// Those that came in so many days
+        #[arg(long, default_value_t = 14)]
+        days: u32,
+    },
     /// Make new keys; they sign once their records can be read, and the old records may go a week later
     RotateKeys {
         name: String,
@@ -65,6 +74,7 @@ impl Domain {
                 Ok(())
             }
             Self::Check { name, zone, json } => check(config, &parts, &name, zone, json).await,
+            Self::Reports { name, days } => reports::show(&parts, &name, days).await,
             Self::RotateKeys { name, now } => rotate(config, &parts, &name, now).await,
         }
     }
@@ -167,14 +177,7 @@ fn certificate(config: &Config) -> Option<CertificateDer<'static>> {
 
 /// What mail programs may connect to, at the ports that they know.
 fn services(config: &Config) -> Vec<(&'static str, u16)> {
-    let listeners = [
-        ("submissions", 465, &config.submissions),
-        ("submission", 587, &config.submission),
-        ("imaps", 993, &config.imaps),
-        ("imap", 143, &config.imap),
-        ("pop3s", 995, &config.pop3s),
-        ("pop3", 110, &config.pop3),
-    ];
+    let listeners = [("submissions", 465, &config.submissions), ("submission", 587, &config.submission)];
     listeners
         .into_iter()
         .filter(|(_, _, listener)| listener.listen.0.is_some())

@@ -335,6 +335,7 @@ pub struct Limits {
     pub http_connections_per_address: u32,
     pub connections: u32,
     pub connections_per_address: u32,
+    pub connections_per_network: u32,
     pub connections_per_minute: u32,
     pub program_connections: u32,
     pub program_connections_per_address: u32,

@@ -61,6 +61,19 @@ impl FromRequestParts<Web> for Caller {
     }
 }
 
+/// Somebody who is logged in and an operator; everybody else is told that it is not for them.
+#[derive(Debug)]
+pub(crate) struct Operator(pub(crate) mail::Operator);
+
+impl FromRequestParts<Web> for Operator {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Failure> {
+        let caller = Caller::from_request_parts(parts, web).await?;
+        Ok(Self(caller.access.operator().await?))
+    }
+}
+
 fn unauthenticated() -> Failure {
     Failure::new(ProblemKind::Unauthenticated, "This needs a session: POST /v1/session.")
 }

@@ -37,6 +37,7 @@ use super::{Web, caller::COOKIE, headers::DOCS_POLICY};
         (name = "folders", description = "Folders and what is in them"),
         (name = "messages", description = "Reading, changing and sending mail"),
         (name = "search", description = "Finding mail"),
+        (name = "admin", description = "Mail on its way out, for administrators"),
         (name = "events", description = "Live changes over a WebSocket"),
     )
 )]

@@ -3,6 +3,7 @@
 mod attachments;
 mod folders;
 mod messages;
+mod queue;
 mod search;
 mod session;
 mod threads;
@@ -35,6 +36,12 @@ pub(crate) fn router(web: &Web) -> OpenApiRouter<Web> {
         .routes(routes!(messages::bytes::attachment))
         .routes(routes!(threads::show))
         .routes(routes!(search::search))
+        .routes(routes!(queue::list))
+        .routes(routes!(queue::show, queue::remove))
+        .routes(routes!(queue::retry))
+        .routes(routes!(queue::hold))
+        .routes(routes!(queue::release))
+        .routes(routes!(queue::reroute))
         .layer(middleware::from_fn_with_state(timeout, in_time))
         // Uploads take as long as they take; each piece of one must come in time.
         .merge(

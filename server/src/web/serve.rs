@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{Extension, Router, extract::ConnectInfo};
-use endpoints::net::{Counts, Place, Proxies, Socket};
+use endpoints::net::{Counts, Most, Place, Proxies, Socket};
 use hyper::server::conn::http1::Builder;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -111,7 +111,8 @@ impl Limits {
         if client.is_loopback() || self.proxies.iter().any(|proxy| proxy.contains(client)) {
             return Some(None);
         }
-        counts.enter(usize::MAX)?.of(client, self.per_client).map(Some)
+        let most = Most { of_client: self.per_client, of_network: usize::MAX };
+        counts.enter(usize::MAX)?.of(client, most).map(Some)
     }
 }
 

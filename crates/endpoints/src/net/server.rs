@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, debug, info_span, warn};
 
-use super::counts::{Counts, Place};
+use super::counts::{Counts, Most, Place};
 use super::driver::Driver;
 use super::socket::{Proxies, Socket};
 use super::stream::Stream;
@@ -144,7 +144,9 @@ async fn serve<S: Service>(door: Arc<Door<S>>, mut tcp: TcpStream, peer: SocketA
         () = door.shared.kill.cancelled() => return,
     };
     let Ok(client) = client else { return };
-    let Some(place) = place.of(client.ip(), door.shared.config.connections_per_client) else {
+    let config = &door.shared.config;
+    let most = Most { of_client: config.connections_per_client, of_network: config.connections_per_network };
+    let Some(place) = place.of(client.ip(), most) else {
         return door.refuse(&tcp);
     };
     if let Err(words) = door.service.admits(client.ip()).await {

@@ -31,6 +31,7 @@ async fn what_is_asked_for_a_mail_travels_with_it() {
             ret: Some(Ret::Full),
             envelope_id: Some("Q+1".into()),
             require_tls: false,
+            tls_optional: false,
             priority: Priority::new(2).unwrap(),
             deliver_by: Some(deliver_by),
         }

@@ -29,6 +29,18 @@ async fn one_client_does_not_take_all_the_room() {
 }
 
 #[tokio::test]
+async fn one_network_does_not_take_all_the_room() {
+    let net = net::Config { connections_per_network: 2, ..net::Config::default() };
+    let site = Site::start(Options { net, ..Options::default() }).await;
+    let _first = Client::greeted(site.mx).await;
+    let mut second = Client::greeted(site.mx).await;
+    let mut third = Client::open(site.mx).await;
+    third.expect("421 4.7.0").await;
+    third.expect_end().await;
+    second.say("NOOP", "250").await;
+}
+
+#[tokio::test]
 async fn memory_for_content_is_bounded() {
     let site = Site::start(Options { budget: 200_000, ..Options::default() }).await;
     let mut client = Client::greeted(site.mx).await;

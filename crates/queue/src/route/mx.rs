@@ -11,7 +11,7 @@ use hickory_resolver::{
 use types::address::fold;
 
 use super::{
-    DnsRouter,
+    Demands, DnsRouter,
     dnssec::Unproven,
     names::{exchange, fqdn, ordered, shown},
 };
@@ -43,9 +43,14 @@ impl Host {
 }
 
 impl DnsRouter {
-    pub(super) async fn by_mx(&self, domain: &str, random: u64) -> Result<Vec<Target>, Reply> {
+    pub(super) async fn by_mx(
+        &self,
+        domain: &str,
+        random: u64,
+        demands: Demands,
+    ) -> Result<Vec<Target>, Reply> {
         let name = fqdn(domain)?;
-        let Exchanges { hosts, proven } = self.exchanges(domain, &name).await?;
+        let Exchanges { hosts, proven } = self.exchanges(domain, &name, demands).await?;
         let hosts = if hosts.is_empty() {
             vec![(0, name.clone())]
         } else {
@@ -76,13 +81,17 @@ impl DnsRouter {
             };
             return Err(failure.unwrap_or(none));
         }
-        let known = self.by_policy(domain, known).await?;
+        let known = match demands {
+            Demands::Heeded => self.by_policy(domain, known).await?,
+            Demands::Ignored => known,
+        };
         self.allowed(domain, known)
     }
 
-    async fn exchanges(&self, domain: &str, name: &Name) -> Result<Exchanges, Reply> {
+    async fn exchanges(&self, domain: &str, name: &Name, demands: Demands) -> Result<Exchanges, Reply> {
         let provable = match &self.dnssec {
-            Some(dnssec) if dnssec.works().await => Some(dnssec),
+            // Without proof there are no TLSA records.
+            Some(dnssec) if demands == Demands::Heeded && dnssec.works().await => Some(dnssec),
             Some(_) | None => None,
         };
         let resolver = provable.map_or(&self.resolver, |dnssec| dnssec.resolver());

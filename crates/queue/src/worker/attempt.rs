@@ -215,7 +215,12 @@ impl Worker {
         deadlines: Deadlines,
         room: &mut Option<OwnedSemaphorePermit>,
     ) -> Fates {
-        let finding = timeout_at(deadlines.begin, self.0.router.route(&destination, self.random()));
+        let router = &self.0.router;
+        let finding = match entry.terms.tls_optional && !entry.terms.require_tls {
+            true => router.lenient_route(&destination, self.random()),
+            false => router.route(&destination, self.random()),
+        };
+        let finding = timeout_at(deadlines.begin, finding);
         let way = match self.until_shutdown(finding).await {
             Some(Ok(Ok(way))) => way,
             Some(Ok(Err(reply))) => return all(recipients, &tried(&reply)),

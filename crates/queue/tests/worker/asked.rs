@@ -238,3 +238,14 @@ async fn a_scheduled_mail_can_be_taken_back_until_its_time() -> Result<()> {
     assert!(bob.recall(other).await.is_err(), "nobody else's mail");
     Ok(())
 }
+
+#[tokio::test]
+async fn tls_is_optional_for_mail_that_says_so_and_does_not_require_it() -> Result<()> {
+    for (require_tls, expected) in [(false, "lenient.there.test"), (true, "there.test")] {
+        let desk = Desk::open().await?;
+        let terms = Terms { tls_optional: true, require_tls, ..Terms::default() };
+        ask(&desk, terms, &[("carol@there.test", RecipientTerms::default())]).await?;
+        assert_eq!(desk.courier.ways(), [expected]);
+    }
+    Ok(())
+}

@@ -1,4 +1,4 @@
-//! Groups, keys of passwords, secrets, limits and bans.
+//! Operators, groups, keys of passwords, secrets, limits and bans.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use sea_orm::{
     ActiveValue::{Set, Unchanged},
     ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::OnConflict,
+    sea_query::{Expr, OnConflict},
 };
 use storage::{Ban, Door, Error, Group, Result};
-use types::{AccountId, EmailAddress, Secret, Timestamp};
+use types::{AccountId, EmailAddress, Network, Secret, Timestamp, client_network};
 
 use super::{SqlDirectory, add_address, find_domain, parse};
 use crate::{
@@ -22,6 +22,20 @@ use crate::{
 
 #[async_trait]
 impl Door for SqlDirectory {
+    async fn is_admin(&self, id: AccountId) -> Result<bool> {
+        let found = account::Entity::find_by_id(id.0)
+            .filter(account::Column::Enabled.eq(true))
+            .filter(account::Column::Admin.eq(true))
+            .one(&self.readers.each())
+            .await;
+        Ok(found.map_err(failed)?.is_some())
+    }
+
+    async fn set_admin(&self, id: AccountId, admin: bool) -> Result<bool> {
+        let admin = Set(admin);
+        self.update_account(account::ActiveModel { id: Unchanged(id.0), admin, ..Default::default() }).await
+    }
+
     async fn password_keys(&self, account: AccountId) -> Result<Option<Secret>> {
         let found = account::Entity::find_by_id(account.0)
             .select_only()
@@ -163,13 +177,14 @@ impl Door for SqlDirectory {
 
     async fn ban(&self, new: &Ban) -> Result<()> {
         let row = ban::ActiveModel {
-            network: Set(new.network.to_string()),
+            network: Set(key(new.network)),
             reason: Set(rows::text(new.reason.clone())),
             created_at: Set(new.created_at.millis()),
             expires_at: Set(new.expires_at.millis()),
         };
         let longer = OnConflict::column(ban::Column::Network)
             .update_columns([ban::Column::Reason, ban::Column::CreatedAt, ban::Column::ExpiresAt])
+            .action_and_where(Expr::cust("excluded.expires_at > ban.expires_at"))
             .to_owned();
         let added = ban::Entity::insert(row).on_conflict(longer);
         added.exec_without_returning(&self.writers.each()).await.map_err(failed)?;
@@ -177,13 +192,18 @@ impl Door for SqlDirectory {
         Ok(())
     }
 
-    async fn banned(&self, network: IpAddr, now: Timestamp) -> Result<Option<Ban>> {
-        let found = match self.bans.get(&network) {
+    async fn banned(&self, client: IpAddr, now: Timestamp) -> Result<Option<Ban>> {
+        let client = client_network(client);
+        let found = match self.bans.get(&client) {
             Some(cached) => cached,
             None => {
-                let row = ban::Entity::find_by_id(network.to_string()).one(&self.readers.each()).await;
+                let row = ban::Entity::find()
+                    .filter(ban::Column::Network.is_in(Network::around(client).map(key)))
+                    .order_by_desc(ban::Column::ExpiresAt)
+                    .one(&self.readers.each())
+                    .await;
                 let found = row.map_err(failed)?.map(view_ban).transpose()?;
-                self.bans.insert(network, found.clone());
+                self.bans.insert(client, found.clone());
                 found
             }
         };
@@ -198,8 +218,8 @@ impl Door for SqlDirectory {
         found.all(&self.readers.each()).await.map_err(failed)?.into_iter().map(view_ban).collect()
     }
 
-    async fn lift(&self, network: IpAddr) -> Result<bool> {
-        let gone = ban::Entity::delete_by_id(network.to_string()).exec(&self.writers.each()).await;
+    async fn lift(&self, network: Network) -> Result<bool> {
+        let gone = ban::Entity::delete_by_id(key(network)).exec(&self.writers.each()).await;
         self.bans.invalidate_all();
         Ok(gone.map_err(failed)?.rows_affected > 0)
     }
@@ -228,9 +248,19 @@ fn view(own: &address::Model, targets: &[group_target::Model]) -> Result<Group> 
 
 fn view_ban(row: ban::Model) -> Result<Ban> {
     Ok(Ban {
-        network: row.network.parse().map_err(|_| Error::Corrupt("the network of a ban".to_owned()))?,
+        network: network(&row.network).ok_or_else(|| Error::Corrupt("the network of a ban".to_owned()))?,
         reason: row.reason,
         created_at: Timestamp::from_millis(row.created_at),
         expires_at: Timestamp::from_millis(row.expires_at),
     })
+}
+
+/// What a network is called in the table: that of one client by its first address alone.
+fn key(network: Network) -> String {
+    let first = network.first();
+    if network == Network::of_client(first) { first.to_string() } else { network.to_string() }
+}
+
+fn network(key: &str) -> Option<Network> {
+    if key.contains('/') { key.parse().ok() } else { key.parse().ok().map(Network::of_client) }
 }

@@ -36,6 +36,8 @@ pub(crate) mod account {
         pub(crate) created_at: i64,
         /// Keys of the password (RFC 5803); they never outlive it.
         pub(crate) scram: Option<String>,
+        /// An operator's.
+        pub(crate) admin: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -235,6 +235,8 @@ pub(crate) mod queue_entry {
         pub(crate) terms: Option<String>,
         /// Whether it goes before others that are due.
         pub(crate) urgent: bool,
+        /// Whether it goes after all others that are due.
+        pub(crate) patient: bool,
         /// `HOST:PORT` that an operator sends it by way of.
         pub(crate) via: Option<String>,
     }

@@ -66,6 +66,8 @@ pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueE
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
     Urgent,
+    /// Those that are not patient, the urgent ones among them.
+    Ordinary,
     All,
 }
 
@@ -104,8 +106,9 @@ fn entries_due(which: Which, now: Timestamp, limit: u32) -> Select<queue_entry::
         .order_by_asc(queue_entry::Column::DueAt)
         .limit(u64::from(limit));
     match which {
-        // As the index has it.
+        // As the indexes have it.
         Which::Urgent => due.filter(Expr::cust("urgent = TRUE")),
+        Which::Ordinary => due.filter(Expr::cust("patient = FALSE")),
         Which::All => due,
     }
 }

@@ -437,6 +437,7 @@ pub(super) fn entry_record(row: queue_entry::Model, recipients: Vec<replica::Que
         leased_until: row.leased_until,
         terms: row.terms,
         urgent: row.urgent,
+        patient: row.patient,
         via: row.via,
         recipients,
     })

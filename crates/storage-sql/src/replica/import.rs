@@ -265,6 +265,7 @@ impl Import<'_> {
             leased_until: row.leased_until,
             terms: row.terms.clone(),
             urgent: row.urgent,
+            patient: row.patient,
             via: row.via.clone(),
         });
         let recipients = rows!(run, QueueEntry, row => row.recipients.iter().map(|to| queue_recipient::Model {

@@ -171,7 +171,8 @@ async fn accounts_come_back_as_they_were(directory: &dyn Directory) {
     assert_eq!(directory.account(fiona.id).await.unwrap(), Some(fiona.clone()));
     assert_eq!(directory.aliases(&[fiona.id]).await.unwrap().len(), 2);
     assert_eq!(directory.resolve(&email("fifi@demo.test")).await.unwrap(), Some(fiona.id));
-    let ahead = Account { id: AccountId(fiona.id.0 + 1_000), email: email("grace@demo.test"), ..fiona };
+    let ahead =
+        Account { id: AccountId(fiona.id.0 + 1_000), email: email("grace@demo.test"), admin: true, ..fiona };
     assert!(directory.restore_account(&ahead, &[]).await.unwrap());
     assert!(add(directory, "heidi@demo.test").await.id > ahead.id, "ids are not given twice");
 }

@@ -2,17 +2,34 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use types::{AccountId, EmailAddress, Secret, Timestamp};
+use types::{AccountId, EmailAddress, Network, Secret, Timestamp};
 
 use super::directory::{NOW, add, email};
 use crate::{Ban, Directory, Error, Group};
 
 pub(super) async fn run(directory: &dyn Directory) {
+    operators_are_made(directory).await;
     keys_belong_to_a_password(directory).await;
     secrets_are_made_once(directory).await;
     groups_are_addresses(directory).await;
     the_smallest_limit_counts(directory).await;
     bans_end(directory).await;
+}
+
+async fn operators_are_made(directory: &dyn Directory) {
+    let operator = add(directory, "operator@demo.test").await;
+    assert!(!operator.admin && !directory.is_admin(operator.id).await.unwrap());
+    assert!(directory.set_admin(operator.id, true).await.unwrap());
+    assert!(directory.is_admin(operator.id).await.unwrap());
+    assert!(directory.account(operator.id).await.unwrap().unwrap().admin);
+    directory.set_enabled(operator.id, false).await.unwrap();
+    assert!(!directory.is_admin(operator.id).await.unwrap(), "nobody who cannot log in");
+    directory.set_enabled(operator.id, true).await.unwrap();
+    assert!(directory.set_admin(operator.id, false).await.unwrap());
+    assert!(!directory.is_admin(operator.id).await.unwrap());
+    assert!(!directory.set_admin(AccountId(i64::MAX), true).await.unwrap());
+    assert!(!directory.is_admin(AccountId(i64::MAX)).await.unwrap());
+    assert!(directory.remove_account(operator.id).await.unwrap());
 }
 
 async fn keys_belong_to_a_password(directory: &dyn Directory) {
@@ -93,16 +110,40 @@ async fn bans_end(directory: &dyn Directory) {
     let (v4, v6): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "2001:db8::".parse().unwrap());
     assert_eq!(directory.banned(v4, NOW).await.unwrap(), None);
     directory.ban(&ban("192.0.2.1", NOW, later(10))).await.unwrap();
-    directory.ban(&ban("2001:db8::", later(1), later(20))).await.unwrap();
+    directory.ban(&ban("2001:db8::/64", later(1), later(20))).await.unwrap();
     assert_eq!(directory.banned(v4, NOW).await.unwrap(), Some(ban("192.0.2.1", NOW, later(10))));
     assert_eq!(directory.banned(v4, later(10)).await.unwrap(), None, "it is over");
     let networks: Vec<_> = directory.bans(NOW).await.unwrap().iter().map(|ban| ban.network).collect();
-    assert_eq!(networks, [v6, v4], "the newest first");
+    assert_eq!(networks, [Network::of_client(v6), Network::of_client(v4)], "the newest first");
     directory.ban(&ban("192.0.2.1", later(5), later(30))).await.unwrap();
     assert!(directory.banned(v4, later(20)).await.unwrap().is_some(), "for longer");
+    directory.ban(&ban("192.0.2.1", later(6), later(7))).await.unwrap();
+    assert!(directory.banned(v4, later(20)).await.unwrap().is_some(), "never for less");
     assert_eq!(directory.bans(later(25)).await.unwrap().len(), 1);
     assert_eq!(directory.expire_bans(later(25)).await.unwrap(), 1);
-    assert!(directory.lift(v4).await.unwrap());
-    assert!(!directory.lift(v4).await.unwrap());
+    assert!(directory.lift(Network::of_client(v4)).await.unwrap());
+    assert!(!directory.lift(Network::of_client(v4)).await.unwrap());
     assert_eq!(directory.banned(v4, NOW).await.unwrap(), None);
+    bans_hold_for_all_of_a_network(directory).await;
+}
+
+async fn bans_hold_for_all_of_a_network(directory: &dyn Directory) {
+    let until = |seconds| NOW.plus(Duration::from_secs(seconds));
+    for (network, expires_at) in
+        [("198.51.100.0/24", until(50)), ("198.51.100.7/32", until(9)), ("2001:db8:1::/48", until(50))]
+    {
+        let ban =
+            Ban { network: network.parse().unwrap(), reason: "spam".to_owned(), created_at: NOW, expires_at };
+        directory.ban(&ban).await.unwrap();
+    }
+    let out = async |client: &str| directory.banned(client.parse().unwrap(), NOW).await.unwrap();
+    assert_eq!(out("198.51.100.7").await.unwrap().expires_at, until(50), "the one that lasts longest");
+    assert!(out("198.51.100.200").await.is_some());
+    assert!(out("2001:db8:1:ffff::1").await.is_some());
+    assert_eq!(out("198.51.101.7").await, None);
+    assert_eq!(out("2001:db8:2::1").await, None);
+    assert!(directory.lift("198.51.100.0/24".parse().unwrap()).await.unwrap());
+    assert_eq!(out("198.51.100.200").await, None);
+    assert_eq!(out("198.51.100.7").await.unwrap().expires_at, until(9), "its own is left");
+    assert_eq!(directory.expire_bans(until(60)).await.unwrap(), 2);
 }

@@ -46,6 +46,7 @@ impl Run<'_> {
                     name: account.name,
                     password_hash: account.password_hash,
                     enabled: account.enabled,
+                    admin: account.admin,
                     quota_bytes: account.quota_bytes,
                     created_at: account.created_at,
                     aliases: aliases.remove(&account.id).unwrap_or_default(),

@@ -125,6 +125,8 @@ fn terms(mail: &Mail, now: Timestamp) -> Terms {
         ret: mail.ret,
         envelope_id: mail.envelope_id.clone(),
         require_tls: mail.require_tls,
+        // It is the header that says so.
+        tls_optional: false,
         priority: mail.priority.unwrap_or_default(),
         deliver_by,
     }

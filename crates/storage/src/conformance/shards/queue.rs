@@ -18,7 +18,7 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     leases_go_on_while_there_is_more_to_settle(shards).await;
     leases_end_by_themselves(shards).await;
     operators_hold_retry_and_drop(shards).await;
-    what_is_urgent_goes_first(shards).await;
+    what_is_urgent_goes_first_and_what_is_patient_last(shards).await;
     entries_are_counted_by_their_state(shards).await;
     bodies_are_shared_with_messages(shards).await;
 }
@@ -68,6 +68,7 @@ pub(super) fn terms() -> Terms {
         ret: Some(Ret::Full),
         envelope_id: Some("QQ 314159".to_owned()),
         require_tls: true,
+        tls_optional: false,
         priority: Priority::new(-4).unwrap(),
         deliver_by: Some(DeliverBy { at: at(77), late: Late::Notify, trace: true }),
     }
@@ -302,18 +303,18 @@ async fn operators_hold_retry_and_drop(shards: &Arc<dyn Shards>) {
     drop_entry(kit, second).await;
 }
 
-async fn what_is_urgent_goes_first(shards: &Arc<dyn Shards>) {
+async fn what_is_urgent_goes_first_and_what_is_patient_last(shards: &Arc<dyn Shards>) {
     let kit = &Kit::new(shards).await;
     let with = |seconds: u64, priority: i8| {
         let mut entry = entry(kit, at(seconds));
         entry.terms.priority = Priority::new(priority).unwrap();
         enqueue(kit, entry)
     };
-    let (old, urgent, young) = (with(10, -4).await, with(20, 1).await, with(30, 0).await);
+    let (patient, urgent, usual) = (with(10, -4).await, with(20, 1).await, with(30, 0).await);
     let later = with(900, 9).await;
-    assert_eq!(ids(&lease(kit, "one", at(40), 2).await), [urgent, old]);
-    assert_eq!(ids(&lease(kit, "one", at(40), 2).await), [young]);
-    for id in [old, urgent, young, later] {
+    assert_eq!(ids(&lease(kit, "one", at(40), 2).await), [urgent, usual]);
+    assert_eq!(ids(&lease(kit, "one", at(40), 2).await), [patient]);
+    for id in [patient, urgent, usual, later] {
         drop_entry(kit, id).await;
     }
 }

@@ -1,0 +1,218 @@
+//! Reports of other servers, as they come by mail: on mail that claims to be a domain's (DMARC aggregate reports, RFC 7489
+//! §7.2), and on connections to its servers (TLS-RPT, RFC 8460).
+//!
+//! Anybody may send one: every text in it is a stranger's, and is cut to one short line.
+
+use std::net::IpAddr;
+
+use mail_auth::report::{ActionDisposition, DmarcResult, tlsrpt::TlsReport};
+use serde::Serialize;
+use types::{Timestamp, address::fold};
+
+/// What a mail reports of one domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Who reports, in their own words.
+    pub from: String,
+    pub id: String,
+    /// In the form of [`types::EmailAddress::domain_key`].
+    pub domain: String,
+    pub begin: Timestamp,
+    pub end: Timestamp,
+    pub findings: Findings,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Findings {
+    Dmarc(Vec<Source>),
+    Tls(Sessions),
+}
+
+/// Mail that came from one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub address: Option<IpAddr>,
+    pub mails: u32,
+    /// Whether SPF, and whether DKIM, told that it was the domain's.
+    pub spf: bool,
+    pub dkim: bool,
+    /// What was done with it: `none`, `quarantine`, `reject`, `pass`.
+    pub done: &'static str,
+}
+
+/// Connections to a domain's servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sessions {
+    /// `sts`, `tlsa`, `no-policy-found`.
+    pub policy: String,
+    pub succeeded: u32,
+    pub failed: u32,
+    pub failures: Vec<Failure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// In the words of RFC 8460 §4.3.
+    pub kind: String,
+    pub host: String,
+    pub sessions: u32,
+}
+
+/// A report that unpacks to more is none.
+const MAX_BYTES: usize = 16 << 20;
+/// Sources, policies and failures beyond this are not looked at.
+const MAX_LINES: usize = 10_000;
+const MAX_CHARS: usize = 200;
+
+/// What a mail reports; nothing if it is no report.
+#[must_use]
+pub fn read(mail: &[u8]) -> Vec<Report> {
+    if let Ok(report) = mail_auth::report::Report::parse_rfc5322(mail, MAX_BYTES) {
+        return vec![dmarc(&report)];
+    }
+    match TlsReport::parse_rfc5322(mail, MAX_BYTES) {
+        Ok(report) => tls(&report),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn dmarc(report: &mail_auth::report::Report) -> Report {
+    let source = |record: &mail_auth::report::Record| Source {
+        address: record.source_ip(),
+        mails: record.count(),
+        spf: record.dmarc_spf_result() == DmarcResult::Pass,
+        dkim: record.dmarc_dkim_result() == DmarcResult::Pass,
+        done: match record.action_disposition() {
+            ActionDisposition::Pass => "pass",
+            ActionDisposition::Quarantine => "quarantine",
+            ActionDisposition::Reject => "reject",
+            ActionDisposition::None | ActionDisposition::Unspecified => "none",
+        },
+    };
+    Report {
+        from: line(report.org_name()),
+        id: line(report.report_id()),
+        domain: fold(&line(report.domain())),
+        begin: seconds(report.date_range_begin()),
+        end: seconds(report.date_range_end()),
+        findings: Findings::Dmarc(report.records().iter().take(MAX_LINES).map(source).collect()),
+    }
+}
+
+fn tls(report: &TlsReport) -> Vec<Report> {
+    let from = line(report.organization_name.as_deref().unwrap_or_default());
+    let policies = report.policies.iter().take(MAX_LINES).map(|policy| Report {
+        from: from.clone(),
+        id: line(&report.report_id),
+        domain: fold(&line(&policy.policy.policy_domain)),
+        begin: Timestamp::from_seconds(report.date_range.start_datetime.to_timestamp()),
+        end: Timestamp::from_seconds(report.date_range.end_datetime.to_timestamp()),
+        findings: Findings::Tls(Sessions {
+            policy: word(&policy.policy.policy_type),
+            succeeded: policy.summary.total_success,
+            failed: policy.summary.total_failure,
+            failures: policy.failure_details.iter().take(MAX_LINES).map(failure).collect(),
+        }),
+    });
+    policies.collect()
+}
+
+fn failure(details: &mail_auth::report::tlsrpt::FailureDetails) -> Failure {
+    Failure {
+        kind: word(&details.result_type),
+        host: line(details.receiving_mx_hostname.as_deref().unwrap_or_default()),
+        sessions: details.failed_session_count,
+    }
+}
+
+/// What the report calls it.
+fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.as_ref().and_then(|value| value.as_str()).unwrap_or("other").to_ascii_lowercase()
+}
+
+fn line(text: &str) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(MAX_CHARS).collect()
+}
+
+fn seconds(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(i64::try_from(seconds).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_auth::report::{Record, Report as Dmarc};
+
+    use super::*;
+
+    const TLS: &str = r#"{"organization-name":"Far\u001b[31m Inc.","report-id":"7","contact-info":"x@far.test",
+        "date-range":{"start-datetime":"2026-11-20T00:00:00Z","end-datetime":"2026-11-21T00:00:00Z"},
+        "policies":[{"policy":{"policy-type":"sts","policy-domain":"Demo.test"},
+        "summary":{"total-successful-session-count":40,"total-failure-session-count":2},
+        "failure-details":[{"result-type":"certificate-expired","receiving-mx-hostname":"mx.demo.test",
+        "failed-session-count":2}]}]}"#;
+
+    #[test]
+    fn dmarc_reports_are_read() {
+        let record = Record::new()
+            .with_source_ip("192.0.2.1".parse().unwrap())
+            .with_count(3)
+            .with_dmarc_spf_result(DmarcResult::Pass)
+            .with_dmarc_dkim_result(DmarcResult::Fail)
+            .with_action_disposition(ActionDisposition::Quarantine);
+        let mail = Dmarc::new()
+            .with_org_name("Far Inc.")
+            .with_report_id("42")
+            .with_domain("Demo.test")
+            .with_date_range_begin(1_795_000_000)
+            .with_date_range_end(1_795_086_400)
+            .with_record(record)
+            .to_rfc5322("far.test", ("Far", "noreply@far.test"), ["postmaster@demo.test"].into_iter())
+            .unwrap();
+        let source = Source {
+            address: Some("192.0.2.1".parse().unwrap()),
+            mails: 3,
+            spf: true,
+            dkim: false,
+            done: "quarantine",
+        };
+        let wanted = Report {
+            from: "Far Inc.".into(),
+            id: "42".into(),
+            domain: "demo.test".into(),
+            begin: Timestamp::from_seconds(1_795_000_000),
+            end: Timestamp::from_seconds(1_795_086_400),
+            findings: Findings::Dmarc(vec![source]),
+        };
+        assert_eq!(read(mail.as_bytes()), [wanted]);
+    }
+
+    #[test]
+    fn reports_on_tls_are_read_and_their_texts_are_harmless() {
+        let mail = format!(
+            "Subject: Report Domain: demo.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; \
+             report-type=tlsrpt; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nA report\r\n--b\r\n\
+             Content-Type: application/tlsrpt+json\r\nContent-Disposition: attachment; filename=r.json\r\n\r\n\
+             {TLS}\r\n--b--\r\n"
+        );
+        let [report] = &read(mail.as_bytes())[..] else { panic!("one report") };
+        assert_eq!((report.from.as_str(), report.domain.as_str()), ("Far[31m Inc.", "demo.test"));
+        let failure =
+            Failure { kind: "certificate-expired".into(), host: "mx.demo.test".into(), sessions: 2 };
+        let sessions = Sessions { policy: "sts".into(), succeeded: 40, failed: 2, failures: vec![failure] };
+        assert_eq!(report.findings, Findings::Tls(sessions));
+    }
+
+    #[test]
+    fn what_is_no_report_is_none() {
+        for mail in [
+            "",
+            "Subject: Report Domain: demo.test\r\n\r\nNothing\r\n",
+            "Content-Type: application/xml\r\n\r\n<feedback><record></feedback>\r\n",
+            "Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n",
+            "Content-Type: application/tlsrpt+json\r\n\r\n{}\r\n",
+        ] {
+            assert_eq!(read(mail.as_bytes()), [], "{mail}");
+        }
+    }
+}
