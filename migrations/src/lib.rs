@@ -67,7 +67,8 @@ pub fn shard() -> Vec<Step> {
         m20261122_000001_mail as mail, m20261122_000002_moving as moving,
         m20261122_000003_storage as storage, m20261126_000001_receiving as receiving,
         m20261126_000002_sending as sending, m20261126_000004_writers as writers,
-        m20261126_000005_imap as imap,
+        m20261126_000005_imap as imap, m20261127_000001_signatures as signatures,
+        m20261127_000002_metadata as metadata,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
@@ -77,6 +78,8 @@ pub fn shard() -> Vec<Step> {
         Step::new("m20261126_000002_sending", sending::text),
         Step::new("m20261126_000004_writers", writers::text),
         Step::new("m20261126_000005_imap", imap::text),
+        Step::new("m20261127_000001_signatures", signatures::text),
+        Step::new("m20261127_000002_metadata", metadata::text),
     ]
 }
 

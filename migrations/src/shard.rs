@@ -7,3 +7,5 @@ pub(crate) mod m20261126_000001_receiving;
 pub(crate) mod m20261126_000002_sending;
 pub(crate) mod m20261126_000004_writers;
 pub(crate) mod m20261126_000005_imap;
+pub(crate) mod m20261127_000001_signatures;
+pub(crate) mod m20261127_000002_metadata;

@@ -17,6 +17,7 @@ pub(crate) struct Prepared {
     pub(crate) parsed: Arc<Parsed>,
     pub(crate) body: Packed,
     structure: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 impl Service {
@@ -49,7 +50,8 @@ impl Service {
         let body = Body { segments };
         off_thread(body.inline_bytes(), move || {
             let body = body.pack(id)?;
-            Ok(Prepared { structure: parsed.structure.encode(), parsed, body })
+            let signature = message::signature_of(&parsed.structure, &raw);
+            Ok(Prepared { structure: parsed.structure.encode(), parsed, body, signature })
         })
         .await?
     }
@@ -75,7 +77,9 @@ impl Prepared {
             refs: self.refs(),
             body: self.body.clone(),
             structure: self.structure.clone(),
+            signature: self.signature.clone(),
             received_at,
+            saved_at: received_at,
             sent_at: overview.sent_at,
             summary: Summary {
                 from: overview.from.clone(),

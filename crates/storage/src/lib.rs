@@ -31,7 +31,7 @@ pub use body::{Body, Packed, Segment};
 pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Node, Session};
 pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};
-pub use mailbox::{AccountState, Mailbox, NewMailbox};
+pub use mailbox::{AccountState, Annotation, Mailbox, NewMailbox};
 pub use message::{
     Appended, Changes, Content, Copy, Filter, FlagChange, Listed, Listing, Message, NewMessage, PageRequest,
     RefHash, Removed, Source, Summary,
