@@ -75,7 +75,7 @@ impl<'a> Signature<'a> {
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let ([version, links], rest) = bytes.split_first_chunk::<2>()?;
         let (links, mut rest) = rest.split_at_checked(usize::from(*links) * 8)?;
-        let mut sections = [&[][..]; 3];
+        let mut sections: [&[u8]; 3] = [&[]; 3];
         for section in &mut sections {
             let (length, after) = rest.split_first_chunk::<2>()?;
             (*section, rest) = after.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
