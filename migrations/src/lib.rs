@@ -71,7 +71,8 @@ pub fn shard() -> Vec<Step> {
         m20261122_000001_mail as mail, m20261122_000002_moving as moving,
         m20261122_000003_storage as storage, m20261126_000001_receiving as receiving,
         m20261126_000002_sending as sending, m20261126_000004_writers as writers,
-        m20261126_000005_imap as imap, m20261127_000002_patient as patient,
+        m20261126_000005_imap as imap, m20261127_000001_signatures as signatures,
+        m20261127_000002_metadata as metadata, m20261127_000003_patient as patient,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
@@ -81,7 +82,9 @@ pub fn shard() -> Vec<Step> {
         Step::new("m20261126_000002_sending", sending::text),
         Step::new("m20261126_000004_writers", writers::text),
         Step::new("m20261126_000005_imap", imap::text),
-        Step::new("m20261127_000002_patient", patient::text),
+        Step::new("m20261127_000001_signatures", signatures::text),
+        Step::new("m20261127_000002_metadata", metadata::text),
+        Step::new("m20261127_000003_patient", patient::text),
     ]
 }
 

@@ -7,4 +7,6 @@ pub(crate) mod m20261126_000001_receiving;
 pub(crate) mod m20261126_000002_sending;
 pub(crate) mod m20261126_000004_writers;
 pub(crate) mod m20261126_000005_imap;
-pub(crate) mod m20261127_000002_patient;
+pub(crate) mod m20261127_000001_signatures;
+pub(crate) mod m20261127_000002_metadata;
+pub(crate) mod m20261127_000003_patient;

@@ -7,18 +7,23 @@
 mod answers;
 mod append;
 mod auth;
+mod catenate;
 mod copy;
 mod fetch;
 mod idle;
 mod mailboxes;
+mod metadata;
+mod multi;
 mod names;
 mod news;
+mod notify;
 mod quota;
 mod search;
 mod select;
 mod session;
 mod sort;
 mod store;
+mod thread;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -87,9 +92,11 @@ pub struct NoCertificate;
 
 /// What can be had in every state. Nothing is named that does not work.
 const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
-const LOGGED_IN: &str = "IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE CONDSTORE QRESYNC ESEARCH SEARCHRES WITHIN \
-    LIST-EXTENDED LIST-STATUS SPECIAL-USE STATUS=SIZE SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT MULTIAPPEND BINARY \
-    QUOTA QUOTA=RES-STORAGE OBJECTID PREVIEW REPLACE UTF8=ACCEPT UNAUTHENTICATE PARTIAL SEARCH=FUZZY I18NLEVEL=1";
+const LOGGED_IN: &str = "IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE CONDSTORE QRESYNC ESEARCH MULTISEARCH \
+    SEARCHRES WITHIN LIST-EXTENDED LIST-STATUS SPECIAL-USE STATUS=SIZE SORT SORT=DISPLAY ESORT \
+    THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS MULTIAPPEND BINARY QUOTA QUOTA=RES-STORAGE OBJECTID \
+    PREVIEW SAVEDATE REPLACE CATENATE METADATA LIST-METADATA NOTIFY UTF8=ACCEPT UNAUTHENTICATE PARTIAL UIDONLY \
+    SEARCH=FUZZY I18NLEVEL=1";
 
 fn engine(starttls: bool, settings: &Settings, mechanisms: &[Mechanism]) -> Config {
     let nothing = Binding([0; 32]);

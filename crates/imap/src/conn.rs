@@ -168,6 +168,12 @@ impl Connection {
         matches!(self.phase, Phase::Idle(_))
     }
 
+    /// Whether the next command has not come yet.
+    #[must_use]
+    pub const fn is_between(&self) -> bool {
+        matches!(self.phase, Phase::Command)
+    }
+
     /// Whether more was gathered than should be before it is sent.
     #[must_use]
     pub fn is_full(&self) -> bool {

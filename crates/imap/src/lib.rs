@@ -2,11 +2,13 @@
 //!
 //! [`wire`] has the language of RFC 9051, RFC 3501 and their extensions: commands that cannot be wrong, statuses, and
 //! the encoding of what is answered. [`conn`] has the conversation: what may be said when. [`view`] has the sequence
-//! numbers of a selected mailbox. Whoever drives a [`Connection`] reads and writes for it, and answers its commands.
+//! numbers of a selected mailbox, [`thread`] its threads. Whoever drives a [`Connection`] reads and writes for it, and
+//! answers its commands.
 //!
 //! **Invariant:** no sockets, no clock, no storage; memory bounded by the limits of [`Config`].
 
 pub mod conn;
+pub mod thread;
 pub mod view;
 pub mod wire;
 

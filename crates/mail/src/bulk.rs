@@ -114,7 +114,7 @@ impl Access {
         let chunks = if targets.is_empty() { 1 } else { targets.len().div_ceil(AT_ONCE) };
         for chunk in 0..chunks {
             let targets = targets.iter().skip(chunk * AT_ONCE).take(AT_ONCE).cloned().collect();
-            let unit = MoveAll { account: self.id, mailbox, targets, to };
+            let unit = MoveAll { account: self.id, mailbox, targets, to, now: self.service.now() };
             let Some(moved) = self.service.write(self.shard(), unit).await? else { return Ok(all) };
             match &mut all {
                 Some(all) => all.pairs.extend(moved.pairs),
@@ -160,6 +160,7 @@ impl Access {
             let mut message = prepared.message(self.id, id, Source::Mailbox(mailbox), at);
             message.flags = letter.flags;
             message.keywords = letter.keywords;
+            message.saved_at = now;
             messages.push(message);
             texts.push((id, prepared));
         }
@@ -292,7 +293,7 @@ impl Unit for CopyAll {
             to: MessageId::at(message.received_at, *random),
         };
         let copies: Vec<_> = found.iter().zip(&self.random).map(copy).collect();
-        let made = tx.copy_messages(self.account, &copies, self.to).await?;
+        let made = tx.copy_messages(self.account, &copies, self.to, self.now).await?;
         let uids: HashMap<_, _> = made.iter().map(|message| (message.id, message.uid)).collect();
         let pair = |(message, copy): (&Message, &Copy)| uids.get(&copy.to).map(|uid| (message.uid, *uid));
         let pairs = found.iter().zip(&copies).filter_map(pair).collect();
@@ -305,6 +306,7 @@ struct MoveAll {
     mailbox: MailboxId,
     targets: Vec<Target>,
     to: MailboxId,
+    now: Timestamp,
 }
 
 #[async_trait]
@@ -319,7 +321,7 @@ impl Unit for MoveAll {
         let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
         let found = present(tx, self.account, self.mailbox, &self.targets).await?;
         let ids: Vec<_> = found.iter().map(|message| message.id).collect();
-        let moved = tx.move_messages(self.account, &ids, self.to).await?;
+        let moved = tx.move_messages(self.account, &ids, self.to, self.now).await?;
         let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
         let pair = |message: &Message| uids.get(&message.id).map(|uid| (message.uid, *uid));
         Ok(Some(Copied { uid_validity: target.uid_validity, pairs: found.iter().filter_map(pair).collect() }))

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use storage::{FlagChange, Message, Needs, Result as StorageResult, Transaction, Unit};
-use types::{AccountId, Flags, MailboxId, MessageId, Role, api, flags::is_keyword};
+use types::{AccountId, Flags, MailboxId, MessageId, Role, Timestamp, api, flags::is_keyword};
 
 use crate::{Access, Error, Result, convert};
 
@@ -32,6 +32,7 @@ impl Access {
             ids: ids.to_vec(),
             change: flag_change(patch),
             folder: patch.folder_id,
+            now: self.service.now(),
         };
         let changed = self.service.write(self.shard(), unit).await??;
         Ok(changed.into_iter().map(convert::summary).collect())
@@ -44,7 +45,7 @@ impl Access {
 
     /// Moves messages to Trash; those that are there already go for good.
     pub async fn delete(&self, ids: &[MessageId]) -> Result<()> {
-        let unit = Delete { account: self.id, ids: ids.to_vec() };
+        let unit = Delete { account: self.id, ids: ids.to_vec(), now: self.service.now() };
         self.service.write(self.shard(), unit).await?
     }
 }
@@ -72,6 +73,7 @@ struct Apply {
     ids: Vec<MessageId>,
     change: FlagChange,
     folder: Option<MailboxId>,
+    now: Timestamp,
 }
 
 #[async_trait]
@@ -94,7 +96,7 @@ impl Unit for Apply {
             tx.change_flags(self.account, &self.ids, &self.change).await?
         };
         if let Some(folder) = self.folder {
-            messages = tx.move_messages(self.account, &self.ids, folder).await?;
+            messages = tx.move_messages(self.account, &self.ids, folder, self.now).await?;
         }
         Ok(Ok(messages))
     }
@@ -103,6 +105,7 @@ impl Unit for Apply {
 struct Delete {
     account: AccountId,
     ids: Vec<MessageId>,
+    now: Timestamp,
 }
 
 #[async_trait]
@@ -132,7 +135,7 @@ impl Unit for Delete {
             tx.expunge(self.account, &gone).await?;
         }
         if !moved.is_empty() {
-            tx.move_messages(self.account, &moved, trash).await?;
+            tx.move_messages(self.account, &moved, trash, self.now).await?;
         }
         Ok(Ok(()))
     }

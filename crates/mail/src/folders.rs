@@ -44,7 +44,8 @@ impl Access {
     /// Deletes a folder of the account's own. What is in it goes to Trash.
     pub async fn delete_folder(&self, id: MailboxId) -> Result<()> {
         // Piece by piece, so that a large folder never blocks the shard's writer for long.
-        while self.service.write(self.shard(), Delete { account: self.id, id }).await?? == Deleted::Partly {}
+        let delete = || Delete { account: self.id, id, now: self.service.now() };
+        while self.service.write(self.shard(), delete()).await?? == Deleted::Partly {}
         Ok(())
     }
 }
@@ -194,6 +195,7 @@ enum Deleted {
 struct Delete {
     account: AccountId,
     id: MailboxId,
+    now: Timestamp,
 }
 
 const MOVED_AT_ONCE: u32 = 500;
@@ -228,7 +230,7 @@ impl Unit for Delete {
         };
         let ids: Vec<_> = tx.page(self.account, &request).await?.iter().map(|message| message.id).collect();
         if !ids.is_empty() {
-            tx.move_messages(self.account, &ids, trash.id).await?;
+            tx.move_messages(self.account, &ids, trash.id, self.now).await?;
         }
         if mailbox.total > ids.len() as u64 {
             return Ok(Ok(Deleted::Partly));

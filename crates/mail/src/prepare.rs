@@ -19,6 +19,7 @@ pub(crate) struct Prepared {
     /// Where it goes if it came from outside.
     pub(crate) place: Role,
     structure: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 impl Service {
@@ -52,7 +53,8 @@ impl Service {
         let body = Body { segments };
         off_thread(body.inline_bytes(), move || {
             let body = body.pack(id)?;
-            Ok(Prepared { structure: parsed.structure.encode(), parsed, body, place })
+            let signature = message::signature_of(&parsed.structure, &raw);
+            Ok(Prepared { structure: parsed.structure.encode(), parsed, body, place, signature })
         })
         .await?
     }
@@ -78,7 +80,9 @@ impl Prepared {
             refs: self.refs(),
             body: self.body.clone(),
             structure: self.structure.clone(),
+            signature: self.signature.clone(),
             received_at,
+            saved_at: received_at,
             sent_at: overview.sent_at,
             summary: Summary {
                 from: overview.from.clone(),

@@ -72,7 +72,7 @@ impl Unit for Recall {
         let mut messages = tx.change_flags(self.account, &[self.id], &change).await?;
         let mailboxes = tx.mailboxes(self.account).await?;
         if let Some(drafts) = mailboxes.iter().find(|mailbox| mailbox.role == Some(Role::Drafts)) {
-            messages = tx.move_messages(self.account, &[self.id], drafts.id).await?;
+            messages = tx.move_messages(self.account, &[self.id], drafts.id, self.now).await?;
         }
         Ok(messages.pop().map(convert::summary).ok_or(Error::NotFound("message")))
     }

@@ -19,6 +19,7 @@ use crate::{
     listing::{self, Rolls},
     password::Passwords,
     random,
+    signatures::{self, Signatures},
 };
 
 /// What a service is made of; every part is a port.
@@ -42,6 +43,7 @@ pub struct Service {
     /// Texts of mails that just came in, so that the indexer need not read and parse them again. Only speed.
     pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
     pub(crate) rolls: Rolls,
+    pub(crate) signatures: Signatures,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) endings: Endings,
     /// Mails being composed at the same time: each may be as large as a mail can be.
@@ -64,6 +66,7 @@ impl Service {
             parts: Arc::new(parts),
             texts,
             rolls: listing::rolls(),
+            signatures: signatures::kept(),
             passwords: Arc::new(Passwords::new()),
             endings: Endings::default(),
             composing: Arc::new(Semaphore::new(COMPOSING)),

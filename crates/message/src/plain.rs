@@ -1,26 +1,158 @@
 //! Text to search in, whole and exact: header fields and parts, decoded, with nothing left out or made pretty.
 
+use std::ops::Range;
+
+use unicode_normalization::UnicodeNormalization as _;
+
 use crate::header::{Header, decode_words, unfold};
-use crate::{Part, charset, text};
-
-/// The fields of a header in order, each unfolded, with encoded words decoded.
-#[must_use]
-pub fn fields(header: &[u8]) -> Vec<(String, String)> {
-    let header = Header::scan(header, 0, |_| false);
-    let field = |field: &crate::header::Field<'_>| {
-        (field.name.to_owned(), decode_words(&unfold(field.value, usize::MAX)))
-    };
-    header.fields.iter().map(field).collect()
-}
-
-/// The text of a part from its encoded bytes.
-#[must_use]
-pub fn part_text(part: &Part, encoded: &[u8]) -> String {
-    text::decoded(part, encoded, usize::MAX)
-}
+use crate::{Links, Part, Structure, charset, text};
 
 /// The text of bytes in the charset of this name; `None` if it is not known.
 #[must_use]
 pub fn charset_text(label: &str, bytes: &[u8]) -> Option<String> {
     charset::is_known(label).then(|| charset::decode(Some(label), bytes))
+}
+
+/// A mail's texts as they are compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plain {
+    /// Names, in lower case, and values of the fields of its header.
+    pub fields: Vec<(String, String)>,
+    /// The texts within it, headers of its parts included: each begins where a text begins.
+    pub bodies: Vec<String>,
+    /// Which mails it follows.
+    pub links: Links,
+}
+
+/// A piece of a mail that has text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextPiece<'s> {
+    part: &'s Part,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The header of the mail itself.
+    Header,
+    /// That of a part, or of a mail within it.
+    PartHeader,
+    Body,
+}
+
+impl TextPiece<'_> {
+    /// Where its bytes are.
+    #[must_use]
+    pub fn range(&self) -> Range<u64> {
+        match self.kind {
+            Kind::Header | Kind::PartHeader => self.part.header.clone(),
+            Kind::Body => self.part.body.clone(),
+        }
+    }
+}
+
+/// The pieces that have a mail's text; the header alone, or everything.
+pub fn text_pieces(structure: &Structure, bodies: bool) -> impl Iterator<Item = TextPiece<'_>> {
+    let parts = structure.parts().iter().enumerate();
+    parts.take(if bodies { usize::MAX } else { 1 }).flat_map(move |(place, part)| {
+        let header = match place {
+            0 => Some(Kind::Header),
+            _ => (!part.header.is_empty()).then_some(Kind::PartHeader),
+        };
+        let body = (bodies && part.is_text()).then_some(Kind::Body);
+        header.into_iter().chain(body).map(move |kind| TextPiece { part, kind })
+    })
+}
+
+impl Plain {
+    /// Takes in the bytes of a piece.
+    pub fn add(&mut self, piece: &TextPiece<'_>, bytes: &[u8]) {
+        match piece.kind {
+            Kind::Header => {
+                let header = Header::scan(bytes, 0, |_| false);
+                self.fields.extend(fields(&header));
+                self.links = Links::of(&header);
+            }
+            Kind::PartHeader => {
+                let header = Header::scan(bytes, 0, |_| false);
+                self.bodies.extend(fields(&header).map(|(name, text)| format!("{name}: {text}")));
+            }
+            Kind::Body => self.bodies.push(folded(&text::decoded(piece.part, bytes, usize::MAX))),
+        }
+    }
+
+    /// All texts of a mail.
+    #[must_use]
+    pub fn of(structure: &Structure, raw: &[u8]) -> Self {
+        let mut plain = Self::default();
+        for piece in text_pieces(structure, true) {
+            plain.add(&piece, crate::tree::slice(raw, &piece.range()));
+        }
+        plain
+    }
+}
+
+/// The fields in order, each unfolded, with encoded words decoded.
+fn fields(header: &Header<'_>) -> impl Iterator<Item = (String, String)> {
+    let text = |value| folded(&decode_words(&unfold(value, usize::MAX)));
+    header.fields.iter().map(move |field| (field.name.to_ascii_lowercase(), text(field.value)))
+}
+
+/// As texts are compared: without the case of letters, and however accents and syllables are put together. A part of a
+/// text gives a part of what the text gives, but for marks that are torn from their letters.
+#[must_use]
+pub fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    if text.chars().any(is_put_together) {
+        return lower(text.nfc(), text.len());
+    }
+    lower(text.chars(), text.len())
+}
+
+fn lower(chars: impl Iterator<Item = char>, length: usize) -> String {
+    let mut out = String::with_capacity(length);
+    for c in chars {
+        match c {
+            // At the end of a word it looks different; it is the same letter.
+            'ς' => out.push('σ'),
+            c if c.is_ascii() => out.push(c.to_ascii_lowercase()),
+            c => out.extend(c.to_lowercase()),
+        }
+    }
+    out
+}
+
+/// Whether it is one of those that NFC joins with what is before it, in the scripts that do so in mail.
+const fn is_put_together(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36F}' | '\u{1100}'..='\u{11FF}' | '\u{3099}' | '\u{309A}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_compared_without_case_and_composition() {
+        let check = |text, wanted| assert_eq!(folded(text), wanted, "{text}");
+        check("Hello WORLD", "hello world");
+        check("ΣΑΣ ΣΑΣΑ", "σασ σασα");
+        check("σας", "σασ");
+        check("CAFE\u{301} Éa", "café éa");
+        check("\u{1112}\u{1161}\u{11AB}글", "한글");
+        check("İ", "i\u{307}");
+    }
+
+    #[test]
+    fn a_mail_has_fields_and_bodies() {
+        let raw = "Subject: =?utf-8?B?7JWI64WV?= HI\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\nnot searched\r\n\
+            --b\r\nContent-Type: text/html\r\n\r\n<b>One</b>\r\n--b\r\nContent-Type: image/png\r\n\r\nTwo\r\n--b--\r\n";
+        let plain = Plain::of(&crate::parse(raw.as_bytes()).structure, raw.as_bytes());
+        assert_eq!(plain.fields[0], ("subject".to_owned(), "안녕 hi".to_owned()));
+        assert_eq!(
+            plain.bodies,
+            ["content-type: text/html", "<b>one</b>", "content-type: image/png"].map(str::to_owned)
+        );
+    }
 }

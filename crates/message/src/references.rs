@@ -29,6 +29,29 @@ pub struct References {
 /// The most message-ids that are kept of a mail: the first and the last ones.
 const MAX_IDS: usize = 100;
 
+/// What RFC 5256 §3 threads a mail by.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Links {
+    pub own: Option<RefHash>,
+    /// Those of References, oldest first; where there are none, the first of In-Reply-To.
+    pub ancestors: Vec<RefHash>,
+}
+
+impl Links {
+    pub(crate) fn of(header: &crate::header::Header<'_>) -> Self {
+        let all = |name: &str| header.get(name).map(ids).unwrap_or_default();
+        let mut ancestors = all("References");
+        if ancestors.is_empty() {
+            ancestors = all("In-Reply-To");
+            ancestors.truncate(1);
+        }
+        Self {
+            own: all("Message-ID").first().map(|id| RefHash::of(id)),
+            ancestors: ancestors.iter().map(|id| RefHash::of(id)).collect(),
+        }
+    }
+}
+
 impl References {
     pub(crate) fn of(own: Option<&str>, others: &[String]) -> Self {
         let own = own.map(RefHash::of);
@@ -125,13 +148,22 @@ const PREFIXES: [&str; 43] = [
 /// In lower case, as it is compared.
 #[must_use]
 pub fn base_subject(subject: &str) -> String {
+    bared_subject(subject).0
+}
+
+/// The same, and whether it said that it is a reply or a forward.
+#[must_use]
+pub fn bared_subject(subject: &str) -> (String, bool) {
     let joined = subject.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let mut base = joined.as_str();
+    let mut is_reply = false;
     loop {
         let before = base;
         base = without_trailer(base);
+        is_reply |= base != before;
         while let Some(rest) = without_prefix(base) {
             base = rest;
+            is_reply = true;
         }
         // A blob in front is dropped only if something is left: `[urgent]` is a subject.
         if let Some(rest) = blob(base).filter(|rest| !rest.is_empty()) {
@@ -140,9 +172,10 @@ pub fn base_subject(subject: &str) -> String {
         // `[fwd: subject]`
         if let Some(inner) = base.strip_prefix("[fwd:").and_then(|rest| rest.strip_suffix(']')) {
             base = inner.trim();
+            is_reply = true;
         }
         if base == before {
-            return base.to_owned();
+            return (base.to_owned(), is_reply);
         }
     }
 }
@@ -201,6 +234,10 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(base_subject(subject), base, "{subject}");
+        }
+        for (subject, is_reply) in [("Re: a", true), ("a (fwd)", true), ("[Fwd: a]", true), ("[x] a", false)]
+        {
+            assert_eq!(bared_subject(subject), ("a".to_owned(), is_reply), "{subject}");
         }
         let _ = base_subject(&"re:".repeat(100_000));
         let _ = base_subject(&"[a]".repeat(100_000));

@@ -118,6 +118,8 @@ fn message(number: u64, bytes: usize) -> Result<NewMessage> {
         body: body.pack(BodyId::at(at, random))?,
         structure: vec![7; 300],
         received_at: at,
+        signature: Vec::new(),
+        saved_at: at,
         sent_at: Some(at),
         summary: Summary {
             from: Address { name: "Somebody".to_owned(), email: "somebody@example.test".to_owned() },

@@ -249,8 +249,10 @@ pub(crate) async fn clear_some(open: &mut Open, account: AccountId, limit: u64) 
         message: id;
         tombstone: mailbox_id, uid;
         thread_ref: ref_hash;
+        signature: body_id;
         body_blob: body_id, blob_id;
         body: id;
+        metadata: mailbox_id, name;
         mailbox: id;
         account: account_id;
         placement: account_id;

@@ -15,7 +15,8 @@ use types::{AccountId, ModSeq, ShardId};
 use crate::{
     connect::Conn,
     entity::shard::{
-        account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone,
+        account, body, body_blob, mailbox, message, queue_entry, queue_recipient, signature, thread_ref,
+        tombstone,
     },
     fence,
     mark::{Left, Mark},
@@ -60,6 +61,7 @@ pub(crate) struct Waiting {
     pub(crate) bodies: BTreeMap<(i64, Uuid), body::Model>,
     pub(crate) body_bytes: usize,
     pub(crate) blobs: Vec<body_blob::Model>,
+    pub(crate) signatures: Vec<signature::Model>,
     pub(crate) messages: Vec<message::Model>,
     pub(crate) refs: Vec<thread_ref::Model>,
     pub(crate) tombstones: Vec<tombstone::Model>,
@@ -248,6 +250,7 @@ impl Open {
         // Another user of a body that is there.
         writes.insert::<body::Entity>(bodies, Conflict::Adds(body::Column::Refs));
         writes.insert::<body_blob::Entity>(waiting.blobs, Conflict::Stays);
+        writes.insert::<signature::Entity>(waiting.signatures, Conflict::Stays);
         writes.insert::<message::Entity>(waiting.messages, Conflict::Fails);
         writes.insert::<thread_ref::Entity>(waiting.refs, Conflict::Stays);
         writes.insert::<tombstone::Entity>(waiting.tombstones, Conflict::Fails);

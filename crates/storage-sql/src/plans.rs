@@ -31,9 +31,11 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
         }
     }
     open.mailboxes(account).await.unwrap();
+    open.annotations(account).await.unwrap();
     open.messages(account, &[id, id]).await.unwrap();
     open.contents(account, &[id]).await.unwrap();
     open.structure(account, id).await.unwrap();
+    open.signatures(account, &[id]).await.unwrap();
     open.thread(account, ThreadId(id.0), 10).await.unwrap();
     open.changes(account, ModSeq(0), 10).await.unwrap();
     open.queue_entry(account, QueueId(id.0)).await.unwrap();

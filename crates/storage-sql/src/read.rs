@@ -12,8 +12,8 @@ use sea_orm::{
     QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 use storage::{
-    AccountState, Changes, Content, Error, Fence, Listing, Mailbox, Message, Packed, PageRequest, QueueEntry,
-    QueueFilter, QueueLengths, Result, Snapshot, Totals, Upload,
+    AccountState, Annotation, Changes, Content, Error, Fence, Listing, Mailbox, Message, Packed, PageRequest,
+    QueueEntry, QueueFilter, QueueLengths, Result, Snapshot, Totals, Upload,
     replica::{Counts, Cursor, Page},
 };
 use types::{
@@ -28,6 +28,7 @@ use crate::{
     replica::{export, loose},
     rows,
     statement::{among, lists, prefixed, with_wanted},
+    write::metadata,
 };
 
 #[async_trait]
@@ -59,6 +60,11 @@ impl Snapshot for Open {
         }
         let found = mailbox::Entity::find_by_id((account.0, id.0)).filter(mailbox::Column::Deleted.eq(false));
         Ok(found.one(&self.conn).await.map_err(failed)?.as_ref().map(rows::mailbox))
+    }
+
+    async fn annotations(&mut self, account: AccountId) -> Result<Vec<Annotation>> {
+        let rows = metadata::all(&self.conn, account.0).await?;
+        Ok(rows.into_iter().map(metadata::annotation).collect())
     }
 
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {
@@ -100,6 +106,28 @@ impl Snapshot for Open {
                 let id: Uuid = row.try_get("", "id").map_err(failed)?;
                 let structure: Option<Vec<u8>> = row.try_get("", "structure").map_err(failed)?;
                 found.insert(MessageId(id), structure.ok_or_else(|| missing_body(id))?);
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    async fn signatures(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+    ) -> Result<Vec<(MessageId, Vec<u8>)>> {
+        self.flush().await?;
+        let mut ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut found = BTreeMap::new();
+        for list in lists(&self.conn, &ids) {
+            let keys: Vec<_> = list.iter().map(|id| (account.0, *id)).collect();
+            for row in
+                self.conn.query_all_raw(with_wanted(&self.conn, &keys, SIGNATURES)).await.map_err(failed)?
+            {
+                let id: Uuid = row.try_get("", "id").map_err(failed)?;
+                found.insert(MessageId(id), row.try_get("", "bits").map_err(failed)?);
             }
         }
         Ok(found.into_iter().collect())
@@ -277,6 +305,10 @@ impl Snapshot for Open {
         Ok(found.all(&self.conn).await.map_err(failed)?.iter().map(rows::account_state).collect())
     }
 }
+
+const SIGNATURES: &str = "SELECT m.id AS id, s.bits AS bits FROM wanted CROSS JOIN message AS m \
+    CROSS JOIN signature AS s WHERE m.account_id = wanted.a AND m.id = wanted.b \
+    AND s.account_id = m.account_id AND s.body_id = m.body_id";
 
 impl Open {
     /// Messages that exist, as `m`, each with its body, as `b`, which is missing where the shard is damaged.

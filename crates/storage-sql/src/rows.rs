@@ -126,6 +126,7 @@ pub(crate) fn message(row: message::Model) -> Result<Message> {
         body: BodyId(row.body_id),
         received_at: Timestamp::from_millis(row.received_at),
         sent_at: row.sent_at.map(Timestamp::from_millis),
+        saved_at: row.saved_at.map(Timestamp::from_millis),
         size_bytes: count(row.size_bytes),
         delivery: delivery.map_err(|_| damaged("the delivery state"))?,
         summary: Summary {
@@ -195,6 +196,7 @@ pub(crate) fn new_message(new: NewMessage, place: &Place) -> Result<(message::Mo
         preview: text(new.summary.preview),
         has_attachments: new.summary.has_attachments,
         delivery: stored_delivery(&new.delivery)?,
+        saved_at: Some(new.saved_at.millis()),
     };
     Ok((row, stored_body(new.account, new.body, new.structure)))
 }

@@ -3,6 +3,7 @@
 mod copy;
 mod mailboxes;
 pub(crate) mod messages;
+pub(crate) mod metadata;
 mod queue;
 
 use async_trait::async_trait;
@@ -91,8 +92,9 @@ impl Transaction for Open {
         account: AccountId,
         ids: &[MessageId],
         to: MailboxId,
+        now: Timestamp,
     ) -> Result<Vec<Message>> {
-        messages::move_to(self, account, ids, to).await
+        messages::move_to(self, account, ids, to, now).await
     }
 
     async fn copy_messages(
@@ -100,12 +102,26 @@ impl Transaction for Open {
         account: AccountId,
         copies: &[Copy],
         to: MailboxId,
+        now: Timestamp,
     ) -> Result<Vec<Message>> {
-        copy::copy_to(self, account, copies, to).await
+        copy::copy_to(self, account, copies, to, now).await
+    }
+
+    async fn sign(&mut self, account: AccountId, signatures: &[(MessageId, Vec<u8>)]) -> Result<()> {
+        messages::sign(self, account, signatures).await
     }
 
     async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64> {
         messages::expunge(self, account, ids).await
+    }
+
+    async fn annotate(
+        &mut self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: &[(String, Option<Vec<u8>>)],
+    ) -> Result<()> {
+        metadata::annotate(self, account, mailbox, changes).await
     }
 
     async fn create_mailbox(&mut self, mailbox: NewMailbox) -> Result<Mailbox> {

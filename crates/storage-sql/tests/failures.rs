@@ -59,6 +59,8 @@ impl Unit for Add {
             body: body.pack(BodyId(id.0))?,
             structure: Vec::new(),
             received_at: at,
+            signature: Vec::new(),
+            saved_at: at,
             sent_at: None,
             summary: Summary::default(),
             delivery: Vec::new(),

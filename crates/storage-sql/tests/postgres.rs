@@ -72,6 +72,8 @@ impl Unit for Add {
                 body: body.pack(BodyId(self.id.0))?,
                 structure: b"structure".to_vec(),
                 received_at: NOW,
+                signature: Vec::new(),
+                saved_at: NOW,
                 sent_at: None,
                 summary: Summary { subject: "a\0b".to_owned(), ..Summary::default() },
                 delivery: Vec::new(),

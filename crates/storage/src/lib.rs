@@ -33,7 +33,7 @@ pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Node, Ses
 pub use dkim::{DkimKey, DkimKeys, KeyPhase};
 pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};
-pub use mailbox::{AccountState, Mailbox, NewMailbox};
+pub use mailbox::{AccountState, Annotation, Mailbox, NewMailbox};
 pub use message::{
     Appended, Changes, Content, Copy, Filter, FlagChange, Listed, Listing, Message, NewMessage, PageRequest,
     RefHash, Removed, Source, Summary,

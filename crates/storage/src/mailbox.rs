@@ -46,3 +46,12 @@ pub struct NewMailbox {
     /// The source of its UIDVALIDITY.
     pub now: Timestamp,
 }
+
+/// What a mail program noted with a mailbox, or with the account (RFC 5464).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// `None`: with the account.
+    pub mailbox: Option<MailboxId>,
+    pub name: String,
+    pub value: Vec<u8>,
+}

@@ -39,6 +39,8 @@ pub struct Message {
     pub body: BodyId,
     pub received_at: Timestamp,
     pub sent_at: Option<Timestamp>,
+    /// When it came into its mailbox; `None` for those of before this was kept.
+    pub saved_at: Option<Timestamp>,
     pub size_bytes: u64,
     pub summary: Summary,
     /// For mail sent from here: how each recipient fares.
@@ -79,7 +81,10 @@ pub struct NewMessage {
     pub body: Packed,
     /// The encoded MIME structure, kept beside the row and read only when the message is opened.
     pub structure: Vec<u8>,
+    /// What its texts lack (`message::signature`); empty: not known.
+    pub signature: Vec<u8>,
     pub received_at: Timestamp,
+    pub saved_at: Timestamp,
     pub sent_at: Option<Timestamp>,
     pub summary: Summary,
     pub delivery: Vec<Delivery>,

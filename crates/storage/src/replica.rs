@@ -76,6 +76,18 @@ pub struct Account {
     pub used_bytes: i64,
     pub next_mailbox_id: i64,
     pub last_uid_validity: i64,
+    /// All of them, by mailbox and name.
+    #[serde(default)]
+    pub metadata: Vec<Metadatum>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadatum {
+    /// 0: of the account.
+    pub mailbox_id: i64,
+    pub name: String,
+    #[serde(with = "bytes")]
+    pub value: Vec<u8>,
 }
 
 /// A mailbox; deleted ones stay for the change log.
@@ -117,6 +129,8 @@ pub struct Message {
     pub body_id: Uuid,
     pub received_at: i64,
     pub sent_at: Option<i64>,
+    #[serde(default)]
+    pub saved_at: Option<i64>,
     pub size_bytes: i64,
     pub from_name: String,
     pub from_email: String,

@@ -6,8 +6,8 @@ use types::{
 };
 
 use crate::{
-    AccountState, Changes, Content, Fence, Listing, Mailbox, Message, Packed, PageRequest, QueueEntry,
-    QueueFilter, QueueLengths, Result, Totals, Upload, replica,
+    AccountState, Annotation, Changes, Content, Fence, Listing, Mailbox, Message, Packed, PageRequest,
+    QueueEntry, QueueFilter, QueueLengths, Result, Totals, Upload, replica,
 };
 
 /// A consistent view of one shard.
@@ -20,6 +20,9 @@ pub trait Snapshot: Send {
     async fn mailboxes(&mut self, account: AccountId) -> Result<Vec<Mailbox>>;
 
     async fn mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<Option<Mailbox>>;
+
+    /// All annotations of the account and its mailboxes, by mailbox and name.
+    async fn annotations(&mut self, account: AccountId) -> Result<Vec<Annotation>>;
 
     /// One page by index, newest first; the cost depends on the page's length, not on the mailbox's.
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>>;
@@ -39,6 +42,13 @@ pub trait Snapshot: Send {
 
     /// The encoded MIME structures of those of these messages that exist, in no order; one query.
     async fn structures(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+    ) -> Result<Vec<(MessageId, Vec<u8>)>>;
+
+    /// The signatures of those of these messages that exist and have one, in no order; one query.
+    async fn signatures(
         &mut self,
         account: AccountId,
         ids: &[MessageId],

@@ -68,6 +68,7 @@ pub trait Transaction: Snapshot {
         account: AccountId,
         ids: &[MessageId],
         to: MailboxId,
+        now: Timestamp,
     ) -> Result<Vec<Message>>;
 
     /// Adds a copy of each of these messages that exists to a mailbox of the account, in this order: new UIDs, the same
@@ -77,10 +78,22 @@ pub trait Transaction: Snapshot {
         account: AccountId,
         copies: &[Copy],
         to: MailboxId,
+        now: Timestamp,
     ) -> Result<Vec<Message>>;
+
+    /// Keeps the signatures of those of these messages that exist. No change that anybody is told of.
+    async fn sign(&mut self, account: AccountId, signatures: &[(MessageId, Vec<u8>)]) -> Result<()>;
 
     /// Removes messages for good, leaving tombstones; a body goes with its last user. Returns how many there were.
     async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64>;
+
+    /// Sets annotations of a mailbox of the account, or of the account itself; `None` removes one.
+    async fn annotate(
+        &mut self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: &[(String, Option<Vec<u8>>)],
+    ) -> Result<()>;
 
     /// Makes a mailbox; `Err(Exists)` if its parent has one of that name (compared as by [`types::address::fold`]).
     async fn create_mailbox(&mut self, mailbox: NewMailbox) -> Result<Mailbox>;

@@ -1,15 +1,17 @@
 //! The rule that no statement reaches an account without its id, for whoever watches statements.
 
 /// Tables whose rows belong to an account.
-const KEYED: [&str; 11] = [
+const KEYED: [&str; 13] = [
     "account",
     "body",
     "body_blob",
     "mailbox",
     "message",
+    "metadata",
     "placement",
     "queue_entry",
     "queue_recipient",
+    "signature",
     "thread_ref",
     "tombstone",
     "upload",

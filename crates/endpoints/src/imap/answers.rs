@@ -63,6 +63,11 @@ pub(super) fn read_only() -> Status {
     Status::no("The mailbox was opened for reading only").with(Code::ReadOnly)
 }
 
+/// RFC 9586 §3: who has switched numbers off.
+pub(super) fn uid_required() -> Status {
+    Status::bad("There are no sequence numbers any more").with(Code::UidRequired)
+}
+
 pub(super) fn no_such_message() -> Status {
     Status::bad("There is no message of that number")
 }

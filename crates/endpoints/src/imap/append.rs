@@ -14,7 +14,10 @@ use super::store::parted;
 impl Session {
     /// All messages or none; when OK is said, they are durable.
     pub(super) async fn append(&mut self, mailbox: &MailboxName, messages: Vec<Append>) -> Answer {
-        let letters = messages.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+        let mut letters = Vec::with_capacity(messages.len());
+        for message in messages {
+            letters.push(self.letter(message).await?);
+        }
         let (validity, uids) = self.add(mailbox, letters).await?;
         Ok(with_uids(Status::ok("Added"), validity, &uids))
     }
@@ -46,7 +49,8 @@ impl Session {
         let old = self.messages(&SequenceSet::Ranges(vec![(bound, bound)]), uid)?;
         let [(_, old)] = old.as_slice() else { return Err(answers::no_such_message()) };
         let old = target(old);
-        let (validity, uids) = self.add(mailbox, vec![letter(with)?]).await?;
+        let letter = self.letter(with).await?;
+        let (validity, uids) = self.add(mailbox, vec![letter]).await?;
         let mut out = self.writer();
         out.status(&with_uids(Status::ok("It is there now"), validity, &uids));
         self.send(out);
@@ -54,17 +58,19 @@ impl Session {
         self.tell_news(Expunges::Told).await?;
         Ok(Status::ok("Replaced"))
     }
-}
 
-fn letter(append: Append) -> Result<NewLetter, Status> {
-    let Append { flags, received_at, content } = append;
-    let raw = match content {
-        Content::Bytes(bytes) if bytes.is_empty() => return Err(Status::no("A message has content")),
-        Content::Bytes(bytes) => Bytes::from(bytes),
-        Content::Catenate => return Err(answers::cannot("CATENATE is not to be had here")),
-    };
-    let (flags, keywords) = parted(&flags);
-    Ok(NewLetter { raw, flags, keywords, received_at })
+    async fn letter(&mut self, append: Append) -> Result<NewLetter, Status> {
+        let Append { flags, received_at, content } = append;
+        let raw = match content {
+            Content::Bytes(bytes) => Bytes::from(bytes),
+            Content::Catenate(parts) => self.catenated(parts).await?,
+        };
+        if raw.is_empty() {
+            return Err(Status::no("A message has content"));
+        }
+        let (flags, keywords) = parted(&flags);
+        Ok(NewLetter { raw, flags, keywords, received_at })
+    }
 }
 
 fn with_uids(status: Status, validity: UidValidity, uids: &[Uid]) -> Status {

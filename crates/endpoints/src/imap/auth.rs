@@ -82,6 +82,8 @@ impl Session {
     pub(super) fn unauthenticate(&mut self) -> Answer {
         self.login = None;
         self.selected = None;
+        self.watching = None;
+        self.fresh.clear();
         self.enabled = Features::default();
         self.engine.use_utf8(false);
         self.engine.enter(State::NotAuthenticated);
@@ -102,6 +104,10 @@ impl Session {
                 Enabled::Utf8Accept => {
                     self.engine.use_utf8(true);
                     "UTF8=ACCEPT"
+                }
+                Enabled::UidOnly => {
+                    self.enabled.uid_only = true;
+                    "UIDONLY"
                 }
                 Enabled::CondStore => {
                     self.enabled.condstore = true;

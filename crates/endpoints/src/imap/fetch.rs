@@ -2,7 +2,7 @@
 //! memory however much is asked for.
 
 mod items;
-mod sections;
+pub(super) mod sections;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -27,6 +27,10 @@ pub(super) struct Fetching {
     left: VecDeque<(u32, Listed)>,
     ready: VecDeque<Piece>,
     uid: bool,
+    /// No command is ended by it (RFC 5465 §5.2).
+    unasked: bool,
+    /// RFC 9586: answers name messages by their UIDs.
+    uid_only: bool,
     utf8: bool,
     /// Some of the messages are gone, or some of what was asked for cannot be had.
     status: Status,
@@ -86,7 +90,7 @@ impl Session {
         if seen {
             items.push(Item::Flags);
         }
-        if uid {
+        if uid && !self.enabled.uid_only {
             items.insert(0, Item::Uid);
         }
         let items = items::each_once(items);
@@ -96,10 +100,37 @@ impl Session {
             left: messages.into(),
             ready: VecDeque::new(),
             uid,
+            unasked: false,
+            uid_only: self.enabled.uid_only,
             utf8: self.engine.uses_utf8(),
             status: Status::ok("Fetched"),
         }));
         Ok(())
+    }
+
+    /// Tells what was wished for of messages that are new.
+    pub(super) fn tell_fresh(&mut self) {
+        let mut items = self.items_of_new().to_vec();
+        let left = std::mem::take(&mut self.fresh);
+        if self.selected.is_none() || items.is_empty() {
+            return;
+        }
+        items.retain(|item| *item != Item::Uid);
+        if !self.enabled.uid_only {
+            items.insert(0, Item::Uid);
+        }
+        let items = items::each_once(items);
+        self.fetching = Some(Box::new(Fetching {
+            needs: needs(&items),
+            items,
+            left: left.into(),
+            ready: VecDeque::new(),
+            uid: true,
+            unasked: true,
+            uid_only: self.enabled.uid_only,
+            utf8: self.engine.uses_utf8(),
+            status: Status::ok("Fetched"),
+        }));
     }
 
     async fn tell_vanished(&mut self, since: ModSeq, set: &imap::wire::SequenceSet) -> Result<(), Status> {
@@ -146,6 +177,7 @@ impl Session {
                 self.engine.write(&bytes);
                 self.fetching = Some(fetching);
             }
+            None if fetching.unasked => {}
             None => {
                 let expunges = if fetching.uid { Expunges::Told } else { Expunges::Held };
                 let answer = self.tell_news(expunges).await.map(|()| fetching.status);
@@ -202,7 +234,7 @@ impl Fetching {
                 self.status = Status::no("Some messages are gone").with(Code::ExpungeIssued);
                 continue;
             }
-            match answer(&self.items, self.utf8, number, &message, &known).await {
+            match answer(&self.items, self.begun(number, &message), &message, &known).await {
                 Ok(mut pieces) => match (pieces.pop_front(), pieces.is_empty()) {
                     (Some(Piece::Bytes(bytes)), true) => {
                         out.raw(&bytes);
@@ -218,6 +250,16 @@ impl Fetching {
         }
         flush(&mut self.ready, &mut out);
         Ok(())
+    }
+
+    /// The answer for a message, of which nothing but its name is written.
+    fn begun(&self, number: u32, message: &Listed) -> Writer {
+        let mut out = Writer::new(self.utf8);
+        match self.uid_only {
+            true => out.format(format_args!("* {} UIDFETCH (", message.uid)),
+            false => out.format(format_args!("* {number} FETCH (")),
+        };
+        out
     }
 
     fn batch_length(&self) -> usize {
@@ -261,16 +303,14 @@ async fn read(needs: Needs, access: &Access, batch: &[(u32, Listed)]) -> mail::R
     Ok(known)
 }
 
-/// The answer for one message.
+/// The rest of the answer for one message.
 async fn answer(
     items: &[Item],
-    utf8: bool,
-    number: u32,
+    mut out: Writer,
     message: &Listed,
     known: &Known,
 ) -> Result<VecDeque<Piece>, Status> {
-    let (mut out, mut pieces) = (Writer::new(utf8), VecDeque::new());
-    out.format(format_args!("* {number} FETCH ("));
+    let mut pieces = VecDeque::new();
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
             out.text(" ");

@@ -31,11 +31,24 @@ impl Session {
         heard
     }
 
+    /// Whether the client is told news now: while it idles, or by NOTIFY.
+    pub(super) fn wants_news(&self) -> bool {
+        self.engine.is_idle() || self.watching.is_some() && self.engine.is_between()
+    }
+
     pub(super) async fn tell_idle(&mut self) {
         if let Err(gone) = self.still_allowed().await {
             return self.engine.bye(gone, None);
         }
-        if let Err(refusal) = self.tell_news(Expunges::Told).await {
+        let told = match self.engine.is_idle() {
+            true => self.tell_news(Expunges::Told).await,
+            false => Ok(()),
+        };
+        let told = match told {
+            Ok(()) => self.tell_watched().await,
+            refused => refused,
+        };
+        if let Err(refusal) = told {
             // What cannot be read now will be told later.
             tracing::debug!(?refusal, "no news for an idle client");
         }
@@ -44,9 +57,9 @@ impl Session {
 
 /// Waits for news of a session that idles.
 pub(super) async fn woken(session: &mut Session) {
-    let is_idle = session.engine.is_idle();
+    let wants_news = session.wants_news();
     match &mut session.login {
-        Some(login) if is_idle => {
+        Some(login) if wants_news => {
             tokio::select! {
                 _ = login.hints.next() => {}
                 () = sleep(LOOK_EVERY) => {}

@@ -5,16 +5,18 @@ use imap::{Code, Status, Writer};
 use mail::{Access, Named};
 use types::Flags;
 
-use super::answers;
 use super::session::{Answer, Session};
+use super::{answers, metadata};
 
 const SEPARATOR: char = '/';
 
 /// What is told of a mailbox that matches.
-struct Line<'a> {
-    named: &'a Named,
+pub(super) struct Line<'a> {
+    pub(super) named: &'a Named,
     /// RFC 5258 §3.5: it does not match itself, but something in it is subscribed.
-    only_child: bool,
+    pub(super) only_child: bool,
+    /// RFC 5465 §5.4: the name that it had.
+    pub(super) was: Option<&'a str>,
 }
 
 impl Session {
@@ -36,6 +38,10 @@ impl Session {
         let patterns: Vec<_> =
             patterns.into_iter().map(|pattern| Pattern(format!("{}{}", reference.0, pattern.0))).collect();
         let all = access.named().await.map_err(answers::refusal)?;
+        let annotations = match &returns.metadata {
+            Some(_) => access.annotations().await.map_err(answers::refusal)?,
+            None => Vec::new(),
+        };
         let mut out = self.writer();
         for line in lines(&all, &patterns, selection) {
             write_line(&mut out, "LIST", &line, &returns);
@@ -43,6 +49,10 @@ impl Session {
                 && !line.only_child
             {
                 status_line(&mut out, &access, line.named, items).await?;
+            }
+            if let Some(wanted) = &returns.metadata {
+                let Named { name, mailbox, .. } = line.named;
+                metadata::write(&mut out, name, Some(mailbox.id), &annotations, wanted);
             }
         }
         self.send(out);
@@ -147,16 +157,16 @@ fn lines<'a>(all: &'a [Named], patterns: &[Pattern], selection: Selection) -> Ve
             return None;
         }
         if is_selected(named) {
-            return Some(Line { named, only_child: false });
+            return Some(Line { named, only_child: false, was: None });
         }
         let below = || all.iter().any(|other| is_selected(other) && is_in(&other.name, &named.name));
-        (selection.recursive_match && below()).then_some(Line { named, only_child: true })
+        (selection.recursive_match && below()).then_some(Line { named, only_child: true, was: None })
     };
     all.iter().filter_map(line).collect()
 }
 
-fn write_line(out: &mut Writer, response: &str, line: &Line<'_>, returns: &ListReturn) {
-    let Line { named, only_child } = line;
+pub(super) fn write_line(out: &mut Writer, response: &str, line: &Line<'_>, returns: &ListReturn) {
+    let Line { named, only_child, was } = line;
     let mut attributes = Vec::new();
     if returns.subscribed && named.mailbox.subscribed {
         attributes.push("\\Subscribed");
@@ -170,6 +180,9 @@ fn write_line(out: &mut Writer, response: &str, line: &Line<'_>, returns: &ListR
     out.format(format_args!("* {response} ({}) \"/\" ", attributes.join(" "))).mailbox(&named.name);
     if *only_child {
         out.text(" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+    }
+    if let Some(was) = was {
+        out.text(" (\"OLDNAME\" (").mailbox(was).text("))");
     }
     out.end();
 }

@@ -44,11 +44,18 @@ impl Session {
             return Err(Status::no("The selected mailbox is not there any more"));
         };
         let mut out = self.writer();
+        let (flags, tells_new) = (self.tells_flags(), !self.items_of_new().is_empty());
         if let Some(selected) = &mut self.selected {
             let before = selected.view.len();
             let updates = selected.view.update(&roll.messages, expunges);
             selected.mailbox = roll.mailbox.clone();
-            write(&mut out, &selected.view, before, &updates, self.enabled, own);
+            let old = before.saturating_sub(u32::try_from(updates.expunged.len()).unwrap_or(u32::MAX));
+            if tells_new {
+                let new = updates.changed.iter().filter(|number| **number > old);
+                let new = new.filter_map(|number| Some((*number, selected.view.get(*number)?.clone())));
+                self.fresh.extend(new);
+            }
+            write(&mut out, &selected.view, old, &updates, self.enabled, own, flags);
         }
         self.send(out);
         Ok(())
@@ -64,12 +71,13 @@ impl Session {
 fn write(
     out: &mut Writer,
     view: &imap::View<Messages>,
-    before: u32,
+    old: u32,
     updates: &imap::Updates,
     enabled: Features,
     own: Own<'_>,
+    flags: bool,
 ) {
-    if enabled.qresync && !updates.expunged.is_empty() {
+    if (enabled.qresync || enabled.uid_only) && !updates.expunged.is_empty() {
         let uids: Vec<u32> = updates.expunged.iter().rev().map(|(_, uid)| uid.0).collect();
         out.text("* VANISHED ").set(uids.iter().copied()).end();
     } else {
@@ -83,10 +91,8 @@ fn write(
             out.line(format_args!("0 RECENT"));
         }
     }
-    let gone = u32::try_from(updates.expunged.len()).unwrap_or(u32::MAX);
-    // Of new messages a client asks what it wants to know.
-    let old = updates.changed.iter().take_while(|number| **number <= before.saturating_sub(gone));
-    for number in old {
+    // Of new messages a client asks what it wants to know, and so it does where it said that it wants to hear no flags.
+    for number in updates.changed.iter().take_while(|number| flags && **number <= old) {
         let Some(message) = view.get(*number) else { continue };
         match own {
             Own::Told(uids) if uids.binary_search(&message.uid).is_ok() => {}
@@ -109,12 +115,18 @@ fn is_believed(all: &[Believed], message: &Listed) -> bool {
 
 /// `FETCH` of UID, FLAGS and, if it was switched on, MODSEQ.
 pub(super) fn fetch_line(out: &mut Writer, number: u32, message: &Listed, enabled: Features, flags: bool) {
-    out.format(format_args!("* {number} FETCH (UID {}", message.uid));
+    // RFC 9586 §3.3
+    match enabled.uid_only {
+        true => out.format(format_args!("* {} UIDFETCH (", message.uid)),
+        false => out.format(format_args!("* {number} FETCH (UID {}", message.uid)),
+    };
+    let space = if enabled.uid_only { "" } else { " " };
     if flags {
-        out.text(" FLAGS ").flags(message.flags, &message.keywords);
+        out.text(space).text("FLAGS ").flags(message.flags, &message.keywords);
     }
     if enabled.condstore {
-        out.format(format_args!(" MODSEQ ({})", message.modseq));
+        let space = if flags { " " } else { space };
+        out.format(format_args!("{space}MODSEQ ({})", message.modseq));
     }
     out.text(")").end();
 }

@@ -1,12 +1,14 @@
 //! SEARCH (RFC 9051 §6.4.4): what is in memory decides first, and only messages that it leaves open are read.
 
-mod matching;
+pub(super) mod matching;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use imap::wire::{Options, Search};
 use imap::{Code, Status, Writer};
 use mail::Listed;
+use message::Signature;
 use types::{MessageId, Uid};
 
 use super::answers;
@@ -16,8 +18,11 @@ use matching::{Facts, Plan};
 /// Messages that are read at once.
 const WITH_ROWS: usize = 500;
 const WITH_STRUCTURES: usize = 200;
+const WITH_SIGNATURES: usize = 1_000;
 const WITH_LETTERS: usize = 32;
 const LETTER_BYTES: u64 = 4 << 20;
+/// Signatures that are written by one commit.
+const SIGNED_AT_ONCE: usize = 300;
 
 impl Session {
     pub(super) async fn search(&mut self, search: Search, uid: bool) -> Answer {
@@ -58,7 +63,7 @@ impl Session {
                 // RFC 5182 §2.1: who only saves is told nothing.
                 let is_asked = options != (Options { save: true, ..Options::default() });
                 if let Some(tag) = self.engine.tag().filter(|_| is_asked) {
-                    write_esearch(&mut out, tag, &names, options, uid, modseq);
+                    write_esearch(&mut out, tag, None, &names, options, uid, modseq);
                 }
             }
         }
@@ -85,62 +90,78 @@ impl Session {
 
     /// The messages that are as wished, with their numbers, in order.
     pub(super) async fn find(&mut self, search: &Search) -> Result<Vec<(u32, Listed)>, Status> {
+        if self.enabled.uid_only && matching::uses_numbers(&search.key) {
+            return Err(answers::uid_required());
+        }
         let now = self.mail.now();
+        let access = self.access()?;
         let selected = self.selected()?;
         let plan = Plan::new(search, &selected.view, &selected.saved, now)?;
-        let mut found = Vec::new();
-        let mut open = Vec::new();
-        for (message, number) in selected.view.messages().iter().zip(1..) {
-            match plan.decide(number, message, &Facts::default()) {
-                Some(true) => found.push((number, message.clone())),
-                Some(false) => {}
-                None => open.push((number, message.clone())),
-            }
-        }
-        self.read_and_decide(&plan, open, &mut found).await?;
-        found.sort_unstable_by_key(|(number, _)| *number);
-        Ok(found)
-    }
-
-    async fn read_and_decide(
-        &mut self,
-        plan: &Plan,
-        mut open: Vec<(u32, Listed)>,
-        found: &mut Vec<(u32, Listed)>,
-    ) -> Result<(), Status> {
-        let access = self.access()?;
-        for stage in [Stage::Rows, Stage::Structures, Stage::Letters] {
-            if !stage.is_needed(plan) {
-                continue;
-            }
-            let mut left = Vec::new();
-            let mut rest = open.as_slice();
-            while !rest.is_empty() {
-                let (batch, after) = rest.split_at(stage.length(rest));
-                rest = after;
-                let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
-                let facts = stage.read(&access, &ids, plan).await?;
-                for (number, message) in batch {
-                    // What is gone meanwhile is found by nobody.
-                    let Some(facts) = facts.get(&message.id) else { continue };
-                    match plan.decide(*number, message, facts) {
-                        Some(true) => found.push((*number, message.clone())),
-                        Some(false) => {}
-                        None => left.push((*number, message.clone())),
-                    }
-                }
-            }
-            open = left;
-        }
-        Ok(())
+        find_in(&access, &plan, selected.view.messages()).await
     }
 }
 
-/// What is read of messages that are not decided yet; each knows what the one before did.
+/// Those of these messages that are as wished, with their places in the list, in order.
+pub(super) async fn find_in(
+    access: &mail::Access,
+    plan: &Plan,
+    messages: &[Listed],
+) -> Result<Vec<(u32, Listed)>, Status> {
+    let mut found = Vec::new();
+    let mut open = Vec::new();
+    for (message, number) in messages.iter().zip(1..) {
+        match plan.decide(number, message, &Facts::default()) {
+            Some(true) => found.push((number, message.clone())),
+            Some(false) => {}
+            None => open.push((number, message.clone())),
+        }
+    }
+    read_and_decide(access, plan, open, &mut found).await?;
+    found.sort_unstable_by_key(|(number, _)| *number);
+    Ok(found)
+}
+
+async fn read_and_decide(
+    access: &mail::Access,
+    plan: &Plan,
+    mut open: Vec<(u32, Listed)>,
+    found: &mut Vec<(u32, Listed)>,
+) -> Result<(), Status> {
+    let mut reader = Reader::new(access, plan);
+    for stage in [Stage::Rows, Stage::Structures, Stage::Signatures, Stage::Letters] {
+        if !stage.is_needed(plan) {
+            continue;
+        }
+        let mut left = Vec::new();
+        let mut rest = open.as_slice();
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(stage.length(rest));
+            rest = after;
+            let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
+            let facts = reader.read(stage, &ids).await?;
+            for (number, message) in batch {
+                // What is gone meanwhile is found by nobody.
+                let Some(facts) = facts.get(&message.id) else { continue };
+                match plan.decide(*number, message, facts) {
+                    Some(true) => found.push((*number, message.clone())),
+                    Some(false) => {}
+                    None => left.push((*number, message.clone())),
+                }
+            }
+        }
+        open = left;
+    }
+    reader.sign(0).await;
+    Ok(())
+}
+
+/// What is read of messages that are not decided yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Rows,
     Structures,
+    /// What is certainly not in them: that decides most.
+    Signatures,
     Letters,
 }
 
@@ -149,7 +170,7 @@ impl Stage {
         match self {
             Self::Rows => plan.rows,
             Self::Structures => plan.structures,
-            Self::Letters => plan.letters,
+            Self::Signatures | Self::Letters => plan.letters,
         }
     }
 
@@ -157,6 +178,7 @@ impl Stage {
         let most = match self {
             Self::Rows => WITH_ROWS,
             Self::Structures => WITH_STRUCTURES,
+            Self::Signatures => WITH_SIGNATURES,
             Self::Letters => {
                 let mut bytes = 0;
                 let fits = rest.iter().take(WITH_LETTERS).take_while(|(_, message)| {
@@ -168,49 +190,133 @@ impl Stage {
         };
         most.min(rest.len())
     }
+}
 
-    async fn read(
-        self,
-        access: &mail::Access,
-        ids: &[MessageId],
-        plan: &Plan,
-    ) -> Result<HashMap<MessageId, Facts>, Status> {
-        let mut facts: HashMap<MessageId, Facts> = HashMap::new();
-        if plan.rows {
-            for (id, row) in access.rows(ids).await.map_err(answers::refusal)? {
-                facts.entry(id).or_default().row = Some(row);
+/// Reads for one search.
+pub(super) struct Reader<'a> {
+    access: &'a mail::Access,
+    needs: Needs,
+    /// Messages without a signature: they were there before there were any.
+    unsigned: HashSet<MessageId>,
+    /// The signatures that they get, since they are read anyway.
+    fresh: Vec<(MessageId, Vec<u8>)>,
+}
+
+/// What a search looks at beside what is in memory.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    rows: bool,
+    bodies: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(access: &'a mail::Access, plan: &Plan) -> Self {
+        let needs = Needs { rows: plan.rows, bodies: plan.bodies };
+        Self { access, needs, unsigned: HashSet::new(), fresh: Vec::new() }
+    }
+
+    /// For those who want to know what every message follows.
+    pub(super) fn of_everything(access: &'a mail::Access) -> Self {
+        let needs = Needs { rows: false, bodies: true };
+        Self { access, needs, unsigned: HashSet::new(), fresh: Vec::new() }
+    }
+
+    /// The signatures of these messages; those that have none are read.
+    pub(super) async fn signatures(
+        &mut self,
+        batch: &[(u32, Listed)],
+    ) -> Result<HashMap<MessageId, Arc<[u8]>>, Status> {
+        let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
+        let known = self.access.signatures(&ids).await.map_err(answers::refusal)?;
+        let unsigned: Vec<_> = batch
+            .iter()
+            .filter(|(_, message)| known.get(&message.id).is_none_or(|bits| Signature::read(bits).is_none()))
+            .cloned()
+            .collect();
+        if unsigned.is_empty() {
+            return Ok(known);
+        }
+        self.unsigned.extend(unsigned.iter().map(|(_, message)| message.id));
+        let mut rest = unsigned.as_slice();
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(Stage::Letters.length(rest));
+            rest = after;
+            let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
+            self.read(Stage::Letters, &ids).await?;
+        }
+        self.sign(0).await;
+        self.access.signatures(&ids).await.map_err(answers::refusal)
+    }
+
+    async fn read(&mut self, stage: Stage, ids: &[MessageId]) -> Result<HashMap<MessageId, Facts>, Status> {
+        let mut facts: HashMap<MessageId, Facts> = HashMap::with_capacity(ids.len());
+        if self.needs.rows {
+            for (id, row) in self.access.rows(ids).await.map_err(answers::refusal)? {
+                facts.entry(id).or_default().row = Some(Box::new(row));
             }
         }
-        match self {
-            Self::Rows => {}
-            Self::Structures => {
-                for (id, structure) in access.structures(ids).await.map_err(answers::refusal)? {
+        match stage {
+            Stage::Rows => {}
+            Stage::Structures => {
+                for (id, structure) in self.access.structures(ids).await.map_err(answers::refusal)? {
                     facts.entry(id).or_default().structure = Some(structure);
                 }
             }
-            Self::Letters => {
-                for (id, letter) in access.letters(ids).await.map_err(answers::refusal)? {
-                    let texts = matching::texts(&letter, plan).await.map_err(answers::refusal)?;
+            Stage::Signatures => {
+                let mut known = self.access.signatures(ids).await.map_err(answers::refusal)?;
+                for id in ids {
+                    let signature = known.remove(id).filter(|bits| Signature::read(bits).is_some());
+                    if signature.is_none() {
+                        self.unsigned.insert(*id);
+                    }
+                    facts.entry(*id).or_default().signature = signature;
+                }
+            }
+            Stage::Letters => {
+                for (id, letter) in self.access.letters(ids).await.map_err(answers::refusal)? {
+                    let is_unsigned = self.unsigned.contains(&id);
+                    let texts = matching::texts(&letter, self.needs.bodies || is_unsigned).await;
+                    let texts = texts.map_err(answers::refusal)?;
+                    if is_unsigned {
+                        self.fresh.push((id, message::signature(&texts)));
+                    }
                     let facts = facts.entry(id).or_default();
                     facts.texts = Some(texts);
                     facts.structure = Some(letter.structure);
                 }
+                self.sign(SIGNED_AT_ONCE).await;
             }
         }
         Ok(facts)
     }
+
+    /// Keeps the new signatures once there are more than this. Without them the next search only takes longer.
+    async fn sign(&mut self, most: usize) {
+        if self.fresh.len() <= most {
+            return;
+        }
+        if let Err(error) = self.access.sign(std::mem::take(&mut self.fresh)).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "signatures were not kept");
+        }
+    }
 }
 
-/// RFC 4731 §3.1; an empty result has no MIN, MAX and ALL.
+/// RFC 4731 §3.1; an empty result has no MIN, MAX and ALL. `of`: the mailbox and its UIDVALIDITY, if it is not the
+/// selected one (RFC 7377 §2.1).
 pub(super) fn write_esearch(
     out: &mut Writer,
     tag: &str,
+    of: Option<(&str, u32)>,
     names: &[u32],
     options: Options,
     uid: bool,
     modseq: Option<types::ModSeq>,
 ) {
-    out.text("* ESEARCH (TAG ").string(tag.as_bytes()).text(")");
+    out.text("* ESEARCH (TAG ").string(tag.as_bytes());
+    if let Some((mailbox, validity)) = of {
+        out.text(" MAILBOX ").mailbox(mailbox).format(format_args!(" UIDVALIDITY {validity}"));
+    }
+    out.text(")");
     if uid {
         out.text(" UID");
     }

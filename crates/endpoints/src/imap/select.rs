@@ -57,7 +57,7 @@ impl Session {
         if !self.enabled.rev2 {
             out.line(format_args!("0 RECENT"));
             let unseen = roll.messages.iter().zip(1..).find(|(message, _)| message.flags.is_unread());
-            if let Some((_, number)) = unseen {
+            if let Some((_, number)) = unseen.filter(|_| !self.enabled.uid_only) {
                 out.status(&Status::ok("The first that was not read").with(Code::Unseen(number)));
             }
         }
@@ -120,6 +120,7 @@ impl Session {
 
     /// Leaves the selected mailbox; false if there was none.
     pub(super) fn unselect(&mut self) -> bool {
+        self.fresh.clear();
         let was_selected = self.selected.take().is_some();
         if was_selected {
             self.engine.enter(State::Authenticated);

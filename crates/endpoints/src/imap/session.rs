@@ -13,6 +13,7 @@ use super::Settings;
 use super::answers;
 use super::fetch::Fetching;
 use super::idle;
+use super::notify::Watching;
 use crate::budget::Charge;
 use crate::login;
 use crate::net::{Conversation, Expects, Peer, Step};
@@ -36,6 +37,10 @@ pub struct Session {
     pub(super) login: Option<Login>,
     pub(super) selected: Option<Selected>,
     pub(super) enabled: Features,
+    /// RFC 5465: what is told without being asked for.
+    pub(super) watching: Option<Box<Watching>>,
+    /// New messages of which more is told than that they are there.
+    pub(super) fresh: Vec<(u32, Listed)>,
     /// An answer that is being sent piece by piece.
     pub(super) fetching: Option<Box<Fetching>>,
     /// What the literals of the command cost.
@@ -62,6 +67,8 @@ pub(super) struct Features {
     pub(super) rev2: bool,
     pub(super) condstore: bool,
     pub(super) qresync: bool,
+    /// RFC 9586: messages have no numbers but their UIDs.
+    pub(super) uid_only: bool,
 }
 
 /// Messages by their numbers.
@@ -107,6 +114,8 @@ impl Session {
             login: None,
             selected: None,
             enabled: Features::default(),
+            watching: None,
+            fresh: Vec::new(),
             fetching: None,
             charges: Vec::new(),
             broken: false,
@@ -155,19 +164,27 @@ impl Session {
                 self.finish(answer);
             }
             Event::Reserve(bytes) => {
-                // The command has it, and the message that is read from it.
-                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(2);
-                let charge = self.settings.budget.charge(self.client, bytes).ok();
-                let is_room = charge.is_some();
-                self.charges.extend(charge);
+                let is_room = self.charge(bytes).is_ok();
                 self.engine.admit(is_room);
             }
         }
     }
 
+    /// Has the command pay for bytes that are in memory twice: as they came, and in the message that is made of them.
+    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Status> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(2);
+        let charge = self.settings.budget.charge(self.client, bytes);
+        let full = |_| Status::no("Not possible now, please try again later").with(imap::Code::Unavailable);
+        self.charges.push(charge.map_err(full)?);
+        Ok(())
+    }
+
     async fn command(&mut self, command: Command) {
         if let Err(gone) = self.still_allowed().await {
             return self.engine.bye(gone, None);
+        }
+        if self.enabled.uid_only && by_numbers(&command) {
+            return self.engine.finish(&answers::uid_required());
         }
         let expunges = news_after(&command);
         let answer = Box::pin(self.answer(command)).await;
@@ -212,6 +229,8 @@ impl Session {
             Command::Idle => {
                 return self.idle().await;
             }
+            Command::GetMetadata { mailbox, wanted } => self.get_metadata(&mailbox, &wanted).await,
+            Command::SetMetadata { mailbox, entries } => self.set_metadata(&mailbox, entries).await,
             Command::GetQuota(root) => self.get_quota(&root).await,
             Command::GetQuotaRoot(mailbox) => self.get_quota_root(&mailbox).await,
             Command::SetQuota => Err(answers::no_perm()),
@@ -224,6 +243,8 @@ impl Session {
             Command::Unselect => self.close(false).await,
             Command::Expunge => self.expunge(None).await,
             Command::UidExpunge(set) => self.expunge(Some(&set)).await,
+            Command::Notify(notify) => self.notify(notify).await,
+            Command::MultiSearch(search) => self.multi_search(search).await,
             Command::Search { search, uid } => self.search(search, uid).await,
             Command::Sort { sort, uid } => self.sort(sort, uid).await,
             Command::Thread { thread, uid } => self.thread(thread, uid).await,
@@ -267,6 +288,21 @@ fn news_after(command: &Command) -> Option<imap::Expunges> {
     }
 }
 
+/// Whether the command, or its answer, has sequence numbers.
+const fn by_numbers(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Search { uid: false, .. }
+            | Command::Sort { uid: false, .. }
+            | Command::Thread { uid: false, .. }
+            | Command::Fetch { uid: false, .. }
+            | Command::Store { uid: false, .. }
+            | Command::Copy { uid: false, .. }
+            | Command::Move { uid: false, .. }
+            | Command::Replace { uid: false, .. }
+    )
+}
+
 impl Conversation for Session {
     fn receive(&mut self, bytes: &[u8]) {
         self.engine.receive(bytes);
@@ -283,8 +319,12 @@ impl Conversation for Session {
                 }
                 continue;
             }
-            if self.engine.is_idle() && self.heard_news() {
+            if self.wants_news() && self.heard_news() {
                 Box::pin(self.tell_idle()).await;
+            }
+            if !self.fresh.is_empty() && self.wants_news() {
+                self.tell_fresh();
+                continue;
             }
             match self.engine.next() {
                 Action::Read => return Step::Read,
@@ -309,7 +349,7 @@ impl Conversation for Session {
     }
 
     fn tells_news(&self) -> bool {
-        self.engine.is_idle()
+        self.wants_news()
     }
 
     fn tls_started(&mut self, binding: Option<[u8; 32]>) {

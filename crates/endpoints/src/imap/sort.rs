@@ -1,10 +1,10 @@
-//! SORT and THREAD (RFC 5256, RFC 5267, RFC 5957).
+//! SORT (RFC 5256, RFC 5267, RFC 5957).
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use imap::Status;
-use imap::wire::{Sort, SortKey, Thread, ThreadAlgorithm};
+use imap::wire::{Sort, SortKey};
 use mail::{Listed, Row};
 use message::base_subject;
 use types::{Address, MessageId, Timestamp};
@@ -14,17 +14,17 @@ use super::search::write_esearch;
 use super::session::{Answer, Session};
 
 /// Rows that are read at once.
-const AT_ONCE: usize = 1_000;
+pub(super) const AT_ONCE: usize = 1_000;
 
 /// What a message is sorted by; only what is asked for is filled in.
-struct Sortable {
-    number: u32,
-    message: Listed,
-    sent_at: Timestamp,
+pub(super) struct Sortable {
+    pub(super) number: u32,
+    pub(super) message: Listed,
+    pub(super) sent_at: Timestamp,
     from: String,
     to: String,
     cc: String,
-    subject: String,
+    pub(super) subject: String,
     display_from: String,
     display_to: String,
 }
@@ -54,7 +54,7 @@ impl Session {
                     };
                 }
                 if let Some(tag) = self.engine.tag() {
-                    write_esearch(&mut out, tag, &names, options, uid, None);
+                    write_esearch(&mut out, tag, None, &names, options, uid, None);
                 }
             }
         }
@@ -62,49 +62,7 @@ impl Session {
         Ok(Status::ok("Sorted"))
     }
 
-    /// RFC 5256 §3, ORDEREDSUBJECT: by base subject, then by date; threads by the date of their first message.
-    pub(super) async fn thread(&mut self, thread: Thread, uid: bool) -> Answer {
-        match thread.algorithm {
-            ThreadAlgorithm::OrderedSubject => {}
-            ThreadAlgorithm::References => {
-                return Err(answers::cannot("Only ORDEREDSUBJECT is to be had here"));
-            }
-        }
-        let keys = [(SortKey::Subject, false), (SortKey::Date, false)];
-        let found = self.find(&thread.search).await?;
-        let mut all = self.sortable(found, &keys).await?;
-        all.sort_by(|a, b| compare(a, b, &keys));
-        let mut threads: Vec<&[Sortable]> = all.chunk_by(|a, b| a.subject == b.subject).collect();
-        threads.sort_by_key(|thread| thread.first().map(|first| (first.sent_at, first.number)));
-        let name = |one: &Sortable| if uid { one.message.uid.0 } else { one.number };
-        let mut out = self.writer();
-        out.text("* THREAD");
-        for (place, thread) in threads.iter().enumerate() {
-            out.text(if place == 0 { " (" } else { "(" });
-            let mut rest = thread.iter();
-            if let Some(first) = rest.next() {
-                out.format(format_args!("{}", name(first)));
-            }
-            match thread.len() {
-                0 | 1 => {}
-                2 => rest.for_each(|second| {
-                    out.format(format_args!(" {}", name(second)));
-                }),
-                _ => {
-                    out.text(" ");
-                    rest.for_each(|one| {
-                        out.format(format_args!("({})", name(one)));
-                    });
-                }
-            }
-            out.text(")");
-        }
-        out.end();
-        self.send(out);
-        Ok(Status::ok("Threaded"))
-    }
-
-    async fn sortable(
+    pub(super) async fn sortable(
         &mut self,
         found: Vec<(u32, Listed)>,
         keys: &[(SortKey, bool)],
@@ -168,7 +126,7 @@ fn first_cc(structure: &message::Structure) -> Option<String> {
 }
 
 /// RFC 5256 §3: by the keys in their order; what is still the same stays in order of its number.
-fn compare(a: &Sortable, b: &Sortable, keys: &[(SortKey, bool)]) -> Ordering {
+pub(super) fn compare(a: &Sortable, b: &Sortable, keys: &[(SortKey, bool)]) -> Ordering {
     let by_key = |(key, reverse): &(SortKey, bool)| {
         let order = match key {
             SortKey::Arrival => a.message.received_at.cmp(&b.message.received_at),

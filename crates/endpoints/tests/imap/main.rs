@@ -5,4 +5,5 @@
 mod attacks;
 mod client;
 mod model;
+mod texts;
 mod transcripts;

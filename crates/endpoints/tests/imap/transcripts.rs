@@ -18,16 +18,23 @@ macro_rules! transcripts {
 
 transcripts!(
     append_and_fetch,
+    catenate,
     condstore,
     copy_and_move,
     expunge_waits,
     idle,
     login,
     mailboxes,
+    metadata,
+    multisearch,
+    notify,
     qresync,
+    savedate,
     searches,
     sorts,
     store,
+    threads,
+    uidonly,
 );
 
 async fn run(script: &str) {

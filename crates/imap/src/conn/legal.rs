@@ -49,6 +49,8 @@ fn when(command: &Command) -> When {
         | Command::Status { .. }
         | Command::Append { .. }
         | Command::Idle
+        | Command::GetMetadata { .. }
+        | Command::SetMetadata { .. }
         | Command::GetQuota(_)
         | Command::GetQuotaRoot(_)
         | Command::SetQuota
@@ -59,6 +61,8 @@ fn when(command: &Command) -> When {
         | Command::DeleteAcl { .. }
         | Command::Compress
         | Command::Unauthenticate => When::Authenticated,
+        Command::MultiSearch(search) if search.is_of_selected() => When::Selected,
+        Command::Notify(_) | Command::MultiSearch(_) => When::Authenticated,
         Command::Check
         | Command::Close
         | Command::Unselect

@@ -6,6 +6,9 @@ use super::cursor::{Cursor, Parsed, SyntaxError, is_atom_char};
 use super::fetch::Item;
 use super::flag::Flag;
 use super::list::{List, Pattern, SpecialUse};
+use super::metadata::{Entries, Wanted};
+use super::multi::MultiSearch;
+use super::notify::Notify;
 use super::search::{Search, Sort, Thread};
 use super::set::SequenceSet;
 use super::utf7;
@@ -66,6 +69,15 @@ pub enum Command {
         messages: Vec<Append>,
     },
     Idle,
+    /// RFC 5464; without a name: of the account.
+    GetMetadata {
+        mailbox: MailboxName,
+        wanted: Wanted,
+    },
+    SetMetadata {
+        mailbox: MailboxName,
+        entries: Entries,
+    },
     GetQuota(String),
     GetQuotaRoot(MailboxName),
     SetQuota,
@@ -85,6 +97,10 @@ pub enum Command {
     Unauthenticate,
     /// RFC 4978: by DEFLATE.
     Compress,
+    /// RFC 5465
+    Notify(Notify),
+    /// RFC 7377
+    MultiSearch(MultiSearch),
     // With a mailbox selected.
     Check,
     Close,
@@ -137,6 +153,8 @@ pub enum Enabled {
     CondStore,
     QResync,
     Utf8Accept,
+    /// RFC 9586
+    UidOnly,
     Unknown,
 }
 
@@ -186,8 +204,16 @@ pub struct Append {
 pub enum Content {
     /// From the command. Whether as a `literal8` makes no difference here.
     Bytes(Vec<u8>),
-    /// RFC 4469: from parts of others.
-    Catenate,
+    /// RFC 4469
+    Catenate(Vec<CatPart>),
+}
+
+/// A part that a message is put together from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatPart {
+    Text(Vec<u8>),
+    /// As it was written: what is wrong with it is told by a code.
+    Url(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,8 @@ pub enum Item {
     Uid,
     Flags,
     InternalDate,
+    /// RFC 8514
+    SaveDate,
     Rfc822Size,
     Envelope,
     /// BODY: the structure without extension data.
@@ -102,6 +104,7 @@ fn item(cursor: &mut Cursor<'_>) -> Parsed<Item> {
         "UID" => Item::Uid,
         "FLAGS" => Item::Flags,
         "INTERNALDATE" => Item::InternalDate,
+        "SAVEDATE" => Item::SaveDate,
         "RFC822.SIZE" => Item::Rfc822Size,
         "ENVELOPE" => Item::Envelope,
         "BODYSTRUCTURE" => Item::BodyStructure,
@@ -164,6 +167,15 @@ fn section_spec(cursor: &mut Cursor<'_>) -> Parsed<Section> {
         _ => return Err(BAD_SECTION),
     };
     Ok(Section { part, kind })
+}
+
+/// A section as URLs name it.
+pub(super) fn read_section(text: &str) -> Option<Section> {
+    // What follows a part that is named whole is looked for.
+    let text = format!("{text}]");
+    let mut cursor = Cursor::new(text.as_bytes(), true);
+    let section = section_spec(&mut cursor).ok()?;
+    (cursor.eat(b']') && cursor.is_at_end()).then_some(section)
 }
 
 /// `header-list = "(" header-fld-name *(SP header-fld-name) ")"`

@@ -4,6 +4,7 @@ use types::Role;
 
 use super::command::{StatusItem, status_items};
 use super::cursor::{Cursor, Parsed, SyntaxError};
+use super::metadata::Wanted;
 use super::utf7;
 
 /// A LIST.
@@ -34,6 +35,8 @@ pub struct ListReturn {
     pub children: bool,
     pub special_use: bool,
     pub status: Option<Vec<StatusItem>>,
+    /// RFC 9590
+    pub metadata: Option<Wanted>,
 }
 
 /// A name with `*` and `%`.
@@ -112,6 +115,10 @@ impl ListReturn {
                 "STATUS" => {
                     cursor.sp()?;
                     returns.status = Some(status_items(cursor)?);
+                }
+                "METADATA" => {
+                    cursor.sp()?;
+                    returns.metadata = Some(Wanted::parse(cursor)?);
                 }
                 _ => return Err(SyntaxError("a return option is not known")),
             }

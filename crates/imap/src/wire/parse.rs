@@ -3,14 +3,17 @@
 use types::Secret;
 
 use super::command::{
-    Append, Command, Content, Enabled, Fetch, MailboxName, Qresync, Rights, Select, Store, StoreMode, Tag,
-    status_items,
+    Append, CatPart, Command, Content, Enabled, Fetch, MailboxName, Qresync, Rights, Select, Store,
+    StoreMode, Tag, status_items,
 };
 use super::cursor::{Cursor, Parsed, SyntaxError};
 use super::date::parse_internal_date;
 use super::fetch;
 use super::flag::Flag;
 use super::list::{List, Pattern, SpecialUse};
+use super::metadata::{self, Wanted};
+use super::multi::MultiSearch;
+use super::notify::Notify;
 use super::search::{Search, Sort, Thread, partial};
 use super::set::SequenceSet;
 
@@ -25,6 +28,8 @@ pub struct ParseError {
 /// Messages of an APPEND, and pairs of an ID.
 const MAX_MESSAGES: usize = 1_000;
 const MAX_ID: usize = 30;
+/// Parts that a message is put together from; each may be a message that is read.
+const MAX_PARTS: usize = 200;
 
 /// Reads a whole command, its literals in it, without the line break at its end.
 ///
@@ -65,6 +70,7 @@ fn command(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>> {
         "SEARCH" | "SORT" | "THREAD" | "FETCH" | "STORE" | "COPY" | "MOVE" | "REPLACE" => {
             message_command(name, cursor, false)?
         }
+        "ESEARCH" => Command::MultiSearch(MultiSearch::parse(cursor)?),
         "UID" => {
             cursor.sp()?;
             let name = cursor.word()?;
@@ -85,7 +91,10 @@ fn command(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>> {
 }
 
 /// Commands with arguments that need no message.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 28] = [
+    "NOTIFY",
+    "GETMETADATA",
+    "SETMETADATA",
     "ID",
     "COMPRESS",
     "AUTHENTICATE",
@@ -156,6 +165,15 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>
             Command::Status { mailbox, items: status_items(cursor)? }
         }
         "APPEND" => append(cursor)?,
+        "NOTIFY" => Command::Notify(Notify::parse(cursor)?),
+        "GETMETADATA" => {
+            let (mailbox, wanted) = Wanted::parse_command(cursor)?;
+            Command::GetMetadata { mailbox, wanted }
+        }
+        "SETMETADATA" => {
+            let (mailbox, entries) = metadata::set(cursor)?;
+            Command::SetMetadata { mailbox, entries }
+        }
         "GETQUOTA" => Command::GetQuota(cursor.astring_text()?),
         "GETQUOTAROOT" => Command::GetQuotaRoot(mailbox(cursor)?),
         "SETQUOTA" => set_quota(cursor)?,
@@ -214,6 +232,7 @@ fn enable(cursor: &mut Cursor<'_>) -> Parsed<Vec<Enabled>> {
             "CONDSTORE" => Enabled::CondStore,
             "QRESYNC" => Enabled::QResync,
             "UTF8=ACCEPT" => Enabled::Utf8Accept,
+            "UIDONLY" => Enabled::UidOnly,
             _ => Enabled::Unknown,
         });
         if !cursor.eat(b' ') {
@@ -323,8 +342,8 @@ fn append_message(cursor: &mut Cursor<'_>) -> Parsed<Append> {
         cursor.sp()?;
     }
     if cursor.eat_text("CATENATE ") {
-        catenate(cursor)?;
-        return Ok(Append { flags, received_at, content: Content::Catenate });
+        let content = Content::Catenate(catenate(cursor)?);
+        return Ok(Append { flags, received_at, content });
     }
     // RFC 6855 §4
     let bytes = if cursor.eat_text("UTF8 (") {
@@ -338,19 +357,19 @@ fn append_message(cursor: &mut Cursor<'_>) -> Parsed<Append> {
 }
 
 /// RFC 4469 §5: `"CATENATE" SP "(" cat-part *(SP cat-part) ")"`
-fn catenate(cursor: &mut Cursor<'_>) -> Parsed<()> {
-    cursor.list(|cursor| match cursor.word()?.as_str() {
+fn catenate(cursor: &mut Cursor<'_>) -> Parsed<Vec<CatPart>> {
+    let parts = cursor.list(|cursor| match cursor.word()?.as_str() {
         "TEXT" => {
             cursor.sp()?;
-            cursor.literal().map(|_| ())
+            cursor.literal().map(|text| CatPart::Text(text.to_vec()))
         }
         "URL" => {
             cursor.sp()?;
-            cursor.astring().map(|_| ())
+            cursor.astring_text().map(CatPart::Url)
         }
         _ => Err(SyntaxError("a part to be put together is not known")),
     })?;
-    Ok(())
+    if parts.len() > MAX_PARTS { Err(SyntaxError("these are too many parts")) } else { Ok(parts) }
 }
 
 /// Commands about messages, by sequence numbers or by UIDs.

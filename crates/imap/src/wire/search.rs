@@ -45,6 +45,8 @@ pub enum Key {
     Body(Vec<u8>),
     Text(Vec<u8>),
     Received(Order, Date),
+    /// RFC 8514: by when it came into the mailbox.
+    Saved(Order, Date),
     Sent(Order, Date),
     Larger(u64),
     Smaller(u64),
@@ -110,6 +112,8 @@ pub struct Thread {
 pub enum ThreadAlgorithm {
     OrderedSubject,
     References,
+    /// draft-ietf-morg-inthread
+    Refs,
 }
 
 /// Keys of a search in all, however they are nested.
@@ -173,6 +177,7 @@ impl Thread {
         let algorithm = match cursor.word()?.as_str() {
             "ORDEREDSUBJECT" => ThreadAlgorithm::OrderedSubject,
             "REFERENCES" => ThreadAlgorithm::References,
+            "REFS" => ThreadAlgorithm::Refs,
             _ => return Err(SyntaxError("the threading algorithm is not known")),
         };
         cursor.sp()?;
@@ -282,7 +287,8 @@ fn not(key: Key) -> Key {
 fn flag_key(name: &str) -> Option<Key> {
     let without = |flag| not(Key::Flags(flag));
     Some(match name {
-        "ALL" | "OLD" => Key::All,
+        // RFC 8514 §4.3: it is kept for every mailbox.
+        "ALL" | "OLD" | "SAVEDATESUPPORTED" => Key::All,
         "ANSWERED" => Key::Flags(Flags::ANSWERED),
         "DELETED" => Key::Flags(Flags::DELETED),
         "DRAFT" => Key::Flags(Flags::DRAFT),
@@ -319,6 +325,9 @@ fn argument_key(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Key> {
         "BEFORE" => Key::Received(Order::Before, Date::parse(cursor)?),
         "ON" => Key::Received(Order::On, Date::parse(cursor)?),
         "SINCE" => Key::Received(Order::Since, Date::parse(cursor)?),
+        "SAVEDBEFORE" => Key::Saved(Order::Before, Date::parse(cursor)?),
+        "SAVEDON" => Key::Saved(Order::On, Date::parse(cursor)?),
+        "SAVEDSINCE" => Key::Saved(Order::Since, Date::parse(cursor)?),
         "SENTBEFORE" => Key::Sent(Order::Before, Date::parse(cursor)?),
         "SENTON" => Key::Sent(Order::On, Date::parse(cursor)?),
         "SENTSINCE" => Key::Sent(Order::Since, Date::parse(cursor)?),

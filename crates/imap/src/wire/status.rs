@@ -18,21 +18,36 @@ pub enum Condition {
 pub enum Code {
     Alert,
     AlreadyExists,
-    AppendUid { uid_validity: u32, uids: String },
+    AppendUid {
+        uid_validity: u32,
+        uids: String,
+    },
     AuthenticationFailed,
     BadCharset,
+    /// RFC 5465: those that can be had.
+    BadEvent,
+    BadUrl(String),
     Cannot,
     Capability(String),
     ClientBug,
     Closed,
     CompressionActive,
-    CopyUid { uid_validity: u32, from: String, to: String },
+    CopyUid {
+        uid_validity: u32,
+        from: String,
+        to: String,
+    },
     ExpungeIssued,
     HasChildren,
     HighestModSeq(u64),
     InUse,
     Limit,
     MailboxId(String),
+    /// RFC 5464: the longest that was left out.
+    MetadataLongEntries(u64),
+    /// The longest that is taken.
+    MetadataMaxSize(u64),
+    MetadataTooMany,
     Modified(String),
     NonExistent,
     NoPerm,
@@ -48,6 +63,8 @@ pub enum Code {
     TryCreate,
     UidNext(u32),
     UidNotSticky,
+    /// RFC 9586
+    UidRequired,
     UidValidity(u32),
     Unavailable,
     UnknownCte,
@@ -111,6 +128,12 @@ impl Status {
     }
 }
 
+/// `resp-text-code` ends at a bracket, and stays on its line.
+fn plain(text: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_graphic() && *c != ']' || *c == ' ';
+    text.chars().filter(is_plain).take(1_000).collect()
+}
+
 impl Code {
     fn write(&self, out: &mut String) {
         let name = match self {
@@ -118,6 +141,9 @@ impl Code {
             Self::AlreadyExists => "ALREADYEXISTS",
             Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+            Self::BadEvent => {
+                "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
+            }
             Self::Cannot => "CANNOT",
             Self::ClientBug => "CLIENTBUG",
             Self::Closed => "CLOSED",
@@ -126,6 +152,7 @@ impl Code {
             Self::HasChildren => "HASCHILDREN",
             Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
+            Self::MetadataTooMany => "METADATA TOOMANY",
             Self::NonExistent => "NONEXISTENT",
             Self::NoPerm => "NOPERM",
             Self::NotSaved => "NOTSAVED",
@@ -138,6 +165,7 @@ impl Code {
             Self::TooBig => "TOOBIG",
             Self::TryCreate => "TRYCREATE",
             Self::UidNotSticky => "UIDNOTSTICKY",
+            Self::UidRequired => "UIDREQUIRED",
             Self::Unavailable => "UNAVAILABLE",
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::UseAttr => "USEATTR",
@@ -149,10 +177,13 @@ impl Code {
     fn write_with_value(&self, out: &mut String) {
         let _ = match self {
             Self::AppendUid { uid_validity, uids } => write!(out, "APPENDUID {uid_validity} {uids}"),
+            Self::BadUrl(url) => write!(out, "BADURL {}", plain(url)),
             Self::Capability(all) => write!(out, "CAPABILITY {all}"),
             Self::CopyUid { uid_validity, from, to } => write!(out, "COPYUID {uid_validity} {from} {to}"),
             Self::HighestModSeq(modseq) => write!(out, "HIGHESTMODSEQ {modseq}"),
             Self::MailboxId(id) => write!(out, "MAILBOXID ({id})"),
+            Self::MetadataLongEntries(bytes) => write!(out, "METADATA LONGENTRIES {bytes}"),
+            Self::MetadataMaxSize(bytes) => write!(out, "METADATA MAXSIZE {bytes}"),
             Self::Modified(set) => write!(out, "MODIFIED {set}"),
             Self::PermanentFlags(flags) => write!(out, "PERMANENTFLAGS ({flags})"),
             Self::UidNext(uid) => write!(out, "UIDNEXT {uid}"),

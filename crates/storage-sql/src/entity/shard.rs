@@ -86,6 +86,7 @@ pub(crate) mod message {
         pub(crate) preview: String,
         pub(crate) has_attachments: bool,
         pub(crate) delivery: Option<String>,
+        pub(crate) saved_at: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -155,6 +156,48 @@ pub(crate) mod body {
         pub(crate) structure: Vec<u8>,
         pub(crate) layout: Vec<u8>,
         pub(crate) inline: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// What the texts of a body lack.
+pub(crate) mod signature {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "signature")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) account_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) body_id: Uuid,
+        pub(crate) bits: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// What a mail program noted with a mailbox, or with the account (mailbox 0).
+pub(crate) mod metadata {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "metadata")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) account_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) mailbox_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) name: String,
+        pub(crate) value: Vec<u8>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -18,12 +18,13 @@ use types::{AccountId, BlobId, ModSeq};
 use crate::{
     connect::Conn,
     entity::shard::{
-        account, body, body_blob, mailbox, message, queue_entry, queue_recipient, thread_ref, tombstone,
-        upload,
+        account, body, body_blob, mailbox, message, metadata as metadata_row, queue_entry, queue_recipient,
+        thread_ref, tombstone, upload,
     },
     error::failed,
     rows,
     statement::{among, lists},
+    write::metadata,
 };
 
 /// Records of a page, and rows of a query.
@@ -62,7 +63,8 @@ pub(crate) async fn export(conn: &Conn, account: AccountId, cursor: Cursor) -> R
             Stage::Uploads { after } => pager.uploads(after).await?,
             Stage::Queue { after } => pager.queue(after).await?,
             Stage::Account => {
-                pager.records.push(Record::Account(account_record(&owner, upto)));
+                let metadata = metadata::all(conn, account.0).await?;
+                pager.records.push(Record::Account(account_record(&owner, upto, metadata)));
                 return Ok(Page { records: pager.records, next: None });
             }
         };
@@ -343,7 +345,16 @@ fn limit(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
 }
 
-fn account_record(row: &account::Model, upto: ModSeq) -> replica::Account {
+fn account_record(
+    row: &account::Model,
+    upto: ModSeq,
+    metadata: Vec<metadata_row::Model>,
+) -> replica::Account {
+    let metadatum = |row: metadata_row::Model| replica::Metadatum {
+        mailbox_id: row.mailbox_id,
+        name: row.name,
+        value: row.value,
+    };
     replica::Account {
         modseq: upto.0,
         indexed_modseq: Ord::min(row.indexed_modseq, upto.0),
@@ -352,6 +363,7 @@ fn account_record(row: &account::Model, upto: ModSeq) -> replica::Account {
         used_bytes: row.used_bytes,
         next_mailbox_id: row.next_mailbox_id,
         last_uid_validity: row.last_uid_validity,
+        metadata: metadata.into_iter().map(metadatum).collect(),
     }
 }
 
@@ -393,6 +405,7 @@ fn message_record(row: message::Model) -> Record {
         preview: row.preview,
         has_attachments: row.has_attachments,
         delivery: row.delivery,
+        saved_at: row.saved_at,
     })
 }
 

@@ -17,7 +17,7 @@ use types::{AccountId, Bucket, MessageId, address::fold};
 
 use crate::{
     entity::shard::{
-        account, body, body_blob, fence, mailbox, message, placement, queue_entry, queue_recipient,
+        account, body, body_blob, fence, mailbox, message, metadata, placement, queue_entry, queue_recipient,
         thread_ref, tombstone, upload,
     },
     error::failed,
@@ -167,6 +167,7 @@ impl Import<'_> {
             preview: row.preview.clone(),
             has_attachments: row.has_attachments,
             delivery: row.delivery.clone(),
+            saved_at: row.saved_at,
         }
     }
 
@@ -301,6 +302,21 @@ impl Import<'_> {
             fenced: fence.is_some(),
         });
         insert::<account::Entity>(&self.open.conn, rows, Conflict::Replaces(&COUNTERS)).await?;
+        // It comes whole each time.
+        metadata::Entity::delete_many()
+            .filter(metadata::Column::AccountId.eq(self.account))
+            .exec(&self.open.conn)
+            .await
+            .map_err(failed)?;
+        let rows = rows!(run, Account, row => row.metadata.iter().map(|one| metadata::Model {
+            account_id: self.account,
+            mailbox_id: one.mailbox_id,
+            name: one.name.clone(),
+            value: one.value.clone(),
+        }));
+        let rows = rows.into_iter().flatten().collect();
+        insert::<metadata::Entity>(&self.open.conn, rows, Conflict::Replaces(&[metadata::Column::Value]))
+            .await?;
         // Whoever puts one up from here on finds the account.
         if fence.is_none() { hold_back(&self.open.conn).await } else { Ok(()) }
     }

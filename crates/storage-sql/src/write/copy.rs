@@ -8,7 +8,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait as _},
 };
 use storage::{Copy, Message, Result, Source};
-use types::{AccountId, MailboxId, MessageId};
+use types::{AccountId, MailboxId, MessageId, Timestamp};
 
 use super::messages::place;
 use crate::{
@@ -24,6 +24,7 @@ pub(super) async fn copy_to(
     account: AccountId,
     copies: &[Copy],
     to: MailboxId,
+    now: Timestamp,
 ) -> Result<Vec<Message>> {
     open.hold(account).await?;
     open.flush().await?;
@@ -39,16 +40,17 @@ pub(super) async fn copy_to(
     for copy in copies {
         let known = open.known.get(&(account.0, copy.to.0)).copied().unwrap_or_default();
         let Some(mut row) = found.get(&copy.from.0).filter(|_| !known).cloned() else { continue };
-        let now = match modseq {
-            Some(now) => now,
+        let modseq = match modseq {
+            Some(modseq) => modseq,
             None => *modseq.insert(open.advance(account.0)?),
         };
-        let target = open.change_mailbox(account.0, to.0, now)?;
+        let target = open.change_mailbox(account.0, to.0, modseq)?;
         row.id = copy.to.0;
         row.mailbox_id = to.0;
         row.uid = target.uid_next;
-        row.modseq = now;
-        row.created_modseq = now;
+        row.modseq = modseq;
+        row.created_modseq = modseq;
+        row.saved_at = Some(now.millis());
         // How the first fares is told there.
         row.delivery = None;
         target.uid_next += 1;

@@ -6,10 +6,11 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use storage::{Error, Mailbox, NewMailbox, Result};
 use types::{AccountId, Bucket, MailboxId, Role, Timestamp, address::fold};
 
+use super::metadata as annotations;
 use crate::{
     entity::shard::{
-        account, body, body_blob, mailbox, message, placement, queue_entry, queue_recipient, thread_ref,
-        tombstone, upload,
+        account, body, body_blob, mailbox, message, metadata, placement, queue_entry, queue_recipient,
+        signature, thread_ref, tombstone, upload,
     },
     error::failed,
     open::{Open, not_provisioned},
@@ -167,6 +168,7 @@ pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -
     if others.mailboxes.values().any(|other| !other.deleted && other.parent_id == Some(id.0)) {
         return Ok(false);
     }
+    annotations::remove(open, account.0, id.0).await?;
     let modseq = open.advance(account.0)?;
     open.change_mailbox(account.0, id.0, modseq)?.deleted = true;
     Ok(true)
@@ -186,11 +188,13 @@ pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
         message,
         tombstone,
         thread_ref,
+        signature,
         body,
         body_blob,
         upload,
         queue_entry,
         queue_recipient,
+        metadata,
         mailbox,
         placement,
         account

@@ -8,17 +8,17 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait as _},
 };
 use storage::{Appended, Error, FlagChange, Message, NewMessage, Result, Source};
-use types::{AccountId, MailboxId, MessageId, ModSeq, Role, Uid, api::Delivery};
+use types::{AccountId, MailboxId, MessageId, ModSeq, Role, Timestamp, Uid, api::Delivery};
 
 use crate::{
-    entity::shard::{body, body_blob, message, thread_ref, tombstone},
+    entity::shard::{body, body_blob, message, signature, thread_ref, tombstone},
     error::failed,
     open::Open,
     rows,
     statement::{Conflict, among, insert, lists},
 };
 
-pub(super) async fn append(open: &mut Open, new: NewMessage) -> Result<Appended> {
+pub(super) async fn append(open: &mut Open, mut new: NewMessage) -> Result<Appended> {
     let (account, key) = (new.account.0, (new.account.0, new.id.0));
     open.hold(new.account).await?;
     open.look_up(&[(new.account, new.id)], &[]).await?;
@@ -53,6 +53,11 @@ pub(super) async fn append(open: &mut Open, new: NewMessage) -> Result<Appended>
         });
     }
     add_blobs(open, account, &new.body);
+    if !new.signature.is_empty() {
+        let bits = std::mem::take(&mut new.signature);
+        open.waiting.body_bytes += bits.len();
+        open.waiting.signatures.push(signature::Model { account_id: account, body_id: new.body.id.0, bits });
+    }
     let (row, body) = rows::new_message(new, &rows::Place { mailbox: mailbox_id, uid, modseq })?;
     add_body(open, body);
     open.waiting.messages.push(row);
@@ -152,6 +157,7 @@ pub(super) async fn move_to(
     account: AccountId,
     ids: &[MessageId],
     to: MailboxId,
+    now: Timestamp,
 ) -> Result<Vec<Message>> {
     open.hold(account).await?;
     open.flush().await?;
@@ -160,23 +166,24 @@ pub(super) async fn move_to(
     let mut changed = Vec::new();
     let mut modseq = None;
     for row in found.iter_mut().filter(|row| row.mailbox_id != to.0) {
-        let now = match modseq {
-            Some(now) => now,
+        let modseq = match modseq {
+            Some(modseq) => modseq,
             None => *modseq.insert(open.advance(account.0)?),
         };
-        leave(open, row, now, false)?;
-        let target = open.change_mailbox(account.0, to.0, now)?;
+        leave(open, row, modseq, false)?;
+        let target = open.change_mailbox(account.0, to.0, modseq)?;
         row.mailbox_id = to.0;
         row.uid = target.uid_next;
-        row.modseq = now;
+        row.modseq = modseq;
+        row.saved_at = Some(now.millis());
         target.uid_next += 1;
         target.total += 1;
         target.unread += i64::from(rows::flags(row.flags).is_unread());
         target.size_bytes += row.size_bytes;
         changed.push(row.clone());
     }
-    use message::Column::{MailboxId, Modseq, Uid};
-    rewrite(open, changed, [MailboxId, Uid, Modseq]).await?;
+    use message::Column::{MailboxId, Modseq, SavedAt, Uid};
+    rewrite(open, changed, [MailboxId, Uid, Modseq, SavedAt]).await?;
     found.into_iter().map(rows::message).collect()
 }
 
@@ -226,6 +233,28 @@ pub(super) async fn set_delivery(
     open.change_mailbox(account.0, row.mailbox_id, row.modseq)?;
     use message::Column::{Delivery, Modseq};
     rewrite(open, vec![row], [Delivery, Modseq]).await
+}
+
+pub(super) async fn sign(
+    open: &mut Open,
+    account: AccountId,
+    signatures: &[(MessageId, Vec<u8>)],
+) -> Result<()> {
+    open.hold(account).await?;
+    open.flush().await?;
+    open.wrote();
+    let ids: Vec<_> = signatures.iter().map(|(id, _)| *id).collect();
+    let bits: BTreeMap<_, _> = signatures.iter().map(|(id, bits)| (id.0, bits)).collect();
+    let found = open.message_rows(account, &ids).await?;
+    // Copies of a message have one body.
+    let mut rows: Vec<_> = found
+        .iter()
+        .filter_map(|row| Some((row.body_id, (*bits.get(&row.id)?).clone())))
+        .map(|(body_id, bits)| signature::Model { account_id: account.0, body_id, bits })
+        .collect();
+    rows.sort_unstable_by_key(|row| row.body_id);
+    rows.dedup_by_key(|row| row.body_id);
+    insert::<signature::Entity>(&open.conn, rows, Conflict::Replaces(&[signature::Column::Bits])).await
 }
 
 /// Takes a message out of its mailbox's counts and leaves a tombstone.
@@ -279,6 +308,16 @@ pub(crate) async fn release_bodies(
                 .filter(Expr::cust(
                     "EXISTS (SELECT 1 FROM body WHERE body.account_id = body_blob.account_id \
                      AND body.id = body_blob.body_id AND body.refs <= 0)",
+                ))
+                .exec(&open.conn)
+                .await
+                .map_err(failed)?;
+            signature::Entity::delete_many()
+                .filter(signature::Column::AccountId.eq(account))
+                .filter(among(&open.conn, signature::Column::BodyId, list.clone()))
+                .filter(Expr::cust(
+                    "EXISTS (SELECT 1 FROM body WHERE body.account_id = signature.account_id \
+                     AND body.id = signature.body_id AND body.refs <= 0)",
                 ))
                 .exec(&open.conn)
                 .await

@@ -146,6 +146,8 @@ impl Act {
             body,
             structure: b"structure".to_vec(),
             received_at: now,
+            signature: Vec::new(),
+            saved_at: now,
             sent_at: Some(now),
             summary: Summary { subject: format!("제목 {}", self.chance), ..Summary::default() },
             delivery: Vec::new(),
@@ -179,7 +181,7 @@ impl Work for Act {
                 let mailboxes: Vec<_> =
                     tx.mailboxes(account).await?.iter().map(|mailbox| mailbox.id).collect();
                 let to = self.pick(&mailboxes).unwrap_or(MailboxId(1));
-                tx.move_messages(account, &message, to).await.map(drop)
+                tx.move_messages(account, &message, to, self.now).await.map(drop)
             }
             Step::Expunge => tx.expunge(account, &message).await.map(drop),
             Step::Folder => {

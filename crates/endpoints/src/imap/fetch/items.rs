@@ -19,7 +19,7 @@ pub(super) fn needs(items: &[Item]) -> Needs {
     for item in items {
         match item {
             Item::Uid | Item::Flags | Item::InternalDate | Item::Rfc822Size | Item::ModSeq => {}
-            Item::EmailId | Item::ThreadId | Item::Preview { .. } => needs.rows = true,
+            Item::EmailId | Item::ThreadId | Item::SaveDate | Item::Preview { .. } => needs.rows = true,
             Item::Envelope | Item::Body | Item::BodyStructure => needs.structures = true,
             Item::Section { .. }
             | Item::Binary { .. }
@@ -40,6 +40,7 @@ pub(super) fn marks_seen(item: &Item) -> bool {
         Item::Uid
         | Item::Flags
         | Item::InternalDate
+        | Item::SaveDate
         | Item::Rfc822Size
         | Item::ModSeq
         | Item::EmailId
@@ -77,6 +78,10 @@ pub(super) fn write(out: &mut Writer, item: &Item, message: &Listed, known: &Kno
         Item::InternalDate => {
             out.format(format_args!("INTERNALDATE {}", write_internal_date(message.received_at)))
         }
+        Item::SaveDate => match row().and_then(|row| row.saved_at) {
+            Some(at) => out.format(format_args!("SAVEDATE {}", write_internal_date(at))),
+            None => out.text("SAVEDATE NIL"),
+        },
         Item::Rfc822Size => out.format(format_args!("RFC822.SIZE {}", message.size_bytes)),
         Item::ModSeq => out.format(format_args!("MODSEQ ({})", message.modseq)),
         Item::EmailId => match row() {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use bytes::Bytes;
 use imap::wire::{Item, Partial, Section, SectionKind};
 use imap::{Code, Status, Writer};
 use mail::Letter;
@@ -58,6 +59,29 @@ pub(super) async fn write(
     }
 }
 
+/// The bytes of a section, if there is such a part; an error if they are more than `limit`.
+pub(in crate::imap) async fn piece(
+    section: &Section,
+    partial: Option<Partial>,
+    letter: &Letter,
+    limit: u64,
+) -> mail::Result<Option<Bytes>> {
+    let Some(range) = range(section, letter) else { return Ok(None) };
+    if let SectionKind::HeaderFields { names, not } = &section.kind {
+        let header = letter.collect(range, MAX_HEADER).await?;
+        return Ok(Some(slice(picked(&header, names, *not), partial)));
+    }
+    letter.collect(cut(range, partial), limit).await.map(Some)
+}
+
+/// What of these bytes is asked for.
+fn slice(bytes: Vec<u8>, partial: Option<Partial>) -> Bytes {
+    let cut = cut(0..bytes.len() as u64, partial);
+    let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let (start, end) = (place(cut.start), place(cut.end));
+    Bytes::from(bytes).slice(start..end)
+}
+
 const fn whole(kind: SectionKind) -> Section {
     Section { part: Vec::new(), kind }
 }
@@ -76,10 +100,7 @@ async fn body(
     };
     if let SectionKind::HeaderFields { names, not } = &section.kind {
         let header = letter.collect(range, MAX_HEADER).await.map_err(answers::refusal)?;
-        let picked = picked(&header, names, *not);
-        let cut = cut(0..picked.len() as u64, partial);
-        let (start, end) = (usize::try_from(cut.start), usize::try_from(cut.end));
-        out.literal(picked.get(start.unwrap_or(0)..end.unwrap_or(0)).unwrap_or_default());
+        out.literal(&slice(picked(&header, names, *not), partial));
         return Ok(());
     }
     let range = cut(range, partial);

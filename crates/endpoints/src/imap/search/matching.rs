@@ -1,37 +1,35 @@
 //! What a message must be like, decided by what is known of it so far.
 
-use imap::wire::{Date, Field, Key, Order, Search};
+use std::sync::Arc;
+
+use imap::wire::{Date, Field, Key, Order, Search, SequenceSet};
 use imap::{Status, View};
 use mail::{Letter, Listed, Row};
-use message::Structure;
+use message::{Grams, Plain, Section, Signature, Structure};
 use types::{Timestamp, Uid};
 
 use super::{answers, bad_charset};
 use crate::imap::session::Messages;
 
 /// A search with its sets resolved and its strings decoded.
-pub(super) struct Plan {
+pub(in crate::imap) struct Plan {
     test: Test,
     pub(super) rows: bool,
     pub(super) structures: bool,
     pub(super) letters: bool,
     /// Whether texts beside the header are looked at.
-    bodies: bool,
+    pub(super) bodies: bool,
     now: Timestamp,
 }
 
 /// What was read of a message.
 #[derive(Default)]
 pub(super) struct Facts {
-    pub(super) row: Option<Row>,
+    pub(super) row: Option<Box<Row>>,
     pub(super) structure: Option<Structure>,
-    pub(super) texts: Option<Texts>,
-}
-
-/// A message's words, in lower case.
-pub(super) struct Texts {
-    fields: Vec<(String, String)>,
-    bodies: Vec<String>,
+    /// Read by [`message::Signature::read`].
+    pub(super) signature: Option<Arc<[u8]>>,
+    pub(super) texts: Option<Plain>,
 }
 
 enum Test {
@@ -42,16 +40,26 @@ enum Test {
     Key(Key),
     Keyword(String),
     /// In a field of this name.
-    Field(String, String),
-    Body(String),
-    Text(String),
+    Field {
+        name: String,
+        value: Needle,
+        field: Grams,
+    },
+    Body(Needle),
+    Text(Needle),
     Not(Box<Self>),
     And(Vec<Self>),
     Or(Box<Self>, Box<Self>),
 }
 
+/// A text to be found.
+struct Needle {
+    text: String,
+    grams: Grams,
+}
+
 impl Plan {
-    pub(super) fn new(
+    pub(in crate::imap) fn new(
         search: &Search,
         view: &View<Messages>,
         saved: &[Uid],
@@ -78,7 +86,7 @@ impl Plan {
         Ok(match key {
             Key::All => Test::All,
             Key::Nothing => Test::Nothing,
-            Key::Set(imap::wire::SequenceSet::Saved) | Key::Uid(imap::wire::SequenceSet::Saved) => {
+            Key::Set(SequenceSet::Saved) | Key::Uid(SequenceSet::Saved) => {
                 Test::Uids(saved.iter().map(|uid| (uid.0, uid.0)).collect())
             }
             Key::Set(set) => Test::Numbers(view.resolve(set, false).ok_or_else(answers::no_such_message)?),
@@ -89,11 +97,11 @@ impl Plan {
             Key::Or(one, other) => Test::Or(Box::new(each(one)?), Box::new(each(other)?)),
             Key::Field(field, value) => {
                 self.letters = true;
-                Test::Field(field_name(*field).to_owned(), needle(charset, value)?)
+                in_field(field_name(*field).to_owned(), needle(charset, value)?)
             }
             Key::Header(name, value) => {
                 self.letters = true;
-                Test::Field(name.to_lowercase(), needle(charset, value)?)
+                in_field(name.to_ascii_lowercase(), needle(charset, value)?)
             }
             Key::Body(value) => {
                 (self.letters, self.bodies) = (true, true);
@@ -107,7 +115,7 @@ impl Plan {
                 self.structures = true;
                 Test::Key(key.clone())
             }
-            Key::EmailId(_) | Key::ThreadId(_) => {
+            Key::EmailId(_) | Key::ThreadId(_) | Key::Saved(..) => {
                 self.rows = true;
                 Test::Key(key.clone())
             }
@@ -137,21 +145,14 @@ impl Plan {
                 Some(message.keywords.iter().any(|keyword| keyword.to_lowercase() == *wanted))
             }
             Test::Key(key) => self.key(key, message, facts),
-            Test::Field(name, value) => {
-                let texts = facts.texts.as_ref()?;
-                Some(texts.fields.iter().any(|(field, text)| field == name && text.contains(value)))
-            }
-            Test::Body(value) => Some(facts.texts.as_ref()?.bodies.iter().any(|text| text.contains(value))),
-            Test::Text(value) => {
-                let texts = facts.texts.as_ref()?;
-                let in_header = |(name, text): &(String, String)| {
-                    text.contains(value) || format!("{name}: {text}").contains(value)
-                };
-                Some(
-                    texts.fields.iter().any(in_header)
-                        || texts.bodies.iter().any(|text| text.contains(value)),
-                )
-            }
+            Test::Field { .. } | Test::Body(_) | Test::Text(_) => match &facts.texts {
+                Some(texts) => Some(has(test, texts)),
+                None => {
+                    let signature = Signature::read(facts.signature.as_deref()?)?;
+                    // That it may have it says nothing.
+                    (!may_have(test, &signature)).then_some(false)
+                }
+            },
             Test::Not(test) => each(test).map(|yes| !yes),
             Test::And(tests) => {
                 let mut all = Some(true);
@@ -182,6 +183,11 @@ impl Plan {
                 let sent = sent.unwrap_or_else(|| Date::of(message.received_at));
                 is_ordered(*order, sent, *date)
             }
+            Key::Saved(order, date) => {
+                // RFC 8514 §4.3: where it is not known, when it arrived.
+                let saved = facts.row.as_ref()?.saved_at.unwrap_or(message.received_at);
+                is_ordered(*order, Date::of(saved), *date)
+            }
             Key::Larger(bytes) => message.size_bytes > *bytes,
             Key::Smaller(bytes) => message.size_bytes < *bytes,
             Key::Older(seconds) => message.received_at <= ago(*seconds),
@@ -194,52 +200,83 @@ impl Plan {
     }
 }
 
-/// Whether the search asks for modseqs: then its answer tells the highest (RFC 7162 §3.1.5).
-pub(super) fn mentions_modseq(key: &Key) -> bool {
+/// Whether a key of the search is as wished.
+fn mentions(key: &Key, is_it: fn(&Key) -> bool) -> bool {
     match key {
-        Key::ModSeq(_) => true,
-        Key::Not(key) => mentions_modseq(key),
-        Key::And(keys) => keys.iter().any(mentions_modseq),
-        Key::Or(one, other) => mentions_modseq(one) || mentions_modseq(other),
+        Key::Not(key) => mentions(key, is_it),
+        Key::And(keys) => keys.iter().any(|key| mentions(key, is_it)),
+        Key::Or(one, other) => mentions(one, is_it) || mentions(other, is_it),
+        key => is_it(key),
+    }
+}
+
+/// Whether the search names sequence numbers.
+pub(in crate::imap) fn uses_numbers(key: &Key) -> bool {
+    mentions(key, |key| matches!(key, Key::Set(SequenceSet::Ranges(_))))
+}
+
+/// Whether it names what another search saved.
+pub(in crate::imap) fn uses_saved(key: &Key) -> bool {
+    mentions(key, |key| matches!(key, Key::Set(SequenceSet::Saved) | Key::Uid(SequenceSet::Saved)))
+}
+
+/// Whether the search asks for modseqs: then its answer tells the highest (RFC 7162 §3.1.5).
+pub(in crate::imap) fn mentions_modseq(key: &Key) -> bool {
+    mentions(key, |key| matches!(key, Key::ModSeq(_)))
+}
+
+fn in_field(name: String, value: Needle) -> Test {
+    let field = Grams::of(&format!("{name}:"));
+    Test::Field { name, value, field }
+}
+
+/// Whether texts have what is looked for in them.
+fn has(test: &Test, texts: &Plain) -> bool {
+    let in_bodies = |value: &Needle| texts.bodies.iter().any(|text| text.contains(&value.text));
+    match test {
+        Test::Field { name, value, .. } => {
+            texts.fields.iter().any(|(field, text)| field == name && text.contains(&value.text))
+        }
+        Test::Body(value) => in_bodies(value),
+        Test::Text(value) => {
+            let in_field = |(name, text): &(String, String)| {
+                text.contains(&value.text) || format!("{name}: {text}").contains(&value.text)
+            };
+            texts.fields.iter().any(in_field) || in_bodies(value)
+        }
         _ => false,
     }
 }
 
+/// False where a message with this signature certainly has not what is looked for.
+fn may_have(test: &Test, signature: &Signature<'_>) -> bool {
+    match test {
+        Test::Field { name, value, field } => {
+            let section = Section::of(name);
+            signature.may_have(section, field) && signature.may_have(section, &value.grams)
+        }
+        Test::Body(value) => signature.may_have(Section::Bodies, &value.grams),
+        Test::Text(value) => signature.may_have_anywhere(&value.grams),
+        _ => true,
+    }
+}
+
 /// The words of a message that the search looks at.
-pub(super) async fn texts(letter: &Letter, plan: &Plan) -> mail::Result<Texts> {
-    let mut texts = Texts { fields: Vec::new(), bodies: Vec::new() };
-    for (place, part) in letter.structure.parts().iter().enumerate() {
-        if place == 0 || (plan.bodies && !part.header.is_empty()) {
-            let header = letter.collect(part.header.clone(), u64::MAX).await?;
-            let fields = message::fields(&header).into_iter();
-            let mut fields: Vec<_> =
-                fields.map(|(name, text)| (name.to_lowercase(), folded(&text))).collect();
-            if place == 0 {
-                texts.fields.append(&mut fields);
-            } else {
-                // Headers within the message are of its body.
-                texts.bodies.extend(fields.into_iter().map(|(name, text)| format!("{name}: {text}")));
-            }
-        }
-        if plan.bodies && part.is_text() {
-            let encoded = letter.collect(part.body.clone(), u64::MAX).await?;
-            texts.bodies.push(folded(&message::part_text(part, &encoded)));
-        }
+pub(super) async fn texts(letter: &Letter, bodies: bool) -> mail::Result<Plain> {
+    let mut texts = Plain::default();
+    for piece in message::text_pieces(&letter.structure, bodies) {
+        texts.add(&piece, &letter.collect(piece.range(), u64::MAX).await?);
     }
     Ok(texts)
 }
 
-/// As texts are compared: without the case of letters (RFC 5051 and its kin).
-fn folded(text: &str) -> String {
-    text.to_lowercase()
-}
-
-fn needle(charset: Option<&str>, value: &[u8]) -> Result<String, Status> {
+fn needle(charset: Option<&str>, value: &[u8]) -> Result<Needle, Status> {
     let text = match charset {
         Some(charset) => message::charset_text(charset, value),
         None => std::str::from_utf8(value).ok().map(str::to_owned),
     };
-    text.map(|text| folded(&text)).ok_or_else(bad_charset)
+    let text = message::folded(&text.ok_or_else(bad_charset)?);
+    Ok(Needle { grams: Grams::of(&text), text })
 }
 
 const fn field_name(field: Field) -> &'static str {

@@ -73,7 +73,7 @@ fn with_mail(
     vec![
         ("append", append),
         ("flags", flags),
-        ("move", work!(tx => tx.move_messages(account, &[id], inbox))),
+        ("move", work!(tx => tx.move_messages(account, &[id], inbox, NOW))),
         ("expunge", work!(tx => tx.expunge(account, &[id]))),
         ("delivery", work!(tx => tx.set_delivery(account, id, &[]))),
         ("rename", work!(tx => tx.rename_mailbox(account, inbox, "x"))),

@@ -143,6 +143,8 @@ impl Kit {
             body: body(&text).pack(BodyId::at(at, random())).unwrap(),
             structure: format!("structure of {number}").into_bytes(),
             received_at: at,
+            signature: format!("signature of {number}").into_bytes(),
+            saved_at: at,
             sent_at: number.is_multiple_of(2).then_some(at),
             summary: Summary {
                 from: Address { name: "보낸 사람".to_owned(), email: "sender@x.test".to_owned() },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use types::{Flags, MessageId, Role, ThreadId, api};
 
-use super::kit::{Kit, body};
+use super::kit::{Kit, NOW, body};
 use crate::{Appended, Filter, FlagChange, Message, NewMessage, Shards, Source};
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
@@ -42,6 +42,7 @@ async fn what_is_added_is_read(shards: &Arc<dyn Shards>) {
         thread,
         body: packed.id,
         received_at,
+        saved_at: Some(received_at),
         sent_at,
         size_bytes: packed.size_bytes,
         summary,
@@ -69,7 +70,7 @@ async fn the_same_id_is_added_once(shards: &Arc<dyn Shards>) {
     assert!(matches!(kit.append(new.clone()).await, Appended::New { .. }));
     assert_eq!(kit.append(new.clone()).await, Appended::Duplicate);
     let archive = kit.mailbox(Role::Archive).await.id;
-    kit.write(move |tx| Box::pin(async move { tx.move_messages(account, &[id], archive).await }))
+    kit.write(move |tx| Box::pin(async move { tx.move_messages(account, &[id], archive, NOW).await }))
         .await
         .unwrap();
     assert_eq!(kit.append(new.clone()).await, Appended::Duplicate, "elsewhere, but there");
@@ -166,7 +167,7 @@ async fn moved_messages_get_new_uids(shards: &Arc<dyn Shards>) {
     let (inbox, trash) = (kit.mailbox(Role::Inbox).await, kit.mailbox(Role::Trash).await);
     let since = inbox.modseq;
     let moved = kit.write(move |tx| {
-        Box::pin(async move { tx.move_messages(account, &[ids[2], ids[0]], trash.id).await })
+        Box::pin(async move { tx.move_messages(account, &[ids[2], ids[0]], trash.id, NOW).await })
     });
     let moved = moved.await.unwrap();
     let mut uids: Vec<_> = moved.iter().map(|message| (message.id, message.uid.0, message.mailbox)).collect();
@@ -179,13 +180,13 @@ async fn moved_messages_get_new_uids(shards: &Arc<dyn Shards>) {
         removed.contains(&(ids[0], inbox.id, 1, false)) && removed.contains(&(ids[2], inbox.id, 3, false))
     );
     assert_eq!(removed.len(), 2);
-    kit.write(move |tx| Box::pin(async move { tx.move_messages(account, &[ids[0]], inbox.id).await }))
+    kit.write(move |tx| Box::pin(async move { tx.move_messages(account, &[ids[0]], inbox.id, NOW).await }))
         .await
         .unwrap();
     assert_eq!(kit.get(ids[0]).await.unwrap().uid.0, 4, "UIDs are never used again");
     let same = kit.get(ids[1]).await.unwrap();
-    let still =
-        kit.write(move |tx| Box::pin(async move { tx.move_messages(account, &[ids[1]], inbox.id).await }));
+    let still = kit
+        .write(move |tx| Box::pin(async move { tx.move_messages(account, &[ids[1]], inbox.id, NOW).await }));
     assert_eq!(still.await.unwrap(), [same], "it is there already");
     kit.check_counts().await;
 }

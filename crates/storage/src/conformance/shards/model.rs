@@ -10,7 +10,7 @@ use proptest::{
 };
 use types::{Flags, MailboxId, MessageId, Role};
 
-use super::kit::Kit;
+use super::kit::{Kit, NOW};
 use crate::{Filter, FlagChange, Shards, Source};
 
 #[derive(Debug, Clone)]
@@ -105,7 +105,7 @@ pub(super) async fn apply(kit: &Kit, model: &mut Known, step: &Step) {
             }
             kit.write(move |tx| {
                 let ids = ids.clone();
-                Box::pin(async move { tx.move_messages(account, &ids, to).await })
+                Box::pin(async move { tx.move_messages(account, &ids, to, NOW).await })
             })
             .await
             .unwrap();

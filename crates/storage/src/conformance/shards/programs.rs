@@ -5,13 +5,15 @@ use std::sync::Arc;
 use types::{Flags, MailboxId, MessageId, ModSeq, Role, Uid};
 
 use super::kit::{Kit, NOW, random};
-use crate::{Copy, Error, FlagChange, Listing, NewMailbox, Shards};
+use crate::{Annotation, Copy, Error, FlagChange, Listing, NewMailbox, Shards, replica::Cursor};
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
     listings_tell_what_is_different(shards).await;
     copies_share_the_body(shards).await;
+    signatures_go_with_their_body(shards).await;
     mailboxes_move_with_what_is_in_them(shards).await;
     subscriptions_are_kept(shards).await;
+    annotations_are_kept(shards).await;
 }
 
 async fn listing(kit: &Kit, mailbox: MailboxId, since: ModSeq) -> Listing {
@@ -46,7 +48,7 @@ async fn listings_tell_what_is_different(shards: &Arc<dyn Shards>) {
         let change = change.clone();
         Box::pin(async move {
             tx.change_flags(account, &[second], &change).await?;
-            tx.move_messages(account, &[third], trash).await?;
+            tx.move_messages(account, &[third], trash, NOW).await?;
             tx.expunge(account, &[fourth]).await
         })
     })
@@ -81,7 +83,7 @@ async fn copies_share_the_body(shards: &Arc<dyn Shards>) {
             Box::pin(async move {
                 let gone = MessageId::at(NOW, [7; 10]);
                 let copies = [Copy { from: gone, to: gone }, Copy { from, to }];
-                tx.copy_messages(account, &copies, archive).await
+                tx.copy_messages(account, &copies, archive, NOW).await
             })
         })
     };
@@ -93,6 +95,7 @@ async fn copies_share_the_body(shards: &Arc<dyn Shards>) {
         assert_eq!((made[0].id, made[0].mailbox, made[0].uid), (to, archive, Uid(uid)));
         assert_eq!((made[0].flags, &made[0].keywords), (original.flags, &original.keywords));
         assert_eq!((made[0].thread, made[0].body), (original.thread, body));
+        assert_eq!((original.saved_at, made[0].saved_at), (Some(original.received_at), Some(NOW)));
         assert_eq!(made[0].created, made[0].modseq);
         assert_eq!(Some(made[0].clone()), kit.get(to).await);
     }
@@ -104,6 +107,53 @@ async fn copies_share_the_body(shards: &Arc<dyn Shards>) {
     }
     assert!(kit.read().await.body(account, body).await.unwrap().is_none(), "it goes with its last user");
     kit.check_counts().await;
+}
+
+async fn signatures_go_with_their_body(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let account = kit.account;
+    let archive = kit.mailbox(Role::Archive).await.id;
+    let signed = kit.add(1).await;
+    let mut new = kit.message(2);
+    new.signature.clear();
+    let unsigned = new.id;
+    kit.append(new).await;
+    let copied = MessageId::at(NOW, random());
+    kit.write(move |tx| {
+        Box::pin(async move {
+            tx.copy_messages(account, &[Copy { from: signed, to: copied }], archive, NOW).await.map(drop)
+        })
+    })
+    .await
+    .unwrap();
+    let ids = [signed, unsigned, copied];
+    let read = || async {
+        let mut found = kit.read().await.signatures(account, &ids).await.unwrap();
+        found.sort_unstable();
+        found
+    };
+    let first = b"signature of 1".to_vec();
+    let mut wanted = vec![(signed, first.clone()), (copied, first)];
+    wanted.sort_unstable();
+    assert_eq!(read().await, wanted);
+    let modseq = kit.read().await.account(account).await.unwrap().unwrap().modseq;
+    kit.write(move |tx| {
+        Box::pin(async move {
+            let gone = MessageId::at(NOW, [7; 10]);
+            let all = [unsigned, copied, gone].map(|id| (id, b"another".to_vec()));
+            tx.sign(account, &all).await
+        })
+    })
+    .await
+    .unwrap();
+    let mut wanted: Vec<_> = ids.iter().map(|id| (*id, b"another".to_vec())).collect();
+    wanted.sort_unstable();
+    assert_eq!(read().await, wanted);
+    assert_eq!(kit.read().await.account(account).await.unwrap().unwrap().modseq, modseq);
+    kit.write(move |tx| Box::pin(async move { tx.expunge(account, &[signed, unsigned]).await }))
+        .await
+        .unwrap();
+    assert_eq!(read().await, [(copied, b"another".to_vec())]);
 }
 
 async fn mailboxes_move_with_what_is_in_them(shards: &Arc<dyn Shards>) {
@@ -144,4 +194,60 @@ async fn subscriptions_are_kept(shards: &Arc<dyn Shards>) {
     assert_eq!(kit.read().await.mailbox(account, inbox.id).await.unwrap(), Some(no));
     assert!(subscribe(inbox.id, true).await.unwrap().unwrap().subscribed);
     assert_eq!(subscribe(MailboxId(999), true).await.unwrap(), None);
+}
+
+async fn annotations_are_kept(shards: &Arc<dyn Shards>) {
+    let (kit, other) = (&Kit::new(shards).await, Kit::new(shards).await);
+    let account = kit.account;
+    let archive = kit.mailbox(Role::Archive).await.id;
+    let new = NewMailbox { account, name: "Notes".to_owned(), parent: None, role: None, now: NOW };
+    let folder = kit
+        .write(move |tx| {
+            let new = new.clone();
+            Box::pin(async move { tx.create_mailbox(new).await })
+        })
+        .await
+        .unwrap()
+        .id;
+    let annotate = |mailbox: Option<MailboxId>, name: &'static str, value: Option<&'static [u8]>| {
+        let changes = vec![(name.to_owned(), value.map(<[u8]>::to_vec))];
+        kit.write(move |tx| {
+            let changes = changes.clone();
+            Box::pin(async move { tx.annotate(account, mailbox, &changes).await })
+        })
+    };
+    let before = kit.read().await.account(account).await.unwrap().unwrap().modseq;
+    annotate(None, "/private/a", Some(b"1\0")).await.unwrap();
+    annotate(Some(archive), "/private/a", Some(b"2")).await.unwrap();
+    annotate(Some(archive), "/private/a", Some(b"3")).await.unwrap();
+    annotate(Some(archive), "/private/b", Some(b"4")).await.unwrap();
+    annotate(Some(archive), "/private/b", None).await.unwrap();
+    annotate(Some(folder), "/private/a", Some(b"5")).await.unwrap();
+    let after = kit.read().await.account(account).await.unwrap().unwrap().modseq;
+    assert_eq!(after.0, before.0 + 6, "copies are told of each change");
+    let one =
+        |mailbox, value: &[u8]| Annotation { mailbox, name: "/private/a".into(), value: value.to_vec() };
+    let mut wanted = vec![one(None, b"1\0"), one(Some(archive), b"3"), one(Some(folder), b"5")];
+    assert_eq!(kit.read().await.annotations(account).await.unwrap(), wanted);
+    assert!(other.read().await.annotations(other.account).await.unwrap().is_empty());
+    // Another account is given the copy.
+    let mut cursor = Some(Cursor::after(ModSeq(0)));
+    while let Some(at) = cursor {
+        let page = kit.read().await.export(account, at).await.unwrap();
+        let (to, records) = (other.account, page.records);
+        other
+            .write(move |tx| {
+                let records = records.clone();
+                Box::pin(async move { tx.import(to, &records).await })
+            })
+            .await
+            .unwrap();
+        cursor = page.next;
+    }
+    assert_eq!(other.read().await.annotations(other.account).await.unwrap(), wanted);
+    assert!(
+        kit.write(move |tx| Box::pin(async move { tx.delete_mailbox(account, folder).await })).await.unwrap()
+    );
+    wanted.pop();
+    assert_eq!(kit.read().await.annotations(account).await.unwrap(), wanted);
 }

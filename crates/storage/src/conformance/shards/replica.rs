@@ -395,7 +395,7 @@ async fn broken_off_rounds_begin_again(shards: &Arc<dyn Shards>) {
         let (gone, moved) = (gone.clone(), moved.clone());
         Box::pin(async move {
             tx.expunge(account, &gone).await?;
-            tx.move_messages(account, &moved, trash).await
+            tx.move_messages(account, &moved, trash, NOW).await
         })
     })
     .await

@@ -1,0 +1,70 @@
+//! ESEARCH (RFC 7377): a search in several mailboxes, one after another, each told as soon as it was searched.
+
+use imap::wire::{MultiSearch, Options, Search, Source};
+use imap::{Status, View};
+use mail::Named;
+use types::{MailboxId, Role};
+
+use super::answers;
+use super::search::{matching, write_esearch};
+use super::session::{Answer, Session};
+
+impl Session {
+    pub(super) async fn multi_search(&mut self, search: MultiSearch) -> Answer {
+        if search.is_of_selected() {
+            return self.search(search.search, true).await;
+        }
+        let MultiSearch { sources, search } = search;
+        let options = search.options.unwrap_or_default();
+        if options.save || matching::uses_numbers(&search.key) || matching::uses_saved(&search.key) {
+            // RFC 7377 §2.2: what is saved, and numbers, are of the selected mailbox.
+            return Err(Status::bad("Only the selected mailbox has saved messages and sequence numbers"));
+        }
+        let all = self.access()?.named().await.map_err(answers::refusal)?;
+        let selected = self.selected.as_ref().map(|selected| selected.mailbox.id);
+        for named in all.iter().filter(|named| sources.iter().any(|source| is_in(source, named, selected))) {
+            self.search_in(named, &search, options).await?;
+        }
+        Ok(Status::ok("Searched"))
+    }
+
+    /// As the mailbox is now, selected or not.
+    async fn search_in(&mut self, named: &Named, search: &Search, options: Options) -> Result<(), Status> {
+        let access = self.access()?;
+        // One that was deleted meanwhile has nothing.
+        let Some(roll) = access.roll(named.mailbox.id).await.map_err(answers::refusal)? else {
+            return Ok(());
+        };
+        let view = View::new(roll.messages.clone());
+        let plan = matching::Plan::new(search, &view, &[], self.mail.now())?;
+        let found = super::search::find_in(&access, &plan, view.messages()).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let modseq = found.iter().map(|(_, message)| message.modseq).max();
+        let modseq = modseq.filter(|_| matching::mentions_modseq(&search.key));
+        let names: Vec<u32> = found.iter().map(|(_, message)| message.uid.0).collect();
+        let mut out = self.writer();
+        if let Some(tag) = self.engine.tag() {
+            let of = Some((named.name.as_str(), roll.mailbox.uid_validity.0));
+            write_esearch(&mut out, tag, of, &names, options, true, modseq);
+        }
+        self.send(out);
+        Ok(())
+    }
+}
+
+pub(super) fn is_in(source: &Source, named: &Named, selected: Option<MailboxId>) -> bool {
+    let below = |above: &str| named.name.strip_prefix(above).and_then(|rest| rest.strip_prefix('/'));
+    match source {
+        Source::Selected => selected == Some(named.mailbox.id),
+        Source::Inboxes => named.mailbox.role == Some(Role::Inbox),
+        Source::Personal => true,
+        Source::Subscribed => named.mailbox.subscribed,
+        Source::Subtree(names) => names.iter().any(|name| name.0 == named.name || below(&name.0).is_some()),
+        Source::SubtreeOne(names) => names
+            .iter()
+            .any(|name| name.0 == named.name || below(&name.0).is_some_and(|rest| !rest.contains('/'))),
+        Source::Mailboxes(names) => names.iter().any(|name| name.0 == named.name),
+    }
+}
