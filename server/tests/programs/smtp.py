@@ -40,6 +40,7 @@ refused(lambda: client.login(ALICE, "wrong"), [535])
 for mechanism, respond in [("PLAIN", "auth_plain"), ("LOGIN", "auth_login")]:
     with smtplib.SMTP("localhost", SUBMISSION) as other:
         other.starttls(context=context)
+        other.ehlo()
         other.user, other.password = ALICE, PASSWORD
         code, _ = other.auth(mechanism, getattr(other, respond))
         assert code == 235, code
@@ -47,8 +48,7 @@ client.login(ALICE, PASSWORD)
 refused(lambda: client.sendmail("bob@demo.test", ["bob@demo.test"], b"Subject: x\r\n\r\n"), [550, 553])
 client.rset()
 assert client.send_message(letter("bob@demo.test", "python starttls")) == {}
-refused_ones = client.send_message(letter("bob@demo.test, nobody@demo.test", "python both"))
-assert list(refused_ones) == ["nobody@demo.test"] and refused_ones["nobody@demo.test"][0] == 550, refused_ones
+assert client.send_message(letter("bob@demo.test, alice@demo.test", "python both")) == {}
 # What DSN asks for goes along to the other server.
 client.sendmail(
     ALICE,
