@@ -1,5 +1,6 @@
 //! Who a mail is from: the signatures of DKIM and ARC, and what DMARC makes of them and of SPF.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::dkim::Readable;
 use crate::dmarc::{self, Judgement, Sender};
 use crate::dns::{Dns, to_a_labels};
 use crate::mail::split;
+use crate::results::{self, is_named};
 use crate::{Action, AuthResult, Check, Finding, Mail, Outcome, Reply, Stage, arc, dkim};
 
 /// What DMARC may do.
@@ -219,14 +221,21 @@ impl Judge {
 /// The domains of the mail's authors, each once, in A-labels; or why the mail leaves open whom it is from. RFC 5322 §3.6
 /// wants exactly one From field; several would let a program show another than was checked.
 fn authors(raw: &[u8]) -> Result<Vec<String>, &'static str> {
+    // Counted to the end of the header, however it is made: what one program does not see another may.
+    let (header, _) = split(raw);
+    let named = |range: &Range<usize>| header.get(range.clone()).is_some_and(|field| is_named(field, "From"));
+    let count = results::fields(header).iter().filter(|range| named(range)).count();
     let fields = message::authors(raw);
-    if fields.len() > 1 {
-        return Err("The mail has more than one From field");
+    match (count, fields.len()) {
+        (0, _) => return Err("The mail has no From field"),
+        (1, 1) => {}
+        (1, _) => return Err("The From field cannot be read"),
+        _ => return Err("The mail has more than one From field"),
     }
     let mut domains: Vec<String> = Vec::new();
     for author in fields.iter().flatten() {
-        let Some((_, domain)) = author.email.rsplit_once('@') else { continue };
-        let Some(domain) = to_a_labels(domain) else { continue };
+        let domain = author.email.rsplit_once('@').and_then(|(_, domain)| to_a_labels(domain));
+        let domain = domain.ok_or("An address in the From field has no domain")?;
         if !domains.contains(&domain) {
             domains.push(domain);
         }

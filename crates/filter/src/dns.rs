@@ -45,11 +45,11 @@ impl Dns {
                 };
                 let connections = vec![at(ConnectionConfig::udp()), at(ConnectionConfig::tcp())];
                 let server = NameServerConfig::new(address.ip(), true, connections);
-                let mut options = ResolverOpts::default();
-                options.use_hosts_file = ResolveHosts::Never;
-                (ResolverConfig::from_name_servers(vec![server]), options)
+                (ResolverConfig::from_name_servers(vec![server]), ResolverOpts::default())
             }
         };
+        // What this machine calls itself is not what others see.
+        options.use_hosts_file = ResolveHosts::Never;
         options.timeout = TIMEOUT;
         options.attempts = 2;
         options.cache_size = CACHED;

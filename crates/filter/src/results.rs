@@ -46,6 +46,17 @@ fn author(field: &[u8]) -> String {
     id.trim_matches('"').trim_end_matches('.').to_owned()
 }
 
+/// Whether the mail's header is larger than anybody's, so that it is only there to make work.
+#[must_use]
+pub fn is_bomb(raw: &[u8]) -> bool {
+    let (header, _) = split(raw);
+    let lines = memchr::memchr_iter(b'\n', header).take(MAX_FIELDS + 1).count();
+    lines > MAX_FIELDS && fields(header).len() > MAX_FIELDS
+}
+
+/// Mailing lists and long chains of servers make some dozens.
+const MAX_FIELDS: usize = 2_000;
+
 /// The fields of a header, each with its folded lines.
 pub(crate) fn fields(header: &[u8]) -> Vec<Range<usize>> {
     let mut fields: Vec<Range<usize>> = Vec::new();
@@ -83,8 +94,8 @@ pub(crate) fn without_comments(value: &str) -> String {
         match c {
             '\\' if depth > 0 => drop(chars.next()),
             '\\' if in_quotes => {
-                if chars.next().is_some() {
-                    text.push('_');
+                if let Some(c) = chars.next() {
+                    text.push(if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' });
                 }
             }
             '(' if !in_quotes => depth += 1,

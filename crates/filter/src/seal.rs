@@ -65,13 +65,24 @@ pub fn seal(
 }
 
 /// What we wrote on top of the mail when it came: nobody else writes above our own `Received`.
-fn own_results(mail: &[u8], hostname: &str) -> Option<String> {
+#[must_use]
+pub fn own_results(mail: &[u8], hostname: &str) -> Option<String> {
     let (header, _) = split(mail);
     let on_top = fields(header).into_iter().filter_map(|range| header.get(range));
     let mut on_top = on_top.take_while(|field| !is_named(field, "Received"));
     let ours = on_top.find(|field| is_named(field, "Authentication-Results"))?;
     let value = String::from_utf8_lossy(ours).split_once(':')?.1.to_owned();
     value.trim_start().starts_with(&format!("{hostname};")).then_some(value)
+}
+
+/// Whether every author of the mail was proven to be who it says.
+#[must_use]
+pub fn has_passed_dmarc(results: &str) -> bool {
+    let plain = without_comments(results);
+    let mut verdicts =
+        plain.split(';').map(str::trim_start).filter_map(|info| info.strip_prefix("dmarc=")).peekable();
+    verdicts.peek().is_some()
+        && verdicts.all(|verdict| verdict.split_ascii_whitespace().next() == Some("pass"))
 }
 
 /// The sets of the chain in order; `None` if one is not whole.

@@ -23,7 +23,16 @@ pub(crate) fn auth(headers: &[(String, String)], hostname: &str) -> Option<api::
         spf: of("spf").next().unwrap_or("none").to_owned(),
         dkim: one("dkim", "pass"),
         // With several authors, each has to be the one it says.
-        dmarc: one("dmarc", "fail"),
+        dmarc: of("dmarc").find(|outcome| *outcome == "fail").map_or_else(
+            || {
+                of("dmarc")
+                    .find(|outcome| *outcome != "pass")
+                    .or_else(|| of("dmarc").next())
+                    .unwrap_or("none")
+                    .to_owned()
+            },
+            str::to_owned,
+        ),
     })
 }
 

@@ -89,11 +89,19 @@ impl Service {
             }
             (access, _) => access,
         };
-        match &access {
-            Ok(_) => attempt.succeeded(self).await,
-            Err(_) => self.refused_login(client).await,
-        }
-        access
+        // What comes of it is looked up again while the connection lasts, by the password that there is now.
+        let account = match access {
+            Ok(access) => self.parts.directory.account(access.id).await?.filter(|account| account.enabled),
+            Err(Error::Credentials) => None,
+            // Nobody is to blame for what could not be looked up.
+            Err(error) => return Err(error),
+        };
+        let Some(account) = account else {
+            self.refused_login(client).await;
+            return Err(Error::Credentials);
+        };
+        attempt.succeeded(self).await;
+        Ok(Access::new(self, account))
     }
 
     /// Keeps keys of a password that was just set or used, if there are none yet.

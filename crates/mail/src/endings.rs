@@ -15,8 +15,8 @@ use crate::{Result, Service};
 const EVERY: Duration = Duration::from_secs(1);
 /// How far the clocks of nodes that share a cache may be apart.
 const SKEW: Duration = Duration::from_secs(5);
-/// Longer than anything that was known before an end is good for.
-const REMEMBERED: Duration = Duration::from_secs(180);
+/// Longer than anything that was known before an end is good for, and than a program may be silent.
+const REMEMBERED: Duration = Duration::from_secs(900);
 const MOST: u64 = 200_000;
 
 /// Accounts whose sessions have ended, and when that was heard.

@@ -54,6 +54,10 @@ const SHARD_WIDE: &[(&str, &str)] = &[
         "which buckets hold accounts",
     ),
     ("SELECT count(*) AS accounts, *", "the operator's figures of a shard: sums, no content"),
+    (
+        "SELECT CAST(COALESCE(sum(* AS leased FROM queue_entry WHERE *",
+        "the lengths of the queue: sums, no content",
+    ),
 ];
 
 const BLOBS: &str =

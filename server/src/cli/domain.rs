@@ -177,7 +177,14 @@ fn certificate(config: &Config) -> Option<CertificateDer<'static>> {
 
 /// What mail programs may connect to, at the ports that they know.
 fn services(config: &Config) -> Vec<(&'static str, u16)> {
-    let listeners = [("submissions", 465, &config.submissions), ("submission", 587, &config.submission)];
+    let listeners = [
+        ("submissions", 465, &config.submissions),
+        ("submission", 587, &config.submission),
+        ("imaps", 993, &config.imaps),
+        ("imap", 143, &config.imap),
+        ("pop3s", 995, &config.pop3s),
+        ("pop3", 110, &config.pop3),
+    ];
     listeners
         .into_iter()
         .filter(|(_, _, listener)| listener.listen.0.is_some())

@@ -46,9 +46,12 @@ impl DomainSigner {
                 .map(|(_, domain)| domain.to_owned()),
             _ => None,
         };
+        // Mail that came from outside, and was not proven to be its author's, is only sealed: whoever it claims to be from.
+        let proven =
+            seal::own_results(mail, &self.hostname).is_none_or(|results| seal::has_passed_dmarc(&results));
         let of_author = match &author {
-            Some(author) => self.keys_of(author).await?,
-            None => None,
+            Some(author) if proven => self.keys_of(author).await?,
+            Some(_) | None => None,
         };
         let now = self.clock.now();
         if let Some(keys) = of_author {

@@ -75,9 +75,10 @@ fn recipients(message: &Message, me: &str, t: &Texts) -> String {
 #[component]
 fn Proof(auth: Auth) -> AnyView {
     let t = texts();
-    let (class, icon, label) = match (auth.dmarc.as_str(), auth.dkim.as_str(), auth.spf.as_str()) {
-        ("fail", ..) => ("proof bad", Icon::Alert, t.forged),
-        ("pass", ..) | (_, "pass", _) => ("proof good", Icon::Shield, t.verified),
+    // Anybody can sign in a name of their own: only DMARC says that it is the author's.
+    let (class, icon, label) = match auth.dmarc.as_str() {
+        "fail" => ("proof bad", Icon::Alert, t.forged),
+        "pass" => ("proof good", Icon::Shield, t.verified),
         _ => ("proof", Icon::Shield, t.unverified),
     };
     let title = format!("{label} (SPF {}, DKIM {}, DMARC {})", auth.spf, auth.dkim, auth.dmarc);

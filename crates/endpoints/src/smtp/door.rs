@@ -37,6 +37,9 @@ impl Door {
         if self.trusted.iter().any(|network| network.contains(client)) {
             return Ok(raw);
         }
+        if results::is_bomb(raw.get(trace..).unwrap_or_default()) {
+            return Err(Reply::new(550, (6, 0), "The mail has too many header fields"));
+        }
         let mail = Mail {
             client: client.to_canonical(),
             hello,

@@ -195,8 +195,9 @@ async fn a_mail_is_from_whom_it_says() {
     assert!(is_rejected(&door.check(Some("x@b.test"), both).await), "each author counts");
     let quoted = letter("\"ceo@a.test\" <x@b.test>");
     assert_eq!(door.check(Some("x@b.test"), quoted).await.action, Action::Accept);
-    let none = "Subject: x\r\n\r\n";
-    assert_eq!(door.check(Some("x@b.test"), none).await.action, Action::Accept);
+    for nobody in ["Subject: x\r\n\r\n", "From: ceo@a.test <>\r\n\r\n", "Sender: ceo@a.test\r\n\r\n"] {
+        assert!(is_rejected(&door.check(Some("x@b.test"), nobody).await), "{nobody}");
+    }
 }
 
 #[tokio::test]

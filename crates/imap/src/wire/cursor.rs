@@ -34,6 +34,11 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
+    /// How many bytes are left.
+    pub(super) const fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     pub(super) fn end(&self) -> Parsed<()> {
         if self.rest.is_empty() { Ok(()) } else { Err(SyntaxError("something follows the command")) }
     }

@@ -171,7 +171,8 @@ impl Fragmenter {
             return Some(self.refused(refusal));
         }
         self.command.extend_from_slice(b"\r\n");
-        if announced.length > bounds.unasked {
+        // Many small ones together are a large one.
+        if self.literals > bounds.unasked {
             self.state = State::Asked(announced);
             return Some(Fragment::Reserve(announced.length));
         }

@@ -1,5 +1,7 @@
 //! GETMETADATA and SETMETADATA (RFC 5464 §4), and what LIST asks for of them (RFC 9590).
 
+use std::collections::BTreeSet;
+
 use super::command::MailboxName;
 use super::cursor::{Cursor, Parsed, SyntaxError};
 
@@ -111,6 +113,10 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Parsed<(MailboxName, Entries)> {
         cursor.sp()?;
         Ok((name, cursor.nstring()?.map(std::borrow::Cow::into_owned)))
     })?;
+    let names: BTreeSet<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    if names.len() < entries.len() {
+        return Err(SyntaxError("an entry is set twice"));
+    }
     match entries.len() {
         0 => Err(SyntaxError("nothing is set")),
         1..=MAX_ENTRIES => Ok((mailbox, entries)),

@@ -46,6 +46,8 @@ pub struct Events {
 }
 
 const MAX_GROUPS: usize = 50;
+/// It is kept as long as the connection lasts, and held against every mailbox.
+const MAX_BYTES: usize = 8 << 10;
 
 impl Notify {
     /// `"NOTIFY" SP ("SET" [SP "STATUS"] 1*(SP event-group) / "NONE")`, after the first space
@@ -56,6 +58,9 @@ impl Notify {
             _ => return Err(SyntaxError("that is neither SET nor NONE")),
         }
         cursor.sp()?;
+        if cursor.len() > MAX_BYTES {
+            return Err(SyntaxError("that is too much to watch"));
+        }
         let status = cursor.eat_text("STATUS ");
         let mut groups = vec![group(cursor)?];
         while cursor.eat(b' ') {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ops::RangeInclusive,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -54,9 +55,9 @@ enum Failure {
     Batch(Error),
 }
 
-/// A row that was missing is there now: one more run sees it. There may be one for each account; if there are still more,
-/// a unit is to blame.
-const MOST_ROWS_IN_THE_WAY: usize = 32;
+/// A row that was missing is there now: one more run sees it. There may be one for each account, and some that no unit has
+/// named; if there are still more, a unit is to blame.
+const ROWS_IN_THE_WAY: RangeInclusive<usize> = 8..=32;
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -242,7 +243,8 @@ impl Task {
         deadline: Instant,
     ) -> Result<Vec<Result<Committed>>, Failure> {
         let accounts: usize = batch.iter().map(|waiting| waiting.unit.needs().accounts.len()).sum();
-        let (mut in_the_way, mut pause) = (accounts.clamp(1, MOST_ROWS_IN_THE_WAY), PAUSE);
+        let (mut in_the_way, mut pause) =
+            (accounts.clamp(*ROWS_IN_THE_WAY.start(), *ROWS_IN_THE_WAY.end()), PAUSE);
         loop {
             match self.run_once(batch, None).await {
                 Err(Failure::Again(Again::Taken, error)) => {

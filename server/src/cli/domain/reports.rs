@@ -26,8 +26,11 @@ pub(super) async fn show(parts: &Parts, name: &str, days: u32) -> anyhow::Result
         let reports = tokio::task::spawn_blocking(move || filter::report::read(&raw)).await?;
         for report in reports.into_iter().filter(|report| report.domain == domain.name) {
             // Some are sent again.
-            let is_tls = matches!(report.findings, Findings::Tls(_));
-            if seen.insert((report.from.clone(), report.id.clone(), is_tls)) {
+            let what = match &report.findings {
+                Findings::Tls(sessions) => Some(sessions.policy.clone()),
+                _ => None,
+            };
+            if seen.insert((report.from.clone(), report.id.clone(), what, sender.clone(), proven)) {
                 print(&report, &sender, proven)?;
                 shown += 1;
             }
