@@ -52,7 +52,7 @@ impl Session {
             }
             if let Some(wanted) = &returns.metadata {
                 let Named { name, mailbox, .. } = line.named;
-                metadata::write(&mut out, name, Some(mailbox.id), &annotations, wanted, false);
+                metadata::write(&mut out, name, Some(mailbox.id), &annotations, wanted);
             }
         }
         self.send(out);

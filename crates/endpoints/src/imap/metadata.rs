@@ -15,7 +15,7 @@ impl Session {
         let (name, id) = self.annotated(mailbox).await?;
         let all = self.access()?.annotations().await.map_err(answers::refusal)?;
         let mut out = self.writer();
-        let longest = write(&mut out, &name, id, &all, wanted, true);
+        let longest = write(&mut out, &name, id, &all, wanted);
         self.send(out);
         let status = Status::ok("Done");
         Ok(match longest {
@@ -58,16 +58,13 @@ pub(super) fn write(
     mailbox: Option<MailboxId>,
     all: &[Annotation],
     wanted: &Wanted,
-    with_missing: bool,
 ) -> Option<u64> {
     let found = all.iter().filter(|one| one.mailbox == mailbox && wanted.has(&one.name));
     let is_long = |one: &&Annotation| wanted.max_size.is_some_and(|most| one.value.len() as u64 > most);
     let (long, told): (Vec<_>, Vec<_>) = found.partition(is_long);
     // What is asked for by its name and not there is told as NIL.
     let is_missing = |entry: &&String| {
-        with_missing
-            && wanted.depth == Depth::Zero
-            && !all.iter().any(|one| one.mailbox == mailbox && one.name == **entry)
+        wanted.depth == Depth::Zero && !all.iter().any(|one| one.mailbox == mailbox && one.name == **entry)
     };
     let missing = wanted.entries.iter().filter(is_missing);
     let told = told.into_iter().map(|one| (&one.name, Some(one.value.as_slice())));
