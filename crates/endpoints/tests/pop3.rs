@@ -128,6 +128,24 @@ async fn what_is_named_is_deleted_at_quit_and_nothing_before() {
     assert_eq!(site.left().await, 2, "who only hangs up deletes nothing");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_session_was_ended_deletes_nothing_and_hears_of_it() {
+    let site = Site::start(2).await;
+    for (end, old, password) in
+        [("QUIT", "magpie-demo", "another one"), ("NOOP", "another one", "the third one")]
+    {
+        let mut client = site.client().await;
+        client.say(&format!("USER {ALICE}"), "+OK").await;
+        client.say(&format!("PASS {old}"), "+OK Welcome").await;
+        client.say("DELE 1", "+OK").await;
+        let admin = site.house.mail.admin();
+        admin.set_password(&ALICE.parse().unwrap(), types::Secret::new(password.into())).await.unwrap();
+        client.say(end, "-ERR [AUTH] Please log in again").await;
+        assert_eq!(client.line().await, "", "and hangs up");
+        assert_eq!(site.left().await, 2);
+    }
+}
+
 #[tokio::test]
 async fn one_session_has_the_mailbox() {
     let site = Site::start(0).await;

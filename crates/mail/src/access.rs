@@ -34,10 +34,16 @@ impl Access {
         self.service.endings.since(self.id, self.let_in_at)
     }
 
+    /// Whether who was let in still may be here; looked up only when the account's sessions were ended. Where the
+    /// directory is away, who is in stays.
+    pub async fn is_still_theirs(&self) -> bool {
+        !self.may_have_ended() || self.is_valid().await.unwrap_or(true)
+    }
+
     /// Whether who was let in by a password still would be: the account is open, and the password the same. For
     /// connections that stay for long; asks the directory.
     pub async fn is_valid(&self) -> Result<bool> {
-        let account = self.service.parts.directory.account(self.id).await?;
+        let account = self.service.parts.directory.account_now(self.id).await?;
         let is_same = |account: &storage::Account| {
             self.password_hash.as_ref().is_none_or(|hash| *hash == account.password_hash)
         };

@@ -62,7 +62,7 @@ impl Service {
     pub async fn proven(&self, challenge: Challenge) -> Result<Access> {
         let Some(before) = challenge.account else { return Err(Error::Credentials) };
         // It may have been changed since, or the account disabled.
-        let now = self.parts.directory.account(before.id).await?;
+        let now = self.parts.directory.account_now(before.id).await?;
         let same = now.filter(|now| now.enabled && now.password_hash == before.password_hash);
         let account = same.ok_or(Error::Credentials)?;
         metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
@@ -91,7 +91,9 @@ impl Service {
         };
         // What comes of it is looked up again while the connection lasts, by the password that there is now.
         let account = match access {
-            Ok(access) => self.parts.directory.account(access.id).await?.filter(|account| account.enabled),
+            Ok(access) => {
+                self.parts.directory.account_now(access.id).await?.filter(|account| account.enabled)
+            }
             Err(Error::Credentials) => None,
             // Nobody is to blame for what could not be looked up.
             Err(error) => return Err(error),
@@ -123,10 +125,10 @@ impl Service {
         }
     }
 
-    /// The enabled account that has this address.
+    /// The enabled account that has this address, as it is now: a password counts from the moment it is set.
     pub(crate) async fn account_of(&self, address: &EmailAddress) -> Result<Option<Account>> {
         match self.parts.directory.resolve(address).await? {
-            Some(id) => Ok(self.parts.directory.account(id).await?.filter(|account| account.enabled)),
+            Some(id) => Ok(self.parts.directory.account_now(id).await?.filter(|account| account.enabled)),
             None => Ok(None),
         }
     }

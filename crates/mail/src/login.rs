@@ -60,7 +60,7 @@ impl Service {
         Ok(Access::new(self, account))
     }
 
-    /// The account whose password this is, as the directory's cache has it: a moment old.
+    /// The account whose password this is.
     async fn verified(&self, email: &str, password: &Secret, client: &Client) -> Result<(Account, Attempt)> {
         // What is no address never becomes a key of the limits: those are kept in memory.
         let address = email.trim().parse::<EmailAddress>().ok();

@@ -33,7 +33,7 @@ impl Access {
         self.limit_sends(recipients.len()).await?;
         // The connection may have been let in long ago, by a password that somebody has changed since.
         if !self.is_valid().await? {
-            return Err(Error::Forbidden("this account may not send any more".into()));
+            return Err(Error::Unauthenticated);
         }
         let limit = self.service.message_limit(self.id).await?;
         if raw.len() as u64 > limit {

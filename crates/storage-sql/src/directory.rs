@@ -172,9 +172,13 @@ impl Directory for SqlDirectory {
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>> {
-        if let Some(cached) = self.accounts.get(&id) {
-            return Ok(cached);
+        match self.accounts.get(&id) {
+            Some(cached) => Ok(cached),
+            None => self.account_now(id).await,
         }
+    }
+
+    async fn account_now(&self, id: AccountId) -> Result<Option<Account>> {
         let row = account::Entity::find_by_id(id.0).one(&self.readers.each()).await.map_err(failed)?;
         let found = row.map(view_account).transpose()?;
         self.accounts.insert(id, found.clone());

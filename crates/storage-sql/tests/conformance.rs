@@ -7,7 +7,7 @@ use std::sync::Arc;
 use storage::{BucketMap, Directory as _, conformance};
 use storage_sql::{DatabaseUrl, Options, Schema, SqlDirectory, SqlShards, pending_migrations};
 use testkit::PostgresCluster;
-use types::ShardId;
+use types::{Secret, ShardId};
 
 async fn shards(urls: Vec<DatabaseUrl>, options: &Options) -> Arc<SqlShards> {
     let urls: Vec<_> = (0..).map(ShardId).zip(urls).collect();
@@ -66,9 +66,21 @@ async fn check_directory(url: DatabaseUrl) {
     assert!(steps[0].sql[0].starts_with("CREATE TABLE domain"), "{steps:?}");
     let directory = SqlDirectory::open(&url, &Options::default()).await.unwrap();
     assert!(pending_migrations(&url, Schema::Directory).await.unwrap().is_empty());
-    conformance::directory::run(Arc::new(directory)).await;
+    let directory = Arc::new(directory);
+    conformance::directory::run(directory.clone()).await;
     let again = SqlDirectory::open(&url, &Options::default()).await.unwrap();
     assert_eq!(again.domains().await.unwrap().len(), 4, "a second start keeps everything");
+    what_another_node_changes_is_seen_now(&directory, &again).await;
+}
+
+async fn what_another_node_changes_is_seen_now(here: &SqlDirectory, there: &SqlDirectory) {
+    let account = here.accounts(None, 1).await.unwrap().remove(0);
+    let known = here.account(account.id).await.unwrap();
+    assert!(there.set_password(account.id, Secret::new("another".into())).await.unwrap());
+    assert_eq!(here.account(account.id).await.unwrap(), known, "from its cache");
+    let now = here.account_now(account.id).await.unwrap().unwrap();
+    assert_eq!(now.password_hash.expose(), "another");
+    assert_eq!(here.account(account.id).await.unwrap(), Some(now), "what was asked is known");
 }
 
 #[tokio::test]

@@ -105,6 +105,8 @@ pub trait Directory: Moves + Door + DkimKeys {
     /// taken, false if the domain of an address is not ours; then nothing is added. Ids given later are higher.
     async fn restore_account(&self, account: &Account, aliases: &[EmailAddress]) -> Result<bool>;
     async fn account(&self, id: AccountId) -> Result<Option<Account>>;
+    /// The account as it is now: one query, past every cache. For whoever asks whether somebody may come in.
+    async fn account_now(&self, id: AccountId) -> Result<Option<Account>>;
     /// Accounts after this one, in order, at most `limit`.
     async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Result<Vec<Account>>;
     /// False if there is no such account.

@@ -91,6 +91,15 @@ impl Session {
 
     /// `Ok(None)`: everything was said already.
     async fn command(&mut self, command: Command) -> Result<Option<Reply>, Reply> {
+        if let Some(inbox) = &self.inbox
+            && !inbox.access.is_still_theirs().await
+        {
+            // What was named to go stays.
+            self.inbox = None;
+            self.engine.reply(&Reply::err_with("AUTH", "Please log in again"));
+            self.engine.hang_up();
+            return Ok(None);
+        }
         let reply = match command {
             Command::Capa => return self.capabilities(),
             Command::User(user) => {
@@ -184,9 +193,6 @@ impl Session {
     async fn retrieve(&mut self, number: u32, top: Option<Top>) -> Result<Option<Reply>, Reply> {
         let inbox = self.inbox.as_ref().ok_or_else(|| Reply::err("Log in first"))?;
         let id = inbox.message(number)?.id;
-        if !inbox.is_still_theirs().await {
-            return Err(Reply::err_with("AUTH", "Please log in again"));
-        }
         let letter = inbox.access.letters(&[id]).await.map_err(refusal)?.remove(&id);
         let letter = letter.ok_or_else(|| Reply::err("The message is gone"))?;
         let stream = letter.bytes(0..letter.size_bytes());
@@ -280,7 +286,7 @@ impl Session {
     /// RFC 1939 §6: only now anything is deleted.
     async fn quit(&mut self) {
         let outcome = match self.inbox.take() {
-            Some(inbox) if !inbox.deleted.is_empty() && inbox.is_still_theirs().await => inbox.delete().await,
+            Some(inbox) if !inbox.deleted.is_empty() => inbox.delete().await,
             Some(_) | None => Ok(()),
         };
         let reply = match outcome {
@@ -373,12 +379,6 @@ impl Inbox {
         message
             .filter(|_| !self.deleted.contains(&number))
             .ok_or_else(|| Reply::err("There is no message of that number"))
-    }
-
-    /// Whether who logged in still may; looked up only when their sessions were ended. Where the directory is away, who
-    /// is in stays.
-    async fn is_still_theirs(&self) -> bool {
-        !self.access.may_have_ended() || self.access.is_valid().await.unwrap_or(true)
     }
 
     fn left(&self) -> impl Iterator<Item = (u32, &Listed)> {

@@ -82,6 +82,9 @@ impl Mta for Service {
     }
 
     async fn sender_limit(&self, principal: &Access) -> Result<u64, Refusal> {
+        if !principal.is_still_theirs().await {
+            return Err(Refusal::Credentials);
+        }
         self.message_limit(principal.id()).await.map_err(refusal)
     }
 

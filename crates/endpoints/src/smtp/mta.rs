@@ -62,7 +62,7 @@ pub trait Mta: Send + Sync + 'static {
     /// Under which address they write.
     fn address(&self, principal: &Self::Principal) -> EmailAddress;
 
-    /// How large a mail of theirs may be at most.
+    /// How large a mail of theirs may be at most; an error if they may send none any more.
     async fn sender_limit(&self, principal: &Self::Principal) -> Result<u64, Refusal>;
 
     /// May they send under this address?
