@@ -37,7 +37,9 @@ impl Session {
         if !silent {
             self.tell_flags(&changed)?;
         }
-        Ok(status(&stored.modified, messages.len(), changed.len(), |uids| self.names(uids, uid)))
+        // RFC 9051 §6.4.9: UIDs that are gone are passed over; numbers must not be.
+        let missed = if uid { 0 } else { messages.len().saturating_sub(changed.len()) };
+        Ok(status(&stored.modified, missed, |uids| self.names(uids, uid)))
     }
 
     /// The flags as they are then, of messages that had them before, too.
@@ -64,12 +66,12 @@ impl Session {
     }
 }
 
-fn status(modified: &[Uid], asked: usize, changed: usize, names: impl Fn(&[Uid]) -> String) -> Status {
+fn status(modified: &[Uid], missed: usize, names: impl Fn(&[Uid]) -> String) -> Status {
     if !modified.is_empty() {
         // RFC 7162 §3.1.3: it is OK that some had changed meanwhile.
         return Status::ok("Some had changed meanwhile").with(Code::Modified(names(modified)));
     }
-    if changed < asked {
+    if missed > 0 {
         return Status::no("Some messages are gone").with(Code::ExpungeIssued);
     }
     Status::ok("Done")
