@@ -318,6 +318,8 @@ impl Task {
                         Some(again @ (Again::Broken | Again::Conflict | Again::Locked)) => {
                             Failure::Again(again, error)
                         }
+                        // By itself it is run again: what it was told is not there may have come meanwhile.
+                        Some(Again::Taken) if batch.len() == 1 => Failure::Again(Again::Taken, error),
                         Some(Again::Taken) | None => Failure::Unit(place, error),
                     });
                 }
