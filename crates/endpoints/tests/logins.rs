@@ -12,13 +12,12 @@ use endpoints::net::{Config, Proxies, Server, Socket};
 use endpoints::{imap, pop3, smtp::Budget, tls};
 use mail::{DoorConfig, Service};
 use ring::{digest, hmac, pbkdf2};
+use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use testkit::House;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 const ALICE: &str = "alice@demo.test";
@@ -150,16 +149,7 @@ impl Site {
             tcp.line().await;
             tcp.ask(starttls).await;
         }
-        let mut roots = RootCertStore::empty();
-        roots.add(self.root.clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = TlsConnector::from(Arc::new(config));
-        let tls = connector.connect("mx.test".try_into().unwrap(), tcp.stream.into_inner()).await.unwrap();
+        let tls = testkit::secured(tcp.stream.into_inner(), &self.root).await.unwrap();
         let mut client = Client { stream: BufReader::new(tls) };
         if implicit {
             client.line().await;

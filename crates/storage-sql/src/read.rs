@@ -97,9 +97,7 @@ impl Snapshot for Open {
         ids: &[MessageId],
     ) -> Result<Vec<(MessageId, Vec<u8>)>> {
         self.flush().await?;
-        let mut ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let ids = distinct(ids);
         let mut found = BTreeMap::new();
         for list in lists(&self.conn, &ids) {
             for row in self.with_bodies(account, &list, "m.id AS id, b.structure AS structure").await? {
@@ -117,9 +115,7 @@ impl Snapshot for Open {
         ids: &[MessageId],
     ) -> Result<Vec<(MessageId, Vec<u8>)>> {
         self.flush().await?;
-        let mut ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let ids = distinct(ids);
         let mut found = BTreeMap::new();
         for list in lists(&self.conn, &ids) {
             let keys: Vec<_> = list.iter().map(|id| (account.0, *id)).collect();
@@ -143,9 +139,7 @@ impl Snapshot for Open {
 
     async fn contents(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Content>> {
         self.flush().await?;
-        let mut ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let ids = distinct(ids);
         let columns = format!(
             "m.id AS message_id, m.received_at AS received_at, b.id AS found, {}",
             prefixed::<body::Entity>("b")
@@ -377,6 +371,14 @@ fn page(account: AccountId, request: &PageRequest) -> sea_orm::Select<message::E
         query = query.filter(Expr::cust(condition));
     }
     query.order_by_desc(message::Column::Id).limit(u64::from(request.limit))
+}
+
+/// Each id once, in order.
+fn distinct(ids: &[MessageId]) -> Vec<Uuid> {
+    let mut ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 fn missing_body(message: Uuid) -> Error {

@@ -2,13 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 pub(crate) struct Client<S = TcpStream> {
@@ -34,17 +31,7 @@ impl Client {
     }
 
     pub(crate) async fn secured(self, root: &CertificateDer<'static>) -> Client<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(root.clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = TlsConnector::from(Arc::new(config));
-        let tls = connector.connect("mx.test".try_into().unwrap(), self.stream.into_inner()).await.unwrap();
-        Client { stream: BufReader::new(tls) }
+        Client { stream: BufReader::new(testkit::secured(self.stream.into_inner(), root).await.unwrap()) }
     }
 }
 
