@@ -8,7 +8,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-use filter::{Dns, keys};
+use filter::{Dns, dns::Unanswered, keys};
 use storage::{DkimKey, KeyPhase};
 
 use crate::dkim;
@@ -150,16 +150,16 @@ pub(crate) fn arpa(address: IpAddr) -> String {
 }
 
 /// The addresses that a host's name leads to.
-pub(crate) async fn addresses(dns: &Dns, host: &str) -> Vec<IpAddr> {
+pub(crate) async fn addresses(dns: &Dns, host: &str) -> Result<Vec<IpAddr>, Unanswered> {
     use hickory_resolver::proto::rr::{RData, RecordType};
     let mut found = Vec::new();
     for kind in [RecordType::A, RecordType::AAAA] {
-        let records = dns.lookup(host, kind).await.unwrap_or_default();
+        let records = dns.lookup(host, kind).await?;
         found.extend(records.into_iter().filter_map(|data| match data {
             RData::A(a) => Some(IpAddr::V4(a.0)),
             RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
             _ => None,
         }));
     }
-    found
+    Ok(found)
 }

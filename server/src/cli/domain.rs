@@ -135,7 +135,7 @@ async fn check(config: &Config, parts: &Parts, name: &str, zone: bool, json: boo
     let hostname = parts::hostname(config);
     ensure!(hostname.contains('.'), "smtp.hostname: {hostname} is not a name of the Internet; set it first");
     let ascii = filter::dns::to_a_labels(&domain.name).unwrap_or_else(|| domain.name.clone());
-    let addresses = records::addresses(&dns, &hostname).await;
+    let addresses = records::addresses(&dns, &hostname).await.unwrap_or_default();
     let facts = Facts {
         domain: &ascii,
         hostname: &hostname,

@@ -20,7 +20,7 @@ async fn state(dns: &Dns, facts: &Facts<'_>, wanted: &Wanted) -> Result<State, U
     let name = wanted.name.as_str();
     Ok(match &wanted.data {
         Data::Address => {
-            let found = addresses(dns, name).await;
+            let found = addresses(dns, name).await?;
             if found.is_empty() { State::Missing } else { State::Right }
         }
         Data::Mx(host) => among(
@@ -74,6 +74,9 @@ async fn spf(dns: &Dns, facts: &Facts<'_>, found: Vec<String>) -> State {
     let [_] = found.as_slice() else {
         return if found.is_empty() { State::Missing } else { State::Different(found) };
     };
+    if facts.addresses.is_empty() {
+        return State::Unanswered("this server's address, which it is about".to_owned());
+    }
     let spf = Spf::new(dns.clone(), facts.hostname.to_owned(), Duration::from_secs(20));
     for address in facts.addresses {
         let outcome = spf.check_host(*address, facts.domain, facts.hostname, "").await;
