@@ -1,6 +1,8 @@
 //! The operator's use-cases: domains, accounts, aliases, the queue. Reached from the command line only;
 //! what of it is reached over the network, `operator` says.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use storage::{Account, Domain, Error as StorageError, Group, Needs, NewAccount, QueueEntry, QueueFilter};
 use storage::{Result as StorageResult, Transaction, Unit};
@@ -64,7 +66,7 @@ impl Service {
 impl Admin {
     /// Takes mail for another domain from now on.
     pub async fn add_domain(&self, name: &str) -> Result<Domain> {
-        if !address::is_domain(name) || name.starts_with('[') {
+        if !address::is_domain(name) || name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
             return Err(Error::invalid("domain", format!("`{name}` is not a domain name")));
         }
         let added = self.directory().add_domain(&address::fold(name), self.service.now()).await;
@@ -322,9 +324,10 @@ impl Admin {
 const QUEUE_PAGE: u32 = 500;
 
 fn is_host_and_port(host: &str) -> bool {
-    let is_name =
-        |name: &str| !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control());
-    host.rsplit_once(':').is_some_and(|(name, port)| is_name(name) && port.parse::<u16>().is_ok())
+    let is_address = |name: &str| name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    host.rsplit_once(':')
+        .is_some_and(|(name, port)| (address::is_domain(name) || is_address(name)) && is_port(port))
 }
 
 fn exists(error: StorageError, detail: String) -> Error {

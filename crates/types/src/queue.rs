@@ -80,7 +80,8 @@ pub enum QueuedRecipientState {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Reroute {
-    /// Like `relay.example.com:25`; null: as the recipients' domains say.
+    /// Like `relay.example.com:25`; null: as the recipients' domains say. It must be there.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub host: Option<String>,
 }
 

@@ -110,12 +110,12 @@ impl At {
         Entries::open(&self.chain.folder, self.manifest()?)
     }
 
-    /// The account that had this address, and its quota in bytes.
+    /// The account that had this address. An administrator of then is none for that: they are made one at a time.
     fn person(&self, address: &EmailAddress) -> anyhow::Result<Person> {
         let mut entries = self.entries()?;
         while let Some(person) = entries.next_person()? {
             if person.aliases.iter().chain([&person.email]).any(|known| known.key() == address.key()) {
-                return Ok(person);
+                return Ok(Person { admin: false, ..person });
             }
         }
         bail!("run {} has no account {address}", self.run()?)
