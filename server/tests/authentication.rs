@@ -36,14 +36,19 @@ async fn server(plane: &Plane<'_>, zone: &Zone, keys: &[(&str, &str)]) -> Server
 
 /// Brings a mail as this client, and gives the reply to its end.
 async fn bring(server: &Server, client: [u8; 4], sender: &str, mail: &str) -> String {
+    bring_to(server, client, sender, "alice@demo.test", mail).await
+}
+
+async fn bring_to(server: &Server, client: [u8; 4], sender: &str, recipient: &str, mail: &str) -> String {
     let mut stream = BufReader::new(TcpStream::connect(server.node.addresses.smtp.unwrap()).await.unwrap());
     let from_to = [&client[..], &[127, 0, 0, 1], &4321_u16.to_be_bytes(), &25_u16.to_be_bytes()].concat();
     let header = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &from_to].concat();
     stream.write_all(&header).await.unwrap();
     let mut reply = String::new();
     stream.read_line(&mut reply).await.unwrap();
-    let (from, data) = (format!("MAIL FROM:<{sender}>"), format!("{mail}\r\n."));
-    for line in ["HELO client.test", &from, "RCPT TO:<alice@demo.test>", "DATA", &data] {
+    let (from, to) = (format!("MAIL FROM:<{sender}>"), format!("RCPT TO:<{recipient}>"));
+    let data = format!("{mail}\r\n.");
+    for line in ["HELO client.test", &from, &to, "DATA", &data] {
         stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
         reply.clear();
         stream.read_line(&mut reply).await.unwrap();
@@ -174,6 +179,22 @@ async fn mail_that_leaves_is_signed() {
     })
     .await;
     assert!(!String::from_utf8_lossy(&received.data).contains("eve@"));
+
+    // Whoever writes in alice's name to a group is passed on, and not vouched for.
+    let group = "team@demo.test".parse().unwrap();
+    let (owner, member) = ("alice@demo.test".parse().unwrap(), "carol@there.test".parse().unwrap());
+    server.node.mail.admin().set_group(&group, &owner, &[member]).await.unwrap();
+    let forged = mail("alice@demo.test", "Forged");
+    let reply = bring_to(&server, STRANGER, "x@elsewhere.test", "team@demo.test", &forged).await;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let passed_on = eventually("the forged mail", async || {
+        let mut texts =
+            sink.received().into_iter().map(|mail| String::from_utf8_lossy(&mail.data).into_owned());
+        texts.find(|text| text.contains("Subject: Forged"))
+    })
+    .await;
+    assert!(!passed_on.contains("DKIM-Signature:"), "{passed_on}");
+    assert!(passed_on.starts_with("ARC-Seal:"), "{passed_on}");
 
     let dns = Dns::new(Some(zone.address())).unwrap();
     let rules = Rules {

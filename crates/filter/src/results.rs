@@ -192,10 +192,24 @@ mod tests {
             &["Authentication-Results:\r\n \"mx.test\"; none\r\n"],
         );
         check("Authentication-Results: mx.test.evil; none\r\n\r\n", &[]);
+        check(
+            "Authentication-Results: \"mx\\.test\"; none\r\n\r\n",
+            &["Authentication-Results: \"mx\\.test\"; none\r\n"],
+        );
         check("Authentication-Results: other (mx.test); none\r\n\r\n", &[]);
         check("A: b\r\n\r\nAuthentication-Results: mx.test; none\r\n", &[]);
         check("Authentication-Results: mx.test; none", &["Authentication-Results: mx.test; none"]);
         check("", &[]);
+    }
+
+    #[test]
+    fn a_header_has_so_many_fields() {
+        let header = |count: usize| format!("{}\r\nHello\r\n", "a: b\r\n".repeat(count));
+        assert!(!is_bomb(header(MAX_FIELDS).as_bytes()));
+        assert!(is_bomb(header(MAX_FIELDS + 1).as_bytes()));
+        let long = format!("To: a@b.test{}\r\n\r\n", ",\r\n a@b.test".repeat(100_000));
+        assert!(!is_bomb(long.as_bytes()), "one long field is one field");
+        assert!(!is_bomb(format!("\r\n{}", "a: b\r\n".repeat(MAX_FIELDS + 1)).as_bytes()), "a body");
     }
 
     #[test]

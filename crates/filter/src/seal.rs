@@ -122,3 +122,19 @@ fn instance(field: &[u8]) -> Option<u32> {
     })?;
     value.parse().ok().filter(|instance| *instance <= MAX_SETS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_author_has_to_be_proven() {
+        let check = |results: &str, wanted| assert_eq!(has_passed_dmarc(results), wanted, "{results}");
+        check("mx.test; spf=pass; dmarc=pass header.from=a.test", true);
+        check("mx.test; dmarc=pass header.from=a.test;\r\n\tdmarc=fail header.from=b.test", false);
+        check("mx.test; dmarc=none", false);
+        check("mx.test; spf=pass; dkim=pass", false);
+        check("mx.test; spf=fail reason=\"; dmarc=pass\"", false);
+        check("mx.test; none", false);
+    }
+}

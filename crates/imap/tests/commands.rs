@@ -143,6 +143,7 @@ fn what_is_read_is_what_was_meant() {
 }
 
 const NONSENSE: &[&str] = &[
+    "a SETMETADATA x (/private/a 1 /private/A 2)",
     "",
     " ",
     "a",
@@ -258,4 +259,12 @@ fn depth_and_number_are_bounded() {
     assert_eq!(refused(&format!("a FETCH 1 ({})", pieces.join(" "))), "too much is asked for at once");
     let parts = vec!["1"; 1_000].join(".");
     refused(&format!("a FETCH 1 BODY[{parts}]"));
+}
+
+#[test]
+fn what_is_watched_has_an_end() {
+    let names = |count: usize| vec!["box"; count].join(" ");
+    let notify = |count| format!("a NOTIFY SET (mailboxes ({}) (MessageNew MessageExpunge))", names(count));
+    assert!(matches!(read(&notify(1_000)), Command::Notify(_)));
+    assert!(refused(&notify(3_000)).contains("too much to watch"));
 }

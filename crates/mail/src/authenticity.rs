@@ -100,6 +100,8 @@ mod tests {
         check(&[("Authentication-Results", "mx.test; none"), received], Some(["none", "none", "none"]));
         let two = "mx.test; dkim=fail; dkim=pass; dmarc=pass; dmarc=fail";
         check(&[("Authentication-Results", two), received], Some(["none", "pass", "fail"]));
+        let unsure = "mx.test; dmarc=pass; dmarc=temperror";
+        check(&[("Authentication-Results", unsure), received], Some(["none", "none", "temperror"]));
         check(&[], None);
     }
 
