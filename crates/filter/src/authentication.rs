@@ -196,9 +196,6 @@ impl Judge {
                 return Finding { action, ..Finding::fine(results) };
             }
         };
-        if authors.is_empty() {
-            results.push(AuthResult::new("dmarc", Outcome::None));
-        }
         let judging = authors.iter().map(|author| self.judgement(author, signatures));
         let findings = join_all(judging).await.into_iter().map(|judged| {
             let vouched = judged.outcome == Outcome::Fail && vouches(&judged.author);
@@ -239,6 +236,9 @@ fn authors(raw: &[u8]) -> Result<Vec<String>, &'static str> {
         if !domains.contains(&domain) {
             domains.push(domain);
         }
+    }
+    if domains.is_empty() {
+        return Err("The From field names nobody");
     }
     if domains.len() > MAX_AUTHORS {
         return Err("The mail has too many authors");

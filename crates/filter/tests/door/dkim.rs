@@ -169,7 +169,14 @@ async fn large_mails_are_checked_as_well() {
 #[tokio::test]
 async fn bytes_that_are_no_mail_are_refused() {
     let door = Door::new().await;
-    for raw in [&b""[..], b"\r\n", b"\xff\xfe\x00", b"DKIM-Signature:\r\n\r\n"] {
+    for raw in [
+        &b""[..],
+        b"\r\n",
+        b"\xff\xfe\x00",
+        b"DKIM-Signature:\r\n\r\n",
+        b"DKIM-Signature: v=1; a=rsa-sha256; b=\r\nFrom: \xff\xfe\r\n\r\n",
+        b"From:\r\n\r\n",
+    ] {
         let verdict = door.check(Some("alice@a.test"), Bytes::from_static(raw)).await;
         assert!(is_rejected(&verdict), "nobody wrote {raw:?}");
     }
