@@ -73,6 +73,7 @@ pub fn shard() -> Vec<Step> {
         m20261126_000002_sending as sending, m20261126_000004_writers as writers,
         m20261126_000005_imap as imap, m20261127_000001_signatures as signatures,
         m20261127_000002_metadata as metadata, m20261127_000003_patient as patient,
+        m20261127_000050_body_share as body_share,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
@@ -85,6 +86,7 @@ pub fn shard() -> Vec<Step> {
         Step::new("m20261127_000001_signatures", signatures::text),
         Step::new("m20261127_000002_metadata", metadata::text),
         Step::new("m20261127_000003_patient", patient::text),
+        Step::new("m20261127_000050_body_share", body_share::text),
     ]
 }
 

@@ -6,6 +6,7 @@
 mod client;
 mod cluster;
 mod http;
+mod imap;
 mod load;
 mod mail;
 mod memory;
@@ -39,16 +40,16 @@ struct Options {
     /// smtp, relay: mails of 2 KB per run; larger ones are fewer. 0: what takes some seconds.
     #[arg(long, default_value_t = 0)]
     count: usize,
-    /// http, search: messages in the mailbox.
+    /// http, imap, search: messages in the mailbox (imap: in two of them, 2,000 or more).
     #[arg(long, value_delimiter = ',', default_value = "10000,100000")]
     messages: Vec<usize>,
     /// cluster: shards over which the accounts are spread.
     #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
     shards: Vec<usize>,
-    /// smtp, relay: measure Postfix and Dovecot beside it, too.
+    /// smtp, relay, imap: measure Postfix and Dovecot beside it, too.
     #[arg(long)]
     peer: bool,
-    /// Where the peer's scripts are (`peer_up.sh`, `ingest.py`, `smtpload.rs`).
+    /// Where the peer's scripts are (`peer_up.sh`, `ingest.py`, `imapbench.py`, `smtpload.rs`).
     #[arg(long, env = "BENCH_TOOLS", default_value = "../shared/bench")]
     tools: PathBuf,
 }
@@ -57,6 +58,7 @@ struct Options {
 enum What {
     Smtp,
     Relay,
+    Imap,
     Http,
     Memory,
     Search,
@@ -87,6 +89,9 @@ async fn measure(options: &Options) -> anyhow::Result<Value> {
     }
     if wanted(What::Relay) {
         figures.insert("relay".to_owned(), relay::measure(options).await?);
+    }
+    if wanted(What::Imap) {
+        figures.insert("imap".to_owned(), imap::measure(options)?);
     }
     if wanted(What::Http) {
         figures.insert("http".to_owned(), http::measure(options).await?);

@@ -11,6 +11,10 @@ use serde_json::Value;
 
 use crate::Options;
 
+/// Where the scripts' servers listen.
+pub(crate) const SMTP: &str = "127.0.0.1:3525";
+pub(crate) const IMAP: &str = "127.0.0.1:3143";
+
 pub(crate) fn measure(
     options: &Options,
     count: impl Fn(&Options, usize, usize) -> usize,
@@ -56,14 +60,18 @@ impl Peer {
         Ok(Self { tools, folder, pids })
     }
 
+    pub(crate) fn tools(&self) -> &Path {
+        &self.tools
+    }
+
+    /// The servers' first processes, with commas.
+    pub(crate) fn pids(&self) -> &str {
+        &self.pids
+    }
+
     fn ingest(&self, connections: usize, count: usize, size: usize) -> anyhow::Result<Value> {
         let mut ingest = Command::new("python3");
-        ingest.arg(self.tools.join("ingest.py")).args([
-            "--smtp",
-            "127.0.0.1:3525",
-            "--imap",
-            "127.0.0.1:3143",
-        ]);
+        ingest.arg(self.tools.join("ingest.py")).args(["--smtp", SMTP, "--imap", IMAP]);
         ingest.args(["--pids", &self.pids, "--reps", "1", "--conc", &connections.to_string()]);
         ingest.args(["--n", &count.to_string(), "--size", &size.to_string()]);
         Ok(serde_json::from_str(&output(&mut ingest)?)?)
@@ -78,7 +86,7 @@ impl Drop for Peer {
 }
 
 /// The scripts want their load generator compiled beside them.
-fn copy(tools: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn copy(tools: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let copy = folder.join("tools");
     fs::create_dir(&copy)?;
     for entry in fs::read_dir(tools).with_context(|| tools.display().to_string())? {
@@ -90,7 +98,7 @@ fn copy(tools: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(copy)
 }
 
-fn output(command: &mut Command) -> anyhow::Result<String> {
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     let (said, complained) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

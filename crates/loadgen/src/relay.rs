@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::{
     Options, load,
     load::Way,
-    peer::Peer,
+    peer::{self, Peer},
     process,
     server::{ACCOUNTS, Server},
     smtp::as_f64,
@@ -58,12 +58,11 @@ async fn ours(options: &Options, sink: &Sink) -> anyhow::Result<Vec<Value>> {
 async fn theirs(options: &Options, sink: &Sink) -> anyhow::Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
     let _peer = Peer::up(options, folder.path())?;
-    let smtp = "127.0.0.1:3525";
-    run(smtp, Way::Relayed, sink, 10, 200, 2048, &[]).await?;
+    run(peer::SMTP, Way::Relayed, sink, 10, 200, 2048, &[]).await?;
     let mut rows = Vec::new();
     for (size, connections, count) in cases(options) {
         // It is some times slower; fewer mails tell as much.
-        rows.push(run(smtp, Way::Relayed, sink, connections, count.div_ceil(2), size, &[]).await?);
+        rows.push(run(peer::SMTP, Way::Relayed, sink, connections, count.div_ceil(2), size, &[]).await?);
         eprintln!("{}", rows.last().unwrap_or(&Value::Null));
     }
     Ok(rows)

@@ -39,6 +39,7 @@ pub(crate) struct Server {
     /// `127.0.0.1:PORT`.
     pub(crate) smtp: String,
     pub(crate) submission: String,
+    pub(crate) imap: String,
     _data: tempfile::TempDir,
 }
 
@@ -68,8 +69,8 @@ impl Server {
         prepare(&admin)?;
         let mut process = admin.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (out, err) = (process.stdout.take().context("stdout")?, process.stderr.take().context("stderr")?);
-        let mut server =
-            Self { process, web: String::new(), smtp: String::new(), submission: String::new(), _data: data };
+        let [web, smtp, submission, imap] = [const { String::new() }; 4];
+        let mut server = Self { process, web, smtp, submission, imap, _data: data };
         server.wait(out, err)?;
         Ok(server)
     }
@@ -85,22 +86,28 @@ impl Server {
         pass_on(err, send);
         let deadline = Instant::now() + Duration::from_secs(30);
         let mut seen = String::new();
-        while self.web.is_empty() || self.smtp.is_empty() || self.submission.is_empty() {
+        loop {
+            let mut wanted = [
+                ("web:", &mut self.web),
+                ("smtp:", &mut self.smtp),
+                ("submission:", &mut self.submission),
+                ("imap:", &mut self.imap),
+            ];
+            if wanted.iter().all(|(_, address)| !address.is_empty()) {
+                return Ok(());
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines
                 .recv_timeout(left)
                 .map_err(|_| anyhow::anyhow!("the server did not come up:\n{seen}"))?;
-            if let Some(web) = value(&line, "web:") {
-                web.clone_into(&mut self.web);
-            } else if let Some(smtp) = value(&line, "smtp:") {
-                smtp.clone_into(&mut self.smtp);
-            } else if let Some(submission) = value(&line, "submission:") {
-                submission.clone_into(&mut self.submission);
+            for (name, address) in &mut wanted {
+                if let Some(said) = value(&line, name) {
+                    said.clone_into(address);
+                }
             }
             seen.push_str(&line);
             seen.push('\n');
         }
-        Ok(())
     }
 }
 

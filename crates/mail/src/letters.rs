@@ -88,7 +88,7 @@ impl Letter {
     }
 }
 
-fn decode(id: MessageId, structure: &[u8]) -> Result<Structure> {
+pub(crate) fn decode(id: MessageId, structure: &[u8]) -> Result<Structure> {
     let damaged = |error| Error::Storage(storage::Error::Corrupt(format!("message {id}: {error}")));
     Structure::decode(structure).map_err(damaged)
 }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use storage::{Account, Session};
 use types::{AccountId, EmailAddress, Secret, Timestamp, client_network};
 
-use crate::{Access, Error, Offence, Result, Service};
+use crate::{Access, Error, Offence, Result, Service, password::Match};
 
 /// Who is asking, for rate limits and the list of sessions.
 #[derive(Debug, Clone, Default)]
@@ -70,11 +70,13 @@ impl Service {
         };
         let account = self.account_of(&address).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let matches = self.passwords.matches(password.clone(), hash).await?;
+        let compared = self.passwords.compare(password.clone(), hash).await?;
         match account {
-            Some(account) if matches => {
+            Some(account) if compared != Match::Wrong => {
                 metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
-                self.keep_keys(account.id, &account.password_hash, password).await;
+                if compared == Match::Right {
+                    self.keep_keys(account.id, &account.password_hash, password).await;
+                }
                 Ok((account, attempt))
             }
             _ => {

@@ -1,8 +1,10 @@
-//! Passwords: argon2id in the PHC string format, hashed and compared off the async threads, a few at a time.
+//! Passwords: argon2id in the PHC string format, hashed and compared off the async threads, a few at a time. What was
+//! right lately is known again without that: mail programs log in all day, with several connections each.
 
 use std::time::Duration;
 
 use argon2::{Argon2, PasswordHash, PasswordHasher as _, PasswordVerifier as _, password_hash::SaltString};
+use moka::sync::Cache as Memory;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use types::Secret;
 
@@ -18,12 +20,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Hashes passwords: each takes 19 MiB and some 30 ms, so only as many run at once as there are processors.
 pub(crate) struct Passwords {
     places: Semaphore,
+    /// Marks of what was right: each of a hash and the password that made it, under a key that this process alone has
+    /// and never writes down. A new password has another hash, so an old one is forgotten with it.
+    right: Memory<[u8; 32], ()>,
+    key: [u8; 32],
+}
+
+/// So many marks, for so long after they were last wanted.
+const MARKS: u64 = 100_000;
+const MARKS_LAST: Duration = Duration::from_secs(3600);
+
+/// How a password compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Match {
+    Wrong,
+    Right,
+    /// It was right before.
+    Again,
 }
 
 impl Passwords {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(random: &dyn Random) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { places: Semaphore::new(processors) }
+        let right = Memory::builder().max_capacity(MARKS).time_to_idle(MARKS_LAST).build();
+        Self { places: Semaphore::new(processors), right, key: random::bytes(random) }
     }
 
     /// The hash to keep of a password.
@@ -38,17 +58,34 @@ impl Passwords {
         .await
     }
 
-    /// Whether the password is the one that was hashed. Takes as long without a hash.
-    pub(crate) async fn matches(&self, password: Secret, hash: Option<Secret>) -> Result<bool> {
-        let _place = self.place().await?;
-        blocking(move || {
-            let known = hash.is_some();
+    /// Whether the password is the one that was hashed. What is wrong takes as long as it does without a hash.
+    pub(crate) async fn compare(&self, password: Secret, hash: Option<Secret>) -> Result<Match> {
+        let mark = hash.as_ref().map(|hash| self.mark(&password, hash));
+        if mark.is_some_and(|mark| self.right.get(&mark).is_some()) {
+            return Ok(Match::Again);
+        }
+        let place = self.place().await?;
+        let same = blocking(move || {
             let hash = hash.unwrap_or_else(|| Secret::new(NOBODY.to_owned()));
             let parsed = PasswordHash::new(hash.expose()).map_err(failed)?;
-            let same = Argon2::default().verify_password(password.expose().as_bytes(), &parsed).is_ok();
-            Ok(same && known)
+            Ok(Argon2::default().verify_password(password.expose().as_bytes(), &parsed).is_ok())
         })
-        .await
+        .await?;
+        drop(place);
+        match mark {
+            Some(mark) if same => {
+                self.right.insert(mark, ());
+                Ok(Match::Right)
+            }
+            _ => Ok(Match::Wrong),
+        }
+    }
+
+    fn mark(&self, password: &Secret, hash: &Secret) -> [u8; 32] {
+        // The hash has no NUL, so that each pair has bytes of its own.
+        let mut mark = blake3::Hasher::new_keyed(&self.key);
+        mark.update(hash.expose().as_bytes()).update(&[0]).update(password.expose().as_bytes());
+        mark.finalize().into()
     }
 
     async fn place(&self) -> Result<SemaphorePermit<'_>> {
@@ -82,10 +119,26 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_matches() {
-        let passwords = Passwords::new();
-        let kept = passwords.hash("비밀번호 🔑".to_owned().into(), &Fixed).await.unwrap();
-        assert!(passwords.matches("비밀번호 🔑".to_owned().into(), Some(kept.clone())).await.unwrap());
-        assert!(!passwords.matches("wrong".to_owned().into(), Some(kept)).await.unwrap());
-        assert!(!passwords.matches("anything".to_owned().into(), None).await.unwrap());
+        let passwords = Passwords::new(&Fixed);
+        let right = || Secret::from("비밀번호 🔑".to_owned());
+        let kept = passwords.hash(right(), &Fixed).await.unwrap();
+        assert_eq!(passwords.compare(right(), Some(kept.clone())).await.unwrap(), Match::Right);
+        assert_eq!(passwords.compare("wrong".to_owned().into(), Some(kept)).await.unwrap(), Match::Wrong);
+        assert_eq!(passwords.compare("anything".to_owned().into(), None).await.unwrap(), Match::Wrong);
+    }
+
+    #[tokio::test]
+    async fn what_was_right_is_known_again_until_the_password_changes() {
+        let passwords = Passwords::new(&Fixed);
+        let (old, new) = (|| Secret::from("old".to_owned()), || Secret::from("new".to_owned()));
+        let kept = passwords.hash(old(), &Fixed).await.unwrap();
+        assert_eq!(passwords.compare(old(), Some(kept.clone())).await.unwrap(), Match::Right);
+        assert_eq!(passwords.compare(old(), Some(kept.clone())).await.unwrap(), Match::Again);
+        assert_eq!(passwords.compare(new(), Some(kept.clone())).await.unwrap(), Match::Wrong);
+        let changed = passwords.hash(new(), &Fixed).await.unwrap();
+        assert_eq!(passwords.compare(old(), Some(changed.clone())).await.unwrap(), Match::Wrong);
+        assert_eq!(passwords.compare(new(), Some(changed)).await.unwrap(), Match::Right);
+        // Wrong ones are never remembered.
+        assert_eq!(passwords.compare(new(), Some(kept)).await.unwrap(), Match::Wrong);
     }
 }

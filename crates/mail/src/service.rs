@@ -18,7 +18,7 @@ use crate::{
     endings::Endings,
     listing::{self, Rolls},
     password::Passwords,
-    random,
+    portraits, random,
     signatures::{self, Signatures},
 };
 
@@ -44,6 +44,7 @@ pub struct Service {
     pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
     pub(crate) rolls: Rolls,
     pub(crate) signatures: Signatures,
+    pub(crate) kept: portraits::Kept,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) endings: Endings,
     /// Mails being composed at the same time: each may be as large as a mail can be.
@@ -62,12 +63,14 @@ impl Service {
             .max_capacity(TEXTS_BYTES)
             .weigher(|_, text: &Arc<SearchText>| u32::try_from(text.body.len() + 512).unwrap_or(u32::MAX))
             .build();
+        let passwords = Arc::new(Passwords::new(&*parts.random));
         Self {
             parts: Arc::new(parts),
             texts,
             rolls: listing::rolls(),
             signatures: signatures::kept(),
-            passwords: Arc::new(Passwords::new()),
+            kept: portraits::Kept::new(),
+            passwords,
             endings: Endings::default(),
             composing: Arc::new(Semaphore::new(COMPOSING)),
             writes: TaskTracker::new(),

@@ -62,7 +62,7 @@ pub(crate) fn of(part: &Part, next: Option<&Part>) -> String {
         return name;
     }
     let subject = next.filter(|next| part.is_message() && next.depth == part.depth + 1);
-    let subject = subject.and_then(|message| crate::imap::subject_of(message.envelope.as_deref()?));
+    let subject = subject.and_then(|message| crate::imap::subject_in(message.envelope.as_deref()?));
     if let Some(name) =
         subject.and_then(|subject| sanitize(&format!("{}.eml", subject.replace(['/', '\\'], "_"))))
     {

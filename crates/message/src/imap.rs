@@ -235,8 +235,9 @@ fn upper(out: &mut Vec<u8>, text: &str) {
     nstring(out, Some(text.to_ascii_uppercase().as_bytes()));
 }
 
-/// The decoded Subject in an ENVELOPE, its second string.
-pub(crate) fn subject_of(envelope: &[u8]) -> Option<String> {
+/// The decoded Subject in an ENVELOPE of ours, its second string.
+#[must_use]
+pub fn subject_in(envelope: &[u8]) -> Option<String> {
     let (_, rest) = read_nstring(envelope.strip_prefix(b"(")?)?;
     let (subject, _) = read_nstring(rest.strip_prefix(b" ")?)?;
     Some(header::text(&subject?, 500)).filter(|subject| !subject.is_empty())

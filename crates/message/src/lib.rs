@@ -41,7 +41,7 @@ pub use decoder::{Decoder, Encoding, decode, decoded_len};
 pub use dsn::{Report, dsn, utf8_xtext};
 pub use header::header_of;
 pub use html::{Images, Scheme, frame};
-pub use imap::MAX_ADDRESSES;
+pub use imap::{MAX_ADDRESSES, subject_in};
 pub use overview::{MAX_RECIPIENTS, MAX_SEARCH_TEXT, Overview, SearchText};
 pub use params::Parametrised;
 pub use plain::{Plain, TextPiece, charset_text, folded, text_pieces};

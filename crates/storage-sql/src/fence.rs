@@ -251,6 +251,7 @@ pub(crate) async fn clear_some(open: &mut Open, account: AccountId, limit: u64) 
         thread_ref: ref_hash;
         signature: body_id;
         body_blob: body_id, blob_id;
+        body_share: body_id;
         body: id;
         metadata: mailbox_id, name;
         mailbox: id;

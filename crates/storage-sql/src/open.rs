@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::prelude::Uuid;
 use storage::{Committed, Error, RefHash, Result};
-use types::{AccountId, ModSeq, ShardId};
+use types::{AccountId, MessageId, ModSeq, ShardId};
 
 use crate::{
     connect::Conn,
@@ -72,6 +72,8 @@ pub(crate) struct Waiting {
 /// What the unit that runs now has done.
 #[derive(Default)]
 struct UnitState {
+    /// Messages that it has read, as they are now.
+    rows: HashMap<(i64, Uuid), message::Model>,
     changed: BTreeSet<i64>,
     queued: bool,
     wrote: bool,
@@ -114,6 +116,39 @@ impl Open {
             Some(row) if row.fenced => Err(Error::Moving),
             Some(_) => Ok(()),
             None => fence::check_placing(&self.conn, account.0).await,
+        }
+    }
+
+    /// Rows of messages that exist and were written, in order of their ids. A unit that writes reads each once.
+    pub(crate) async fn message_rows(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+    ) -> Result<Vec<message::Model>> {
+        if !self.writes {
+            return self.read_message_rows(account, ids).await;
+        }
+        let known: Option<Vec<_>> =
+            ids.iter().map(|id| self.unit.rows.get(&(account.0, id.0)).cloned()).collect();
+        if let Some(mut known) = known {
+            known.sort_unstable_by_key(|row| row.id);
+            known.dedup_by_key(|row| row.id);
+            return Ok(known);
+        }
+        let found = self.read_message_rows(account, ids).await?;
+        self.remember_rows(&found);
+        Ok(found)
+    }
+
+    /// Notes what rows of messages are like now.
+    pub(crate) fn remember_rows(&mut self, rows: &[message::Model]) {
+        self.unit.rows.extend(rows.iter().map(|row| ((row.account_id, row.id), row.clone())));
+    }
+
+    /// Notes that these are gone.
+    pub(crate) fn forget_rows(&mut self, rows: &[message::Model]) {
+        for row in rows {
+            self.unit.rows.remove(&(row.account_id, row.id));
         }
     }
 
@@ -214,6 +249,7 @@ impl Open {
         self.accounts.insert(account, Loaded::default());
         self.known.retain(|key, _| key.0 != account);
         self.threads.retain(|key, _| key.0 != account);
+        self.unit.rows.clear();
         self.unit.changed.remove(&account);
         self.unit.wrote = true;
     }
@@ -223,6 +259,7 @@ impl Open {
         self.accounts.remove(&account);
         self.known.retain(|key, _| key.0 != account);
         self.threads.retain(|key, _| key.0 != account);
+        self.unit.rows.clear();
         self.unit.wrote = true;
     }
 
@@ -231,6 +268,7 @@ impl Open {
         self.accounts.clear();
         self.known.clear();
         self.threads.clear();
+        self.unit.rows.clear();
         self.unit.wrote = true;
     }
 

@@ -316,8 +316,8 @@ impl Open {
         self.conn.query_all_raw(with_wanted(&self.conn, &keys, &rest)).await.map_err(failed)
     }
 
-    /// Rows of messages that exist and were written.
-    pub(crate) async fn message_rows(
+    /// Rows of messages that exist and were written, in order of their ids.
+    pub(crate) async fn read_message_rows(
         &self,
         account: AccountId,
         ids: &[MessageId],

@@ -93,6 +93,7 @@ pub(crate) fn listed(row: ListedRow, known: &mut HashMap<String, Arc<[String]>>)
         flags: flags(row.flags),
         keywords,
         received_at: Timestamp::from_millis(row.received_at),
+        sent_at: row.sent_at.map(Timestamp::from_millis),
         size_bytes: count(row.size_bytes),
     }
 }
@@ -106,6 +107,7 @@ pub(crate) struct ListedRow {
     pub(crate) flags: i32,
     pub(crate) keywords: String,
     pub(crate) received_at: i64,
+    pub(crate) sent_at: Option<i64>,
     pub(crate) size_bytes: i64,
 }
 

@@ -231,9 +231,10 @@ pub(crate) fn with_wanted<K: Into<Value> + Clone>(conn: &Conn, keys: &[(i64, K)]
         let values = keys.iter().map(|(_, key)| key.clone().into()).collect();
         ("SELECT * FROM unnest($1, $2)".to_owned(), vec![array_of(accounts), array_of(values)])
     } else {
-        let places = (0..keys.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2));
+        // Without numbers: SQLite takes `$1` for a name, and looks for each name among all others.
+        let places = vec!["(?, ?)"; keys.len()].join(", ");
         let values = keys.iter().flat_map(|(account, key)| [Value::from(*account), key.clone().into()]);
-        (format!("VALUES {}", places.collect::<Vec<_>>().join(", ")), values.collect())
+        (format!("VALUES {places}"), values.collect())
     };
     let sql = format!("WITH wanted (a, b) AS ({wanted}) {rest}");
     Statement::from_sql_and_values(conn.get_database_backend(), sql, values)

@@ -1,5 +1,6 @@
 //! Writing: what units of work do, by topic.
 
+pub(crate) mod bodies;
 mod copy;
 mod mailboxes;
 pub(crate) mod messages;

@@ -151,6 +151,8 @@ pub struct Listed {
     /// Sorted, each once; most messages have none, and those that have the same share them.
     pub keywords: Arc<[String]>,
     pub received_at: Timestamp,
+    /// From the Date field.
+    pub sent_at: Option<Timestamp>,
     pub size_bytes: u64,
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use imap::wire::{Fetch, Item};
 use imap::{Code, Expunges, Status, Writer};
-use mail::{Access, Change, Letter, Listed, Row};
+use mail::{Access, Change, Letter, Listed, Portrait, Row};
 use message::Structure;
 use types::{Flags, MessageId, ModSeq};
 
@@ -50,14 +50,17 @@ pub(super) enum Piece {
 #[derive(Default)]
 struct Known {
     rows: HashMap<MessageId, Row>,
+    portraits: HashMap<MessageId, Portrait>,
     structures: HashMap<MessageId, Structure>,
+    headers: HashMap<MessageId, Bytes>,
     letters: HashMap<MessageId, Letter>,
 }
 
 /// Messages of one batch, by what has to be read of them.
 const FROM_MEMORY: usize = 2_000;
-const WITH_ROWS: usize = 500;
+const WITH_PORTRAITS: usize = 500;
 const WITH_STRUCTURES: usize = 200;
+const WITH_HEADERS: usize = 100;
 const WITH_LETTERS: usize = 32;
 /// Bytes of the messages whose bodies are in memory at once; one that has more is alone.
 const LETTER_BYTES: u64 = 4 << 20;
@@ -265,11 +268,12 @@ impl Fetching {
     fn batch_length(&self) -> usize {
         let most = match self.needs {
             Needs { letters: true, .. } => WITH_LETTERS,
+            Needs { headers: true, .. } => WITH_HEADERS,
             Needs { structures: true, .. } => WITH_STRUCTURES,
-            Needs { rows: true, .. } => WITH_ROWS,
+            Needs { rows: true, .. } | Needs { portraits: true, .. } => WITH_PORTRAITS,
             Needs { .. } => FROM_MEMORY,
         };
-        if !self.needs.letters {
+        if !self.needs.letters && !self.needs.headers {
             return most.min(self.left.len());
         }
         let mut bytes = 0;
@@ -281,10 +285,13 @@ impl Fetching {
     }
 
     fn has(&self, known: &Known, message: &Listed) -> bool {
-        let Needs { rows, structures, letters } = self.needs;
-        (!rows || known.rows.contains_key(&message.id))
-            && (!letters || known.letters.contains_key(&message.id))
-            && (letters || !structures || known.structures.contains_key(&message.id))
+        let Needs { rows, portraits, structures, headers, letters } = self.needs;
+        let id = &message.id;
+        (!rows || known.rows.contains_key(id))
+            && (!portraits || known.portraits.contains_key(id))
+            && (!structures || known.structures.contains_key(id))
+            && (!headers || known.headers.contains_key(id))
+            && (!letters || known.letters.contains_key(id))
     }
 }
 
@@ -295,10 +302,17 @@ async fn read(needs: Needs, access: &Access, batch: &[(u32, Listed)]) -> mail::R
     if needs.rows {
         known.rows = access.rows(&ids).await?;
     }
+    if needs.portraits {
+        known.portraits = access.portraits(&ids).await?;
+    }
+    if needs.structures {
+        known.structures = access.structures(&ids).await?;
+    }
+    if needs.headers {
+        known.headers = access.headers(&ids).await?;
+    }
     if needs.letters {
         known.letters = access.letters(&ids).await?;
-    } else if needs.structures {
-        known.structures = access.structures(&ids).await?;
     }
     Ok(known)
 }
@@ -320,6 +334,8 @@ async fn answer(
         }
         if let Some(letter) = known.letters.get(&message.id) {
             sections::write(&mut out, &mut pieces, item, letter).await?;
+        } else if let Some(header) = known.headers.get(&message.id) {
+            sections::write_header(&mut out, item, header);
         }
     }
     out.text(")").end();

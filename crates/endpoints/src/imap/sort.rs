@@ -68,7 +68,8 @@ impl Session {
         keys: &[(SortKey, bool)],
     ) -> Result<Vec<Sortable>, Status> {
         let access = self.access()?;
-        let needs_rows = keys.iter().any(|(key, _)| !matches!(key, SortKey::Arrival | SortKey::Size));
+        let is_listed = |key: &SortKey| matches!(key, SortKey::Arrival | SortKey::Date | SortKey::Size);
+        let needs_rows = keys.iter().any(|(key, _)| !is_listed(key));
         let needs_cc = keys.iter().any(|(key, _)| *key == SortKey::Cc);
         let mut all = Vec::with_capacity(found.len());
         for batch in found.chunks(AT_ONCE) {
@@ -95,7 +96,7 @@ fn sortable(number: u32, message: Listed, row: Option<&Row>) -> Sortable {
     let from = summary.map(|summary| &summary.from);
     let to = summary.and_then(|summary| summary.to.first());
     // RFC 5256 §2.2: without a date, when it arrived.
-    let sent_at = row.and_then(|row| row.sent_at).unwrap_or(message.received_at);
+    let sent_at = message.sent_at.unwrap_or(message.received_at);
     Sortable {
         number,
         sent_at,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use imap::thread::{Kind, Mail, threads};
 use imap::wire::{SortKey, Thread, ThreadAlgorithm};
 use imap::{Code, Status};
-use mail::{Listed, Row};
+use mail::{Listed, Portrait};
 use message::{Links, Signature};
 use tokio::task::spawn_blocking;
 use types::MessageId;
@@ -67,12 +67,12 @@ impl Session {
         let mut mails = Vec::with_capacity(found.len());
         for batch in found.chunks(AT_ONCE) {
             let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
-            let rows: HashMap<_, _> = access.rows(&ids).await.map_err(answers::refusal)?;
+            let portraits: HashMap<_, _> = access.portraits(&ids).await.map_err(answers::refusal)?;
             let signatures = reader.signatures(batch).await?;
             for (_, message) in batch {
                 let links = signatures.get(&message.id).and_then(|bits| Signature::read(bits));
                 let links = links.map(|signature| signature.links()).unwrap_or_default();
-                mails.push(mail(message, rows.get(&message.id), links));
+                mails.push(mail(message, portraits.get(&message.id), links));
             }
         }
         let name = |(number, message): &(u32, Listed)| if uid { message.uid.0 } else { *number };
@@ -93,14 +93,14 @@ impl Session {
     }
 }
 
-fn mail(message: &Listed, row: Option<&Row>, links: Links) -> Mail {
-    let subject = row.map(|row| row.summary.subject.as_str()).unwrap_or_default();
-    let (base_subject, is_reply) = message::bared_subject(subject);
+fn mail(message: &Listed, portrait: Option<&Portrait>, links: Links) -> Mail {
+    let subject = portrait.and_then(|portrait| message::subject_in(portrait.envelope()));
+    let (base_subject, is_reply) = message::bared_subject(subject.as_deref().unwrap_or_default());
     Mail {
         own: links.own.map(|hash| hash.0),
         ancestors: links.ancestors.iter().map(|hash| hash.0).collect(),
         // RFC 5256 §2.2: without a date, when it arrived.
-        sent: row.and_then(|row| row.sent_at).unwrap_or(message.received_at).millis(),
+        sent: message.sent_at.unwrap_or(message.received_at).millis(),
         received: message.received_at.millis(),
         base_subject,
         is_reply,

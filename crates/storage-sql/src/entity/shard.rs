@@ -140,7 +140,7 @@ pub(crate) mod thread_ref {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// A body, used by `refs` messages and queue entries.
+/// A body, used by `refs` messages and queue entries, and as many more as [`body_share`] says.
 pub(crate) mod body {
     use sea_orm::entity::prelude::*;
 
@@ -156,6 +156,26 @@ pub(crate) mod body {
         pub(crate) structure: Vec<u8>,
         pub(crate) layout: Vec<u8>,
         pub(crate) inline: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// How many more messages and queue entries use a body than its own row says, or fewer; no row is none.
+pub(crate) mod body_share {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "body_share")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) account_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) body_id: Uuid,
+        pub(crate) users: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

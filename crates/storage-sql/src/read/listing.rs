@@ -9,12 +9,12 @@ use types::{ModSeq, Uid};
 use crate::{connect::Conn, error::failed, rows};
 
 /// In order of UIDs, which is the order of an index.
-const ALL: &str = "SELECT id, uid, modseq, flags, keywords, received_at, size_bytes FROM message \
+const ALL: &str = "SELECT id, uid, modseq, flags, keywords, received_at, sent_at, size_bytes FROM message \
     WHERE account_id = $1 AND mailbox_id = $2 ORDER BY uid";
 
 /// By the index of the change log, which the plus signs keep both planners to: few rows have changed, but many may be
 /// in the mailbox.
-const CHANGED: &str = "SELECT id, uid, modseq, flags, keywords, received_at, size_bytes FROM message \
+const CHANGED: &str = "SELECT id, uid, modseq, flags, keywords, received_at, sent_at, size_bytes FROM message \
     WHERE account_id = $1 AND modseq > $3 AND +mailbox_id = $2 ORDER BY uid";
 const REMOVED: &str = "SELECT uid, modseq FROM tombstone \
     WHERE account_id = $1 AND modseq > $3 AND +mailbox_id = $2 ORDER BY uid";

@@ -24,7 +24,7 @@ use crate::{
     error::failed,
     rows,
     statement::{among, lists},
-    write::metadata,
+    write::{bodies::users, metadata},
 };
 
 /// Records of a page, and rows of a query.
@@ -301,6 +301,7 @@ impl Pager<'_> {
     async fn add_bodies(&mut self, ids: &[Uuid]) -> Result<()> {
         let mut blobs: BTreeMap<Uuid, Vec<BlobId>> = BTreeMap::new();
         let mut found = HashMap::new();
+        let users = users(self.conn, self.account, ids).await?;
         for list in lists(self.conn, ids) {
             let names = body_blob::Entity::find()
                 .filter(body_blob::Column::AccountId.eq(self.account))
@@ -322,7 +323,7 @@ impl Pager<'_> {
             self.records.push(Record::Body(replica::Body {
                 id: row.id,
                 size_bytes: row.size_bytes,
-                refs: row.refs,
+                refs: users.get(id).copied().unwrap_or(row.refs),
                 structure: row.structure,
                 layout: row.layout,
                 inline: row.inline,

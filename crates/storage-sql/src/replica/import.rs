@@ -4,11 +4,7 @@
 
 use std::{collections::BTreeMap, mem::discriminant};
 
-use sea_orm::{
-    ColumnTrait, EntityTrait, Iterable, QueryFilter, QuerySelect,
-    prelude::Uuid,
-    sea_query::{Expr, ExprTrait as _},
-};
+use sea_orm::{ColumnTrait, EntityTrait, Iterable, QueryFilter, QuerySelect, prelude::Uuid, sea_query::Expr};
 use storage::{
     Error, Result,
     replica::{self, Record, Span},
@@ -24,7 +20,7 @@ use crate::{
     fence::hold_back,
     open::{COUNTERS, MAILBOX, Open},
     statement::{Conflict, among, insert, lists},
-    write::messages::release_bodies,
+    write::bodies::{self, add_users, release_bodies},
 };
 
 pub(crate) async fn import(open: &mut Open, account: AccountId, records: &[Record]) -> Result<()> {
@@ -184,7 +180,7 @@ impl Import<'_> {
         let gone: Vec<_> =
             rows.iter().filter(|row| row.expunged).map(|row| MessageId(row.message_id)).collect();
         insert::<tombstone::Entity>(&self.open.conn, rows, Conflict::Stays).await?;
-        let gone = self.open.message_rows(AccountId(self.account), &gone).await?;
+        let gone = self.open.read_message_rows(AccountId(self.account), &gone).await?;
         let ids: Vec<_> = gone.iter().map(|row| row.id).collect();
         for list in lists(&self.open.conn, &ids) {
             message::Entity::delete_many()
@@ -325,22 +321,11 @@ impl Import<'_> {
     async fn share_bodies(&self, bodies: impl Iterator<Item = Uuid>) -> Result<()> {
         let mut users: BTreeMap<Uuid, i64> = BTreeMap::new();
         bodies.for_each(|body| *users.entry(body).or_default() += 1);
-        let mut by_count: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
-        users.into_iter().for_each(|(body, count)| by_count.entry(count).or_default().push(body));
-        for (count, bodies) in by_count {
-            let mut found = 0;
-            for list in lists(&self.open.conn, &bodies) {
-                let shared = body::Entity::update_many()
-                    .col_expr(body::Column::Refs, Expr::col(body::Column::Refs).add(count))
-                    .filter(body::Column::AccountId.eq(self.account))
-                    .filter(among(&self.open.conn, body::Column::Id, list));
-                found += shared.exec(&self.open.conn).await.map_err(failed)?.rows_affected;
-            }
-            if found != bodies.len() as u64 {
-                return Err(Error::Corrupt(format!("a copy of account {} lacks bodies", self.account)));
-            }
+        let ids: Vec<_> = users.keys().copied().collect();
+        if bodies::users(&self.open.conn, self.account, &ids).await?.len() != ids.len() {
+            return Err(Error::Corrupt(format!("a copy of account {} lacks bodies", self.account)));
         }
-        Ok(())
+        add_users(self.open, self.account, users).await
     }
 }
 

@@ -2,22 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter,
-    prelude::Uuid,
-    sea_query::{Expr, ExprTrait as _},
-};
+use sea_orm::prelude::Uuid;
 use storage::{Copy, Message, Result, Source};
 use types::{AccountId, MailboxId, MessageId, Timestamp};
 
-use super::messages::place;
-use crate::{
-    entity::shard::body,
-    error::failed,
-    open::Open,
-    rows,
-    statement::{among, lists},
-};
+use super::{bodies::add_users, messages::place};
+use crate::{open::Open, rows};
 
 pub(super) async fn copy_to(
     open: &mut Open,
@@ -65,25 +55,7 @@ pub(super) async fn copy_to(
         open.waiting.messages.push(row.clone());
         made.push(row);
     }
-    share_bodies(open, account, users).await?;
+    add_users(open, account.0, users).await?;
     open.flush_if_much().await?;
     made.into_iter().map(rows::message).collect()
-}
-
-/// Gives each of these bodies so many users more.
-async fn share_bodies(open: &mut Open, account: AccountId, users: BTreeMap<Uuid, i64>) -> Result<()> {
-    let mut by_count: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
-    users.into_iter().for_each(|(body, count)| by_count.entry(count).or_default().push(body));
-    for (count, bodies) in by_count {
-        for list in lists(&open.conn, &bodies) {
-            body::Entity::update_many()
-                .col_expr(body::Column::Refs, Expr::col(body::Column::Refs).add(count))
-                .filter(body::Column::AccountId.eq(account.0))
-                .filter(among(&open.conn, body::Column::Id, list))
-                .exec(&open.conn)
-                .await
-                .map_err(failed)?;
-        }
-    }
-    Ok(())
 }

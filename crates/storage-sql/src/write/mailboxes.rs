@@ -9,8 +9,8 @@ use types::{AccountId, Bucket, MailboxId, Role, Timestamp, address::fold};
 use super::metadata as annotations;
 use crate::{
     entity::shard::{
-        account, body, body_blob, mailbox, message, metadata, placement, queue_entry, queue_recipient,
-        signature, thread_ref, tombstone, upload,
+        account, body, body_blob, body_share, mailbox, message, metadata, placement, queue_entry,
+        queue_recipient, signature, thread_ref, tombstone, upload,
     },
     error::failed,
     open::{Open, not_provisioned},
@@ -191,6 +191,7 @@ pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
         signature,
         body,
         body_blob,
+        body_share,
         upload,
         queue_entry,
         queue_recipient,

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter,
-    prelude::Uuid,
-    sea_query::{Expr, ExprTrait as _},
-};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{Appended, Error, FlagChange, Message, NewMessage, Result, Source};
 use types::{AccountId, MailboxId, MessageId, ModSeq, Role, Timestamp, Uid, api::Delivery};
 
+use super::bodies::{add_blobs, add_body, release_bodies};
 use crate::{
-    entity::shard::{body, body_blob, message, signature, thread_ref, tombstone},
+    entity::shard::{message, signature, thread_ref, tombstone},
     error::failed,
     open::Open,
     rows,
     statement::{Conflict, among, insert, lists},
 };
+
+/// More kinds of changes than this are written row by row.
+const MOST_KINDS: usize = 4;
 
 pub(super) async fn append(open: &mut Open, mut new: NewMessage) -> Result<Appended> {
     let (account, key) = (new.account.0, (new.account.0, new.id.0));
@@ -80,41 +80,6 @@ pub(super) fn place(open: &Open, account: i64, source: Source) -> Result<i64> {
     .ok_or_else(|| Error::Backend(format!("account {account} has no such mailbox").into()))
 }
 
-/// Adds a body to what waits, or one more user of it.
-pub(super) fn add_body(open: &mut Open, body: body::Model) {
-    open.waiting.body_bytes += body.inline.len() + body.structure.len();
-    let waiting = &mut open.waiting.bodies;
-    waiting.entry((body.account_id, body.id)).and_modify(|there| there.refs += 1).or_insert(body);
-}
-
-pub(super) fn add_blobs(open: &mut Open, account: i64, body: &storage::Packed) {
-    let blobs = body.blobs.iter().map(|blob| body_blob::Model {
-        account_id: account,
-        body_id: body.id.0,
-        blob_id: blob.0.to_vec(),
-    });
-    open.waiting.blobs.extend(blobs);
-}
-
-/// One more user of a body that was written.
-pub(super) async fn share_body(open: &mut Open, account: i64, id: Uuid) -> Result<i64> {
-    if let Some(body) = open.waiting.bodies.get_mut(&(account, id)) {
-        body.refs += 1;
-        return Ok(body.size_bytes);
-    }
-    let row = sea_orm::QuerySelect::select_only(body::Entity::find_by_id((account, id)));
-    let row = sea_orm::QuerySelect::column(row, body::Column::SizeBytes).into_tuple::<i64>();
-    let size = row.one(&open.conn).await.map_err(failed)?;
-    body::Entity::update_many()
-        .col_expr(body::Column::Refs, Expr::col(body::Column::Refs).add(1))
-        .filter(body::Column::AccountId.eq(account))
-        .filter(body::Column::Id.eq(id))
-        .exec(&open.conn)
-        .await
-        .map_err(failed)?;
-    size.ok_or_else(|| Error::Backend(format!("account {account} has no body {id} to share").into()))
-}
-
 pub(super) async fn change_flags(
     open: &mut Open,
     account: AccountId,
@@ -147,8 +112,8 @@ pub(super) async fn change_flags(
         row.modseq = now;
         changed.push(row.clone());
     }
-    use message::Column::{Flags, Keywords, Modseq};
-    rewrite(open, changed, [Flags, Keywords, Modseq]).await?;
+    open.remember_rows(&changed);
+    rewrite_flags(open, account.0, changed).await?;
     found.into_iter().map(rows::message).collect()
 }
 
@@ -182,6 +147,7 @@ pub(super) async fn move_to(
         target.size_bytes += row.size_bytes;
         changed.push(row.clone());
     }
+    open.remember_rows(&changed);
     use message::Column::{MailboxId, Modseq, SavedAt, Uid};
     rewrite(open, changed, [MailboxId, Uid, Modseq, SavedAt]).await?;
     found.into_iter().map(rows::message).collect()
@@ -194,6 +160,7 @@ pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageI
     if found.is_empty() {
         return Ok(0);
     }
+    open.forget_rows(&found);
     let modseq = open.advance(account.0)?;
     for row in &found {
         leave(open, row, modseq, true)?;
@@ -231,8 +198,10 @@ pub(super) async fn set_delivery(
     row.delivery = delivery;
     row.modseq = open.advance(account.0)?;
     open.change_mailbox(account.0, row.mailbox_id, row.modseq)?;
+    let changed = vec![row];
+    open.remember_rows(&changed);
     use message::Column::{Delivery, Modseq};
-    rewrite(open, vec![row], [Delivery, Modseq]).await
+    rewrite(open, changed, [Delivery, Modseq]).await
 }
 
 pub(super) async fn sign(
@@ -274,6 +243,32 @@ fn leave(open: &mut Open, row: &message::Model, modseq: i64, expunged: bool) -> 
     Ok(())
 }
 
+/// Writes what was changed of flags. Most changes make all messages alike, and then nothing but these columns is sent.
+async fn rewrite_flags(open: &Open, account: i64, changed: Vec<message::Model>) -> Result<()> {
+    use message::Column::{AccountId, Flags, Id, Keywords, Modseq};
+    let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for row in &changed {
+        alike.entry((row.flags, row.modseq, row.keywords.as_str())).or_default().push(row.id);
+    }
+    if alike.len() > MOST_KINDS {
+        return rewrite(open, changed, [Flags, Keywords, Modseq]).await;
+    }
+    for ((flags, modseq, keywords), ids) in alike {
+        for list in lists(&open.conn, &ids) {
+            message::Entity::update_many()
+                .col_expr(Flags, Expr::value(flags))
+                .col_expr(Keywords, Expr::value(keywords))
+                .col_expr(Modseq, Expr::value(modseq))
+                .filter(AccountId.eq(account))
+                .filter(among(&open.conn, Id, list))
+                .exec(&open.conn)
+                .await
+                .map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes these columns of rows that are there. Many different values are one statement this way.
 async fn rewrite<const N: usize>(
     open: &Open,
@@ -281,55 +276,4 @@ async fn rewrite<const N: usize>(
     columns: [message::Column; N],
 ) -> Result<()> {
     insert::<message::Entity>(&open.conn, changed, Conflict::Replaces(&columns)).await
-}
-
-/// Takes a user from each of these bodies (which were written); those without any go.
-pub(crate) async fn release_bodies(
-    open: &Open,
-    account: i64,
-    bodies: impl Iterator<Item = Uuid>,
-) -> Result<()> {
-    let mut users: BTreeMap<Uuid, i64> = BTreeMap::new();
-    bodies.for_each(|body| *users.entry(body).or_default() += 1);
-    let mut by_count: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
-    users.into_iter().for_each(|(body, count)| by_count.entry(count).or_default().push(body));
-    for (count, bodies) in by_count {
-        for list in lists(&open.conn, &bodies) {
-            body::Entity::update_many()
-                .col_expr(body::Column::Refs, Expr::col(body::Column::Refs).sub(count))
-                .filter(body::Column::AccountId.eq(account))
-                .filter(among(&open.conn, body::Column::Id, list.clone()))
-                .exec(&open.conn)
-                .await
-                .map_err(failed)?;
-            body_blob::Entity::delete_many()
-                .filter(body_blob::Column::AccountId.eq(account))
-                .filter(among(&open.conn, body_blob::Column::BodyId, list.clone()))
-                .filter(Expr::cust(
-                    "EXISTS (SELECT 1 FROM body WHERE body.account_id = body_blob.account_id \
-                     AND body.id = body_blob.body_id AND body.refs <= 0)",
-                ))
-                .exec(&open.conn)
-                .await
-                .map_err(failed)?;
-            signature::Entity::delete_many()
-                .filter(signature::Column::AccountId.eq(account))
-                .filter(among(&open.conn, signature::Column::BodyId, list.clone()))
-                .filter(Expr::cust(
-                    "EXISTS (SELECT 1 FROM body WHERE body.account_id = signature.account_id \
-                     AND body.id = signature.body_id AND body.refs <= 0)",
-                ))
-                .exec(&open.conn)
-                .await
-                .map_err(failed)?;
-            body::Entity::delete_many()
-                .filter(body::Column::AccountId.eq(account))
-                .filter(among(&open.conn, body::Column::Id, list))
-                .filter(body::Column::Refs.lte(0))
-                .exec(&open.conn)
-                .await
-                .map_err(failed)?;
-        }
-    }
-    Ok(())
 }

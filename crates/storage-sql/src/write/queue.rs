@@ -6,7 +6,7 @@ use types::{AccountId, QueueId, Timestamp};
 
 use super::{
     NOT_FENCED,
-    messages::{add_blobs, add_body, release_bodies, share_body},
+    bodies::{add_blobs, add_body, release_bodies, share_body},
 };
 use crate::{
     entity::shard::{queue_entry, queue_recipient},

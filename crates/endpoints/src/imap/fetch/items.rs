@@ -1,7 +1,7 @@
 //! Items that need no part of the message itself.
 
 use imap::Writer;
-use imap::wire::{Item, write_internal_date};
+use imap::wire::{Item, SectionKind, write_internal_date};
 use mail::Listed;
 
 use super::Known;
@@ -10,7 +10,9 @@ use super::Known;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Needs {
     pub(super) rows: bool,
+    pub(super) portraits: bool,
     pub(super) structures: bool,
+    pub(super) headers: bool,
     pub(super) letters: bool,
 }
 
@@ -20,15 +22,26 @@ pub(super) fn needs(items: &[Item]) -> Needs {
         match item {
             Item::Uid | Item::Flags | Item::InternalDate | Item::Rfc822Size | Item::ModSeq => {}
             Item::EmailId | Item::ThreadId | Item::SaveDate | Item::Preview { .. } => needs.rows = true,
-            Item::Envelope | Item::Body | Item::BodyStructure => needs.structures = true,
+            Item::Envelope | Item::BodyStructure => needs.portraits = true,
+            Item::Body => needs.structures = true,
+            Item::Section { section, .. }
+                if section.part.is_empty()
+                    && matches!(section.kind, SectionKind::Header | SectionKind::HeaderFields { .. }) =>
+            {
+                needs.headers = true;
+            }
+            Item::Rfc822Header => needs.headers = true,
             Item::Section { .. }
             | Item::Binary { .. }
             | Item::BinarySize { .. }
             | Item::Rfc822
-            | Item::Rfc822Header
             | Item::Rfc822Text => needs.letters = true,
         }
     }
+    // A letter has all of them.
+    needs.portraits &= !needs.letters;
+    needs.structures &= !needs.letters;
+    needs.headers &= !needs.letters;
     needs
 }
 
@@ -71,6 +84,7 @@ pub(super) fn write(out: &mut Writer, item: &Item, message: &Listed, known: &Kno
         let of_letter = known.letters.get(&message.id).map(|letter| &letter.structure);
         of_letter.or_else(|| known.structures.get(&message.id))
     };
+    let portrait = known.portraits.get(&message.id);
     let row = || known.rows.get(&message.id);
     match item {
         Item::Uid => out.format(format_args!("UID {}", message.uid)),
@@ -98,14 +112,18 @@ pub(super) fn write(out: &mut Writer, item: &Item, message: &Listed, known: &Kno
                 row().map(|row| row.summary.preview.chars().take(PREVIEW_CHARS).collect::<String>());
             out.text("PREVIEW ").nstring(preview.as_deref().map(str::as_bytes))
         }
-        Item::Envelope => match structure() {
-            Some(structure) => out.text("ENVELOPE ").raw(structure.envelope()),
-            None => out.text("ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"),
+        Item::Envelope => match (portrait, structure()) {
+            (Some(portrait), _) => out.text("ENVELOPE ").raw(portrait.envelope()),
+            (None, Some(structure)) => out.text("ENVELOPE ").raw(structure.envelope()),
+            (None, None) => out.text("ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"),
         },
         Item::Body => out.text("BODY ").raw(&structure().map(message::Structure::body).unwrap_or_default()),
         Item::BodyStructure => {
-            let written = structure().map(message::Structure::body_structure).unwrap_or_default();
-            out.text("BODYSTRUCTURE ").raw(&written)
+            out.text("BODYSTRUCTURE ");
+            match portrait {
+                Some(portrait) => out.raw(portrait.body_structure()),
+                None => out.raw(&structure().map(message::Structure::body_structure).unwrap_or_default()),
+            }
         }
         Item::Section { .. }
         | Item::Binary { .. }

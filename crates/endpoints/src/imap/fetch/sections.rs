@@ -26,11 +26,7 @@ pub(super) async fn write(
 ) -> Result<(), Status> {
     match item {
         Item::Section { section, partial, .. } => {
-            out.text("BODY").text(&name(section));
-            if let Some(Partial { start, .. }) = partial {
-                out.format(format_args!("<{start}>"));
-            }
-            out.text(" ");
+            begin(out, section, *partial);
             body(out, ready, section, *partial, letter).await
         }
         Item::Rfc822 => {
@@ -59,6 +55,36 @@ pub(super) async fn write(
     }
 }
 
+/// The same of what is in the header of the message, which is known.
+pub(super) fn write_header(out: &mut Writer, item: &Item, header: &Bytes) {
+    match item {
+        Item::Section { section, partial, .. } => {
+            begin(out, section, *partial);
+            match &section.kind {
+                SectionKind::HeaderFields { names, not } => {
+                    out.literal(&slice(picked(header, names, *not).into(), *partial));
+                }
+                _ => {
+                    out.literal(&slice(header.clone(), *partial));
+                }
+            }
+        }
+        Item::Rfc822Header => {
+            out.text("RFC822.HEADER ").literal(header);
+        }
+        _ => {}
+    }
+}
+
+/// The name of what follows.
+fn begin(out: &mut Writer, section: &Section, partial: Option<Partial>) {
+    out.text("BODY").text(&name(section));
+    if let Some(Partial { start, .. }) = partial {
+        out.format(format_args!("<{start}>"));
+    }
+    out.text(" ");
+}
+
 /// The bytes of a section, if there is such a part; an error if they are more than `limit`.
 pub(in crate::imap) async fn piece(
     section: &Section,
@@ -69,17 +95,17 @@ pub(in crate::imap) async fn piece(
     let Some(range) = range(section, letter) else { return Ok(None) };
     if let SectionKind::HeaderFields { names, not } = &section.kind {
         let header = letter.collect(range, MAX_HEADER).await?;
-        return Ok(Some(slice(picked(&header, names, *not), partial)));
+        return Ok(Some(slice(picked(&header, names, *not).into(), partial)));
     }
     letter.collect(cut(range, partial), limit).await.map(Some)
 }
 
 /// What of these bytes is asked for.
-fn slice(bytes: Vec<u8>, partial: Option<Partial>) -> Bytes {
+fn slice(bytes: Bytes, partial: Option<Partial>) -> Bytes {
     let cut = cut(0..bytes.len() as u64, partial);
     let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
     let (start, end) = (place(cut.start), place(cut.end));
-    Bytes::from(bytes).slice(start..end)
+    bytes.slice(start..end)
 }
 
 const fn whole(kind: SectionKind) -> Section {
@@ -100,7 +126,7 @@ async fn body(
     };
     if let SectionKind::HeaderFields { names, not } = &section.kind {
         let header = letter.collect(range, MAX_HEADER).await.map_err(answers::refusal)?;
-        out.literal(&slice(picked(&header, names, *not), partial));
+        out.literal(&slice(picked(&header, names, *not).into(), partial));
         return Ok(());
     }
     let range = cut(range, partial);

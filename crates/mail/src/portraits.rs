@@ -1,0 +1,137 @@
+//! What mail programs ask for of every message to draw a list: IMAP's ENVELOPE and BODYSTRUCTURE, ready to be sent, and
+//! the header. Those that were asked for lately are in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use moka::sync::Cache as Memory;
+use storage::Snapshot;
+use types::{AccountId, MessageId};
+
+use crate::{Access, Result, letters::decode, prepare};
+
+/// ENVELOPE and BODYSTRUCTURE of a message (RFC 9051 §7.5.2).
+#[derive(Debug, Clone)]
+pub struct Portrait {
+    /// One behind the other.
+    bytes: Arc<[u8]>,
+    envelope: usize,
+}
+
+impl Portrait {
+    fn of(structure: &message::Structure) -> Self {
+        let (envelope, body) = (structure.envelope(), structure.body_structure());
+        Self { envelope: envelope.len(), bytes: [envelope, &body].concat().into() }
+    }
+
+    #[must_use]
+    pub fn envelope(&self) -> &[u8] {
+        self.bytes.get(..self.envelope).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn body_structure(&self) -> &[u8] {
+        self.bytes.get(self.envelope..).unwrap_or_default()
+    }
+}
+
+/// They never change. Only speed.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    portraits: Memory<(AccountId, MessageId), Portrait>,
+    headers: Memory<(AccountId, MessageId), Bytes>,
+}
+
+const PORTRAIT_BYTES: u64 = 96 << 20;
+const HEADER_BYTES: u64 = 32 << 20;
+/// Longer headers are read each time.
+const LONGEST_HEADER: usize = 64 << 10;
+/// Whoever looks through a mailbox does it several times in a row.
+const IDLE: Duration = Duration::from_secs(10 * 60);
+/// What an entry takes beside its bytes.
+const ENTRY_BYTES: usize = 160;
+/// Texts that are made where they are asked for, and not on another thread.
+const FEW: usize = 20;
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        let weight = |bytes: usize| u32::try_from(bytes + ENTRY_BYTES).unwrap_or(u32::MAX);
+        Self {
+            portraits: Memory::builder()
+                .max_capacity(PORTRAIT_BYTES)
+                .weigher(move |_, portrait: &Portrait| weight(portrait.bytes.len()))
+                .time_to_idle(IDLE)
+                .build(),
+            headers: Memory::builder()
+                .max_capacity(HEADER_BYTES)
+                .weigher(move |_, header: &Bytes| weight(header.len()))
+                .time_to_idle(IDLE)
+                .build(),
+        }
+    }
+}
+
+impl Access {
+    /// Of those of these messages that exist, and of such as were there lately; one query for those that are not in
+    /// memory.
+    pub async fn portraits(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Portrait>> {
+        let (kept, account) = (&self.service.kept.portraits, self.id);
+        let (mut all, unknown) = known(kept, account, ids);
+        if unknown.is_empty() {
+            return Ok(all);
+        }
+        let wanted = unknown.as_slice();
+        let look = |mut shard: Box<dyn Snapshot>| async move { shard.structures(account, wanted).await };
+        let found = self.service.look_for(account, wanted.len(), look).await?;
+        let draw = move || -> Result<Vec<_>> {
+            found.into_iter().map(|(id, bytes)| Ok((id, Portrait::of(&decode(id, &bytes)?)))).collect()
+        };
+        let drawn = if wanted.len() <= FEW { draw()? } else { prepare::off_thread(u64::MAX, draw).await?? };
+        for (id, portrait) in drawn {
+            kept.insert((account, id), portrait.clone());
+            all.insert(id, portrait);
+        }
+        Ok(all)
+    }
+
+    /// Headers, the empty line behind them included. What else of the messages is kept in the shard is in memory while it
+    /// reads, so ask for few.
+    pub async fn headers(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Bytes>> {
+        let (kept, account) = (&self.service.kept.headers, self.id);
+        let (mut all, unknown) = known(kept, account, ids);
+        if unknown.is_empty() {
+            return Ok(all);
+        }
+        for (id, letter) in self.letters(&unknown).await? {
+            let range = letter.structure.root().map(|root| root.header.clone()).unwrap_or_default();
+            let header = letter.collect(range, u64::MAX).await?;
+            // A slice would hold on to all that was read with it.
+            let header = Bytes::copy_from_slice(&header);
+            if header.len() <= LONGEST_HEADER {
+                kept.insert((account, id), header.clone());
+            }
+            all.insert(id, header);
+        }
+        Ok(all)
+    }
+}
+
+/// What is in memory of these, and what is not.
+fn known<T: Clone + Send + Sync + 'static>(
+    kept: &Memory<(AccountId, MessageId), T>,
+    account: AccountId,
+    ids: &[MessageId],
+) -> (HashMap<MessageId, T>, Vec<MessageId>) {
+    let (mut all, mut unknown) = (HashMap::with_capacity(ids.len()), Vec::new());
+    for id in ids {
+        match kept.get(&(account, *id)) {
+            Some(one) => {
+                all.insert(*id, one);
+            }
+            None => unknown.push(*id),
+        }
+    }
+    (all, unknown)
+}
