@@ -30,6 +30,7 @@ use crate::{
     outbound,
     parts::{self, Indexing, Parts},
     programs::Programs,
+    reports::Reports,
     roles::{Role, Roles},
     telemetry,
     web::{self, Web, serve, setup::Offers},
@@ -70,6 +71,7 @@ pub struct Node {
     tasks: TaskTracker,
     listeners: Server,
     programs: Server,
+    reports: Arc<Reports>,
     _held: Option<Held>,
 }
 
@@ -133,10 +135,11 @@ impl Node {
         let config = Arc::new(config);
         let dns = Dns::new(config.dns.resolver.0).context("dns.resolver")?;
         look_around(&config, &parts, &warnings, &stop, &tasks);
+        let reports = keep_reports(&config, &parts, &dns, &roles, &stop, &tasks);
         if roles.has(Role::Worker) {
             work(&config, &parts, &dns, &addresses, (member, indexed), &stop, &tasks)?;
         }
-        let (listeners, programs) = receive(&config, &parts, dns, smtp, lmtp, programs)?;
+        let (listeners, programs) = receive(&config, &parts, dns, &reports, smtp, lmtp, programs)?;
         if let Some(listener) = web {
             let offers = Offers::new(&config, parts::hostname(&config), &addresses);
             let state = Web {
@@ -165,8 +168,19 @@ impl Node {
             tasks,
             listeners,
             programs,
+            reports,
             _held: held,
         })
+    }
+
+    /// Sends the reports that are due by then to those who want them; returns how many mails that made. For whoever runs
+    /// the node in-process: by itself it does so now and then.
+    ///
+    /// # Errors
+    /// The directory does not answer.
+    pub async fn report(&self, by: types::Timestamp) -> anyhow::Result<usize> {
+        self.reports.write_down().await;
+        self.reports.send_due(by).await
     }
 
     /// Says that it is leaving, and after `drain.delay` takes nothing new, finishes what runs, and gives up on what is
@@ -181,6 +195,7 @@ impl Node {
         self.tasks.close();
         let everything = async {
             tokio::join!(self.listeners.shutdown(grace), self.programs.shutdown(grace), self.tasks.wait());
+            self.reports.write_down().await;
             self.mail.finish_writes().await;
         };
         if timeout(grace + Duration::from_secs(1), everything).await.is_err() {
@@ -202,6 +217,21 @@ fn look_around(
     tasks.spawn(async move { sessions.run_endings(until_ended).await });
     let (config, warnings) = (Arc::clone(config), warnings.clone());
     tasks.spawn(until(stop.clone(), async move { disk::watch(&config, warnings).await }));
+}
+
+/// Counts what is to be reported to others; workers send it.
+fn keep_reports(
+    config: &Config,
+    parts: &Parts,
+    dns: &Dns,
+    roles: &Roles,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Arc<Reports> {
+    let reports = Arc::new(Reports::new(config, parts, dns));
+    let (running, stop, sends) = (Arc::clone(&reports), stop.clone(), roles.has(Role::Worker));
+    tasks.spawn(async move { running.run(sends, stop).await });
+    reports
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
@@ -378,6 +408,7 @@ fn receive(
     config: &Config,
     parts: &Parts,
     dns: Dns,
+    reports: &Reports,
     sockets: Vec<(Kind, TcpListener)>,
     lmtp: Option<UnixListener>,
     programs: Programs,
@@ -411,7 +442,7 @@ fn receive(
         allow_cleartext: config.auth.allow_cleartext,
         budget: Arc::new(Budget::new(config.limits.receiving_memory.bytes())),
         content_within: config.limits.receiving_time.0,
-        door: Some(Arc::new(checks::door(config, &hostname, dns))),
+        door: Some(Arc::new(checks::door(config, &hostname, dns, reports.of_mail()))),
         hostname,
         clock: Arc::clone(&parts.clock),
         policy: Arc::new(door::policy(config)?),

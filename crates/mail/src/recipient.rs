@@ -155,7 +155,7 @@ impl Service {
     }
 
     /// The account whose queue mail is in that is nobody's of ours: the postmaster's of the domain, or the first one.
-    async fn keeper(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
+    pub(crate) async fn keeper(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
         if let Ok(postmaster) = format!("postmaster@{}", address.domain()).parse()
             && let Some((_, account)) = self.named(&postmaster).await?
         {

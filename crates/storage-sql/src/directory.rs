@@ -5,6 +5,7 @@ mod door;
 mod endings;
 mod moves;
 mod nodes;
+mod reports;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

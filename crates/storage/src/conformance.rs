@@ -13,4 +13,5 @@ pub mod directory;
 mod dkim;
 mod door;
 pub mod moves;
+mod reports;
 pub mod shards;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp};
 
-use crate::{DkimKeys, Door, Moves, Result};
+use crate::{DkimKeys, Door, Moves, Reports, Result};
 
 /// A domain that mail is received for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct Node {
 
 /// Strongly consistent, small, read through caches. Names are compared by [`EmailAddress::key`].
 #[async_trait]
-pub trait Directory: Moves + Door + DkimKeys {
+pub trait Directory: Moves + Door + DkimKeys + Reports {
     /// `Err(Exists)` if it is there.
     async fn add_domain(&self, name: &str, now: Timestamp) -> Result<Domain>;
     async fn domain(&self, name: &str) -> Result<Option<Domain>>;
