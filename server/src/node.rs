@@ -10,7 +10,7 @@ use endpoints::{
 };
 use filter::Dns;
 use mail::Mine;
-use queue::Worker;
+use queue::{Worker, tlsrpt::Ledger};
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
@@ -137,7 +137,8 @@ impl Node {
         look_around(&config, &parts, &warnings, &stop, &tasks);
         let reports = keep_reports(&config, &parts, &dns, &roles, &stop, &tasks);
         if roles.has(Role::Worker) {
-            work(&config, &parts, &dns, &addresses, (member, indexed), &stop, &tasks)?;
+            let sessions = reports.of_sessions();
+            work(&config, &parts, (&dns, sessions), &addresses, (member, indexed), &stop, &tasks)?;
         }
         let (listeners, programs) = receive(&config, &parts, dns, &reports, smtp, lmtp, programs)?;
         if let Some(listener) = web {
@@ -344,21 +345,21 @@ async fn accept_index(parts: &Parts, roles: &Roles) -> anyhow::Result<bool> {
 fn work(
     config: &Config,
     parts: &Parts,
-    dns: &Dns,
+    (dns, sessions): (&Dns, Option<Arc<dyn Ledger>>),
     addresses: &Addresses,
     (member, indexed): (Option<Member>, bool),
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
     let hostname = parts::hostname(config);
-    let router = outbound::router(config, &parts.mail, &hostname, addresses.smtp)?;
+    let router = outbound::router(config, &parts.mail, &hostname, addresses.smtp, sessions.as_ref())?;
     let (directory, clock) = (Arc::clone(&parts.directory), Arc::clone(&parts.clock));
     let signer = DomainSigner::new(Arc::clone(&directory), Arc::clone(&clock), hostname.clone());
     tasks.spawn(dkim::watch(directory, dns.clone(), clock, stop.clone()));
     let worker = Worker::new(queue::worker::Parts {
         mail: parts.mail.clone(),
         router: Arc::new(router),
-        courier: Arc::new(outbound::courier(config, &hostname)?),
+        courier: Arc::new(outbound::courier(config, &hostname, sessions)?),
         signer: Some(Arc::new(signer)),
         config: outbound::worker(config, &hostname),
         shutdown: stop.clone(),

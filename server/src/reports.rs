@@ -1,10 +1,11 @@
-//! Reports to others, once a day: what came in under their names (DMARC).
+//! Reports to others, once a day: what came in under their names (DMARC), and how connections to them began (TLS-RPT).
 //!
-//! Each node counts in memory, adds that to the directory every few minutes and when it stops, and so loses a few counts
-//! in a crash: they are statistics. One node at a time makes the mails of the days that are over.
+//! Each node counts in memory, adds that to the directory every few minutes and when it stops, and so loses a few
+//! counts in a crash: they are statistics. One node at a time makes the mails of the days that are over.
 
 mod dmarc;
 mod tally;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use filter::{
     Dns,
     aggregate::{Ledger, Reporter},
 };
+use queue::tlsrpt;
 use storage::{Directory, ReportKind};
 use tokio_util::sync::CancellationToken;
 use types::{Clock, EmailAddress, Timestamp};
@@ -56,7 +58,7 @@ impl Reports {
         let host = parts::hostname(config);
         // Who has no name of the Internet cannot be asked back.
         let is_known = host.contains('.');
-        let wanted = [(ReportKind::Dmarc, config.reports.dmarc)];
+        let wanted = [(ReportKind::Dmarc, config.reports.dmarc), (ReportKind::Tls, config.reports.tls)];
         let wanted =
             wanted.into_iter().filter(|(_, wanted)| *wanted && is_known).map(|(kind, _)| kind).collect();
         Self {
@@ -76,6 +78,11 @@ impl Reports {
     /// Who counts mail at the door, if that is reported.
     pub(crate) fn of_mail(&self) -> Option<Arc<dyn Ledger>> {
         self.wanted.contains(&ReportKind::Dmarc).then(|| Arc::clone(&self.tally) as Arc<dyn Ledger>)
+    }
+
+    /// Who counts sessions with other servers, if they are reported.
+    pub(crate) fn of_sessions(&self) -> Option<Arc<dyn tlsrpt::Ledger>> {
+        self.wanted.contains(&ReportKind::Tls).then(|| Arc::clone(&self.tally) as Arc<dyn tlsrpt::Ledger>)
     }
 
     /// Writes down what was counted, and if it `sends`, sends what is due, until told to stop.
@@ -148,7 +155,7 @@ impl Reports {
         let rows = self.directory.counts(kind, day, domain, MAX_ROWS).await?;
         match kind {
             ReportKind::Dmarc => self.send_dmarc(&reporter, day, domain, &rows).await,
-            ReportKind::Tls => Ok(0),
+            ReportKind::Tls => self.send_tls(&reporter, day, domain, &rows).await,
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use types::Timestamp;
 
-on_both_planes!(domains_hear_of_mail_in_their_names);
+on_both_planes!(domains_hear_of_mail_in_their_names, domains_hear_of_connections_to_them);
 
 /// A server that finds every other domain's mail server at the sink, behind a load balancer that tells of any client.
 async fn server(plane: &Plane<'_>, zone: &Zone, sink: &Sink) -> Server {
@@ -119,5 +119,35 @@ async fn domains_hear_of_mail_in_their_names(plane: &Plane<'_>) {
     };
     assert_eq!(*sources, [source(FRIEND, 2, true, "none"), source(STRANGER, 1, false, "reject")]);
     assert_eq!(sink.received().len(), 1);
+    server.stop().await;
+}
+
+async fn domains_hear_of_connections_to_them(plane: &Plane<'_>) {
+    let zone = Zone::start().await.unwrap();
+    let sink = Sink::start(Script::default().extensions(&["STARTTLS", "PIPELINING"])).await.unwrap();
+    zone.txt("_smtp._tls.far.test", "v=TLSRPTv1; rua=mailto:tls@far.test").unwrap();
+    zone.mx("far.test", 10, "mx.far.test").unwrap().mx("silent.test", 10, "mx.silent.test").unwrap();
+    for host in ["mx.far.test", "mx.silent.test"] {
+        zone.host(host, "127.0.0.1".parse().unwrap()).unwrap();
+    }
+    let server = server(plane, &zone, &sink).await;
+    let alice = server.login("alice").await;
+    for to in ["carol@far.test", "dave@silent.test"] {
+        let sent = serde_json::json!({ "to": [{ "email": to }], "subject": "Hello", "text": "Hello\n" });
+        assert_eq!(alice.post("/v1/messages", &sent).await.status(), 201);
+    }
+    eventually("both mails", async || (sink.received().len() == 2).then_some(())).await;
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 1, "only who asks for it");
+    let received = eventually("the report", async || sink.received().into_iter().nth(2)).await;
+    assert!(received.recipients[0].starts_with("<tls@far.test>"), "{:?}", received.recipients);
+    let text = String::from_utf8_lossy(&received.data).into_owned();
+    assert!(
+        text.contains("TLS-Report-Domain: far.test\r\n") && text.contains("TLS-Required: No\r\n"),
+        "{text}"
+    );
+    let [report] = &read(&received.data)[..] else { panic!("one policy: {text}") };
+    let Findings::Tls(sessions) = &report.findings else { panic!("{report:?}") };
+    assert_eq!((report.from.as_str(), report.domain.as_str()), ("Demo Mail", "far.test"));
+    assert_eq!((sessions.policy.as_str(), sessions.succeeded, sessions.failed), ("no-policy-found", 1, 0));
     server.stop().await;
 }

@@ -194,6 +194,7 @@ pub enum TempError {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Reports {
     pub dmarc: bool,
+    pub tls: bool,
     #[serde(deserialize_with = "optional")]
     pub from: Option<String>,
     #[serde(deserialize_with = "optional")]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use filter::aggregate::{Ledger, Row};
+use queue::tlsrpt;
 use serde::Serialize;
 use storage::{Counted, Directory, ReportKind};
 use types::Clock;
@@ -79,6 +80,12 @@ impl Tally {
 impl Ledger for Tally {
     fn note(&self, domain: &str, row: &Row) {
         self.count(ReportKind::Dmarc, domain, row);
+    }
+}
+
+impl tlsrpt::Ledger for Tally {
+    fn note(&self, domain: &str, session: &tlsrpt::Session) {
+        self.count(ReportKind::Tls, domain, session);
     }
 }
 
