@@ -174,8 +174,8 @@ impl Node {
         })
     }
 
-    /// Sends the reports that are due by then to those who want them; returns how many mails that made. For whoever runs
-    /// the node in-process: by itself it does so now and then.
+    /// Sends the reports that are due by then to those who want them; returns how many mails that made. For whoever
+    /// runs the node in-process: by itself it does so now and then.
     ///
     /// # Errors
     /// The directory does not answer.
@@ -389,6 +389,8 @@ fn work(
             indexer.run_indexer(mine, until_indexed).await;
         });
     }
+    let (quotas, until_measured) = (parts.mail.clone(), stop.clone());
+    tasks.spawn(async move { quotas.run_quotas(until_measured).await });
     tasks.spawn(async move { house.run_housekeeping(until_clean).await });
     tasks.spawn(async move { moves.run_moves(until_moved).await });
     Ok(())

@@ -319,3 +319,24 @@ pub(crate) mod report_count {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// What a domain's accounts may have together.
+pub(crate) mod domain_limit {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "domain_limit")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) domain: String,
+        pub(crate) max_bytes: Option<i64>,
+        pub(crate) max_accounts: Option<i64>,
+        pub(crate) used_bytes: i64,
+        pub(crate) used_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
