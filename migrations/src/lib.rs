@@ -52,6 +52,7 @@ pub fn directory() -> Vec<Step> {
         m20261122_000001_accounts as accounts, m20261122_000002_moving as moving,
         m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
         m20261126_000002_dkim as dkim, m20261127_000002_endings as endings, m20261127_000003_admin as admin,
+        m20261127_000010_reports as reports, m20261127_000011_limits as limits,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
@@ -61,6 +62,8 @@ pub fn directory() -> Vec<Step> {
         Step::new("m20261126_000002_dkim", dkim::text),
         Step::new("m20261127_000002_endings", endings::text),
         Step::new("m20261127_000003_admin", admin::text),
+        Step::new("m20261127_000010_reports", reports::text),
+        Step::new("m20261127_000011_limits", limits::text),
     ]
 }
 

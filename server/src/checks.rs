@@ -1,11 +1,13 @@
 //! The checks that the configuration wants of mail from other servers.
 
+use std::sync::Arc;
+
 use endpoints::smtp::Door;
-use filter::{Authentication, Dns, Filter, Mode, OnTempError, Rules, Spf};
+use filter::{Authentication, Dns, Filter, Mode, OnTempError, Rules, Spf, aggregate::Ledger};
 
 use crate::config::{Config, Dmarc, TempError};
 
-pub(crate) fn door(config: &Config, hostname: &str, dns: Dns) -> Door {
+pub(crate) fn door(config: &Config, hostname: &str, dns: Dns, ledger: Option<Arc<dyn Ledger>>) -> Door {
     let wanted = &config.filter;
     let rules = Rules {
         dmarc: match wanted.dmarc {
@@ -23,5 +25,5 @@ pub(crate) fn door(config: &Config, hostname: &str, dns: Dns) -> Door {
     let spf = Spf::new(dns.clone(), hostname.to_owned(), rules.budget);
     let filter =
         Filter::new(hostname.to_owned(), vec![Box::new(spf), Box::new(Authentication::new(dns, rules))]);
-    Door { filter, trusted: wanted.trusted_networks.clone() }
+    Door { filter, trusted: wanted.trusted_networks.clone(), ledger }
 }

@@ -21,8 +21,8 @@ pub use human::{Listen, Local, Shown, Size, Span};
 pub use load::{Error, Loaded, environment, load};
 pub use sections::{
     Audience, Auth, Bans, Blobs, Bus, Cache, Directory, Dmarc, Dns, Door, Drain, Filter, Format, Hello, Http,
-    Limits, Listener, Lmtp, Log, MtaSts, Node, ProxyProtocol, Queue, Resolver, ReverseDns, RouteTls, Search,
-    Setup, Shards, Smtp, SmtpRoute, StsMode, TempError, Tls,
+    Limits, Listener, Lmtp, Log, MtaSts, Node, ProxyProtocol, Queue, Reports, Resolver, ReverseDns, RouteTls,
+    Search, Setup, Shards, Smtp, SmtpRoute, StsMode, TempError, Tls,
 };
 pub use url::{BlobStore, Database, SearchIndex, Shared};
 
@@ -43,6 +43,7 @@ pub struct Config {
     pub pop3s: Listener,
     pub filter: Filter,
     pub mta_sts: MtaSts,
+    pub reports: Reports,
     pub setup: Setup,
     pub proxy_protocol: ProxyProtocol,
     pub tls: Tls,
@@ -101,6 +102,9 @@ impl Config {
         self.queue_is_fit()?;
         if self.filter.timeout.0.is_zero() || self.filter.timeout.0 > Duration::from_secs(120) {
             return unfit("filter.timeout", "it must be more than nothing and at most two minutes");
+        }
+        if self.reports.from.as_deref().is_some_and(|from| from.parse::<types::EmailAddress>().is_err()) {
+            return unfit("reports.from", "it must be an address like \"postmaster@example.com\"");
         }
         // RFC 8461 §3.2.
         if self.mta_sts.max_age.0 > Duration::from_secs(31_557_600) {

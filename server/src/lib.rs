@@ -24,6 +24,7 @@ mod outbound;
 mod parts;
 mod programs;
 mod records;
+mod reports;
 pub mod roles;
 mod site;
 mod sts;

@@ -10,7 +10,7 @@ use endpoints::{
 };
 use filter::Dns;
 use mail::Mine;
-use queue::Worker;
+use queue::{Worker, tlsrpt::Ledger};
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
@@ -30,6 +30,7 @@ use crate::{
     outbound,
     parts::{self, Indexing, Parts},
     programs::Programs,
+    reports::Reports,
     roles::{Role, Roles},
     telemetry,
     web::{self, Web, serve, setup::Offers},
@@ -70,6 +71,7 @@ pub struct Node {
     tasks: TaskTracker,
     listeners: Server,
     programs: Server,
+    reports: Arc<Reports>,
     _held: Option<Held>,
 }
 
@@ -133,10 +135,12 @@ impl Node {
         let config = Arc::new(config);
         let dns = Dns::new(config.dns.resolver.0).context("dns.resolver")?;
         look_around(&config, &parts, &warnings, &stop, &tasks);
+        let reports = keep_reports(&config, &parts, &dns, &roles, &stop, &tasks);
         if roles.has(Role::Worker) {
-            work(&config, &parts, &dns, &addresses, (member, indexed), &stop, &tasks)?;
+            let sessions = reports.of_sessions();
+            work(&config, &parts, (&dns, sessions), &addresses, (member, indexed), &stop, &tasks)?;
         }
-        let (listeners, programs) = receive(&config, &parts, dns, smtp, lmtp, programs)?;
+        let (listeners, programs) = receive(&config, &parts, dns, &reports, smtp, lmtp, programs)?;
         if let Some(listener) = web {
             let offers = Offers::new(&config, parts::hostname(&config), &addresses);
             let state = Web {
@@ -165,8 +169,19 @@ impl Node {
             tasks,
             listeners,
             programs,
+            reports,
             _held: held,
         })
+    }
+
+    /// Sends the reports that are due by then to those who want them; returns how many mails that made. For whoever
+    /// runs the node in-process: by itself it does so now and then.
+    ///
+    /// # Errors
+    /// The directory does not answer.
+    pub async fn report(&self, by: types::Timestamp) -> anyhow::Result<usize> {
+        self.reports.write_down().await;
+        self.reports.send_due(by).await
     }
 
     /// Says that it is leaving, and after `drain.delay` takes nothing new, finishes what runs, and gives up on what is
@@ -181,6 +196,7 @@ impl Node {
         self.tasks.close();
         let everything = async {
             tokio::join!(self.listeners.shutdown(grace), self.programs.shutdown(grace), self.tasks.wait());
+            self.reports.write_down().await;
             self.mail.finish_writes().await;
         };
         if timeout(grace + Duration::from_secs(1), everything).await.is_err() {
@@ -202,6 +218,21 @@ fn look_around(
     tasks.spawn(async move { sessions.run_endings(until_ended).await });
     let (config, warnings) = (Arc::clone(config), warnings.clone());
     tasks.spawn(until(stop.clone(), async move { disk::watch(&config, warnings).await }));
+}
+
+/// Counts what is to be reported to others; workers send it.
+fn keep_reports(
+    config: &Config,
+    parts: &Parts,
+    dns: &Dns,
+    roles: &Roles,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Arc<Reports> {
+    let reports = Arc::new(Reports::new(config, parts, dns));
+    let (running, stop, sends) = (Arc::clone(&reports), stop.clone(), roles.has(Role::Worker));
+    tasks.spawn(async move { running.run(sends, stop).await });
+    reports
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
@@ -314,21 +345,21 @@ async fn accept_index(parts: &Parts, roles: &Roles) -> anyhow::Result<bool> {
 fn work(
     config: &Config,
     parts: &Parts,
-    dns: &Dns,
+    (dns, sessions): (&Dns, Option<Arc<dyn Ledger>>),
     addresses: &Addresses,
     (member, indexed): (Option<Member>, bool),
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
     let hostname = parts::hostname(config);
-    let router = outbound::router(config, &parts.mail, &hostname, addresses.smtp)?;
+    let router = outbound::router(config, &parts.mail, &hostname, addresses.smtp, sessions.as_ref())?;
     let (directory, clock) = (Arc::clone(&parts.directory), Arc::clone(&parts.clock));
     let signer = DomainSigner::new(Arc::clone(&directory), Arc::clone(&clock), hostname.clone());
     tasks.spawn(dkim::watch(directory, dns.clone(), clock, stop.clone()));
     let worker = Worker::new(queue::worker::Parts {
         mail: parts.mail.clone(),
         router: Arc::new(router),
-        courier: Arc::new(outbound::courier(config, &hostname)?),
+        courier: Arc::new(outbound::courier(config, &hostname, sessions)?),
         signer: Some(Arc::new(signer)),
         config: outbound::worker(config, &hostname),
         shutdown: stop.clone(),
@@ -358,6 +389,8 @@ fn work(
             indexer.run_indexer(mine, until_indexed).await;
         });
     }
+    let (quotas, until_measured) = (parts.mail.clone(), stop.clone());
+    tasks.spawn(async move { quotas.run_quotas(until_measured).await });
     tasks.spawn(async move { house.run_housekeeping(until_clean).await });
     tasks.spawn(async move { moves.run_moves(until_moved).await });
     Ok(())
@@ -378,6 +411,7 @@ fn receive(
     config: &Config,
     parts: &Parts,
     dns: Dns,
+    reports: &Reports,
     sockets: Vec<(Kind, TcpListener)>,
     lmtp: Option<UnixListener>,
     programs: Programs,
@@ -411,7 +445,7 @@ fn receive(
         allow_cleartext: config.auth.allow_cleartext,
         budget: Arc::new(Budget::new(config.limits.receiving_memory.bytes())),
         content_within: config.limits.receiving_time.0,
-        door: Some(Arc::new(checks::door(config, &hostname, dns))),
+        door: Some(Arc::new(checks::door(config, &hostname, dns, reports.of_mail()))),
         hostname,
         clock: Arc::clone(&parts.clock),
         policy: Arc::new(door::policy(config)?),

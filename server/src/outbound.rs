@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use queue::{
     Caller, DnsRouter, Login, Reuse, Routing, Rule, Schedule, Security, SmtpConfig, SmtpCourier, StsConfig,
-    Timeouts, WorkerConfig, worker::Rate,
+    Timeouts, WorkerConfig, tlsrpt::Ledger, worker::Rate,
 };
 use types::Secret;
 
@@ -17,6 +17,7 @@ pub(crate) fn router(
     mail: &mail::Service,
     hostname: &str,
     own: Option<SocketAddr>,
+    ledger: Option<&Arc<dyn Ledger>>,
 ) -> anyhow::Result<DnsRouter> {
     let mut rules = config.smtp.routes.iter().map(rule).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(relay) = &config.smtp.relay {
@@ -33,7 +34,10 @@ pub(crate) fn router(
         dane: config.queue.dane,
         trust_anchor: None,
     };
-    let router = DnsRouter::new(routing).context("dns.resolver")?;
+    let mut router = DnsRouter::new(routing).context("dns.resolver")?;
+    if let Some(ledger) = ledger {
+        router = router.told_to(Arc::clone(ledger));
+    }
     if !config.queue.mta_sts {
         return Ok(router);
     }
@@ -41,9 +45,13 @@ pub(crate) fn router(
 }
 
 /// Speaks SMTP to other servers.
-pub(crate) fn courier(config: &Config, hostname: &str) -> anyhow::Result<SmtpCourier> {
+pub(crate) fn courier(
+    config: &Config,
+    hostname: &str,
+    ledger: Option<Arc<dyn Ledger>>,
+) -> anyhow::Result<SmtpCourier> {
     let queue = &config.queue;
-    Ok(SmtpCourier::new(SmtpConfig {
+    let courier = SmtpCourier::new(SmtpConfig {
         hello: hostname.to_owned(),
         timeouts: Timeouts::default(),
         reuse: Reuse {
@@ -52,7 +60,11 @@ pub(crate) fn courier(config: &Config, hostname: &str) -> anyhow::Result<SmtpCou
             age: queue.connection_time.0,
             messages: queue.connection_mails,
         },
-    })?)
+    })?;
+    Ok(match ledger {
+        Some(ledger) => courier.told_to(ledger),
+        None => courier,
+    })
 }
 
 /// How the worker works.

@@ -200,11 +200,12 @@ impl Judge {
         let findings = join_all(judging).await.into_iter().map(|judged| {
             let vouched = judged.outcome == Outcome::Fail && vouches(&judged.author);
             let action = judged.action(self.rules.dmarc, self.rules.on_temperror, vouched);
-            Finding { action, ..Finding::fine(vec![judged.result(vouched)]) }
+            let evaluations = judged.evaluation(&action, vouched).into_iter().collect();
+            Finding { action, evaluations, ..Finding::fine(vec![judged.result(vouched)]) }
         });
         let verdict = crate::combine(findings);
         results.extend(verdict.results);
-        Finding { action: verdict.action, results, headers: String::new() }
+        Finding { action: verdict.action, evaluations: verdict.evaluations, ..Finding::fine(results) }
     }
 }
 

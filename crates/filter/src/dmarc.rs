@@ -10,6 +10,7 @@ use mail_auth::{
     SpfResult, Txt,
 };
 
+use crate::aggregate::{Because, Disposition, Evaluation};
 use crate::dns::{Dns, Seen};
 use crate::{Action, AuthResult, Mode, OnTempError, Outcome, Reply};
 
@@ -27,6 +28,21 @@ pub(crate) struct Judgement {
     pub(crate) outcome: Outcome,
     /// What the domain wants; already less if only a part of all mails is meant, and this is none of it.
     pub(crate) policy: Policy,
+    pub(crate) found: Option<Found>,
+}
+
+/// The policy that counts, and what spoke for the mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Where the policy is.
+    domain: String,
+    record: String,
+    /// Whether they pass and are aligned.
+    spf: bool,
+    dkim: bool,
+    /// Less was done than the policy says: it is being tested.
+    tested: bool,
+    wants_reports: bool,
 }
 
 /// RFC 9989 §4.10: so many names are asked for at most.
@@ -50,21 +66,35 @@ pub(crate) async fn judge(
         };
         let parsed = record.and_then(|text| {
             let parsed = Dmarc::parse(&text)?;
-            records.push((parsed.clone(), text));
+            records.push((name.clone(), parsed.clone(), text));
             Ok(parsed)
         });
         known.insert(name.into_boxed_str(), Txt::from(parsed));
     }
     let seen = Seen::knowing(known);
     let output = evaluate(dns, author, sender, dkim, &seen).await;
-    let mut policy = output.policy();
+    let (mut policy, mut found) = (output.policy(), None);
     if let Some(record) = output.dmarc_record() {
-        let text = records.iter().find(|(parsed, _)| parsed == record).map(|(_, text)| text.as_slice());
-        if text.is_some_and(|text| sample >= percentage(text)) {
-            policy = milder(policy);
+        // The author's own policy, or that of the organisation, which has the shortest name.
+        let own = |name: &String| *name == format!("_dmarc.{author}.");
+        let mut same = records.iter().filter(|(_, parsed, _)| parsed == record);
+        let text = same.clone().find(|(name, ..)| own(name)).or_else(|| same.next_back());
+        if let Some((name, parsed, text)) = text {
+            let is_sampled_out = sample >= percentage(text);
+            if is_sampled_out {
+                policy = milder(policy);
+            }
+            found = Some(Found {
+                domain: name.trim_start_matches("_dmarc.").trim_end_matches('.').to_owned(),
+                record: String::from_utf8_lossy(text).into_owned(),
+                spf: *output.spf_result() == DmarcResult::Pass,
+                dkim: *output.dkim_result() == DmarcResult::Pass,
+                tested: is_sampled_out || parsed.t,
+                wants_reports: !parsed.rua.is_empty(),
+            });
         }
     }
-    Judgement { author: author.to_owned(), outcome: outcome(&output.result()), policy }
+    Judgement { author: author.to_owned(), outcome: outcome(&output.result()), policy, found }
 }
 
 async fn evaluate(
@@ -120,7 +150,7 @@ pub fn is_valid(text: &str) -> bool {
         && Dmarc::parse(text.as_bytes()).is_ok_and(|record| record.p != Policy::Unspecified)
 }
 
-fn is_dmarc(text: &[u8]) -> bool {
+pub(crate) fn is_dmarc(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let value =
         text.strip_prefix(b"v").map(<[u8]>::trim_ascii_start).and_then(|rest| rest.strip_prefix(b"="));
@@ -162,7 +192,40 @@ fn outcome(result: &DmarcResult) -> Outcome {
 impl Judgement {
     /// DNS does not tell in time.
     pub(crate) fn unknown(author: &str) -> Self {
-        Self { author: author.to_owned(), outcome: Outcome::TempError, policy: Policy::None }
+        Self { author: author.to_owned(), outcome: Outcome::TempError, policy: Policy::None, found: None }
+    }
+
+    /// What is to be reported of it, if the domain wants that and it is known.
+    pub(crate) fn evaluation(&self, action: &Action, vouched: bool) -> Option<Evaluation> {
+        let found = self.found.as_ref().filter(|found| found.wants_reports)?;
+        let failed = match self.outcome {
+            Outcome::Pass => false,
+            Outcome::Fail => true,
+            _ => return None,
+        };
+        let disposition = match action {
+            Action::Accept => Disposition::None,
+            Action::Quarantine => Disposition::Quarantine,
+            Action::Reject(_) => Disposition::Reject,
+            Action::Defer(_) => return None,
+        };
+        let wanted = !matches!(self.policy, Policy::None | Policy::Unspecified);
+        let because = match () {
+            () if !failed => None,
+            () if vouched => Some(Because::TrustedForwarder),
+            () if wanted && disposition == Disposition::None => Some(Because::LocalPolicy),
+            () if found.tested => Some(Because::Tested),
+            () => None,
+        };
+        Some(Evaluation {
+            domain: found.domain.clone(),
+            record: found.record.clone(),
+            author: self.author.clone(),
+            spf: found.spf,
+            dkim: found.dkim,
+            disposition,
+            because,
+        })
     }
 
     /// What follows; `vouched`: trusted sealers say that it passed before they changed it.
@@ -238,7 +301,7 @@ mod tests {
 
     #[test]
     fn actions_follow_from_results() {
-        let judge = |outcome, policy| Judgement { author: "a.test".to_owned(), outcome, policy };
+        let judge = |outcome, policy| Judgement { author: "a.test".to_owned(), outcome, policy, found: None };
         let check = |outcome, policy, mode, on, vouched, wanted: &str| {
             let action = judge(outcome, policy).action(mode, on, vouched);
             let found = match action {

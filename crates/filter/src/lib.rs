@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** knows no storage and no protocol: a mail and its envelope in, a verdict out.
 
+pub mod aggregate;
 mod arc;
 mod authentication;
 mod canonical;

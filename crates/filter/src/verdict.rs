@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::aggregate::Evaluation;
+
 /// A refusal: what the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -52,6 +54,8 @@ pub struct Finding {
     pub results: Vec<AuthResult>,
     /// Header fields to put on top, each with its CRLF.
     pub headers: String,
+    /// What there is to report to the domains that the mail claims to be from.
+    pub evaluations: Vec<Evaluation>,
 }
 
 /// What all checks found, and what follows.
@@ -60,6 +64,7 @@ pub struct Verdict {
     pub action: Action,
     pub results: Vec<AuthResult>,
     pub headers: String,
+    pub evaluations: Vec<Evaluation>,
 }
 
 impl Reply {
@@ -130,20 +135,26 @@ impl Finding {
     /// Nothing that speaks against the mail.
     #[must_use]
     pub fn fine(results: Vec<AuthResult>) -> Self {
-        Self { action: Action::Accept, results, headers: String::new() }
+        Self { action: Action::Accept, results, headers: String::new(), evaluations: Vec::new() }
     }
 }
 
 /// The strictest action wins, of the same ones the first; results and headers stay in order.
 #[must_use]
 pub fn combine(findings: impl IntoIterator<Item = Finding>) -> Verdict {
-    let mut verdict = Verdict { action: Action::Accept, results: Vec::new(), headers: String::new() };
+    let mut verdict = Verdict {
+        action: Action::Accept,
+        results: Vec::new(),
+        headers: String::new(),
+        evaluations: Vec::new(),
+    };
     for finding in findings {
         if finding.action.severity() > verdict.action.severity() {
             verdict.action = finding.action;
         }
         verdict.results.extend(finding.results);
         verdict.headers.push_str(&finding.headers);
+        verdict.evaluations.extend(finding.evaluations);
     }
     verdict
 }

@@ -89,8 +89,11 @@ impl Access {
         })
     }
 
-    /// Whether so many bytes more fit into the account's quota.
+    /// Whether so many bytes more fit into the account's quota, and its domain's.
     pub(crate) async fn check_room(&self, bytes: u64) -> Result<()> {
+        if self.service.is_domain_full(&self.email.domain_key(), bytes).await? {
+            return Err(Error::Quota);
+        }
         let Some(quota_bytes) = self.quota_bytes else { return Ok(()) };
         let state = self.state().await?;
         let used_bytes = state.map_or(0, |state| state.used_bytes);

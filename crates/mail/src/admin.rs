@@ -98,7 +98,10 @@ impl Admin {
             created_at: now,
         };
         let added = self.directory().add_account(new).await;
-        let added = added.map_err(|error| exists(error, format!("the address {email} is taken already")))?;
+        let added = added.map_err(|error| match error {
+            StorageError::Reached(_) => full(email.domain()),
+            error => exists(error, format!("the address {email} is taken already")),
+        })?;
         let account = added.ok_or_else(|| {
             let domain = email.domain();
             Error::invalid(
@@ -328,6 +331,12 @@ fn is_host_and_port(host: &str) -> bool {
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
     host.rsplit_once(':')
         .is_some_and(|(name, port)| (address::is_domain(name) || is_address(name)) && is_port(port))
+}
+
+fn full(domain: &str) -> Error {
+    Error::Conflict(format!(
+        "{domain} has as many accounts as it may have; `magpie domain set {domain} --accounts NUMBER` allows more"
+    ))
 }
 
 fn exists(error: StorageError, detail: String) -> Error {

@@ -18,7 +18,7 @@ pub enum Recipient {
     Back(Arc<Return>),
     /// Of a domain of ours, but nobody's.
     Unknown,
-    /// An account of ours without room.
+    /// An account of ours without room, by its own quota or its domain's.
     Full,
     /// Of a domain that is not ours.
     Elsewhere,
@@ -155,7 +155,7 @@ impl Service {
     }
 
     /// The account whose queue mail is in that is nobody's of ours: the postmaster's of the domain, or the first one.
-    async fn keeper(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
+    pub(crate) async fn keeper(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
         if let Ok(postmaster) = format!("postmaster@{}", address.domain()).parse()
             && let Some((_, account)) = self.named(&postmaster).await?
         {
@@ -169,8 +169,11 @@ impl Service {
         Ok(self.parts.directory.secret("srs", fresh).await?)
     }
 
-    /// Whether the account has no room, or none for so many bytes.
+    /// Whether the account or its domain has no room, or none for so many bytes.
     pub(crate) async fn is_full(&self, account: &Account, size_bytes: u64) -> Result<bool> {
+        if self.is_domain_full(&account.email.domain_key(), size_bytes).await? {
+            return Ok(true);
+        }
         let Some(quota_bytes) = account.quota_bytes else {
             return Ok(false);
         };

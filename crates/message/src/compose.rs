@@ -28,6 +28,8 @@ pub struct Outgoing {
     pub text: Option<String>,
     pub html: Option<String>,
     pub attachments: Vec<OutgoingAttachment>,
+    /// For a mail whose files are a report: of which type (RFC 6522).
+    pub report_type: Option<&'static str>,
     /// More fields, such as `Auto-Submitted`. Values are encoded like a subject.
     pub headers: Vec<(String, String)>,
 }
@@ -255,7 +257,10 @@ impl Writer<'_> {
         if files.is_empty() {
             return self.related(mail, &inline);
         }
-        let boundary = self.begin("mixed", "");
+        let boundary = match mail.report_type {
+            Some(kind) => self.begin("report", &format!("; report-type=\"{kind}\"")),
+            None => self.begin("mixed", ""),
+        };
         self.divide(&boundary);
         self.related(mail, &inline);
         for file in files {

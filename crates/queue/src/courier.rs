@@ -8,21 +8,26 @@ mod auth;
 mod connection;
 mod dial;
 mod exchange;
+mod observed;
 mod parameters;
 mod pool;
 mod tls;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use types::{EmailAddress, Late, RecipientTerms, Terms};
 
-use crate::{Class, Outcome, Reply, Security, Target, Way};
+use crate::{
+    Class, Outcome, Reply, Security, Target, Way,
+    tlsrpt::{Ledger, ResultType},
+};
 use connection::Connection;
 use dial::Dialled;
 use exchange::Attempt;
+use observed::{Broken, Observed};
 use pool::{Kept, Key, Pool};
 pub(crate) use tls::Tls;
 
@@ -164,6 +169,7 @@ pub struct SmtpCourier {
     config: SmtpConfig,
     tls: Tls,
     pool: Pool,
+    ledger: Option<Arc<dyn Ledger>>,
 }
 
 /// Why hosts did not take it, as it is found out.
@@ -185,13 +191,26 @@ impl SmtpCourier {
     /// Fails if the TLS library cannot be set up.
     pub fn new(config: SmtpConfig) -> Result<Self, rustls::Error> {
         let pool = Pool::new(config.reuse.clone());
-        Ok(Self { config, tls: Tls::new()?, pool })
+        Ok(Self { config, tls: Tls::new()?, pool, ledger: None })
     }
 
     /// With further authorities whose certificates are good, in DER.
     pub fn trusting(mut self, authorities: &[Vec<u8>]) -> Result<Self, rustls::Error> {
         self.tls = Tls::trusting(authorities)?;
         Ok(self)
+    }
+
+    /// Tells how sessions begin.
+    #[must_use]
+    pub fn told_to(mut self, ledger: Arc<dyn Ledger>) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
+    fn tell(&self, way: &Way, target: &Target, result: Option<ResultType>) {
+        if let (Some(ledger), Some(whose)) = (&self.ledger, &way.whose) {
+            ledger.note(&whose.domain, &whose.session(target, result));
+        }
     }
 
     /// Over a connection that is there already, to one of the hosts that would be asked first.
@@ -310,17 +329,27 @@ impl SmtpCourier {
         }
         let mandatory = target.security.is_mandatory();
         if !connection.offers("STARTTLS") {
+            self.tell(way, target, Some(ResultType::StarttlsNotSupported));
             return if mandatory {
                 Err(insecure(&target.host, "it does not offer TLS"))
             } else {
                 Ok(connection)
             };
         }
-        let config = self.tls.config(&target.security, &target.host)?;
-        match connection.start_tls(&config).await {
+        let (config, observed) = match &way.whose {
+            Some(whose) if self.ledger.is_some() && whose.tests(target) => self.tls.observing(),
+            _ => (self.tls.config(&target.security, &target.host)?, Observed::default()),
+        };
+        let started = connection.start_tls(&config).await;
+        match &started {
+            Ok(_) => self.tell(way, target, tested(way, target).or_else(|| observed.result())),
+            Err(Broken { result: None, .. }) => {}
+            Err(Broken { result, .. }) => self.tell(way, target, *result),
+        }
+        match started {
             Ok(encrypted) => Ok(encrypted),
-            Err(reason) if mandatory => Err(insecure(&target.host, &reason)),
-            Err(reason) => {
+            Err(Broken { reason, .. }) if mandatory => Err(insecure(&target.host, &reason)),
+            Err(Broken { reason, .. }) => {
                 tracing::info!(host = target.host, address = %target.address, %reason, "no TLS, going on without");
                 let one = std::slice::from_ref(target);
                 let dialled = dial::dial(one, &way.caller.sources, self.config.timeouts.connect).await?;
@@ -365,6 +394,13 @@ impl Refusals {
             self.worst = Some(reply);
         }
     }
+}
+
+/// A policy that is only tested would have barred the host.
+fn tested(way: &Way, target: &Target) -> Option<ResultType> {
+    let whose = way.whose.as_ref().filter(|whose| whose.tests(target))?;
+    let policy = whose.sts.as_ref()?;
+    (!policy.covers(&target.host)).then_some(ResultType::ValidationFailure)
 }
 
 /// Whether a target can be reached at all from one of these addresses.

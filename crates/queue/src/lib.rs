@@ -10,6 +10,7 @@ pub mod reply;
 pub mod route;
 pub mod schedule;
 pub mod sts;
+pub mod tlsrpt;
 pub mod way;
 pub mod worker;
 

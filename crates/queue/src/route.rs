@@ -22,6 +22,7 @@ use crate::{
     Caller, Reply, Route, Security, Target, Way,
     courier::Tls,
     sts::{Https, Sts},
+    tlsrpt::{Ledger, Whose},
     way::group,
 };
 use dnssec::Dnssec;
@@ -111,12 +112,19 @@ enum Demands {
 const BY_RULE: char = '=';
 const BY_WAY_OF: char = '>';
 
+/// Where DNS sends a domain's mail.
+struct Hosts {
+    targets: Vec<Target>,
+    whose: Option<Arc<Whose>>,
+}
+
 /// The way by DNS.
 pub struct DnsRouter {
     routing: Routing,
     resolver: TokioResolver,
     dnssec: Option<Dnssec>,
     sts: Option<Sts>,
+    ledger: Option<Arc<dyn Ledger>>,
 }
 
 /// Where domains publish what they say of their mail servers.
@@ -142,7 +150,7 @@ impl DnsRouter {
             true => Some(Dnssec::new(resolver_that_asks_all(&routing)?, routing.trust_anchor.as_deref())?),
             false => None,
         };
-        Ok(Self { routing, resolver, dnssec, sts: None })
+        Ok(Self { routing, resolver, dnssec, sts: None, ledger: None })
     }
 
     /// Heeds what domains say of their mail servers (RFC 8461).
@@ -155,6 +163,13 @@ impl DnsRouter {
         };
         self.sts = Some(Sts::new(Box::new(source), service));
         Ok(self)
+    }
+
+    /// Tells what stands in the way of sessions before they begin.
+    #[must_use]
+    pub fn told_to(mut self, ledger: Arc<dyn Ledger>) -> Self {
+        self.ledger = Some(ledger);
+        self
     }
 
     async fn by_relay(&self, relay: &str) -> Result<Vec<Target>, Reply> {
@@ -172,7 +187,7 @@ impl DnsRouter {
     async fn find(&self, domain: &str, random: u64, demands: Demands) -> Route {
         if let Some(host) = domain.strip_prefix(BY_WAY_OF) {
             let targets = self.by_relay(host).await?;
-            return Ok(Way { group: host.to_owned(), targets, caller: Arc::default() });
+            return Ok(Way { group: host.to_owned(), targets, ..Way::default() });
         }
         let numbered = domain.strip_prefix(BY_RULE).and_then(|number| number.parse::<usize>().ok());
         let rule = match numbered {
@@ -182,18 +197,20 @@ impl DnsRouter {
         match rule {
             Some(rule) => self.by_rule(rule, domain, random, demands).await,
             None => {
-                let targets = self.by_dns(domain, random, demands).await?;
-                Ok(Way { group: group_of(&targets), targets, caller: Arc::default() })
+                let Hosts { targets, whose } = self.by_dns(domain, random, demands).await?;
+                Ok(Way { group: group_of(&targets), targets, whose, ..Way::default() })
             }
         }
     }
 
     async fn by_rule(&self, rule: &Rule, domain: &str, random: u64, demands: Demands) -> Route {
-        let mut targets = match &rule.relay {
-            Some(relay) => self.by_relay(relay).await?,
+        let Hosts { mut targets, mut whose } = match &rule.relay {
+            Some(relay) => Hosts { targets: self.by_relay(relay).await?, whose: None },
             None => self.by_dns(domain, random, demands).await?,
         };
         if let Some(security) = &rule.security {
+            // What fails then is not what the domain demands.
+            whose = None;
             for target in targets.iter_mut().filter(|target| !target.security.is_authenticated()) {
                 target.security = security.clone();
             }
@@ -201,12 +218,15 @@ impl DnsRouter {
         let caller = Arc::clone(&rule.caller);
         // Nobody else's hosts: what goes there is limited for itself.
         let group = rule.relay.clone().unwrap_or_else(|| group_of(&targets));
-        Ok(Way { targets, group, caller })
+        Ok(Way { targets, group, caller, whose })
     }
 
-    async fn by_dns(&self, domain: &str, random: u64, demands: Demands) -> Result<Vec<Target>, Reply> {
+    async fn by_dns(&self, domain: &str, random: u64, demands: Demands) -> Result<Hosts, Reply> {
         match literal(domain) {
-            Some(ip) => self.allowed(domain, vec![mx::Host::literal(domain, ip)]),
+            Some(ip) => {
+                let targets = self.allowed(domain, vec![mx::Host::literal(domain, ip)])?;
+                Ok(Hosts { targets, whose: None })
+            }
             None => self.by_mx(domain, random, demands).await,
         }
     }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use mail::Service;
 use types::{Timestamp, address::fold};
 
+use crate::tlsrpt::ResultType;
 pub(crate) use fetch::Https;
 pub use policy::{Mode, Policy};
 
@@ -27,7 +28,23 @@ pub(crate) trait Source: Send + Sync {
     async fn id(&self, domain: &str) -> Result<Option<String>, String>;
 
     /// The text of its policy.
-    async fn text(&self, domain: &str) -> Result<String, String>;
+    async fn text(&self, domain: &str) -> Result<String, Unfetched>;
+}
+
+/// Why there is no policy where one is announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unfetched {
+    pub(crate) result: ResultType,
+    pub(crate) reason: String,
+}
+
+/// What is known of a domain's policy.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// If it has one that holds.
+    pub(crate) policy: Option<Arc<Policy>>,
+    /// It has none for us, since that one could not be had.
+    pub(crate) failure: Option<ResultType>,
 }
 
 /// The policies of all domains.
@@ -41,7 +58,15 @@ pub(crate) struct Sts {
 struct Slot {
     held: Option<Held>,
     /// After a failure nothing is fetched before this.
-    not_before: Option<Timestamp>,
+    failed: Option<(Timestamp, ResultType)>,
+}
+
+impl Slot {
+    fn known(&self) -> Known {
+        let policy = self.held.as_ref().map(|held| Arc::clone(&held.policy));
+        let failure = self.failed.map(|(_, result)| result).filter(|_| policy.is_none());
+        Known { policy, failure }
+    }
 }
 
 #[derive(Clone)]
@@ -63,7 +88,7 @@ impl Sts {
     }
 
     /// The domain's policy, if it has one that holds.
-    pub(crate) async fn policy(&self, domain: &str) -> Option<Arc<Policy>> {
+    pub(crate) async fn policy(&self, domain: &str) -> Known {
         let domain = fold(domain.trim_end_matches('.'));
         let slot = self.slot(&domain);
         let mut slot = slot.lock().await;
@@ -72,28 +97,31 @@ impl Sts {
         let id = match self.source.id(&domain).await {
             Ok(Some(id)) => id,
             // What was promised holds to its end (§5.1).
-            Ok(None) => return slot.held.as_ref().map(|held| Arc::clone(&held.policy)),
+            Ok(None) => {
+                slot.failed = None;
+                return slot.known();
+            }
             Err(reason) => {
                 tracing::debug!(domain, reason, "no answer about the policy");
-                return slot.held.as_ref().map(|held| Arc::clone(&held.policy));
+                return slot.known();
             }
         };
         let is_fresh = |held: &Held| held.id == id && held.fetched_at.plus(REFRESH) > now;
-        let waits = slot.not_before.is_some_and(|at| at > now);
+        let waits = slot.failed.is_some_and(|(until, _)| until > now);
         if !waits && !slot.held.as_ref().is_some_and(is_fresh) {
             match self.renew(&domain, &id, now).await {
-                Ok(held) => *slot = Slot { held: Some(held), not_before: None },
-                Err(reason) => {
+                Ok(held) => *slot = Slot { held: Some(held), failed: None },
+                Err(Unfetched { result, reason }) => {
                     tracing::info!(domain, reason, "the policy could not be fetched");
-                    slot.not_before = Some(now.plus(AFTER_FAILURE));
+                    slot.failed = Some((now.plus(AFTER_FAILURE), result));
                 }
             }
         }
-        slot.held.as_ref().map(|held| Arc::clone(&held.policy))
+        slot.known()
     }
 
     /// From the cache if any node has it, or from the domain.
-    async fn renew(&self, domain: &str, id: &str, now: Timestamp) -> Result<Held, String> {
+    async fn renew(&self, domain: &str, id: &str, now: Timestamp) -> Result<Held, Unfetched> {
         let key = format!("sts:{domain}:{id}");
         if let Some(found) = self.service.cache().get(&key).await
             && let Some(held) = cached(id, &found)
@@ -102,7 +130,10 @@ impl Sts {
             return Ok(held);
         }
         let text = self.source.text(domain).await?;
-        let policy = Policy::parse(&text).ok_or("it is no policy")?;
+        let policy = Policy::parse(&text).ok_or_else(|| Unfetched {
+            result: ResultType::StsPolicyInvalid,
+            reason: "it is no policy".to_owned(),
+        })?;
         let value = format!("{}\n{text}", now.millis());
         self.service.cache().set(&key, Bytes::from(value), policy.max_age).await;
         Ok(Held { id: id.to_owned(), policy: Arc::new(policy), fetched_at: now })

@@ -7,7 +7,7 @@ use std::{
 
 use types::Secret;
 
-use crate::{Reply, dane::Pin};
+use crate::{Reply, dane::Pin, tlsrpt::Whose};
 
 /// Where a mail goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +17,8 @@ pub struct Way {
     /// Ways of the same group share limits: whoever runs the hosts, however many domains they take mail for.
     pub group: String,
     pub caller: Arc<Caller>,
+    /// Whose hosts they are, if it is DNS that says so and their demands are heeded.
+    pub whose: Option<Arc<Whose>>,
 }
 
 /// A host's address to connect to.
@@ -95,7 +97,7 @@ impl Way {
     #[must_use]
     pub fn to(targets: Vec<Target>) -> Self {
         let group = targets.first().map(|target| group(&target.host)).unwrap_or_default();
-        Self { targets, group, caller: Arc::default() }
+        Self { targets, group, caller: Arc::default(), whose: None }
     }
 
     /// What is known of these hosts is known of every way that leads to them.

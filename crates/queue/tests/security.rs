@@ -11,6 +11,7 @@ use anyhow::Result;
 use queue::{
     Caller, Courier, DnsRouter, Envelope, Handover, Outcome, Router, Routing, Rule, Security, SmtpConfig,
     SmtpCourier, StsConfig,
+    tlsrpt::{Ledger, Session},
 };
 use testkit::{House, Identity, Script, Signed, SignedZone, Sink, Zone};
 use tokio::{
@@ -401,5 +402,81 @@ async fn mail_that_needs_no_tls_goes_whatever_the_domain_demands() -> Result<()>
     };
     let routing = Routing { resolver: Some(zone.address()), rules: vec![rule], ..Routing::default() };
     assert!(send_leniently(&DnsRouter::new(routing)?, &courier).await?.starts_with("450 4.7.5 "));
+    Ok(())
+}
+
+/// What is told of sessions, in short.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+}
+
+impl Ledger for Told {
+    fn note(&self, domain: &str, Session { policy, failure }: &Session) {
+        let failure = failure.as_ref().map_or_else(
+            || "fine".to_owned(),
+            |failure| {
+                let host = failure.receiving_mx_hostname.as_deref().unwrap_or("nobody");
+                format!("{:?} {host}", failure.result_type)
+            },
+        );
+        let strings =
+            policy.policy_string.first().map_or("", String::as_str).chars().take(6).collect::<String>();
+        let line = format!("{domain} {:?} {strings:?} {failure}", policy.policy_type);
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).push(line);
+    }
+}
+
+fn courier_telling(told: &Arc<Told>, authorities: &[Vec<u8>]) -> Result<SmtpCourier> {
+    let courier = SmtpCourier::new(SmtpConfig::new("mx.magpie.test"))?.trusting(authorities)?;
+    Ok(courier.told_to(Arc::clone(told) as Arc<dyn Ledger>))
+}
+
+#[tokio::test]
+async fn sessions_are_told_of_as_policies_see_them() -> Result<()> {
+    let known = Identity::vouched_for(HOST)?;
+    let misnamed = Identity::vouched_for("other.test")?;
+    let stranger = Identity::alone(HOST)?;
+    let plain: &[&str] = &["PIPELINING"];
+    for (who, extensions, text, expected) in [
+        (&known, TLS, policy("enforce", HOST), "Sts \"versio\" fine"),
+        (&known, TLS, policy("testing", HOST), "Sts \"versio\" fine"),
+        (&known, TLS, policy("enforce", "elsewhere.test"), "Sts \"versio\" ValidationFailure mx.there.test"),
+        (&known, TLS, policy("testing", "elsewhere.test"), "Sts \"versio\" ValidationFailure mx.there.test"),
+        (&stranger, TLS, policy("enforce", HOST), "Sts \"versio\" CertificateNotTrusted mx.there.test"),
+        (&stranger, TLS, policy("testing", HOST), "Sts \"versio\" CertificateNotTrusted mx.there.test"),
+        (&misnamed, TLS, policy("testing", HOST), "Sts \"versio\" CertificateHostMismatch mx.there.test"),
+        (&known, plain, policy("enforce", HOST), "Sts \"versio\" StarttlsNotSupported mx.there.test"),
+        (&known, plain, policy("testing", HOST), "Sts \"versio\" StarttlsNotSupported mx.there.test"),
+        (&stranger, TLS, policy("none", HOST), "NoPolicyFound \"\" fine"),
+        (&stranger, TLS, "nonsense".to_owned(), "Sts \"\" StsPolicyInvalid nobody"),
+        (&stranger, TLS, String::new(), "Sts \"\" StsPolicyFetchError nobody"),
+    ] {
+        let told = Arc::new(Told::default());
+        let published = Published::start(who, extensions, &text).await?;
+        let router = published.router()?.told_to(Arc::clone(&told) as Arc<dyn Ledger>);
+        let authorities = [known.chain[1].to_vec(), misnamed.chain[1].to_vec()];
+        let courier = courier_telling(&told, &authorities)?;
+        send(&router, &courier).await?;
+        let first = told.all().first().cloned().unwrap_or_default();
+        assert_eq!(first, format!("there.test {expected}"), "{text}: {:?}", told.all());
+        // What is not to heed the domain's demands is not told of.
+        let before = told.all().len();
+        assert_eq!(send_leniently(&router, &courier).await?, "delivered");
+        assert_eq!(told.all().len(), before, "{text}");
+    }
+    for (data, expected) in [
+        (sha256(&known.public_key), "there.test Tlsa \"3 1 1 \" fine"),
+        (sha256(b"another"), "there.test Tlsa \"3 1 1 \" CertificateNotTrusted mx.there.test"),
+    ] {
+        let told = Arc::new(Told::default());
+        let proven = Proven::start(&known, TLS, |zone, port| zone.tlsa(HOST, port, [3, 1, 1], &data)).await?;
+        send(&proven.router()?, &courier_telling(&told, &[])?).await?;
+        assert_eq!(told.all(), [expected]);
+    }
     Ok(())
 }

@@ -5,6 +5,8 @@ mod door;
 mod endings;
 mod moves;
 mod nodes;
+mod quotas;
+mod reports;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -15,7 +17,8 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, SqlErr,
 };
 use storage::{
-    Account, Ban, BucketMap, Directory, DkimKey, Domain, Error, Group, NewAccount, Node, Result, Session,
+    Account, Ban, BucketMap, Directory, DkimKey, Domain, DomainUse, Error, Group, NewAccount, Node, Result,
+    Session,
 };
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
 
@@ -37,6 +40,7 @@ pub struct SqlDirectory {
     addresses: Cache<String, Option<AccountId>>,
     groups: Cache<String, Option<Group>>,
     limits: Cache<String, Option<u64>>,
+    domain_uses: Cache<String, DomainUse>,
     bans: Cache<IpAddr, Option<Ban>>,
     /// They never change.
     secrets: Cache<String, [u8; 32]>,
@@ -57,6 +61,7 @@ impl SqlDirectory {
             addresses: cache(),
             groups: cache(),
             limits: cache(),
+            domain_uses: cache(),
             bans: cache(),
             secrets: Cache::new(100),
             dkim_keys: cache(),
@@ -122,6 +127,7 @@ impl Directory for SqlDirectory {
         if find_domain(&tx, &new.email.domain_key()).await?.is_none() {
             return Ok(None);
         }
+        quotas::room_for_one(&tx, &new.email.domain_key()).await?;
         let row = account::ActiveModel {
             id: NotSet,
             email: Set(new.email.to_string()),

@@ -13,4 +13,6 @@ pub mod directory;
 mod dkim;
 mod door;
 pub mod moves;
+mod quotas;
+mod reports;
 pub mod shards;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp};
 
-use crate::{DkimKeys, Door, Moves, Result};
+use crate::{DkimKeys, Door, Moves, Quotas, Reports, Result};
 
 /// A domain that mail is received for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,16 +93,18 @@ pub struct Node {
 
 /// Strongly consistent, small, read through caches. Names are compared by [`EmailAddress::key`].
 #[async_trait]
-pub trait Directory: Moves + Door + DkimKeys {
+pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas {
     /// `Err(Exists)` if it is there.
     async fn add_domain(&self, name: &str, now: Timestamp) -> Result<Domain>;
     async fn domain(&self, name: &str) -> Result<Option<Domain>>;
     async fn domains(&self) -> Result<Vec<Domain>>;
 
-    /// Adds the account and its address. `Err(Exists)` if the address is taken, `Ok(None)` if the domain is not ours.
+    /// Adds the account and its address. `Err(Exists)` if the address is taken, `Err(Reached)` if the domain has as
+    /// many accounts as it may have, `Ok(None)` if it is not ours.
     async fn add_account(&self, account: NewAccount) -> Result<Option<Account>>;
     /// Adds an account as it was once, under its old id, with these aliases. `Err(Exists)` if the id or an address is
-    /// taken, false if the domain of an address is not ours; then nothing is added. Ids given later are higher.
+    /// taken, false if the domain of an address is not ours; then nothing is added. Ids given later are higher. The
+    /// domain's limits do not keep it away.
     async fn restore_account(&self, account: &Account, aliases: &[EmailAddress]) -> Result<bool>;
     async fn account(&self, id: AccountId) -> Result<Option<Account>>;
     /// The account as it is now: one query, past every cache. For whoever asks whether somebody may come in.

@@ -11,6 +11,9 @@ pub enum Error {
     /// Something of this name or key is there already.
     #[error("{0} exists already")]
     Exists(&'static str),
+    /// There are as many as there may be.
+    #[error("{0} has reached its limit")]
+    Reached(&'static str),
     /// There is no room left on the device, or in the database.
     #[error("the storage is full")]
     Full(#[source] Source),

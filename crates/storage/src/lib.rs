@@ -21,7 +21,9 @@ pub mod mailbox;
 pub mod message;
 pub mod moves;
 pub mod queue;
+pub mod quotas;
 pub mod replica;
+pub mod reports;
 pub mod shards;
 pub mod snapshot;
 pub mod transaction;
@@ -43,6 +45,8 @@ pub use queue::{
     Lease, NewQueueEntry, NewRecipient, Origin, QueueBody, QueueEntry, QueueFilter, QueueLengths,
     QueueRecipient, RecipientState, RecipientUpdate,
 };
+pub use quotas::{DomainLimits, DomainUse, Quotas};
+pub use reports::{Counted, ReportKind, Reports};
 pub use shards::{Committed, ErasedUnit, Fence, Needs, Pending, Shards, Totals, Unit, write};
 pub use snapshot::Snapshot;
 pub use transaction::Transaction;

@@ -11,7 +11,7 @@ pub enum Origin {
     Submission,
     /// It came in for several accounts, and these recipients live on other shards.
     Relay,
-    /// We made it: a notification with the null return path.
+    /// We made it: a notification with the null return path, or a report. Nobody is told what becomes of it.
     Notification,
 }
 

@@ -52,9 +52,50 @@ impl Segment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
-    Domain { name: String, created_at: Timestamp },
+    Domain {
+        name: String,
+        created_at: Timestamp,
+        #[serde(default, skip_serializing_if = "Limits::is_empty")]
+        limits: Limits,
+    },
     Key(Key),
     Account(Person),
+}
+
+/// What a domain may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Limits {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) accounts: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) message_bytes: Option<u64>,
+}
+
+impl Limits {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) async fn of(directory: &dyn storage::Directory, domain: &str) -> storage::Result<Self> {
+        let limits = directory.domain_use(domain).await?.limits;
+        let message_bytes = directory.message_limit(&[domain.to_owned()]).await?;
+        Ok(Self { bytes: limits.max_bytes, accounts: limits.max_accounts, message_bytes })
+    }
+
+    pub(super) async fn restore(
+        self,
+        directory: &dyn storage::Directory,
+        domain: &str,
+    ) -> storage::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let limits = storage::DomainLimits { max_bytes: self.bytes, max_accounts: self.accounts };
+        directory.set_domain_limits(domain, limits).await?;
+        directory.set_message_limit(domain, self.message_bytes).await
+    }
 }
 
 /// An account as the directory knows it.

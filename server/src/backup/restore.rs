@@ -160,11 +160,12 @@ pub async fn everything(ports: &Ports, at: &At, with_queue: bool, watch: &Watch)
     let mut entries = at.entries()?;
     while let Some(entry) = entries.next()? {
         let person = match entry {
-            Entry::Domain { name, created_at } => {
+            Entry::Domain { name, created_at, limits } => {
                 match ports.directory.add_domain(&name, created_at).await {
                     Ok(_) | Err(Error::Exists(_)) => {}
                     Err(error) => return Err(error).context("the directory"),
                 }
+                limits.restore(&*ports.directory, &name).await.context("the directory")?;
                 continue;
             }
             Entry::Key(key) => {

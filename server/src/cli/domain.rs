@@ -12,7 +12,7 @@ use storage::{Domain as Row, KeyPhase};
 use types::address;
 
 use super::{
-    limit::MessageLimit,
+    limit::{self, DomainLimits, MessageLimit, Number},
     out::{self, say},
 };
 use crate::{
@@ -26,8 +26,18 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Domain {
     /// Receive mail for a domain, and make the keys that its mail is signed with
-    Add { name: String },
-    /// List the domains
+    Add {
+        name: String,
+        #[command(flatten)]
+        limits: DomainLimits,
+    },
+    /// Say what the domain's accounts may have together
+    Set {
+        name: String,
+        #[command(flatten)]
+        limits: DomainLimits,
+    },
+    /// List the domains, with what they have of what they may have
     List,
     /// Say how large a mail of the domain's accounts may be, in and out; "none" for as large as everybody's
     Limit { name: String, size: MessageLimit },
@@ -61,10 +71,14 @@ impl Domain {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         let parts = super::open(config).await?;
         match self {
-            Self::Add { name } => add(&parts, &name).await,
+            Self::Add { name, limits } => add(&parts, &name, limits).await,
+            Self::Set { name, limits } => {
+                ensure!(!limits.is_empty(), "say what: --storage, --accounts or --message");
+                set(&parts, &name, limits).await
+            }
             Self::List => {
-                for domain in parts.directory.domains().await? {
-                    say!("{}", domain.name)?;
+                for state in parts.mail.admin().domain_states().await? {
+                    say!("{}", limit::line(&state))?;
                 }
                 Ok(())
             }
@@ -80,9 +94,31 @@ impl Domain {
     }
 }
 
-async fn add(parts: &Parts, name: &str) -> anyhow::Result<()> {
+/// Changes the limits that are named.
+async fn set(parts: &Parts, name: &str, limits: DomainLimits) -> anyhow::Result<()> {
+    let domain = ours(parts, name).await?;
+    let admin = parts.mail.admin();
+    if let Some(MessageLimit(most)) = limits.message {
+        admin.limit_domain(&domain.name, most).await?;
+    }
+    admin
+        .set_domain_limits(&domain.name, |known| {
+            known.max_bytes = limits.storage.map_or(known.max_bytes, |MessageLimit(most)| most);
+            known.max_accounts = limits.accounts.map_or(known.max_accounts, |Number(most)| most);
+        })
+        .await?;
+    let states = admin.domain_states().await?;
+    let state = states.iter().find(|state| state.name == domain.name).context("the domain is gone")?;
+    say!("{}", limit::line(state))?;
+    Ok(())
+}
+
+async fn add(parts: &Parts, name: &str, limits: DomainLimits) -> anyhow::Result<()> {
     let domain = parts.mail.admin().add_domain(name).await?;
     say!("Mail for {} is received from now on.", domain.name)?;
+    if !limits.is_empty() {
+        set(parts, &domain.name, limits).await?;
+    }
     let made = dkim::make(&*parts.directory, &domain, parts.clock.now()).await;
     made.with_context(|| format!("no keys; try `magpie domain rotate-keys {}`", domain.name))?;
     say!(

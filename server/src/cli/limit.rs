@@ -1,6 +1,9 @@
-//! How large a mail may be, as the command line says it.
+//! How large a mail may be, and what a domain may have, as the command line says it.
 
 use std::{fmt, str::FromStr};
+
+use clap::Args;
+use mail::DomainState;
 
 use crate::config::Size;
 
@@ -26,4 +29,57 @@ impl fmt::Display for MessageLimit {
             None => f.write_str("as many bytes as everybody's"),
         }
     }
+}
+
+/// What a domain may have; what is not named stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Args)]
+pub(super) struct DomainLimits {
+    /// Bytes that the mail of all its accounts may take together, like "50GB"; "none" for no limit
+    #[arg(long, value_name = "SIZE")]
+    pub(super) storage: Option<MessageLimit>,
+    /// How many accounts it may have; "none" for no limit
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) accounts: Option<Number>,
+    /// How large a mail of one of its accounts may be, in and out; "none" for as large as everybody's
+    #[arg(long, value_name = "SIZE")]
+    pub(super) message: Option<MessageLimit>,
+}
+
+impl DomainLimits {
+    pub(super) fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// A number, or no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Number(pub(super) Option<u64>);
+
+impl FromStr for Number {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(None)),
+            number => {
+                number.parse().map(|number| Self(Some(number))).map_err(|_| "it is no number".to_owned())
+            }
+        }
+    }
+}
+
+/// A line about a domain: its name, and what it has of what it may have, if there are limits.
+pub(super) fn line(state: &DomainState) -> String {
+    let limits = state.usage.limits;
+    let mut told = Vec::new();
+    if let Some(most) = limits.max_accounts {
+        told.push(format!("{} of {most} accounts", state.accounts));
+    }
+    if let Some(most) = limits.max_bytes {
+        told.push(format!("{} of {most} bytes", state.usage.used_bytes));
+    }
+    if let Some(most) = state.max_message_bytes {
+        told.push(format!("mails of at most {most} bytes"));
+    }
+    if told.is_empty() { state.name.clone() } else { format!("{}\t{}", state.name, told.join(", ")) }
 }

@@ -190,6 +190,17 @@ pub enum TempError {
     Defer,
 }
 
+/// What others are told of mail and connections.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Reports {
+    pub dmarc: bool,
+    pub tls: bool,
+    #[serde(deserialize_with = "optional")]
+    pub from: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub organization: Option<String>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 pub struct MtaSts {
     pub mode: StsMode,

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use filter::{Action, Filter, Mail, Verdict, results};
+use filter::{Action, Filter, Mail, Verdict, aggregate, results};
 use smtp::Reply;
 use types::{EmailAddress, MessageId, Network};
 
@@ -13,6 +14,8 @@ pub struct Door {
     pub filter: Filter,
     /// Clients whose mail is taken without checks.
     pub trusted: Vec<Network>,
+    /// Counts what is to be reported to others.
+    pub ledger: Option<Arc<dyn aggregate::Ledger>>,
 }
 
 /// A mail whose content is whole.
@@ -49,6 +52,9 @@ impl Door {
             sample: sample(id),
         };
         let verdict = self.filter.check(&mail).await;
+        if let Some(ledger) = &self.ledger {
+            aggregate::note(&**ledger, &mail, &verdict);
+        }
         let forged = results::forged(&mail.raw, self.filter.hostname());
         drop(mail);
         metrics::counter!("magpie_filter_verdicts_total", "action" => name(&verdict.action)).increment(1);

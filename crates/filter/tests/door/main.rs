@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod aggregate;
 mod arc;
 mod dkim;
 mod dmarc;

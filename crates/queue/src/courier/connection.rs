@@ -11,8 +11,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Timeouts, insecure};
-use crate::{Class, Reply, body::DotStuffer};
+use super::{Timeouts, insecure, observed::Broken};
+use crate::{Class, Reply, body::DotStuffer, tlsrpt::ResultType};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -61,7 +61,7 @@ impl Connection {
         config: Arc<ClientConfig>,
     ) -> Result<Self, Reply> {
         let stream = shake_hands(&config, host, Box::new(stream), timeouts.command).await;
-        let stream = stream.map_err(|reason| insecure(host, &reason))?;
+        let stream = stream.map_err(|broken| insecure(host, &broken.reason))?;
         Self::over(stream, host, hello, timeouts, true).await
     }
 
@@ -127,18 +127,20 @@ impl Connection {
     }
 
     /// RFC 3207; the reason if that does not work out, after which the connection is of no use.
-    pub(super) async fn start_tls(mut self, config: &Arc<ClientConfig>) -> Result<Self, String> {
-        let reply = self.command("STARTTLS").await.map_err(|reply| reply.to_string())?;
+    pub(super) async fn start_tls(mut self, config: &Arc<ClientConfig>) -> Result<Self, Broken> {
+        let silent = |reply: Reply| Broken { result: None, reason: reply.to_string() };
+        let reply = self.command("STARTTLS").await.map_err(silent)?;
         if reply.class() != Class::Positive {
-            return Err(reply.to_string());
+            return Err(Broken::by(ResultType::StarttlsNotSupported, reply.to_string()));
         }
         if !self.stream.buffer().is_empty() {
-            return Err("something was slipped in before TLS".to_owned());
+            let reason = "something was slipped in before TLS".to_owned();
+            return Err(Broken::by(ResultType::ValidationFailure, reason));
         }
         let stream = shake_hands(config, &self.host, self.stream.into_inner(), self.timeouts.command).await?;
         self.stream = BufReader::new(stream);
         self.encrypted = true;
-        self.hello().await.map_err(|reply| reply.to_string())?;
+        self.hello().await.map_err(silent)?;
         Ok(self)
     }
 
@@ -251,12 +253,14 @@ async fn shake_hands(
     host: &str,
     stream: Box<dyn Stream>,
     limit: Duration,
-) -> Result<Box<dyn Stream>, String> {
+) -> Result<Box<dyn Stream>, Broken> {
+    let failed = |reason| Broken::by(ResultType::ValidationFailure, reason);
     let name = host.trim_matches(['[', ']']).to_owned();
-    let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+    let name = ServerName::try_from(name).map_err(|error| failed(error.to_string()))?;
     let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
-    let stream = timeout(limit, handshake).await.map_err(|_| "the handshake took too long".to_owned())?;
-    Ok(Box::new(stream.map_err(|error| error.to_string())?))
+    let stream =
+        timeout(limit, handshake).await.map_err(|_| failed("the handshake took too long".to_owned()))?;
+    Ok(Box::new(stream.map_err(|error| Broken::of(&error))?))
 }
 
 /// RFC 5321 §4.2 `Reply-line`s. Text that is not UTF-8 is shown as well as it can be.

@@ -16,7 +16,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::insecure;
+use super::{insecure, observed::Observed};
 use crate::{
     Reply, Security,
     dane::{Pin, Usage},
@@ -28,6 +28,8 @@ pub(crate) struct Tls {
     /// Any certificate is taken, but the other side has to hold its key.
     unverified: Arc<ClientConfig>,
     verified: Arc<ClientConfig>,
+    /// What `verified` trusts.
+    authorities: Arc<WebPkiServerVerifier>,
 }
 
 impl Tls {
@@ -42,13 +44,17 @@ impl Tls {
         for authority in authorities {
             roots.add(CertificateDer::from(authority.as_slice()))?;
         }
+        let roots = Arc::new(roots);
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).build();
+        let authorities = authorities.map_err(|error| Error::General(error.to_string()))?;
         let verified = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
         let any = Arc::new(AnyCertificate(Arc::clone(&provider)));
         let unverified = Arc::new(checked_by(&provider, any)?);
-        Ok(Self { provider, unverified, verified: Arc::new(verified) })
+        Ok(Self { provider, unverified, verified: Arc::new(verified), authorities })
     }
 
     /// What keeps the connection as safe as it has to be.
@@ -64,6 +70,16 @@ impl Tls {
                 let config = checked_by(&self.provider, pinned);
                 config.map(Arc::new).map_err(|error| insecure(host, &error.to_string()))
             }
+        }
+    }
+
+    /// Takes any certificate, and tells what would have been wrong with it.
+    pub(super) fn observing(&self) -> (Arc<ClientConfig>, Observed) {
+        let observed = Observed::default();
+        let observer = observed.observer(Arc::clone(&self.authorities), Arc::clone(&self.provider));
+        match checked_by(&self.provider, Arc::new(observer)) {
+            Ok(config) => (Arc::new(config), observed),
+            Err(_) => (Arc::clone(&self.unverified), observed),
         }
     }
 
@@ -109,6 +125,8 @@ macro_rules! signatures_by {
         }
     };
 }
+
+pub(super) use signatures_by;
 
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);

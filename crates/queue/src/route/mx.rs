@@ -1,7 +1,10 @@
 //! A domain's hosts by MX, their addresses, and how each has to be met: by its TLSA records (RFC 7672), by the domain's
 //! policy (RFC 8461), or as it comes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use futures::future::join_all;
 use hickory_resolver::{
@@ -11,11 +14,17 @@ use hickory_resolver::{
 use types::address::fold;
 
 use super::{
-    Demands, DnsRouter,
+    Demands, DnsRouter, Hosts,
     dnssec::Unproven,
     names::{exchange, fqdn, ordered, shown},
 };
-use crate::{Reply, Security, Target, dane::Pin, private::is_private, sts::Mode};
+use crate::{
+    Reply, Security, Target,
+    dane::Pin,
+    private::is_private,
+    sts::{Known, Mode},
+    tlsrpt::{ResultType, Session, Whose},
+};
 
 /// More hosts, and more addresses in all, than this are not tried.
 const MAX_HOSTS: usize = 10;
@@ -43,12 +52,7 @@ impl Host {
 }
 
 impl DnsRouter {
-    pub(super) async fn by_mx(
-        &self,
-        domain: &str,
-        random: u64,
-        demands: Demands,
-    ) -> Result<Vec<Target>, Reply> {
+    pub(super) async fn by_mx(&self, domain: &str, random: u64, demands: Demands) -> Result<Hosts, Reply> {
         let name = fqdn(domain)?;
         let Exchanges { hosts, proven } = self.exchanges(domain, &name, demands).await?;
         let hosts = if hosts.is_empty() {
@@ -81,11 +85,11 @@ impl DnsRouter {
             };
             return Err(failure.unwrap_or(none));
         }
-        let known = match demands {
+        let (known, whose) = match demands {
             Demands::Heeded => self.by_policy(domain, known).await?,
-            Demands::Ignored => known,
+            Demands::Ignored => (known, None),
         };
-        self.allowed(domain, known)
+        Ok(Hosts { targets: self.allowed(domain, known)?, whose: whose.map(Arc::new) })
     }
 
     async fn exchanges(&self, domain: &str, name: &Name, demands: Demands) -> Result<Exchanges, Reply> {
@@ -156,9 +160,22 @@ impl DnsRouter {
     }
 
     /// RFC 8461 §5: hosts that the policy does not name are not tried. What TLSA records say goes before (§2).
-    async fn by_policy(&self, domain: &str, mut hosts: Vec<Host>) -> Result<Vec<Host>, Reply> {
-        let Some(sts) = &self.sts else { return Ok(hosts) };
-        let Some(policy) = sts.policy(domain).await else { return Ok(hosts) };
+    async fn by_policy(
+        &self,
+        domain: &str,
+        mut hosts: Vec<Host>,
+    ) -> Result<(Vec<Host>, Option<Whose>), Reply> {
+        let Known { policy, failure } = match &self.sts {
+            Some(sts) => sts.policy(domain).await,
+            None => Known::default(),
+        };
+        if let Some(failure) = failure {
+            self.tell(domain, || Session::barred(None, failure, None));
+        }
+        let whose = |sts| Some(Whose { domain: domain.to_owned(), sts });
+        let Some(policy) = policy.filter(|policy| policy.mode != Mode::None) else {
+            return Ok((hosts, whose(None)));
+        };
         let is_named = |host: &Host| policy.covers(&host.name) || matches!(host.security, Security::Dane(_));
         match policy.mode {
             Mode::None => {}
@@ -173,6 +190,10 @@ impl DnsRouter {
                 }
             }
             Mode::Enforce => {
+                for host in hosts.iter().filter(|host| !is_named(host)) {
+                    let result = ResultType::ValidationFailure;
+                    self.tell(domain, || Session::barred(Some(&*policy), result, Some(&host.name)));
+                }
                 hosts.retain(is_named);
                 for host in hosts.iter_mut().filter(|host| !matches!(host.security, Security::Dane(_))) {
                     host.security = Security::Verified;
@@ -184,7 +205,13 @@ impl DnsRouter {
                 }
             }
         }
-        Ok(hosts)
+        Ok((hosts, whose(Some(policy))))
+    }
+
+    fn tell(&self, domain: &str, session: impl FnOnce() -> Session) {
+        if let Some(ledger) = &self.ledger {
+            ledger.note(domain, &session());
+        }
     }
 
     pub(super) fn allowed(&self, domain: &str, hosts: Vec<Host>) -> Result<Vec<Target>, Reply> {

@@ -12,8 +12,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Source, policy::id_in};
-use crate::private::is_private;
+use super::{Source, Unfetched, policy::id_in};
+use crate::{private::is_private, tlsrpt::ResultType};
 
 /// The domains themselves.
 pub(crate) struct Https {
@@ -46,29 +46,36 @@ impl Source for Https {
         Ok(id_in(&texts.collect::<Vec<_>>()))
     }
 
-    async fn text(&self, domain: &str) -> Result<String, String> {
+    async fn text(&self, domain: &str) -> Result<String, Unfetched> {
         let fetched = timeout(PATIENCE, self.get(domain)).await;
-        fetched.map_err(|_| "its server took too long".to_owned())?
+        fetched.map_err(|_| away("its server took too long".to_owned()))?
     }
 }
 
 impl Https {
-    async fn get(&self, domain: &str) -> Result<String, String> {
+    async fn get(&self, domain: &str) -> Result<String, Unfetched> {
         let host = format!("mta-sts.{domain}");
-        let found = self.resolver.lookup_ip(format!("{host}.")).await.map_err(|error| error.to_string())?;
+        let found = self.resolver.lookup_ip(format!("{host}.")).await;
+        let found = found.map_err(|error| away(error.to_string()))?;
         let addresses = found.iter().filter(|ip| self.allow_private_targets || !is_private(*ip));
         let addresses = addresses.map(|ip| SocketAddr::new(ip, self.port)).collect::<Vec<_>>();
-        let stream = TcpStream::connect(&*addresses).await.map_err(|error| error.kind().to_string())?;
-        let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect(&*addresses).await;
+        let stream = stream.map_err(|error| away(error.kind().to_string()))?;
+        let name = ServerName::try_from(host.clone()).map_err(|error| away(error.to_string()))?;
         let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await;
-        let mut stream = tls.map_err(|error| error.to_string())?;
+        let mut stream = tls
+            .map_err(|error| Unfetched { result: ResultType::StsWebpkiInvalid, reason: error.to_string() })?;
         let request = format!(
             "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {host}\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).await.map_err(|error| error.kind().to_string())?;
-        let answer = read_all(stream).await?;
-        body(&answer).ok_or_else(|| "its server did not answer with a text".to_owned())
+        stream.write_all(request.as_bytes()).await.map_err(|error| away(error.kind().to_string()))?;
+        let answer = read_all(stream).await.map_err(away)?;
+        body(&answer).ok_or_else(|| away("its server did not answer with a text".to_owned()))
     }
+}
+
+fn away(reason: String) -> Unfetched {
+    Unfetched { result: ResultType::StsPolicyFetchError, reason }
 }
 
 async fn read_all(stream: impl AsyncRead + Unpin) -> Result<Vec<u8>, String> {

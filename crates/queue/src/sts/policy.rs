@@ -11,6 +11,8 @@ pub struct Policy {
     /// Names and `*.` patterns of its hosts.
     pub mx: Vec<String>,
     pub max_age: Duration,
+    /// Its text, as it is reported (RFC 8460 §4.4).
+    pub lines: Vec<String>,
 }
 
 /// RFC 8461 §5.
@@ -24,6 +26,9 @@ pub enum Mode {
 
 /// §3.2: about a year.
 const LONGEST: u64 = 31_557_600;
+/// More of a policy is not reported.
+const MAX_LINES: usize = 50;
+const MAX_CHARS: usize = 300;
 
 impl Policy {
     /// Of the text at its well-known place; `None` if it is none.
@@ -49,7 +54,9 @@ impl Policy {
         };
         let max_age = max_age?.parse::<u64>().ok()?.min(LONGEST);
         let is_whole = version == Some("STSv1") && (mode == Mode::None || !mx.is_empty());
-        is_whole.then_some(Self { mode, mx, max_age: Duration::from_secs(max_age) })
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(MAX_LINES);
+        let lines = lines.map(|line| line.chars().take(MAX_CHARS).collect()).collect();
+        is_whole.then_some(Self { mode, mx, max_age: Duration::from_secs(max_age), lines })
     }
 
     /// §4.1: a pattern's star stands for one label.

@@ -294,3 +294,49 @@ pub(crate) mod ban {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// What is counted until it is reported.
+pub(crate) mod report_count {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "report_count")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) kind: i32,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) day: i32,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) domain: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) digest: Vec<u8>,
+        pub(crate) detail: String,
+        pub(crate) count: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// What a domain's accounts may have together.
+pub(crate) mod domain_limit {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "domain_limit")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) domain: String,
+        pub(crate) max_bytes: Option<i64>,
+        pub(crate) max_accounts: Option<i64>,
+        pub(crate) used_bytes: i64,
+        pub(crate) used_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -21,6 +21,8 @@ pub async fn run(directory: Arc<dyn Directory>) {
     the_bucket_map_is_kept(directory).await;
     nodes_hold_their_names(directory).await;
     super::door::run(directory).await;
+    super::reports::run(directory, NOW).await;
+    super::quotas::run(directory, NOW).await;
 }
 
 async fn domains_are_added_once(directory: &dyn Directory) {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{ACCOUNTS, Run};
 use crate::backup::{
-    chain::{Entry, Group, Person},
+    chain::{Entry, Group, Limits, Person},
     keys,
     manifest::{Manifest, Piece},
 };
@@ -16,7 +16,8 @@ impl Run<'_> {
         let mut lines = self.files.create("directory")?.part()?;
         for domain in directory.domains().await? {
             let keys = keys::of(directory, &domain).await?;
-            lines.push(&Entry::Domain { name: domain.name, created_at: domain.created_at })?;
+            let limits = Limits::of(directory, &domain.name).await?;
+            lines.push(&Entry::Domain { name: domain.name, created_at: domain.created_at, limits })?;
             for key in keys {
                 lines.push(&Entry::Key(key))?;
             }

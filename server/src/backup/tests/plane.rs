@@ -97,6 +97,9 @@ pub(super) async fn seen(ports: &Ports) -> Seen {
     let domains = ports.directory.domains().await.unwrap();
     seen.insert("domains".into(), domains.iter().map(|domain| domain.name.clone()).collect());
     for domain in domains {
+        let limits = ports.directory.domain_use(&domain.name).await.unwrap().limits;
+        let of_mails = ports.directory.message_limit(std::slice::from_ref(&domain.name)).await.unwrap();
+        seen.insert(format!("limits of {}", domain.name), vec![format!("{limits:?} {of_mails:?}")]);
         let keys = ports.directory.dkim_keys(domain.id).await.unwrap().into_iter();
         // Ids of domains are not kept.
         let lines = keys.map(|key| {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use storage::{DkimKey, KeyPhase, NewAccount};
+use storage::{DkimKey, DomainLimits, KeyPhase, NewAccount};
 use tempfile::TempDir;
 use types::{AccountId, DkimAlgorithm, EmailAddress, Secret};
 
@@ -27,6 +27,9 @@ impl<'a> World<'a> {
         let plane = ground.plane().await;
         let now = plane.ports.clock.now();
         let domain = plane.ports.directory.add_domain("demo.test", now).await.unwrap().id;
+        let limits = DomainLimits { max_bytes: Some(1 << 40), max_accounts: Some(10_000) };
+        plane.ports.directory.set_domain_limits("demo.test", limits).await.unwrap();
+        plane.ports.directory.set_message_limit("demo.test", Some(9_999_999)).await.unwrap();
         let key = |selector: &str, phase| DkimKey {
             domain,
             selector: selector.to_owned(),

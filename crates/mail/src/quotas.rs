@@ -1,0 +1,136 @@
+//! What the accounts of a domain have together, added up now and then.
+//!
+//! No mail waits for that: it is refused by the last sum. So a domain may pass its limit by what comes in between, a
+//! minute or ten times as long as adding up takes, whatever is longer; from then on everything is refused until there
+//! is room again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use cluster::Quota;
+use storage::{DomainLimits, DomainUse};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use types::{AccountId, address};
+
+use crate::{Admin, Error, Result, Service};
+
+const EVERY: Duration = Duration::from_secs(60);
+/// Of several nodes one adds up each time; two at once only do it twice.
+const TURNS: Quota = Quota { burst: 1, count: 1, period: Duration::from_secs(50) };
+/// So many times as long as it took nobody begins anew.
+const REST: u32 = 9;
+const AT_ONCE: u32 = 1_000;
+
+/// A domain, with what it may have and has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainState {
+    pub name: String,
+    /// Bytes when they were last added up; only where there is a limit to them.
+    pub usage: DomainUse,
+    pub accounts: u64,
+    /// The largest mail of an account; `None`: as everybody's.
+    pub max_message_bytes: Option<u64>,
+}
+
+impl Service {
+    /// Adds up until told to stop.
+    pub async fn run_quotas(&self, stop: CancellationToken) {
+        let adding = async {
+            loop {
+                let begun = Instant::now();
+                if self.parts.limits.check("quotas", TURNS).await.is_allowed()
+                    && let Err(error) = self.measure_domains().await
+                {
+                    tracing::warn!(%error, "what domains have is not added up; trying again later");
+                }
+                sleep(EVERY.max(begun.elapsed() * REST)).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = adding => {}
+        }
+    }
+
+    /// Adds up what the domains have that have a limit. One that is partly away keeps its last sum; the last error is
+    /// returned.
+    pub async fn measure_domains(&self) -> Result<()> {
+        let mut ended = Ok(());
+        for domain in self.parts.directory.measured_domains().await? {
+            if let Err(error) = self.measure_domain(&domain).await {
+                tracing::warn!(domain, %error, "what the domain has is not known anew");
+                ended = Err(error);
+            }
+        }
+        ended
+    }
+
+    async fn measure_domain(&self, domain: &str) -> Result<()> {
+        let directory = &self.parts.directory;
+        let (mut after, mut used_bytes) = (None, 0_u64);
+        loop {
+            let accounts = directory.domain_accounts(domain, after, AT_ONCE).await?;
+            let Some(last) = accounts.last() else { break };
+            after = Some(*last);
+            used_bytes = used_bytes.saturating_add(self.used_bytes(&accounts).await?);
+        }
+        Ok(directory.note_domain_use(domain, used_bytes, self.now()).await?)
+    }
+
+    async fn used_bytes(&self, accounts: &[AccountId]) -> Result<u64> {
+        let mut shards = BTreeMap::<_, Vec<_>>::new();
+        for account in accounts {
+            shards.entry(self.shard_of(*account)).or_default().push(*account);
+        }
+        let mut used_bytes = 0_u64;
+        for (shard, accounts) in shards {
+            let mut snapshot = self.parts.shards.latest(shard).await?;
+            for account in accounts {
+                let state = snapshot.account(account).await?;
+                used_bytes = used_bytes.saturating_add(state.map_or(0, |state| state.used_bytes));
+            }
+        }
+        Ok(used_bytes)
+    }
+
+    /// Whether the domain has no room, or none for so many bytes, as far as that is known.
+    pub(crate) async fn is_domain_full(&self, domain: &str, size_bytes: u64) -> Result<bool> {
+        let DomainUse { limits, used_bytes } = self.parts.directory.domain_use(domain).await?;
+        let is_full = |most| used_bytes >= most || used_bytes.saturating_add(size_bytes) > most;
+        Ok(limits.max_bytes.is_some_and(is_full))
+    }
+}
+
+impl Admin {
+    /// Changes what the domain's accounts may have together. What they have is added up at once.
+    pub async fn set_domain_limits(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut DomainLimits) + Send,
+    ) -> Result<DomainLimits> {
+        let directory = &self.service.parts.directory;
+        let domain = directory.domain(&address::fold(name)).await?.ok_or(Error::NotFound("domain"))?;
+        let mut limits = directory.domain_use(&domain.name).await?.limits;
+        change(&mut limits);
+        directory.set_domain_limits(&domain.name, limits).await?;
+        if limits.max_bytes.is_some() {
+            self.service.measure_domain(&domain.name).await?;
+        }
+        Ok(limits)
+    }
+
+    /// All domains, by name, with what they may have and have.
+    pub async fn domain_states(&self) -> Result<Vec<DomainState>> {
+        let directory = &self.service.parts.directory;
+        let mut states = Vec::new();
+        for domain in directory.domains().await? {
+            states.push(DomainState {
+                usage: directory.domain_use(&domain.name).await?,
+                accounts: directory.count_accounts(&domain.name).await?,
+                max_message_bytes: directory.message_limit(std::slice::from_ref(&domain.name)).await?,
+                name: domain.name,
+            });
+        }
+        Ok(states)
+    }
+}

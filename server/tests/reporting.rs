@@ -1,0 +1,153 @@
+//! What we report to other domains: counted at the door, sent when the day is over, and readable for those who get it.
+
+#![cfg(test)]
+
+mod support;
+
+use std::time::Duration;
+
+use filter::report::{Findings, Report, Source, read};
+use support::{Plane, Server, eventually, on_both_planes};
+use testkit::{Script, Sink, Zone};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
+use types::Timestamp;
+
+on_both_planes!(domains_hear_of_mail_in_their_names, domains_hear_of_connections_to_them);
+
+/// A server that finds every other domain's mail server at the sink, behind a load balancer that tells of any client.
+async fn server(plane: &Plane<'_>, zone: &Zone, sink: &Sink) -> Server {
+    let (resolver, port) = (zone.address().to_string(), sink.address().port().to_string());
+    let keys = [
+        ("MAGPIE_DNS__RESOLVER", resolver.as_str()),
+        ("MAGPIE_SMTP__HOSTNAME", "mx.demo.test"),
+        ("MAGPIE_PROXY_PROTOCOL__FROM", "[\"127.0.0.1\"]"),
+        ("MAGPIE_PROXY_PROTOCOL__LISTENERS", "[\"smtp\"]"),
+        ("MAGPIE_QUEUE__PORT", port.as_str()),
+        ("MAGPIE_QUEUE__ALLOW_PRIVATE_TARGETS", "true"),
+        ("MAGPIE_REPORTS__ORGANIZATION", "Demo Mail"),
+    ];
+    Server::start_with(plane, &keys).await
+}
+
+/// Brings a mail as this client, and gives the reply to its end.
+async fn bring(server: &Server, client: [u8; 4], sender: &str, mail: &str) -> String {
+    let mut stream = BufReader::new(TcpStream::connect(server.node.addresses.smtp.unwrap()).await.unwrap());
+    let from_to = [&client[..], &[127, 0, 0, 1], &4321_u16.to_be_bytes(), &25_u16.to_be_bytes()].concat();
+    let header = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &from_to].concat();
+    stream.write_all(&header).await.unwrap();
+    let mut reply = String::new();
+    stream.read_line(&mut reply).await.unwrap();
+    let (from, data) = (format!("MAIL FROM:<{sender}>"), format!("{mail}\r\n."));
+    for line in ["HELO client.test", &from, "RCPT TO:<alice@demo.test>", "DATA", &data] {
+        stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        reply.clear();
+        stream.read_line(&mut reply).await.unwrap();
+    }
+    reply
+}
+
+fn mail(from: &str, subject: &str) -> String {
+    format!("From: {from}\r\nTo: alice@demo.test\r\nSubject: {subject}\r\n\r\nHello\r\n")
+}
+
+/// When every report of today is due.
+fn tomorrow() -> Timestamp {
+    let now: Timestamp = time::OffsetDateTime::now_utc().into();
+    now.plus(Duration::from_secs(30 * 3_600))
+}
+
+const FRIEND: [u8; 4] = [192, 0, 2, 1];
+const STRANGER: [u8; 4] = [203, 0, 113, 9];
+
+async fn domains_hear_of_mail_in_their_names(plane: &Plane<'_>) {
+    let (zone, sink) = (Zone::start().await.unwrap(), Sink::start(Script::default()).await.unwrap());
+    for (name, rua) in [
+        ("far.test", "rua=mailto:dmarc@far.test,mailto:elsewhere@watch.test,mailto:small@far.test!1k"),
+        ("echo.test", "rua=mailto:dmarc@echo.test"),
+        ("silent.test", "fo=1"),
+    ] {
+        zone.txt(name, "v=spf1 ip4:192.0.2.1 -all").unwrap();
+        zone.txt(&format!("_dmarc.{name}"), &format!("v=DMARC1; p=reject; {rua}")).unwrap();
+        zone.mx(name, 10, "mx.far.test").unwrap();
+    }
+    zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
+    let server = server(plane, &zone, &sink).await;
+    for (client, from, subject, wanted) in [
+        (FRIEND, "far.test", "one", "250 "),
+        (FRIEND, "far.test", "two", "250 "),
+        (STRANGER, "far.test", "forged", "550 5.7.1 "),
+        // Whoever reports nothing but reports hears of nothing.
+        (FRIEND, "echo.test", "Report Domain: demo.test Submitter: echo.test Report-ID: <1>", "250 "),
+        (FRIEND, "silent.test", "hush", "250 "),
+    ] {
+        let raw = mail(&format!("ceo@{from}"), subject);
+        let reply = bring(&server, client, &format!("bounces@{from}"), &raw).await;
+        assert!(reply.starts_with(wanted), "{subject}: {reply}");
+    }
+    assert_eq!(
+        server.node.report(time::OffsetDateTime::now_utc().into()).await.unwrap(),
+        0,
+        "the day is not over"
+    );
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 1);
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "once");
+
+    let received = eventually("the report", async || sink.received().pop()).await;
+    assert!(received.from.starts_with("<postmaster@demo.test>"), "{}", received.from);
+    assert_eq!(
+        received.recipients.len(),
+        1,
+        "nobody who did not ask, nobody who wants less: {:?}",
+        received.recipients
+    );
+    assert!(received.recipients[0].starts_with("<dmarc@far.test>"), "{:?}", received.recipients);
+    let [report] = &read(&received.data)[..] else { panic!("one report") };
+    let Report { from, domain, findings: Findings::Dmarc(sources), begin, end, .. } = report else {
+        panic!("{report:?}")
+    };
+    assert_eq!((from.as_str(), domain.as_str()), ("Demo Mail", "far.test"));
+    assert_eq!((begin.seconds() % 86_400, end.seconds() - begin.seconds()), (0, 86_399));
+    let source = |client: [u8; 4], mails, passed, done| Source {
+        address: Some(client.into()),
+        mails,
+        spf: passed,
+        dkim: false,
+        done,
+    };
+    assert_eq!(*sources, [source(FRIEND, 2, true, "none"), source(STRANGER, 1, false, "reject")]);
+    assert_eq!(sink.received().len(), 1);
+    server.stop().await;
+}
+
+async fn domains_hear_of_connections_to_them(plane: &Plane<'_>) {
+    let zone = Zone::start().await.unwrap();
+    let sink = Sink::start(Script::default().extensions(&["STARTTLS", "PIPELINING"])).await.unwrap();
+    zone.txt("_smtp._tls.far.test", "v=TLSRPTv1; rua=mailto:tls@far.test").unwrap();
+    zone.mx("far.test", 10, "mx.far.test").unwrap().mx("silent.test", 10, "mx.silent.test").unwrap();
+    for host in ["mx.far.test", "mx.silent.test"] {
+        zone.host(host, "127.0.0.1".parse().unwrap()).unwrap();
+    }
+    let server = server(plane, &zone, &sink).await;
+    let alice = server.login("alice").await;
+    for to in ["carol@far.test", "dave@silent.test"] {
+        let sent = serde_json::json!({ "to": [{ "email": to }], "subject": "Hello", "text": "Hello\n" });
+        assert_eq!(alice.post("/v1/messages", &sent).await.status(), 201);
+    }
+    eventually("both mails", async || (sink.received().len() == 2).then_some(())).await;
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 1, "only who asks for it");
+    let received = eventually("the report", async || sink.received().into_iter().nth(2)).await;
+    assert!(received.recipients[0].starts_with("<tls@far.test>"), "{:?}", received.recipients);
+    let text = String::from_utf8_lossy(&received.data).into_owned();
+    assert!(
+        text.contains("TLS-Report-Domain: far.test\r\n") && text.contains("TLS-Required: No\r\n"),
+        "{text}"
+    );
+    let [report] = &read(&received.data)[..] else { panic!("one policy: {text}") };
+    let Findings::Tls(sessions) = &report.findings else { panic!("{report:?}") };
+    assert_eq!((report.from.as_str(), report.domain.as_str()), ("Demo Mail", "far.test"));
+    assert_eq!((sessions.policy.as_str(), sessions.succeeded, sessions.failed), ("no-policy-found", 1, 0));
+    server.stop().await;
+}
