@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use filter::{Dns, dns::Unanswered, keys};
 use storage::{Directory, DkimKey, Domain, KeyPhase};
-use types::{DkimAlgorithm, Secret, Timestamp};
+use types::{DkimAlgorithm, Secret, Timestamp, address};
 
 pub(crate) use signer::DomainSigner;
 pub(crate) use watch::watch;
@@ -53,7 +53,7 @@ fn selector(algorithm: DkimAlgorithm, now: Timestamp, taken: &[DkimKey]) -> Stri
 
 /// Where a key's record is.
 pub(crate) fn record_name(domain: &str, key: &DkimKey) -> String {
-    format!("{}._domainkey.{domain}", key.selector)
+    format!("{}._domainkey.{}", key.selector, address::domain_key(domain))
 }
 
 /// Whether the world can read the key's record.

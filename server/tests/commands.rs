@@ -191,3 +191,32 @@ fn refused(mut command: Command, args: &[&str], place: &str) {
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(!said.contains(CANARY) && !shown.contains(CANARY), "{args:?}: {said}{shown}");
 }
+
+/// A domain has two names, and everybody may use either.
+#[test]
+fn a_domain_is_known_by_both_of_its_names() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    let failed = |args: &[&str]| {
+        let output = magpie(folder, args).output().unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = told(folder, &["domain", "add", "xn--3e0b707e.test"]);
+    assert!(said.starts_with("Mail for 한국.test is received"), "{said}");
+    for form in ["한국.test", "XN--3e0b707e.Test", "한국。ｔｅｓｔ"] {
+        assert!(failed(&["domain", "add", form]).contains("is there already"), "{form}");
+    }
+    assert_eq!(told(folder, &["domain", "list"]), "한국.test\n");
+    told(folder, &["account", "add", "김@한국.test"]);
+    assert!(failed(&["account", "add", "김@xn--3e0b707e.test"]).contains("is taken already"));
+    told(folder, &["alias", "add", "kim@xn--3e0b707e.test", "김@xn--3e0b707e.test"]);
+    assert!(told(folder, &["alias", "list", "kim@한국.test"]).contains("kim@"));
+    told(folder, &["domain", "limit", "한국.test", "1M"]);
+    let mut rotate = magpie(folder, &["domain", "rotate-keys", "한국.test"]);
+    let rotated = rotate.env("MAGPIE_DNS__RESOLVER", "127.0.0.1:9").output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&rotated.stdout).contains("._domainkey.xn--3e0b707e.test"),
+        "{rotated:?}"
+    );
+}

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use mail_auth::report::{ActionDisposition, DmarcResult, tlsrpt::TlsReport};
 use serde::Serialize;
-use types::{Timestamp, address::fold};
+use types::{Timestamp, address::domain_key};
 
 /// What a mail reports of one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn dmarc(report: &mail_auth::report::Report) -> Report {
     Report {
         from: line(report.org_name()),
         id: line(report.report_id()),
-        domain: fold(&line(report.domain())),
+        domain: domain_key(&line(report.domain())),
         begin: seconds(report.date_range_begin()),
         end: seconds(report.date_range_end()),
         findings: Findings::Dmarc(report.records().iter().take(MAX_LINES).map(source).collect()),
@@ -104,7 +104,7 @@ fn tls(report: &TlsReport) -> Vec<Report> {
     let policies = report.policies.iter().take(MAX_LINES).map(|policy| Report {
         from: from.clone(),
         id: line(&report.report_id),
-        domain: fold(&line(&policy.policy.policy_domain)),
+        domain: domain_key(&line(&policy.policy.policy_domain)),
         begin: Timestamp::from_seconds(report.date_range.start_datetime.to_timestamp()),
         end: Timestamp::from_seconds(report.date_range.end_datetime.to_timestamp()),
         findings: Findings::Tls(Sessions {

@@ -69,7 +69,7 @@ impl Admin {
         if !address::is_domain(name) || name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
             return Err(Error::invalid("domain", format!("`{name}` is not a domain name")));
         }
-        let added = self.directory().add_domain(&address::fold(name), self.service.now()).await;
+        let added = self.directory().add_domain(name, self.service.now()).await;
         added.map_err(|error| exists(error, format!("the domain {name} is there already")))
     }
 
@@ -210,14 +210,23 @@ impl Admin {
 
     /// How large a mail may be for this account, beyond what holds for all; `None`: as for all.
     pub async fn limit_account(&self, email: &EmailAddress, max_bytes: Option<u64>) -> Result<()> {
-        let subject = self.account(email).await?.email.key();
-        Ok(self.directory().set_message_limit(&subject, max_bytes).await?)
+        let email = self.account(email).await?.email;
+        self.limit(&email.key(), &email.keys(), max_bytes).await
     }
 
     /// The same for all accounts of a domain.
     pub async fn limit_domain(&self, name: &str, max_bytes: Option<u64>) -> Result<()> {
         let domain = self.directory().domain(name).await?.ok_or(Error::NotFound("domain"))?;
-        Ok(self.directory().set_message_limit(&domain.name, max_bytes).await?)
+        self.limit(&address::domain_key(&domain.name), &address::domain_keys(&domain.name), max_bytes).await
+    }
+
+    /// Instead of what was set under another of its names.
+    async fn limit(&self, subject: &str, names: &[String], max_bytes: Option<u64>) -> Result<()> {
+        self.directory().set_message_limit(subject, max_bytes).await?;
+        for older in names.iter().filter(|name| *name != subject) {
+            self.directory().set_message_limit(older, None).await?;
+        }
+        Ok(())
     }
 
     pub async fn remove_alias(&self, alias: &EmailAddress) -> Result<()> {

@@ -57,7 +57,7 @@ impl Operator {
             None => (ShardId(0), None),
         };
         let wanted = Wanted {
-            domain: query.domain.as_deref().map(address::fold),
+            domain: query.domain.as_deref().map(address::domain_key),
             state: query.state,
             now: self.now(),
         };

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use filter::Dns;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use storage::{Domain as Row, KeyPhase};
-use types::address;
+use types::address::{self, shown_domain};
 
 use super::{
     limit::MessageLimit,
@@ -62,12 +62,7 @@ impl Domain {
         let parts = super::open(config).await?;
         match self {
             Self::Add { name } => add(&parts, &name).await,
-            Self::List => {
-                for domain in parts.directory.domains().await? {
-                    say!("{}", domain.name)?;
-                }
-                Ok(())
-            }
+            Self::List => list(&parts).await,
             Self::Limit { name, size } => {
                 parts.mail.admin().limit_domain(&name, size.0).await?;
                 say!("A mail of {name} may have {size}.")?;
@@ -80,21 +75,45 @@ impl Domain {
     }
 }
 
+async fn list(parts: &Parts) -> anyhow::Result<()> {
+    let domains = parts.directory.domains().await?;
+    let mut keys: Vec<_> = domains.iter().map(|domain| address::domain_key(&domain.name)).collect();
+    for (domain, key) in domains.iter().zip(&keys) {
+        let is_twice = keys.iter().filter(|other| *other == key).count() > 1;
+        say!("{}", if is_twice { domain.name.clone() } else { shown_domain(key) })?;
+    }
+    keys.sort_unstable();
+    for twice in twice(&keys) {
+        let shown = shown_domain(twice);
+        out::aside(format_args!(
+            "{shown} and {twice} are one domain, but an earlier version let both be added. Mail for either is received; \
+             where both have an address, each form reaches its own. Give the accounts of one the addresses of the other \
+             under another name to be rid of that."
+        ));
+    }
+    Ok(())
+}
+
+/// Those of sorted names that are there more than once.
+fn twice(sorted: &[String]) -> Vec<&String> {
+    let pairs = sorted.iter().zip(sorted.iter().skip(1));
+    let mut found: Vec<_> = pairs.filter(|(one, next)| one == next).map(|(one, _)| one).collect();
+    found.dedup();
+    found
+}
+
 async fn add(parts: &Parts, name: &str) -> anyhow::Result<()> {
     let domain = parts.mail.admin().add_domain(name).await?;
-    say!("Mail for {} is received from now on.", domain.name)?;
+    let shown = shown_domain(&domain.name);
+    say!("Mail for {shown} is received from now on.")?;
     let made = dkim::make(&*parts.directory, &domain, parts.clock.now()).await;
-    made.with_context(|| format!("no keys; try `magpie domain rotate-keys {}`", domain.name))?;
-    say!(
-        "Its mail is signed once the records that `magpie domain check {}` prints can be read.",
-        domain.name
-    )?;
+    made.with_context(|| format!("no keys; try `magpie domain rotate-keys {shown}`"))?;
+    say!("Its mail is signed once the records that `magpie domain check {shown}` prints can be read.")?;
     Ok(())
 }
 
 async fn ours(parts: &Parts, name: &str) -> anyhow::Result<Row> {
-    let name = address::fold(name);
-    let found = parts.directory.domain(&name).await?;
+    let found = parts.directory.domain(name).await?;
     found.with_context(|| format!("{name} is not a domain here; `magpie domain add {name}`"))
 }
 
@@ -121,7 +140,7 @@ async fn rotate(config: &Config, parts: &Parts, name: &str, at_once: bool) -> an
         say!("{} {phase}", dkim::record_name(&domain.name, &key))?;
     }
     if !switched {
-        say!("`magpie domain check {}` prints the records to set.", domain.name)?;
+        say!("`magpie domain check {}` prints the records to set.", shown_domain(&domain.name))?;
     }
     Ok(())
 }

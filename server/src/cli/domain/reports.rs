@@ -5,7 +5,10 @@ use std::{cmp::Reverse, collections::HashSet, time::Duration};
 use anyhow::{Context as _, bail};
 use filter::report::{Findings, Report};
 use mail::{Access, PageQuery, Recipient};
-use types::{EmailAddress, MessageId, Role, Timestamp};
+use types::{
+    EmailAddress, MessageId, Role, Timestamp,
+    address::{domain_key, shown_domain},
+};
 
 use crate::{cli::out::say, parts::Parts};
 
@@ -17,6 +20,7 @@ const PAGE: u32 = 100;
 pub(super) async fn show(parts: &Parts, name: &str, days: u32) -> anyhow::Result<()> {
     let domain = super::ours(parts, name).await?;
     let access = mailbox(parts, &domain.name).await?;
+    let key = domain_key(&domain.name);
     let since = parts.clock.now().minus(Duration::from_secs(u64::from(days) * 86_400));
     let (mut seen, mut shown) = (HashSet::new(), 0);
     for (message, sender) in candidates(&access, since).await? {
@@ -24,7 +28,7 @@ pub(super) async fn show(parts: &Parts, name: &str, days: u32) -> anyhow::Result
         let proven = opened.auth.is_some_and(|auth| auth.dmarc == "pass");
         let raw = access.raw(message).await?.content.collect(MAX_BYTES).await?;
         let reports = tokio::task::spawn_blocking(move || filter::report::read(&raw)).await?;
-        for report in reports.into_iter().filter(|report| report.domain == domain.name) {
+        for report in reports.into_iter().filter(|report| report.domain == key) {
             // Some are sent again.
             let what = match &report.findings {
                 Findings::Tls(sessions) => Some(sessions.policy.clone()),
@@ -37,7 +41,7 @@ pub(super) async fn show(parts: &Parts, name: &str, days: u32) -> anyhow::Result
         }
     }
     if shown == 0 {
-        say!("No reports of {} have come in the last {days} days.", domain.name)?;
+        say!("No reports of {} have come in the last {days} days.", shown_domain(&domain.name))?;
     }
     Ok(())
 }
