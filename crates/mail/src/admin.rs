@@ -69,6 +69,9 @@ impl Admin {
         if !address::is_domain(name) || name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
             return Err(Error::invalid("domain", format!("`{name}` is not a domain name")));
         }
+        if let Some(why) = unreachable(&address::domain_key(name)) {
+            return Err(Error::invalid("domain", format!("no mail can come to `{name}`: {why}")));
+        }
         let added = self.directory().add_domain(name, self.service.now()).await;
         added.map_err(|error| exists(error, format!("the domain {name} is there already")))
     }
@@ -337,6 +340,23 @@ fn is_host_and_port(host: &str) -> bool {
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
     host.rsplit_once(':')
         .is_some_and(|(name, port)| (address::is_domain(name) || is_address(name)) && is_port(port))
+}
+
+/// Why nobody could send mail to the domain. `.test` and `.example` are for trying out.
+fn unreachable(key: &str) -> Option<&'static str> {
+    let Some((_, top)) = key.rsplit_once('.') else {
+        return Some("it is a single name; a domain has a dot, like example.com");
+    };
+    if top.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some("no domain ends in a number"); // RFC 3696 §2
+    }
+    // RFC 6761 §6.3 and §6.4, RFC 7686.
+    match top {
+        "localhost" => Some("names under localhost mean the machine that asks"),
+        "invalid" => Some("names under invalid never exist"),
+        "onion" => Some("names under onion have no mail servers in DNS"),
+        _ => None,
+    }
 }
 
 fn exists(error: StorageError, detail: String) -> Error {

@@ -34,7 +34,7 @@ pub(super) enum Domain {
     /// Say what DNS is still missing, and print the records to set; fails if mail cannot do without them
     Check {
         name: String,
-        /// Print all records as lines of a zone file
+        /// Print all records as lines of a zone file, and look at none
         #[arg(long, conflicts_with = "json")]
         zone: bool,
         /// Print all records and their states for programs
@@ -105,11 +105,21 @@ fn twice(sorted: &[String]) -> Vec<&String> {
 async fn add(parts: &Parts, name: &str) -> anyhow::Result<()> {
     let domain = parts.mail.admin().add_domain(name).await?;
     let shown = shown_domain(&domain.name);
+    if is_of_a_house(&domain.name) {
+        out::aside(format_args!(
+            "{shown} is a name of a network of one's own: nobody on the Internet can send mail to it."
+        ));
+    }
     say!("Mail for {shown} is received from now on.")?;
     let made = dkim::make(&*parts.directory, &domain, parts.clock.now()).await;
     made.with_context(|| format!("no keys; try `magpie domain rotate-keys {shown}`"))?;
     say!("Its mail is signed once the records that `magpie domain check {shown}` prints can be read.")?;
     Ok(())
+}
+
+/// RFC 6762 §3, RFC 8375, and what ICANN keeps for this use.
+fn is_of_a_house(domain: &str) -> bool {
+    [".local", ".home.arpa", ".internal"].iter().any(|end| domain.ends_with(end))
 }
 
 async fn ours(parts: &Parts, name: &str) -> anyhow::Result<Row> {
@@ -164,12 +174,12 @@ async fn check(config: &Config, parts: &Parts, name: &str, zone: bool, json: boo
         policy_id: sts::policy(config, &hostname).map(|policy| policy.id),
         services: &services(config),
     };
+    if zone {
+        // It is what should be there, whatever is.
+        return Ok(out::text(&records::as_zone(&records::wanted(&facts)))?);
+    }
     let records = found(&dns, &facts).await;
-    let shown = match (zone, json) {
-        (true, _) => records::as_zone(&records),
-        (_, true) => format!("{}\n", records::as_json(&records)),
-        _ => records::as_lines(&records),
-    };
+    let shown = if json { format!("{}\n", records::as_json(&records)) } else { records::as_lines(&records) };
     out::text(&shown)?;
     let missing = records
         .iter()
