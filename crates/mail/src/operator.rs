@@ -25,7 +25,7 @@ pub struct QueueQuery {
     pub state: Option<QueuedState>,
     /// [`QueuePage::next`] of the page before.
     pub cursor: Option<String>,
-    /// At most this many; cut to what pages of messages have.
+    /// At most this many; no more than pages of messages have.
     pub limit: Option<u32>,
 }
 
