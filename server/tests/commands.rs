@@ -281,3 +281,23 @@ fn nobody_keeps_themselves_out_by_mistake() {
     let listed = told(folder, &["ban", "list"]);
     assert!(listed.contains("127.0.0.1") && listed.contains("198.51.100.7"), "{listed}");
 }
+
+#[test]
+fn keys_that_wait_are_not_made_again() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    told(folder, &["domain", "add", "demo.test"]);
+    let rotate = |more: &[&str]| {
+        let mut command = magpie(folder, &[&["domain", "rotate-keys", "demo.test"], more].concat());
+        let output = command.env("MAGPIE_DNS__RESOLVER", "127.0.0.1:9").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = rotate(&[]);
+    assert!(said.contains("keys that wait for their records already; no others are made"), "{said}");
+    assert_eq!(said.matches("waits for its record").count(), 2, "{said}");
+    let said = rotate(&["--now"]);
+    assert!(said.contains("They sign at once") && said.matches(" signs").count() == 2, "{said}");
+    let said = rotate(&[]);
+    assert!(said.starts_with("New keys are made.") && said.contains("go on signing until"), "{said}");
+}

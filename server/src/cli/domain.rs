@@ -131,8 +131,11 @@ async fn rotate(config: &Config, parts: &Parts, name: &str, at_once: bool) -> an
     let domain = ours(parts, name).await?;
     let now = parts.clock.now();
     let waits = |keys: &[storage::DkimKey]| keys.iter().any(|key| key.phase == KeyPhase::Waiting);
-    if !waits(&parts.directory.dkim_keys(domain.id).await?) {
+    if waits(&parts.directory.dkim_keys(domain.id).await?) {
+        say!("There are keys that wait for their records already; no others are made.")?;
+    } else {
         dkim::make(&*parts.directory, &domain, now).await?;
+        say!("New keys are made.")?;
     }
     let switched = if at_once {
         parts.directory.switch_dkim_keys(domain.id, now).await?
@@ -149,7 +152,10 @@ async fn rotate(config: &Config, parts: &Parts, name: &str, at_once: bool) -> an
         };
         say!("{} {phase}", dkim::record_name(&domain.name, &key))?;
     }
-    if !switched {
+    if at_once {
+        say!("They sign at once, whether or not their records can be read.")?;
+    } else if !switched {
+        say!("The others go on signing until the records of these can be read.")?;
         say!("`magpie domain check {}` prints the records to set.", shown_domain(&domain.name))?;
     }
     Ok(())
