@@ -59,7 +59,9 @@ pub(crate) fn record_name(domain: &str, key: &DkimKey) -> String {
 /// Whether the world can read the key's record.
 pub(crate) async fn is_published(dns: &Dns, domain: &str, key: &DkimKey) -> Result<bool, Unanswered> {
     let texts = dns.txt(&record_name(domain, key)).await?;
-    Ok(texts.iter().any(|text| keys::publishes(&String::from_utf8_lossy(text), &key.public_key)))
+    Ok(texts
+        .iter()
+        .any(|text| keys::publishes(&String::from_utf8_lossy(text), key.algorithm, &key.public_key)))
 }
 
 /// Has the keys that wait sign, if the records of all of them can be read. Tells whether they do now.

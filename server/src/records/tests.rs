@@ -107,6 +107,12 @@ async fn what_says_something_else_is_told() {
     check(|zone| zone.txt("a.test", "v=spf1 -all"), "nothing.test", "a.test").await;
     let selector = "k1._domainkey.a.test";
     check(|zone| zone.txt("k1._domainkey.a.test", "v=DKIM1; p=AAAA"), selector, selector).await;
+    check(
+        |zone| zone.txt("k1._domainkey.a.test", &keys::record(DkimAlgorithm::Rsa, &[7; 32])),
+        selector,
+        selector,
+    )
+    .await;
     let dmarc = "_dmarc.a.test";
     check(|zone| zone.txt("_dmarc.a.test", "v=DMARC1; p=nonsense"), dmarc, dmarc).await;
     check(|zone| zone.txt("_dmarc.a.test", "v=DMARC1; p=reject"), "nothing.test", dmarc).await;
