@@ -15,6 +15,7 @@ pub(crate) fn door(config: &Config, hostname: &str, dns: Dns) -> Door {
         },
         on_temperror: match wanted.on_temperror {
             TempError::Accept => OnTempError::Accept,
+            TempError::Protect => OnTempError::Protect,
             TempError::Defer => OnTempError::Defer,
         },
         trusted_sealers: wanted.trusted_sealers.clone(),
