@@ -277,10 +277,8 @@ impl Admin {
 
     /// Does this to a queue entry.
     pub async fn queue_action(&self, id: QueueId, action: QueueAction) -> Result<()> {
-        if let QueueAction::Reroute(Some(host)) = &action
-            && !is_host_and_port(host)
-        {
-            return Err(Error::invalid("host", "the host must be like relay.example.com:25"));
+        if let QueueAction::Reroute(Some(host)) = &action {
+            check_host(host)?;
         }
         let (shard, entry) = self.find(id).await?;
         let unit = Act { account: entry.account, id, action, now: self.service.now() };
@@ -334,6 +332,13 @@ impl Admin {
 }
 
 const QUEUE_PAGE: u32 = 500;
+
+pub(crate) fn check_host(host: &str) -> Result<()> {
+    if is_host_and_port(host) {
+        return Ok(());
+    }
+    Err(Error::invalid("host", "the host must be like relay.example.com:25"))
+}
 
 fn is_host_and_port(host: &str) -> bool {
     let is_address = |name: &str| name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
