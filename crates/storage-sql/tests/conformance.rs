@@ -151,3 +151,17 @@ async fn directories_of_earlier_versions_are_found_by_either_form() {
         assert_eq!(found.map(|id| id.0), Some(account), "{form}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_may_make_the_same_file_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::sqlite(folder.path().join("new/directory.db"));
+    let opening = (0..8).map(|_| {
+        let url = url.clone();
+        tokio_util::task::TaskTracker::new()
+            .spawn(async move { SqlDirectory::open(&url, &Options::default()).await.map(drop) })
+    });
+    for opened in futures::future::join_all(opening).await {
+        opened.unwrap().unwrap();
+    }
+}
