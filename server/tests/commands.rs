@@ -301,3 +301,19 @@ fn keys_that_wait_are_not_made_again() {
     let said = rotate(&[]);
     assert!(said.starts_with("New keys are made.") && said.contains("go on signing until"), "{said}");
 }
+
+#[test]
+fn commands_may_find_a_new_folder_at_once() {
+    for _ in 0..3 {
+        let temp = TempDir::new().unwrap();
+        let spawn = |_| {
+            let mut command = magpie(temp.path(), &["domain", "list"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let running: Vec<_> = (0..4).map(spawn).collect();
+        for process in running {
+            let Output { status, stderr, .. } = process.wait_with_output().unwrap();
+            assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        }
+    }
+}

@@ -10,7 +10,10 @@ use types::{
     address::{domain_key, shown_domain},
 };
 
-use crate::{cli::out::say, parts::Parts};
+use crate::{
+    cli::out::{self, say},
+    parts::Parts,
+};
 
 /// A mail with a report that is larger is not read.
 const MAX_BYTES: u64 = 25 << 20;
@@ -27,7 +30,16 @@ pub(super) async fn show(parts: &Parts, name: &str, days: u32) -> anyhow::Result
         let opened = access.message(message).await?;
         let proven = opened.auth.is_some_and(|auth| auth.dmarc == "pass");
         let raw = access.raw(message).await?.content.collect(MAX_BYTES).await?;
-        let reports = tokio::task::spawn_blocking(move || filter::report::read(&raw)).await?;
+        let reports = match tokio::task::spawn_blocking(move || filter::report::read(&raw)).await? {
+            Ok(reports) => reports,
+            Err(error) => {
+                out::aside(format_args!(
+                    "A mail from {sender} of {} is not read: {error}.",
+                    opened.summary.received_at
+                ));
+                continue;
+            }
+        };
         for report in reports.into_iter().filter(|report| report.domain == key) {
             // Some are sent again.
             let what = match &report.findings {
