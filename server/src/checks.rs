@@ -17,6 +17,7 @@ pub(crate) fn door(config: &Config, hostname: &str, dns: Dns, ledger: Option<Arc
         },
         on_temperror: match wanted.on_temperror {
             TempError::Accept => OnTempError::Accept,
+            TempError::Protect => OnTempError::Protect,
             TempError::Defer => OnTempError::Defer,
         },
         trusted_sealers: wanted.trusted_sealers.clone(),

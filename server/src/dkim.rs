@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use filter::{Dns, dns::Unanswered, keys};
 use storage::{Directory, DkimKey, Domain, KeyPhase};
-use types::{DkimAlgorithm, Secret, Timestamp};
+use types::{DkimAlgorithm, Secret, Timestamp, address};
 
 pub(crate) use signer::DomainSigner;
 pub(crate) use watch::watch;
@@ -53,13 +53,15 @@ fn selector(algorithm: DkimAlgorithm, now: Timestamp, taken: &[DkimKey]) -> Stri
 
 /// Where a key's record is.
 pub(crate) fn record_name(domain: &str, key: &DkimKey) -> String {
-    format!("{}._domainkey.{domain}", key.selector)
+    format!("{}._domainkey.{}", key.selector, address::domain_key(domain))
 }
 
 /// Whether the world can read the key's record.
 pub(crate) async fn is_published(dns: &Dns, domain: &str, key: &DkimKey) -> Result<bool, Unanswered> {
     let texts = dns.txt(&record_name(domain, key)).await?;
-    Ok(texts.iter().any(|text| keys::publishes(&String::from_utf8_lossy(text), &key.public_key)))
+    Ok(texts
+        .iter()
+        .any(|text| keys::publishes(&String::from_utf8_lossy(text), key.algorithm, &key.public_key)))
 }
 
 /// Has the keys that wait sign, if the records of all of them can be read. Tells whether they do now.

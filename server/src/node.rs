@@ -103,6 +103,7 @@ impl Node {
         let doors = [config.submission.listen, config.imap.listen, config.pop3.listen];
         if demo && doors.iter().all(|door| door.0.is_none_or(|address| address.ip().is_loopback())) {
             config.auth.allow_cleartext = true;
+            tracing::info!("programs may log in without TLS, since the demo is for this machine alone");
         }
         let metrics = telemetry::metrics();
         let sockets = Sockets::bind(&config, &roles).await?;

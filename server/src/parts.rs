@@ -181,8 +181,15 @@ fn mail_config(config: &Config) -> mail::Config {
         subaddress_folders: config.smtp.subaddress_folders,
         scram_iterations: config.auth.scram_iterations,
         door: door::limits(config),
+        relays: relays(config),
         ..mail::Config::default()
     }
+}
+
+/// The hosts that the configuration sends mail by.
+fn relays(config: &Config) -> Vec<String> {
+    let of_routes = config.smtp.routes.iter().filter_map(|route| route.host.clone());
+    of_routes.chain(config.smtp.relay.clone()).filter(|host| !host.is_empty()).collect()
 }
 
 /// What this server calls itself.

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use filter::{Dns, dns::Unanswered, keys};
 use storage::{DkimKey, KeyPhase};
+use types::DkimAlgorithm;
 
 use crate::dkim;
 
@@ -28,6 +29,7 @@ pub(crate) enum Data {
     /// The public half of a key.
     Dkim {
         text: String,
+        algorithm: DkimAlgorithm,
         public_key: Vec<u8>,
     },
     Dmarc(String),
@@ -107,7 +109,7 @@ pub(crate) fn wanted(facts: &Facts<'_>) -> Vec<Wanted> {
     );
     for key in facts.keys {
         let text = keys::record(key.algorithm, &key.public_key);
-        let data = Data::Dkim { text, public_key: key.public_key.clone() };
+        let data = Data::Dkim { text, algorithm: key.algorithm, public_key: key.public_key.clone() };
         let (need, why) = match key.phase {
             KeyPhase::Signing => (Needed, "what is signed can be verified"),
             KeyPhase::Waiting => (Needed, "this key signs once its record can be read"),

@@ -112,7 +112,8 @@ async fn mail_is_checked_before_it_is_accepted(plane: &Plane<'_>) {
 async fn dns_that_is_down_loses_no_mail(plane: &Plane<'_>) {
     let zone = Zone::start().await.unwrap();
     zone.servfail("down.test").unwrap().servfail("_dmarc.down.test").unwrap();
-    let server = server(plane, &zone, &[("MAGPIE_FILTER__ON_TEMPERROR", "defer")]).await;
+    // Whoever forges mail could wait for DNS to fail, so it is not taken as it comes.
+    let server = server(plane, &zone, &[]).await;
     let reply = bring(&server, STRANGER, "x@down.test", &mail("ceo@down.test", "later")).await;
     assert!(reply.starts_with("451 4.7.0 "), "{reply}");
     server.stop().await;
@@ -239,6 +240,8 @@ async fn our_own_policy_is_served(plane: &Plane<'_>) {
     assert_eq!(support::header(&answer, "content-type"), "text/plain; charset=utf-8");
     let wanted = "version: STSv1\r\nmode: testing\r\nmx: mx.demo.test\r\nmax_age: 604800\r\n";
     assert_eq!(answer.text().await.unwrap(), wanted);
+    server.node.mail.admin().add_domain("한국.test").await.unwrap();
+    assert_eq!(ask("mta-sts.xn--3e0b707e.test").await.status(), 200, "as DNS and browsers call it");
     for host in ["demo.test", "mta-sts.other.test", "mta-sts."] {
         assert_eq!(ask(host).await.status(), 404, "{host}");
     }

@@ -174,6 +174,7 @@ async fn one_part_that_is_away_is_nobody_elses_trouble() {
     let node = Node::start(&town).await;
     let tokens = [node.login("person0@town.test").await, node.login("person1@town.test").await];
     drop(node);
+    town.told(&["account", "admin", "person0@town.test", "on"], "").await;
     town.services.postgres[2].stop().await.unwrap();
     let node = Node::start(&town).await;
     eventually("the warning of MeiliSearch", async || node.warnings().await.contains("MeiliSearch")).await;
@@ -181,6 +182,8 @@ async fn one_part_that_is_away_is_nobody_elses_trouble() {
     node.login("person0@town.test").await;
 
     assert_eq!(node.get(&tokens[0], "/v1/folders").await.0, 200);
+    let (status, queue) = node.get(&tokens[0], "/v1/admin/queue").await;
+    assert!(status == 200 && queue.contains("\"away\":[1]"), "{status} {queue}");
     let (status, problem) = node.get(&tokens[1], "/v1/folders").await;
     assert_eq!(status, 503, "{problem}");
     let (status, problem) = node.get(&tokens[0], "/v1/search?q=hello").await;
@@ -210,6 +213,7 @@ async fn one_part_that_is_away_is_nobody_elses_trouble() {
 
     town.services.postgres[2].resume().await.unwrap();
     eventually("the shard", async || node.get(&tokens[1], "/v1/folders").await.0 == 200).await;
+    assert!(node.get(&tokens[0], "/v1/admin/queue").await.1.contains("\"away\":[]"));
     assert!(!node.warnings().await.contains("shard"));
     assert!(node.send("person1@town.test").await.starts_with("250"));
     let caught_up = town.told(&backup, "").await;

@@ -25,6 +25,12 @@ fn told(folder: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn failed(folder: &Path, args: &[&str]) -> String {
+    let output = magpie(folder, args).output().unwrap();
+    assert!(!output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
 /// A service with an account and some mail, and a backup of it.
 fn service() -> TempDir {
     let temp = TempDir::new().unwrap();
@@ -190,4 +196,124 @@ fn refused(mut command: Command, args: &[&str], place: &str) {
     assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(!said.contains(CANARY) && !shown.contains(CANARY), "{args:?}: {said}{shown}");
+}
+
+/// A domain has two names, and everybody may use either.
+#[test]
+fn a_domain_is_known_by_both_of_its_names() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    let failed = |args: &[&str]| failed(folder, args);
+    let said = told(folder, &["domain", "add", "xn--3e0b707e.test"]);
+    assert!(said.starts_with("Mail for 한국.test is received"), "{said}");
+    for form in ["한국.test", "XN--3e0b707e.Test", "한국。ｔｅｓｔ"] {
+        assert!(failed(&["domain", "add", form]).contains("is there already"), "{form}");
+    }
+    assert_eq!(told(folder, &["domain", "list"]), "한국.test\n");
+    told(folder, &["account", "add", "김@한국.test"]);
+    assert!(failed(&["account", "add", "김@xn--3e0b707e.test"]).contains("is taken already"));
+    told(folder, &["alias", "add", "kim@xn--3e0b707e.test", "김@xn--3e0b707e.test"]);
+    assert!(told(folder, &["alias", "list", "kim@한국.test"]).contains("kim@"));
+    told(folder, &["domain", "limit", "한국.test", "1M"]);
+    let mut rotate = magpie(folder, &["domain", "rotate-keys", "한국.test"]);
+    let rotated = rotate.env("MAGPIE_DNS__RESOLVER", "127.0.0.1:9").output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&rotated.stdout).contains("._domainkey.xn--3e0b707e.test"),
+        "{rotated:?}"
+    );
+}
+
+#[test]
+fn domains_that_no_mail_can_come_to_are_refused() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    for (name, why) in [
+        ("localhost", "a single name"),
+        ("intranet.", "a single name"),
+        ("mail.localhost", "under localhost"),
+        ("mail.invalid", "never exist"),
+        ("mail.123", "ends in a number"),
+        ("[127.0.0.1]", "not a domain name"),
+        ("127.0.0.1", "not a domain name"),
+    ] {
+        let said = failed(folder, &["domain", "add", name]);
+        assert!(said.contains(why), "{name}: {said}");
+    }
+    let output = magpie(folder, &["domain", "add", "house.internal"]).output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nobody on the Internet"), "{output:?}");
+    told(folder, &["domain", "add", "demo.test"]);
+    assert_eq!(told(folder, &["domain", "list"]), "demo.test\nhouse.internal\n");
+}
+
+/// The zone is what should be there: DNS is for the other ways to ask.
+#[test]
+fn the_zone_is_printed_whatever_dns_says() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    told(folder, &["domain", "add", "demo.test"]);
+    let check = |args: &[&str]| {
+        let mut command = magpie(folder, &[&["domain", "check", "demo.test"], args].concat());
+        command.env("MAGPIE_DNS__RESOLVER", "127.0.0.1:9").env("MAGPIE_SMTP__HOSTNAME", "mx.demo.test");
+        command.output().unwrap()
+    };
+    let Output { status, stdout, .. } = check(&["--zone"]);
+    let zone = String::from_utf8(stdout).unwrap();
+    assert!(status.success() && zone.contains("MX 10 mx.demo.test."), "{status}: {zone}");
+    assert!(!check(&[]).status.success());
+    assert!(!check(&["--json"]).status.success());
+}
+
+#[test]
+fn nobody_keeps_themselves_out_by_mistake() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    for network in ["127.0.0.1", "127.0.0.53", "127.0.0.0/8", "::1", "198.51.100.7", "203.0.113.9"] {
+        let mut command = magpie(folder, &["ban", "add", network]);
+        command.env("MAGPIE_SMTP__TRUSTED", "198.51.100.0/24").env("SSH_CLIENT", "203.0.113.9 51000 22");
+        let Output { status, stderr, .. } = command.output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert!(!status.success() && said.contains("--force"), "{network}: {said}");
+    }
+    assert_eq!(told(folder, &["ban", "list"]), "");
+    told(folder, &["ban", "add", "127.0.0.1", "--force"]);
+    told(folder, &["ban", "add", "198.51.100.7"]);
+    let listed = told(folder, &["ban", "list"]);
+    assert!(listed.contains("127.0.0.1") && listed.contains("198.51.100.7"), "{listed}");
+}
+
+#[test]
+fn keys_that_wait_are_not_made_again() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    told(folder, &["domain", "add", "demo.test"]);
+    let rotate = |more: &[&str]| {
+        let mut command = magpie(folder, &[&["domain", "rotate-keys", "demo.test"], more].concat());
+        let output = command.env("MAGPIE_DNS__RESOLVER", "127.0.0.1:9").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = rotate(&[]);
+    assert!(said.contains("keys that wait for their records already; no others are made"), "{said}");
+    assert_eq!(said.matches("waits for its record").count(), 2, "{said}");
+    let said = rotate(&["--now"]);
+    assert!(said.contains("They sign at once") && said.matches(" signs").count() == 2, "{said}");
+    let said = rotate(&[]);
+    assert!(said.starts_with("New keys are made.") && said.contains("go on signing until"), "{said}");
+}
+
+#[test]
+fn commands_may_find_a_new_folder_at_once() {
+    for _ in 0..3 {
+        let temp = TempDir::new().unwrap();
+        let spawn = |_| {
+            let mut command = magpie(temp.path(), &["domain", "list"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let running: Vec<_> = (0..4).map(spawn).collect();
+        for process in running {
+            let Output { status, stderr, .. } = process.wait_with_output().unwrap();
+            assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        }
+    }
 }

@@ -24,10 +24,16 @@ const NOTHING: &str = "00000000000070008000000000000000";
 
 /// Nothing leaves: nobody listens at the relay.
 async fn start(plane: &Plane<'_>) -> Server {
+    start_with(plane, &[]).await
+}
+
+async fn start_with(plane: &Plane<'_>, more: &[(&str, &str)]) -> Server {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let relay = closed.local_addr().unwrap().to_string();
     drop(closed);
-    Server::start_with(plane, &[("MAGPIE_SMTP__RELAY", &relay)]).await
+    let mut settings = vec![("MAGPIE_SMTP__RELAY", relay.as_str())];
+    settings.extend(more);
+    Server::start_with(plane, &settings).await
 }
 
 async fn make_admin(server: &Server, name: &str, admin: bool) {
@@ -132,6 +138,7 @@ async fn the_queue_is_paged_and_filtered(plane: &Plane<'_>) {
         ("?state=lost", "invalid-request"),
         ("?colour=red", "invalid-request"),
         ("?limit=0", "invalid-request"),
+        ("?limit=501", "invalid-request"),
         ("?cursor=AAAA", "invalid-cursor"),
     ] {
         let answer = bob.get(&format!("{QUEUE}{query}")).await;
@@ -142,7 +149,9 @@ async fn the_queue_is_paged_and_filtered(plane: &Plane<'_>) {
 }
 
 async fn entries_are_held_released_sent_another_way_and_dropped(plane: &Plane<'_>) {
-    let server = start(plane).await;
+    let sink = Sink::start(Script::default()).await.unwrap();
+    let route = format!("[{{domains=[\"never.test\"],host=\"{}\"}}]", sink.address());
+    let server = start_with(plane, &[("MAGPIE_SMTP__ROUTES", &route)]).await;
     let (alice, bob) = (server.login("alice").await, server.login("bob").await);
     make_admin(&server, "bob", true).await;
     send(&alice, "carol@far.test").await;
@@ -170,10 +179,15 @@ async fn entries_are_held_released_sent_another_way_and_dropped(plane: &Plane<'_
     settled(&bob, &id).await;
     let wrong = bob.post(&format!("{one}/reroute"), &json!({ "host": "no port" })).await;
     assert_eq!((wrong.status(), &json_of(wrong).await["field"]), (StatusCode::BAD_REQUEST, &json!("host")));
-    let sink = Sink::start(Script::default()).await.unwrap();
+    // Whoever runs the host would read it.
+    let own = Sink::start(Script::default()).await.unwrap();
+    let foreign = bob.post(&format!("{one}/reroute"), &json!({ "host": own.address().to_string() })).await;
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+    assert_eq!(bob.read(&one).await["via"], Value::Null);
     let other = json!({ "host": sink.address().to_string() });
     let answer = bob.post(&format!("{one}/reroute"), &other).await;
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    assert!(own.received().is_empty());
     eventually("it arrives", async || (sink.received().len() == 1).then_some(())).await;
     eventually("it is gone", async || (bob.get(&one).await.status() == StatusCode::NOT_FOUND).then_some(()))
         .await;

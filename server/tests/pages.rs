@@ -37,8 +37,12 @@ async fn the_form_logs_in_and_out(plane: &Plane<'_>) {
     let wrong = form("wrong horse", &[]).await.unwrap();
     assert_eq!(
         (wrong.status(), header(&wrong, "location")),
-        (StatusCode::SEE_OTHER, "/login?error=invalid-credentials")
+        (StatusCode::SEE_OTHER, "/login?error=invalid-credentials&email=alice@demo.test")
     );
+    let again = nobody.get(header(&wrong, "location")).await.text().await.unwrap();
+    assert!(again.contains("value=\"alice@demo.test\"") && !again.contains("wrong horse"), "{again}");
+    let hostile = nobody.get("/login?error=x&email=%22%3E%3Cscript%3E").await.text().await.unwrap();
+    assert!(!hostile.contains("\"><script>"), "{hostile}");
     let foreign = form(PASSWORD, &[("origin", "https://evil.example")]).await.unwrap();
     assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
 

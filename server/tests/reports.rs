@@ -73,7 +73,14 @@ fn reports_that_came_in_are_shown() {
     let other = mail("Report Domain: demo.test", "application/xml", "report.xml", "<feedback>");
     // One that is sent again, one of another domain, and one that is none.
     let again = dmarc("1", "demo.test").replace("A report.", "The report again.");
-    let all = [dmarc("1", "demo.test"), again, dmarc("2", "other.test"), other, tls()];
+    let all = [
+        dmarc("1", "demo.test"),
+        again,
+        dmarc("2", "other.test"),
+        other,
+        tls(),
+        tls().replace("A report.", "The report again."),
+    ];
     fs::write(folder.join("reports.mbox"), all.concat()).unwrap();
     told(folder, &["import", "admin@demo.test", "--format", "mbox", "reports.mbox"]);
     let shown = told(folder, &["domain", "reports", "demo.test", "--days", "36500"]);
@@ -83,7 +90,7 @@ fn reports_that_came_in_are_shown() {
         "{shown}"
     );
     assert!(shown.contains("192.0.2.9  7 mails  SPF pass  DKIM fail  quarantine\n"), "{shown}");
-    assert!(shown.contains("sts  40 connections succeeded, 2 failed\n"), "{shown}");
+    assert_eq!(shown.matches("sts  40 connections succeeded, 2 failed\n").count(), 1, "{shown}");
     assert!(shown.contains("2 failed at mx.demo.test: certificate-expired\n"), "{shown}");
     assert!(!shown.contains("other.test"), "{shown}");
     assert!(!told(folder, &["domain", "reports", "demo.test"]).contains("DMARC"), "they are old");

@@ -298,7 +298,10 @@ impl Texts {
             ),
             ProblemKind::Unauthenticated => (EN.session_ended, KO.session_ended),
             ProblemKind::NotFound => (EN.not_found, KO.not_found),
-            ProblemKind::TooLarge => ("This is too large to be sent.", "보낼 수 있는 크기를 넘었습니다."),
+            ProblemKind::TooLarge => (
+                "This is more than one mail may hold. Please take out some of the text or the attachments.",
+                "메일 한 통에 담을 수 있는 크기를 넘었습니다. 내용이나 첨부파일을 줄여 주세요.",
+            ),
             ProblemKind::QuotaExceeded => (
                 "The mailbox is full. Delete some mail, then try again.",
                 "저장 공간이 가득 찼습니다. 메일을 삭제한 뒤 다시 시도해 주세요.",

@@ -13,6 +13,8 @@ pub(crate) fn Login() -> AnyView {
     let t = texts();
     let query = use_query_map();
     let error = move || query.read().get_str("error").map(|error| message(error, t));
+    // Who mistypes a password need not type the address again.
+    let typed = query.read_untracked().get("email").unwrap_or_default();
     Effect::new(move |_| crate::browser::mark_hydrated());
     view! {
         <main class="login">
@@ -28,6 +30,7 @@ pub(crate) fn Login() -> AnyView {
                     <input
                         name="email"
                         type="email"
+                        value=typed
                         autocomplete="username"
                         required
                         autofocus

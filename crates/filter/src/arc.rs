@@ -9,6 +9,8 @@ use mail_auth::{ArcOutput, AuthenticatedMessage, DkimResult, DnsError, Error, Me
 use tokio::time::timeout;
 
 use crate::dkim::MIN_RSA_BYTES;
+use types::address::domain_key;
+
 use crate::dns::to_a_labels;
 use crate::{AuthResult, Outcome};
 
@@ -50,7 +52,10 @@ pub(crate) fn result(output: &ArcOutput<'_>, body_bytes: usize) -> Option<AuthRe
 
 /// Whether a chain that holds was made by trusted sealers only, and the first of them saw DMARC pass for this domain.
 pub(crate) fn vouches(output: &ArcOutput<'_>, body_bytes: usize, trusted: &[String], author: &str) -> bool {
-    let is_trusted = |sealer: &str| trusted.iter().any(|domain| domain.eq_ignore_ascii_case(sealer));
+    let is_trusted = |sealer: &str| {
+        let sealer = domain_key(sealer);
+        trusted.iter().any(|domain| domain_key(domain) == sealer)
+    };
     *output.result() == DkimResult::Pass
         && !is_weak(output, body_bytes)
         && output.sets().iter().all(|set| is_trusted(&set.seal.header.d))

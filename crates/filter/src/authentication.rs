@@ -36,7 +36,10 @@ pub enum Mode {
 pub enum OnTempError {
     /// The mail is taken and marked.
     Accept,
-    /// The mail may come again.
+    /// The mail may come again if its domain wants forged mail rejected, or does not tell now what it wants: otherwise who
+    /// forges it would only need DNS to fail.
+    Protect,
+    /// The mail may come again, whatever its domain wants.
     Defer,
 }
 

@@ -169,3 +169,24 @@ pub(crate) fn counts(output: &DkimOutput<'_>, body_bytes: usize) -> bool {
         DkimResult::Neutral(_) | DkimResult::Fail(_) | DkimResult::PermError(_) | DkimResult::None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_signs_too_many_fields_is_not_read() {
+        let mail = |names: usize, field: &str| {
+            let signed = ":x".repeat(names - 1);
+            Bytes::from(format!("{field}: v=1; h=From{signed}; b=AAAA\r\nFrom: a@b.test\r\n\r\nHello\r\n"))
+        };
+        for field in ["DKIM-Signature", "ARC-Message-Signature"] {
+            let most = mail(MAX_NAMES, field);
+            assert_eq!(Readable::of(&most).raw, most, "{field}");
+            let too_many = mail(MAX_NAMES + 1, field);
+            assert_eq!(Readable::of(&too_many).raw, "From: a@b.test\r\n\r\nHello\r\n", "{field}");
+        }
+        let others = mail(MAX_NAMES + 1, "X-Signature");
+        assert_eq!(Readable::of(&others).raw, others);
+    }
+}

@@ -1,6 +1,6 @@
 //! DMARC (RFC 9989, and `pct` of RFC 7489): what the author's domain wants for mail that is not from it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::join_all;
 use mail_auth::common::parse::TxtRecordParser as _;
@@ -26,8 +26,9 @@ pub(crate) struct Judgement {
     /// In A-labels.
     pub(crate) author: String,
     pub(crate) outcome: Outcome,
-    /// What the domain wants; already less if only a part of all mails is meant, and this is none of it.
-    pub(crate) policy: Policy,
+    /// What the domain wants; already less if only a part of all mails is meant, and this is none of it. `None`: DNS does
+    /// not tell.
+    pub(crate) policy: Option<Policy>,
     pub(crate) found: Option<Found>,
 }
 
@@ -65,7 +66,7 @@ pub(crate) async fn judge(
             Err(error) => Err(Error::Dns(DnsError::Resolver(error.0))),
         };
         let parsed = record.and_then(|text| {
-            let parsed = Dmarc::parse(&text)?;
+            let parsed = Dmarc::parse(&readable(&text))?;
             records.push((name.clone(), parsed.clone(), text));
             Ok(parsed)
         });
@@ -94,7 +95,9 @@ pub(crate) async fn judge(
             });
         }
     }
-    Judgement { author: author.to_owned(), outcome: outcome(&output.result()), policy, found }
+    let outcome = outcome(&output.result());
+    let is_known = outcome != Outcome::TempError || output.dmarc_record().is_some();
+    Judgement { author: author.to_owned(), outcome, policy: is_known.then_some(policy), found }
 }
 
 async fn evaluate(
@@ -143,6 +146,31 @@ fn the_one(texts: Vec<Vec<u8>>) -> mail_auth::Result<Vec<u8>> {
     }
 }
 
+/// The record without what cannot be read of it: one slip must not undo the rest (RFC 7489 §6.6.3). A broken `p` is none,
+/// which the reader takes for `none` if reports are wanted; so are `sp` and `np`: nobody's mail is refused for a typo.
+fn readable(text: &[u8]) -> Vec<u8> {
+    let mut kept = b"v=DMARC1".to_vec();
+    let mut seen = HashSet::new();
+    for tag in text.split(|byte| *byte == b';').skip(1) {
+        let Some(at) = tag.iter().position(|byte| *byte == b'=') else { continue };
+        let (name, _) = tag.split_at(at);
+        let name = name.trim_ascii().to_ascii_lowercase();
+        let alone = [&b"v=DMARC1;"[..], tag].concat();
+        let is_good = Dmarc::parse(&alone).is_ok();
+        // A name that is there twice is as its first.
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        kept.push(b';');
+        match (is_good, name.as_slice()) {
+            (true, _) => kept.extend_from_slice(tag),
+            (false, b"sp" | b"np") => kept.extend([&name[..], b"=none"].concat()),
+            (false, _) => drop(kept.pop()),
+        }
+    }
+    kept
+}
+
 /// Whether the text is a policy that others understand.
 #[must_use]
 pub fn is_valid(text: &str) -> bool {
@@ -189,10 +217,21 @@ fn outcome(result: &DmarcResult) -> Outcome {
     }
 }
 
+impl OnTempError {
+    /// Whether mail of a domain with this policy has to come again.
+    fn defers(self, policy: Option<Policy>) -> bool {
+        match self {
+            Self::Accept => false,
+            Self::Protect => matches!(policy, None | Some(Policy::Reject)),
+            Self::Defer => true,
+        }
+    }
+}
+
 impl Judgement {
     /// DNS does not tell in time.
     pub(crate) fn unknown(author: &str) -> Self {
-        Self { author: author.to_owned(), outcome: Outcome::TempError, policy: Policy::None, found: None }
+        Self { author: author.to_owned(), outcome: Outcome::TempError, policy: None, found: None }
     }
 
     /// What is to be reported of it, if the domain wants that and it is known.
@@ -209,7 +248,7 @@ impl Judgement {
             Action::Reject(_) => Disposition::Reject,
             Action::Defer(_) => return None,
         };
-        let wanted = !matches!(self.policy, Policy::None | Policy::Unspecified);
+        let wanted = self.policy.is_some_and(|policy| !matches!(policy, Policy::None | Policy::Unspecified));
         let because = match () {
             () if !failed => None,
             () if vouched => Some(Because::TrustedForwarder),
@@ -235,12 +274,12 @@ impl Judgement {
         }
         match (self.outcome, self.policy) {
             (Outcome::Fail, _) if vouched => Action::Accept,
-            (Outcome::Fail, Policy::Reject) => {
+            (Outcome::Fail, Some(Policy::Reject)) => {
                 let text = format!("Not from {}, which wants such mail rejected (DMARC)", self.author);
                 Action::Reject(Reply::new(550, (7, 1), text))
             }
-            (Outcome::Fail, Policy::Quarantine) => Action::Quarantine,
-            (Outcome::TempError, _) if on_temperror == OnTempError::Defer => {
+            (Outcome::Fail, Some(Policy::Quarantine)) => Action::Quarantine,
+            (Outcome::TempError, policy) if on_temperror.defers(policy) => {
                 let text = format!("DNS does not tell now whether this is from {}", self.author);
                 Action::Defer(Reply::new(451, (7, 0), text))
             }
@@ -255,7 +294,10 @@ impl Judgement {
         }
         result = result.with("header.from", &*self.author);
         match self.outcome {
-            Outcome::Pass | Outcome::Fail => result.with("policy.dmarc", self.policy.to_string()),
+            Outcome::Pass | Outcome::Fail => {
+                let policy = self.policy.map(|policy| policy.to_string());
+                result.with("policy.dmarc", policy.unwrap_or_default())
+            }
             _ => result,
         }
     }
@@ -289,6 +331,21 @@ mod tests {
     }
 
     #[test]
+    fn one_slip_does_not_undo_the_rest() {
+        let check = |record: &str, wanted: &str| {
+            let text = readable(record.as_bytes());
+            assert_eq!(String::from_utf8(text.clone()).unwrap(), wanted, "{record}");
+            assert!(Dmarc::parse(&text).is_ok(), "{record}");
+        };
+        check("v=DMARC1; p=reject; adkim=x; rua=mailto:a@b.test", "v=DMARC1; p=reject; rua=mailto:a@b.test");
+        check("v=DMARC1; p=reject; fo=q; ; nonsense; x=y", "v=DMARC1; p=reject; x=y");
+        check("v=DMARC1;p=rejekt; rua=mailto:a@b.test", "v=DMARC1; rua=mailto:a@b.test");
+        check("v=DMARC1; p=reject; sp=rejekt; np=", "v=DMARC1; p=reject;sp=none;np=none");
+        check("v=DMARC1; P=reject; p=none", "v=DMARC1; P=reject");
+        check("v=DMARC1", "v=DMARC1");
+    }
+
+    #[test]
     fn versions_are_exact() {
         let check = |record: &str, wanted| assert_eq!(is_dmarc(record.as_bytes()), wanted, "{record}");
         check("v=DMARC1; p=none", true);
@@ -302,8 +359,10 @@ mod tests {
     #[test]
     fn actions_follow_from_results() {
         let judge = |outcome, policy| Judgement { author: "a.test".to_owned(), outcome, policy, found: None };
-        let check = |outcome, policy, mode, on, vouched, wanted: &str| {
-            let action = judge(outcome, policy).action(mode, on, vouched);
+        let check = |outcome, policy: Policy, mode, on, vouched, wanted: &str| {
+            // There is none that a domain could publish under this name.
+            let known = (policy != Policy::Unspecified).then_some(policy);
+            let action = judge(outcome, known).action(mode, on, vouched);
             let found = match action {
                 Action::Accept => "accept",
                 Action::Quarantine => "quarantine",
@@ -313,7 +372,7 @@ mod tests {
             assert_eq!(found, wanted, "{outcome} {policy} {mode:?} {on:?} {vouched}");
         };
         use Mode::{Enforce, Mark};
-        use OnTempError::{Accept, Defer};
+        use OnTempError::{Accept, Defer, Protect};
         check(Outcome::Fail, Policy::Reject, Enforce, Accept, false, "reject");
         check(Outcome::Fail, Policy::Quarantine, Enforce, Accept, false, "quarantine");
         check(Outcome::Fail, Policy::None, Enforce, Accept, false, "accept");
@@ -324,6 +383,12 @@ mod tests {
         check(Outcome::TempError, Policy::Reject, Enforce, Accept, false, "accept");
         check(Outcome::TempError, Policy::None, Enforce, Defer, false, "defer");
         check(Outcome::TempError, Policy::None, Mark, Defer, false, "accept");
+        check(Outcome::TempError, Policy::Reject, Enforce, Protect, false, "defer");
+        check(Outcome::TempError, Policy::Unspecified, Enforce, Protect, false, "defer");
+        check(Outcome::TempError, Policy::Quarantine, Enforce, Protect, false, "accept");
+        check(Outcome::TempError, Policy::None, Enforce, Protect, false, "accept");
+        check(Outcome::TempError, Policy::Reject, Mark, Protect, false, "accept");
+        check(Outcome::Fail, Policy::None, Enforce, Protect, false, "accept");
         check(Outcome::PermError, Policy::Reject, Enforce, Defer, false, "accept");
     }
 }

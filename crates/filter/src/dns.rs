@@ -14,6 +14,7 @@ use mail_auth::hickory_resolver::{
     system_conf::read_system_conf,
 };
 use mail_auth::{MessageAuthenticator, RecordSet, ResolverCache, Txt};
+use types::address;
 
 /// Asks DNS, and remembers the answers as long as they say. Cheap to clone.
 #[derive(Clone)]
@@ -93,7 +94,7 @@ impl Dns {
 /// The name in A-labels and lower case (RFC 5890), if it is one.
 #[must_use]
 pub fn to_a_labels(domain: &str) -> Option<String> {
-    let name = Name::from_utf8(domain.trim_end_matches('.')).ok()?;
+    let name = Name::from_utf8(address::domain_key(domain)).ok()?;
     let ascii = name.to_lowercase().to_ascii();
     let ascii = ascii.trim_end_matches('.');
     (!ascii.is_empty()).then(|| ascii.to_owned())

@@ -57,13 +57,18 @@ pub fn record(algorithm: DkimAlgorithm, public: &[u8]) -> String {
     format!("v=DKIM1; k={}; p={}", algorithm.name(), STANDARD.encode(public))
 }
 
-/// Whether a published record says this key, however it is written.
+/// Whether a published record says this key, however it is written. Under another type nobody can use it.
 #[must_use]
-pub fn publishes(text: &str, public: &[u8]) -> bool {
+pub fn publishes(text: &str, algorithm: DkimAlgorithm, public: &[u8]) -> bool {
     let tag = |name: &str| {
         let tags = text.split(';').filter_map(|tag| tag.split_once('='));
         tags.filter(|(found, _)| found.trim() == name).map(|(_, value)| value).next()
     };
+    // RFC 6376 §3.6.1: what says no type is RSA.
+    let kind = tag("k").map_or(DkimAlgorithm::Rsa.name(), str::trim);
+    if !kind.eq_ignore_ascii_case(algorithm.name()) {
+        return false;
+    }
     let Some(key) = tag("p") else { return false };
     let key: String = key.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     STANDARD.decode(key).is_ok_and(|key| key == public)
@@ -106,9 +111,21 @@ mod tests {
         let public = [1_u8; 32];
         let text = record(DkimAlgorithm::Ed25519, &public);
         assert_eq!(text, "v=DKIM1; k=ed25519; p=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=");
+        let publishes = |text: &str, public: &[u8]| publishes(text, DkimAlgorithm::Ed25519, public);
         assert!(publishes(&text, &public));
         assert!(publishes("k=ed25519;p = AQEBAQEBAQEBAQEBAQEB AQEBAQEBAQEBAQEBAQEBAQE= ; v=DKIM1", &public));
         assert!(!publishes("v=DKIM1; p=", &public), "revoked");
         assert!(!publishes(&text, &[2; 32]));
+        let key = "p=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+        for (kind, is_ed25519, is_rsa) in [
+            ("k=rsa; ", false, true),
+            ("", false, true),
+            ("k = Ed25519 ;", true, false),
+            ("k=dsa; ", false, false),
+        ] {
+            let text = format!("v=DKIM1; {kind}{key}");
+            assert_eq!(publishes(&text, &public), is_ed25519, "{text}");
+            assert_eq!(super::publishes(&text, DkimAlgorithm::Rsa, &public), is_rsa, "{text}");
+        }
     }
 }

@@ -5,9 +5,10 @@
 
 use std::net::IpAddr;
 
-use mail_auth::report::{ActionDisposition, DmarcResult, tlsrpt::TlsReport};
+use mail_auth::report::{ActionDisposition, DmarcResult, Error as Unread, tlsrpt::TlsReport};
+use mail_parser::{MessageParser, PartType};
 use serde::Serialize;
-use types::{Timestamp, address::fold};
+use types::{Timestamp, address::domain_key};
 
 /// What a mail reports of one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,22 +59,71 @@ pub struct Failure {
     pub sessions: u32,
 }
 
-/// A report that unpacks to more is none.
+/// A mail has more to unpack than any report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("what it has packed is larger than any report")]
+pub struct TooLarge;
+
+/// A report that unpacks to more is too large.
 const MAX_BYTES: usize = 16 << 20;
+/// What comes packed, all of it together.
+const MAX_PACKED_BYTES: usize = 8 << 20;
+/// Each may unpack to [`MAX_BYTES`]; a report is one file in one archive.
+const MAX_ARCHIVES: usize = 4;
+const MAX_FILES: usize = 4;
 /// Sources, policies and failures beyond this are not looked at.
 const MAX_LINES: usize = 10_000;
 const MAX_CHARS: usize = 200;
 
 /// What a mail reports; nothing if it is no report.
-#[must_use]
-pub fn read(mail: &[u8]) -> Vec<Report> {
-    if let Ok(report) = mail_auth::report::Report::parse_rfc5322(mail, MAX_BYTES) {
-        return vec![dmarc(&report)];
+///
+/// # Errors
+/// Reading it would take too much.
+pub fn read(mail: &[u8]) -> Result<Vec<Report>, TooLarge> {
+    check_packed(mail)?;
+    match mail_auth::report::Report::parse_rfc5322(mail, MAX_BYTES) {
+        Ok(report) => return Ok(vec![dmarc(&report)]),
+        Err(Unread::ReportTooLarge) => return Err(TooLarge),
+        Err(_) => {}
     }
     match TlsReport::parse_rfc5322(mail, MAX_BYTES) {
-        Ok(report) => tls(&report),
-        Err(_) => Vec::new(),
+        Ok(report) => Ok(tls(&report)),
+        Err(Unread::ReportTooLarge) => Err(TooLarge),
+        Err(_) => Ok(Vec::new()),
     }
+}
+
+/// The library bounds what each file unpacks to, but not how many there are.
+fn check_packed(mail: &[u8]) -> Result<(), TooLarge> {
+    let Some(message) = MessageParser::new().parse(mail) else { return Ok(()) };
+    let packed = message.parts.iter().filter_map(|part| match &part.body {
+        PartType::Binary(bytes) | PartType::InlineBinary(bytes) => Some(bytes.as_ref()),
+        _ => None,
+    });
+    let packed: Vec<&[u8]> = packed.filter(|bytes| bytes.starts_with(GZIP) || is_zip(bytes)).collect();
+    let total: usize = packed.iter().map(|bytes| bytes.len()).sum();
+    if packed.len() > MAX_ARCHIVES
+        || total > MAX_PACKED_BYTES
+        || packed.iter().any(|bytes| files(bytes) > MAX_FILES)
+    {
+        return Err(TooLarge);
+    }
+    Ok(())
+}
+
+/// RFC 1952 §2.3.1, and the signatures of a ZIP file: of a file in it, and of its entry in the list at the end.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZIP_FILE: &[u8] = b"PK\x03\x04";
+const ZIP_ENTRY: &[u8] = b"PK\x01\x02";
+
+fn is_zip(bytes: &[u8]) -> bool {
+    // It is read from its end, so something else may come first.
+    memchr::memmem::find(bytes, ZIP_FILE).is_some()
+}
+
+/// How many files a reader may find in it, at most.
+fn files(bytes: &[u8]) -> usize {
+    memchr::memmem::find_iter(bytes, ZIP_ENTRY).count()
 }
 
 fn dmarc(report: &mail_auth::report::Report) -> Report {
@@ -92,7 +142,7 @@ fn dmarc(report: &mail_auth::report::Report) -> Report {
     Report {
         from: line(report.org_name()),
         id: line(report.report_id()),
-        domain: fold(&line(report.domain())),
+        domain: domain_key(&line(report.domain())),
         begin: seconds(report.date_range_begin()),
         end: seconds(report.date_range_end()),
         findings: Findings::Dmarc(report.records().iter().take(MAX_LINES).map(source).collect()),
@@ -104,7 +154,7 @@ fn tls(report: &TlsReport) -> Vec<Report> {
     let policies = report.policies.iter().take(MAX_LINES).map(|policy| Report {
         from: from.clone(),
         id: line(&report.report_id),
-        domain: fold(&line(&policy.policy.policy_domain)),
+        domain: domain_key(&line(&policy.policy.policy_domain)),
         begin: Timestamp::from_seconds(report.date_range.start_datetime.to_timestamp()),
         end: Timestamp::from_seconds(report.date_range.end_datetime.to_timestamp()),
         findings: Findings::Tls(Sessions {
@@ -141,6 +191,9 @@ fn seconds(seconds: u64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
     use mail_auth::report::{Record, Report as Dmarc};
 
     use super::*;
@@ -184,7 +237,7 @@ mod tests {
             end: Timestamp::from_seconds(1_795_086_400),
             findings: Findings::Dmarc(vec![source]),
         };
-        assert_eq!(read(mail.as_bytes()), [wanted]);
+        assert_eq!(read(mail.as_bytes()).unwrap(), [wanted]);
     }
 
     #[test]
@@ -195,7 +248,7 @@ mod tests {
              Content-Type: application/tlsrpt+json\r\nContent-Disposition: attachment; filename=r.json\r\n\r\n\
              {TLS}\r\n--b--\r\n"
         );
-        let [report] = &read(mail.as_bytes())[..] else { panic!("one report") };
+        let [report] = &read(mail.as_bytes()).unwrap()[..] else { panic!("one report") };
         assert_eq!((report.from.as_str(), report.domain.as_str()), ("Far[31m Inc.", "demo.test"));
         let failure =
             Failure { kind: "certificate-expired".into(), host: "mx.demo.test".into(), sessions: 2 };
@@ -212,7 +265,42 @@ mod tests {
             "Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n",
             "Content-Type: application/tlsrpt+json\r\n\r\n{}\r\n",
         ] {
-            assert_eq!(read(mail.as_bytes()), [], "{mail}");
+            assert_eq!(read(mail.as_bytes()), Ok(vec![]), "{mail}");
         }
+    }
+
+    fn packed(kind: &str, files: &[&[u8]]) -> String {
+        let part = |bytes: &&[u8]| {
+            let text = STANDARD.encode(bytes);
+            format!(
+                "--b\r\nContent-Type: application/{kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n{text}\r\n"
+            )
+        };
+        let parts: String = files.iter().map(part).collect();
+        format!("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n")
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn bombs_are_not_unpacked() {
+        let check = |mail: &str, wanted: Result<Vec<Report>, TooLarge>, what| {
+            assert_eq!(read(mail.as_bytes()), wanted, "{what}");
+        };
+        let bomb = gzip(&vec![b' '; MAX_BYTES + 1]);
+        assert!(bomb.len() < 100_000);
+        check(&packed("gzip", &[&bomb]), Err(TooLarge), "more than there may be");
+        check(&packed("gzip", &[&gzip(b"<feedback>")]), Ok(vec![]), "no report");
+        let small = gzip(b"x");
+        check(&packed("gzip", &[small.as_slice(); MAX_ARCHIVES + 1]), Err(TooLarge), "many archives");
+        let mut large = GZIP.to_vec();
+        large.resize(MAX_PACKED_BYTES + 1, 7);
+        check(&packed("gzip", &[&large]), Err(TooLarge), "much that is packed");
+        let many = [ZIP_FILE, &[0; 26][..], &ZIP_ENTRY.repeat(MAX_FILES + 1)[..]].concat();
+        check(&packed("zip", &[&many]), Err(TooLarge), "many files");
     }
 }

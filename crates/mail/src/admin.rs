@@ -69,7 +69,10 @@ impl Admin {
         if !address::is_domain(name) || name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
             return Err(Error::invalid("domain", format!("`{name}` is not a domain name")));
         }
-        let added = self.directory().add_domain(&address::fold(name), self.service.now()).await;
+        if let Some(why) = unreachable(&address::domain_key(name)) {
+            return Err(Error::invalid("domain", format!("no mail can come to `{name}`: {why}")));
+        }
+        let added = self.directory().add_domain(name, self.service.now()).await;
         added.map_err(|error| exists(error, format!("the domain {name} is there already")))
     }
 
@@ -213,14 +216,23 @@ impl Admin {
 
     /// How large a mail may be for this account, beyond what holds for all; `None`: as for all.
     pub async fn limit_account(&self, email: &EmailAddress, max_bytes: Option<u64>) -> Result<()> {
-        let subject = self.account(email).await?.email.key();
-        Ok(self.directory().set_message_limit(&subject, max_bytes).await?)
+        let email = self.account(email).await?.email;
+        self.limit(&email.key(), &email.keys(), max_bytes).await
     }
 
     /// The same for all accounts of a domain.
     pub async fn limit_domain(&self, name: &str, max_bytes: Option<u64>) -> Result<()> {
         let domain = self.directory().domain(name).await?.ok_or(Error::NotFound("domain"))?;
-        Ok(self.directory().set_message_limit(&domain.name, max_bytes).await?)
+        self.limit(&address::domain_key(&domain.name), &address::domain_keys(&domain.name), max_bytes).await
+    }
+
+    /// Instead of what was set under another of its names.
+    async fn limit(&self, subject: &str, names: &[String], max_bytes: Option<u64>) -> Result<()> {
+        self.directory().set_message_limit(subject, max_bytes).await?;
+        for older in names.iter().filter(|name| *name != subject) {
+            self.directory().set_message_limit(older, None).await?;
+        }
+        Ok(())
     }
 
     pub async fn remove_alias(&self, alias: &EmailAddress) -> Result<()> {
@@ -268,10 +280,8 @@ impl Admin {
 
     /// Does this to a queue entry.
     pub async fn queue_action(&self, id: QueueId, action: QueueAction) -> Result<()> {
-        if let QueueAction::Reroute(Some(host)) = &action
-            && !is_host_and_port(host)
-        {
-            return Err(Error::invalid("host", "the host must be like relay.example.com:25"));
+        if let QueueAction::Reroute(Some(host)) = &action {
+            check_host(host)?;
         }
         let (shard, entry) = self.find(id).await?;
         let unit = Act { account: entry.account, id, action, now: self.service.now() };
@@ -326,6 +336,13 @@ impl Admin {
 
 const QUEUE_PAGE: u32 = 500;
 
+pub(crate) fn check_host(host: &str) -> Result<()> {
+    if is_host_and_port(host) {
+        return Ok(());
+    }
+    Err(Error::invalid("host", "the host must be like relay.example.com:25"))
+}
+
 fn is_host_and_port(host: &str) -> bool {
     let is_address = |name: &str| name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
@@ -337,6 +354,23 @@ fn full(domain: &str) -> Error {
     Error::Conflict(format!(
         "{domain} has as many accounts as it may have; `magpie domain set {domain} --accounts NUMBER` allows more"
     ))
+}
+
+/// Why nobody could send mail to the domain. `.test` and `.example` are for trying out.
+fn unreachable(key: &str) -> Option<&'static str> {
+    let Some((_, top)) = key.rsplit_once('.') else {
+        return Some("it is a single name; a domain has a dot, like example.com");
+    };
+    if top.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some("no domain ends in a number"); // RFC 3696 §2
+    }
+    // RFC 6761 §6.3 and §6.4, RFC 7686.
+    match top {
+        "localhost" => Some("names under localhost mean the machine that asks"),
+        "invalid" => Some("names under invalid never exist"),
+        "onion" => Some("names under onion have no mail servers in DNS"),
+        _ => None,
+    }
 }
 
 fn exists(error: StorageError, detail: String) -> Error {

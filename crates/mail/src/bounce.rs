@@ -7,7 +7,7 @@ use message::{Bounce, BounceAction, BouncedRecipient, Parsed, RefHash};
 use storage::{Message, Needs, Result as StorageResult, Transaction, Unit};
 use types::{
     AccountId, EmailAddress, MessageId,
-    address::fold,
+    address::key_of,
     api::{Delivery, DeliveryState},
 };
 
@@ -88,8 +88,8 @@ impl Note {
 }
 
 fn is_same(known: &Delivery, told: &BouncedRecipient) -> bool {
-    let known = fold(&known.recipient);
-    told.addresses.iter().any(|address| fold(address) == known)
+    let known = key_of(&known.recipient);
+    told.addresses.iter().any(|address| key_of(address) == known)
 }
 
 /// With what is told of recipients whose mail has left us; what we are still trying ourselves we know better.

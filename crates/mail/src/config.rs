@@ -32,6 +32,8 @@ pub struct Config {
     /// How long passwords are worked on for SCRAM; 0: no keys are kept, and nobody can log in that way.
     pub scram_iterations: u32,
     pub door: DoorConfig,
+    /// The hosts, as `HOST:PORT`, that mail may be sent by at the wish of somebody who is not the machine's own operator.
+    pub relays: Vec<String>,
 }
 
 impl Default for Config {
@@ -53,6 +55,7 @@ impl Default for Config {
             subaddress_folders: false,
             scram_iterations: 4_096,
             door: DoorConfig::default(),
+            relays: Vec::new(),
         }
     }
 }

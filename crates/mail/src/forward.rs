@@ -40,7 +40,7 @@ impl Service {
     /// Refuses a mail that the group has sent on before.
     pub(crate) fn no_circle(raw: &[u8], group: &Expansion) -> Result<()> {
         let address = group.address.key();
-        if values(raw, DELIVERED_TO).any(|value| types::address::fold(value) == address) {
+        if values(raw, DELIVERED_TO).any(|value| types::address::key_of(value) == address) {
             return Err(Error::Circle);
         }
         Ok(())
@@ -57,7 +57,7 @@ impl Service {
         }
         let return_path = match onward.return_path {
             // Whoever is here can be told by their own address.
-            Some(sender) if self.parts.directory.domain(&sender.domain_key()).await?.is_none() => {
+            Some(sender) if self.parts.directory.domain(sender.domain()).await?.is_none() => {
                 let key = self.srs_key().await?;
                 let domain = group.address.domain();
                 srs::rewritten(&key, sender, domain, self.now()).or_else(|| Some(sender.clone()))

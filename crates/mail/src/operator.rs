@@ -8,7 +8,7 @@ use types::queue::{QueuePage, QueuedMail, QueuedRecipient, QueuedRecipientState,
 use types::{AccountId, QueueId, ShardId, Timestamp, address};
 use uuid::Uuid;
 
-use crate::admin::QueueAction;
+use crate::admin::{QueueAction, check_host};
 use crate::{Access, Admin, Error, Result};
 
 /// The right to look after the queue. Whoever holds one has been found to be an operator.
@@ -25,7 +25,7 @@ pub struct QueueQuery {
     pub state: Option<QueuedState>,
     /// [`QueuePage::next`] of the page before.
     pub cursor: Option<String>,
-    /// At most this many; cut to what pages of messages have.
+    /// At most this many; no more than pages of messages have.
     pub limit: Option<u32>,
 }
 
@@ -49,7 +49,7 @@ impl Access {
 }
 
 impl Operator {
-    /// A page of the queues of all shards, shard by shard.
+    /// A page of the queues of all shards, shard by shard; those that do not answer are named instead.
     pub async fn queue(&self, query: &QueueQuery) -> Result<QueuePage> {
         let limit = usize::try_from(self.access.page_limit(query.limit)?).unwrap_or(usize::MAX);
         let (first, mut after) = match &query.cursor {
@@ -57,17 +57,26 @@ impl Operator {
             None => (ShardId(0), None),
         };
         let wanted = Wanted {
-            domain: query.domain.as_deref().map(address::fold),
+            domain: query.domain.as_deref().map(address::domain_key),
             state: query.state,
             now: self.now(),
         };
         let shards = &self.access.service.parts.shards;
-        let (mut entries, mut looked_at) = (Vec::new(), 0);
+        let (mut entries, mut away, mut looked_at) = (Vec::new(), Vec::new(), 0);
         for shard in shards.all().into_iter().filter(|shard| *shard >= first) {
             after = after.filter(|_| shard == first);
             loop {
                 let filter = QueueFilter { account: None, after, limit: READ };
-                let read = shards.snapshot(shard).await?.queue(&filter).await?;
+                let read = async { shards.snapshot(shard).await?.queue(&filter).await };
+                let read = match read.await {
+                    Ok(read) => read,
+                    // Nobody should have to do without the others.
+                    Err(error) => {
+                        tracing::warn!(%shard, %error, "the queue of a shard cannot be listed");
+                        away.push(shard.0);
+                        break;
+                    }
+                };
                 let is_last = read.len() < usize::try_from(READ).unwrap_or(usize::MAX);
                 for entry in read {
                     looked_at += 1;
@@ -77,7 +86,7 @@ impl Operator {
                         entries.push(view(&entry, wanted.now));
                     }
                     if entries.len() == limit || looked_at == LOOKED_AT {
-                        return Ok(QueuePage { entries, next: Some(encode(shard, after)) });
+                        return Ok(QueuePage { entries, next: Some(encode(shard, after)), away });
                     }
                 }
                 if is_last {
@@ -85,7 +94,7 @@ impl Operator {
                 }
             }
         }
-        Ok(QueuePage { entries, next: None })
+        Ok(QueuePage { entries, next: None, away })
     }
 
     pub async fn queue_entry(&self, id: QueueId) -> Result<QueuedMail> {
@@ -94,10 +103,26 @@ impl Operator {
 
     /// Does this to an entry; who did it is in the log.
     pub async fn queue_action(&self, id: QueueId, action: QueueAction) -> Result<()> {
+        if let QueueAction::Reroute(Some(host)) = &action {
+            self.check_relay(host)?;
+        }
         let what = format!("{action:?}");
         self.admin().queue_action(id, action).await?;
         tracing::info!(operator = %self.access.id, entry = %id, action = what, "an operator changed the queue");
         Ok(())
+    }
+
+    /// Whoever runs a host reads what is sent by it. An operator sees no mail, so where it goes is not theirs to say alone.
+    fn check_relay(&self, host: &str) -> Result<()> {
+        check_host(host)?;
+        let known = &self.access.service.config().relays;
+        if known.iter().any(|known| known.eq_ignore_ascii_case(host)) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{host} is none of the hosts that the configuration sends mail by (smtp.relay, smtp.routes)"
+        );
+        Err(Error::Forbidden(detail))
     }
 
     fn admin(&self) -> Admin {

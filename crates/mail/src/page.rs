@@ -11,7 +11,7 @@ pub struct PageQuery {
     pub filter: Filter,
     /// From the page before.
     pub cursor: Option<String>,
-    /// At most this many; cut to the configured limit.
+    /// At most this many; more than there can be on a page is refused.
     pub limit: Option<u32>,
 }
 
@@ -56,8 +56,10 @@ impl Access {
     pub(crate) fn page_limit(&self, limit: Option<u32>) -> Result<u32> {
         let most = u32::try_from(self.service.config().max_batch).unwrap_or(u32::MAX);
         match limit {
-            Some(0) => Err(Error::invalid("limit", format!("limit must be from 1 to {most}"))),
-            Some(limit) => Ok(limit.min(most)),
+            Some(limit) if limit == 0 || limit > most => {
+                Err(Error::invalid("limit", format!("limit must be from 1 to {most}")))
+            }
+            Some(limit) => Ok(limit),
             None => Ok(DEFAULT_LIMIT.min(most)),
         }
     }

@@ -47,7 +47,7 @@ pub struct Return {
 const MEMBERS: usize = 1_000;
 
 impl Service {
-    /// Whether mail for this domain, in its normal form, is received here.
+    /// Whether mail for this domain is received here.
     pub async fn is_domain(&self, name: &str) -> Result<bool> {
         Ok(self.parts.directory.domain(name).await?.is_some())
     }
@@ -62,7 +62,7 @@ impl Service {
     /// The same for a mail of so many bytes, as far as the sender has said.
     pub async fn recipient_of(&self, address: &EmailAddress, size_bytes: u64) -> Result<Recipient> {
         let directory = &self.parts.directory;
-        if directory.domain(&address.domain_key()).await?.is_none() {
+        if directory.domain(address.domain()).await?.is_none() {
             return Ok(Recipient::Elsewhere);
         }
         if srs::is_rewritten(address) {
@@ -126,7 +126,7 @@ impl Service {
                 tracing::warn!(group = %expansion.address, "a group has more members than are served");
                 break;
             }
-            if directory.domain(&target.domain_key()).await?.is_none() {
+            if directory.domain(target.domain()).await?.is_none() {
                 expansion.elsewhere.push(target);
                 continue;
             }
@@ -186,7 +186,8 @@ impl Service {
     pub async fn message_limit(&self, account: AccountId) -> Result<u64> {
         let everybodys = self.config().max_message_bytes;
         let Some(account) = self.parts.directory.account(account).await? else { return Ok(everybodys) };
-        let subjects = [account.email.key(), account.email.domain_key()];
+        let mut subjects = account.email.keys();
+        subjects.extend(address::domain_keys(account.email.domain()));
         let own = self.parts.directory.message_limit(&subjects).await?;
         Ok(own.map_or(everybodys, |own| own.min(everybodys)))
     }

@@ -100,6 +100,17 @@ async fn tokens_let_in_whom_they_belong_to() {
     let others = house.mail.access_as(Some("bob@demo.test"), &token, &client).await;
     assert!(matches!(others, Err(Error::Credentials)));
     assert!(matches!(house.mail.access_as(None, &secret("x"), &client).await, Err(Error::Credentials)));
+    // What began with a token ends with the password that the token was got by.
+    let access = house.mail.access_as(Some(ALICE), &token, &client).await.unwrap();
+    assert!(access.is_still_theirs().await);
+    let address = ALICE.parse().unwrap();
+    house.mail.admin().set_password(&address, secret("another password")).await.unwrap();
+    house.clock.advance(Duration::from_secs(120));
+    assert!(!access.is_still_theirs().await);
+    let old = house.mail.access_as(Some(ALICE), &token, &client).await;
+    assert!(matches!(old, Err(Error::Credentials)), "{:?}", old.map(drop));
+    let (_, token) = house.mail.login(ALICE, &secret("another password"), &client).await.unwrap();
+    assert!(house.mail.access_as(Some(ALICE), &token, &client).await.is_ok());
     house.mail.logout(&token).await.unwrap();
     assert!(house.mail.access_as(Some(ALICE), &token, &client).await.is_err());
 }

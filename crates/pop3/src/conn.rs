@@ -257,15 +257,17 @@ impl Connection {
     }
 
     fn command(&mut self, line: &[u8]) -> Option<Action> {
-        let Some(command) = Command::parse(line) else {
-            if self.state == State::Authorization && (line.starts_with(b"GET ") || line.starts_with(b"POST "))
-            {
+        let command = match Command::parse(line) {
+            Ok(command) => command,
+            Err(_) if self.state == State::Authorization && is_http(line) => {
                 // The next lines would be a request's headers, not commands.
                 self.hang_up();
                 return None;
             }
-            self.error(&Reply::err("There is no such command, or not like this"));
-            return None;
+            Err(why) => {
+                self.error(&Reply::err(why));
+                return None;
+            }
         };
         if let Err(why) = legal(&command, self.state) {
             self.error(&Reply::err(why));
@@ -311,6 +313,10 @@ impl Connection {
             self.hang_up();
         }
     }
+}
+
+fn is_http(line: &[u8]) -> bool {
+    line.starts_with(b"GET ") || line.starts_with(b"POST ")
 }
 
 /// Which command is legal in which state.

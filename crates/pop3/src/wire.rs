@@ -1,5 +1,7 @@
 //! The language: commands, replies, and content with its dots doubled.
 
+use std::num::IntErrorKind;
+
 use types::Secret;
 
 /// What a client wants (RFC 1939, RFC 2449, RFC 2595, RFC 5034, RFC 6856).
@@ -56,14 +58,15 @@ impl Reply {
 }
 
 impl Command {
-    /// Reads a line without its end; `None`: that is no command.
-    #[must_use]
-    pub fn parse(line: &[u8]) -> Option<Self> {
-        let line = std::str::from_utf8(line).ok()?;
+    /// Reads a line without its end.
+    ///
+    /// # Errors
+    /// It is no command; what is wrong, in words for the client.
+    pub fn parse(line: &[u8]) -> Result<Self, &'static str> {
+        let line = std::str::from_utf8(line).map_err(|_| NO_COMMAND)?;
         let (word, rest) = line.split_once(' ').map_or((line, None), |(word, rest)| (word, Some(rest)));
-        let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
-        let optional = |rest: Option<&str>| rest.map_or(Some(None), |text| number(text).map(Some));
-        Some(match (word.to_ascii_uppercase().as_str(), rest) {
+        let optional = |rest: Option<&str>| rest.map(number).transpose();
+        Ok(match (word.to_ascii_uppercase().as_str(), rest) {
             ("CAPA", None) => Self::Capa,
             ("USER", Some(user)) if !user.is_empty() => Self::User(user.to_owned()),
             // RFC 1939 §7: spaces are part of the password.
@@ -85,15 +88,33 @@ impl Command {
             ("UIDL", rest) => Self::Uidl(optional(rest)?),
             ("RETR", Some(rest)) => Self::Retr(number(rest)?),
             ("TOP", Some(rest)) => {
-                let (message, lines) = rest.split_once(' ')?;
-                Self::Top { number: number(message)?, lines: lines.parse().ok()? }
+                let (message, lines) = rest.split_once(' ').ok_or(NO_LINES)?;
+                Self::Top { number: number(message)?, lines: lines.parse().map_err(|_| NO_LINES)? }
             }
+            ("RETR" | "DELE", None) => return Err(NO_NUMBER),
+            ("TOP", None) => return Err(NO_LINES),
             ("DELE", Some(rest)) => Self::Dele(number(rest)?),
             ("NOOP", None) => Self::Noop,
             ("RSET", None) => Self::Rset,
             ("QUIT", None) => Self::Quit,
-            _ => return None,
+            _ => return Err(NO_COMMAND),
         })
+    }
+}
+
+const NO_COMMAND: &str = "There is no such command, or not like this";
+const NO_NUMBER: &str = "Which message? A number comes after it, like RETR 1";
+const NO_LINES: &str = "Which message, and how many lines? Like TOP 1 10";
+const BAD_NUMBER: &str = "That is not the number of a message: they are counted from 1";
+const UNKNOWN_NUMBER: &str = "There is no message of that number";
+
+/// The number of a message, which may be none that there is.
+fn number(text: &str) -> Result<u32, &'static str> {
+    match text.parse::<u32>() {
+        Ok(number) if number > 0 && !text.starts_with('+') => Ok(number),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err(UNKNOWN_NUMBER),
+        _ if text.is_empty() => Err(NO_NUMBER),
+        _ => Err(BAD_NUMBER),
     }
 }
 
@@ -183,27 +204,33 @@ mod tests {
 
     #[test]
     fn commands_are_read() {
-        assert_eq!(Command::parse(b"retr 5"), Some(Command::Retr(5)));
-        assert_eq!(Command::parse(b"LIST"), Some(Command::List(None)));
-        assert_eq!(Command::parse(b"UIDL 2"), Some(Command::Uidl(Some(2))));
-        assert_eq!(Command::parse(b"TOP 1 0"), Some(Command::Top { number: 1, lines: 0 }));
-        assert_eq!(
-            Command::parse(b"PASS two  words "),
-            Some(Command::Pass(Secret::new("two  words ".into())))
-        );
-        for bad in [
-            "",
-            "RETR",
-            "RETR 0",
-            "RETR x",
-            "RETR 4294967296",
-            "TOP 1",
-            "LIST x",
-            "USER",
-            "NOOP x",
-            "GET / HTTP/1.1",
+        assert_eq!(Command::parse(b"retr 5"), Ok(Command::Retr(5)));
+        assert_eq!(Command::parse(b"LIST"), Ok(Command::List(None)));
+        assert_eq!(Command::parse(b"UIDL 2"), Ok(Command::Uidl(Some(2))));
+        assert_eq!(Command::parse(b"TOP 1 0"), Ok(Command::Top { number: 1, lines: 0 }));
+        assert_eq!(Command::parse(b"PASS two  words "), Ok(Command::Pass(Secret::new("two  words ".into()))));
+        for (bad, why) in [
+            ("", NO_COMMAND),
+            ("RETR", NO_NUMBER),
+            ("RETR ", NO_NUMBER),
+            ("RETR 0", BAD_NUMBER),
+            ("RETR -1", BAD_NUMBER),
+            ("RETR +1", BAD_NUMBER),
+            ("RETR x", BAD_NUMBER),
+            ("RETR 4294967296", UNKNOWN_NUMBER),
+            ("DELE", NO_NUMBER),
+            ("DELE 1 2", BAD_NUMBER),
+            ("TOP", NO_LINES),
+            ("TOP 1", NO_LINES),
+            ("TOP 1 x", NO_LINES),
+            ("TOP 0 1", BAD_NUMBER),
+            ("LIST x", BAD_NUMBER),
+            ("UIDL 99999999999999999999", UNKNOWN_NUMBER),
+            ("USER", NO_COMMAND),
+            ("NOOP x", NO_COMMAND),
+            ("GET / HTTP/1.1", NO_COMMAND),
         ] {
-            assert_eq!(Command::parse(bad.as_bytes()), None, "{bad}");
+            assert_eq!(Command::parse(bad.as_bytes()), Err(why), "{bad}");
         }
     }
 

@@ -75,6 +75,16 @@ const KOREAN: &[(&str, &str)] = &[
     ("Languages", "지원하는 언어입니다"),
     ("The message is gone", "메일이 더 이상 없습니다"),
     ("There is no message of that number", "그런 번호의 메일이 없습니다"),
+    (
+        "That message is named to go already; RSET keeps it",
+        "이미 삭제하기로 한 메일입니다. RSET으로 되돌립니다",
+    ),
+    ("Which message? A number comes after it, like RETR 1", "몇 번 메일인가요? RETR 1처럼 번호를 붙이세요"),
+    ("Which message, and how many lines? Like TOP 1 10", "몇 번 메일을 몇 줄 볼까요? TOP 1 10처럼 쓰세요"),
+    (
+        "That is not the number of a message: they are counted from 1",
+        "메일 번호가 아닙니다. 번호는 1부터입니다",
+    ),
     ("Another session has the mailbox", "다른 연결에서 편지함을 쓰고 있습니다"),
     ("There is no inbox", "받은편지함이 없습니다"),
     ("See you", "안녕히 가세요"),

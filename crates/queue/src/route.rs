@@ -16,7 +16,7 @@ use hickory_resolver::{
     net::{NetError, runtime::TokioRuntimeProvider},
 };
 use mail::Service;
-use types::address::fold;
+use types::address::domain_key;
 
 use crate::{
     Caller, Reply, Route, Security, Target, Way,
@@ -289,10 +289,13 @@ fn group_of(targets: &[Target]) -> String {
 
 /// Whether the domain is one that the pattern of a rule means.
 fn fits(pattern: &str, domain: &str) -> bool {
-    let (pattern, domain) = (fold(pattern), fold(domain.trim_end_matches('.')));
+    let domain = domain_key(domain);
     match pattern.strip_prefix('*') {
         Some("") => true,
-        Some(below) => domain.ends_with(below),
-        None => domain == pattern,
+        Some(below) => match below.strip_prefix('.') {
+            Some(above) => domain.strip_suffix(&domain_key(above)).is_some_and(|rest| rest.ends_with('.')),
+            None => domain.ends_with(&domain_key(below)),
+        },
+        None => domain == domain_key(pattern),
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use mail::Service;
-use types::{Timestamp, address::fold};
+use types::{Timestamp, address::domain_key};
 
 use crate::tlsrpt::ResultType;
 pub(crate) use fetch::Https;
@@ -89,7 +89,7 @@ impl Sts {
 
     /// The domain's policy, if it has one that holds.
     pub(crate) async fn policy(&self, domain: &str) -> Known {
-        let domain = fold(domain.trim_end_matches('.'));
+        let domain = domain_key(domain);
         let slot = self.slot(&domain);
         let mut slot = slot.lock().await;
         let now = self.service.now();

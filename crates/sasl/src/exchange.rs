@@ -1,6 +1,6 @@
 //! One attempt to log in: what was said, and what comes next.
 
-use types::Secret;
+use types::{Secret, address::key_of};
 
 use crate::bearer;
 use crate::keys::Keys;
@@ -172,7 +172,7 @@ fn plain(text: &str) -> Result<Question, Fault> {
     else {
         return Err(Fault::Malformed);
     };
-    if !authzid.is_empty() && authzid != user {
+    if !authzid.is_empty() && key_of(authzid) != key_of(user) {
         return Err(Fault::AnotherName);
     }
     Ok(Question::Password { user: user.to_owned(), password: Secret::new(password.to_owned()) })

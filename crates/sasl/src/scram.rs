@@ -9,6 +9,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use types::address::key_of;
 
 use crate::exchange::Fault;
 use crate::keys::{Keys, hash, sign};
@@ -64,7 +65,7 @@ impl First {
         match authzid {
             "" => {}
             other => match other.strip_prefix("a=").and_then(name) {
-                Some(other) if other == user => {}
+                Some(other) if key_of(&other) == key_of(&user) => {}
                 Some(_) => return Err(Fault::AnotherName),
                 None => return Err(Fault::Malformed),
             },

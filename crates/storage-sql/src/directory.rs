@@ -4,6 +4,7 @@ mod dkim;
 mod door;
 mod endings;
 mod moves;
+mod names;
 mod nodes;
 mod quotas;
 mod reports;
@@ -20,8 +21,12 @@ use storage::{
     Account, Ban, BucketMap, Directory, DkimKey, Domain, DomainUse, Error, Group, NewAccount, Node, Result,
     Session,
 };
-use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp, address::fold};
+use types::{
+    AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp,
+    address::{domain_key, fold},
+};
 
+use self::names::{add_address, find_address, find_domain};
 use crate::{
     DatabaseUrl, Schema,
     connect::{Conn, Database, Options, Pool},
@@ -99,8 +104,12 @@ impl SqlDirectory {
 #[async_trait]
 impl Directory for SqlDirectory {
     async fn add_domain(&self, name: &str, now: Timestamp) -> Result<Domain> {
-        let new = domain::ActiveModel { id: NotSet, name: Set(fold(name)), created_at: Set(now.millis()) };
+        let new =
+            domain::ActiveModel { id: NotSet, name: Set(domain_key(name)), created_at: Set(now.millis()) };
         let tx = self.begin().await?;
+        if find_domain(&tx, name).await?.is_some() {
+            return Err(Error::Exists("the domain"));
+        }
         let row = domain::Entity::insert(new).exec_with_returning(&tx).await;
         let row = row.map_err(|error| taken(error, "the domain"))?;
         self.commit(tx).await?;
@@ -108,12 +117,12 @@ impl Directory for SqlDirectory {
     }
 
     async fn domain(&self, name: &str) -> Result<Option<Domain>> {
-        let name = fold(name);
-        if let Some(cached) = self.domains.get(&name) {
+        let written = fold(name);
+        if let Some(cached) = self.domains.get(&written) {
             return Ok(cached);
         }
-        let found = find_domain(&self.readers.each(), &name).await?;
-        self.domains.insert(name, found.clone());
+        let found = find_domain(&self.readers.each(), &written).await?;
+        self.domains.insert(written, found.clone());
         Ok(found)
     }
 
@@ -124,7 +133,7 @@ impl Directory for SqlDirectory {
 
     async fn add_account(&self, new: NewAccount) -> Result<Option<Account>> {
         let tx = self.begin().await?;
-        if find_domain(&tx, &new.email.domain_key()).await?.is_none() {
+        if find_domain(&tx, new.email.domain()).await?.is_none() {
             return Ok(None);
         }
         quotas::room_for_one(&tx, &new.email.domain_key()).await?;
@@ -148,7 +157,7 @@ impl Directory for SqlDirectory {
     async fn restore_account(&self, old: &Account, aliases: &[EmailAddress]) -> Result<bool> {
         let tx = self.begin().await?;
         for address in aliases.iter().chain([&old.email]) {
-            if find_domain(&tx, &address.domain_key()).await?.is_none() {
+            if find_domain(&tx, address.domain()).await?.is_none() {
                 return Ok(false);
             }
         }
@@ -234,7 +243,7 @@ impl Directory for SqlDirectory {
     async fn add_alias(&self, account: AccountId, alias: &EmailAddress) -> Result<bool> {
         let tx = self.begin().await?;
         let owner = account::Entity::find_by_id(account.0).lock_exclusive().one(&tx).await.map_err(failed)?;
-        if owner.is_none() || find_domain(&tx, &alias.domain_key()).await?.is_none() {
+        if owner.is_none() || find_domain(&tx, alias.domain()).await?.is_none() {
             return Ok(false);
         }
         add_address(&tx, account.0, alias, false).await?;
@@ -244,12 +253,13 @@ impl Directory for SqlDirectory {
 
     async fn remove_alias(&self, alias: &EmailAddress) -> Result<bool> {
         let tx = self.begin().await?;
+        let Some(known) = find_address(&tx, &alias.keys()).await? else { return Ok(false) };
         let gone = address::Entity::delete_many()
-            .filter(address::Column::AddressKey.eq(alias.key()))
+            .filter(address::Column::AddressKey.eq(known.address_key.as_str()))
             .filter(address::Column::Main.eq(false));
         let gone = gone.exec(&tx).await.map_err(failed)?;
         if gone.rows_affected > 0 {
-            door::remove_targets(&tx, &alias.key()).await?;
+            door::remove_targets(&tx, &known.address_key).await?;
         }
         self.commit(tx).await?;
         Ok(gone.rows_affected > 0)
@@ -278,13 +288,13 @@ impl Directory for SqlDirectory {
     }
 
     async fn resolve(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
-        let key = address.key();
-        if let Some(cached) = self.addresses.get(&key) {
+        let keys = address.keys();
+        let written = keys.first().cloned().unwrap_or_default();
+        if let Some(cached) = self.addresses.get(&written) {
             return Ok(cached);
         }
-        let row = address::Entity::find_by_id(key.clone()).one(&self.readers.each()).await.map_err(failed)?;
-        let found = row.map(|row| AccountId(row.account_id));
-        self.addresses.insert(key, found);
+        let found = find_address(&self.readers.each(), &keys).await?.map(|row| AccountId(row.account_id));
+        self.addresses.insert(written, found);
         Ok(found)
     }
 
@@ -402,23 +412,6 @@ where
 async fn find_runs(conn: &Conn) -> Result<Vec<bucket_run::Model>> {
     let runs = bucket_run::Entity::find().order_by_asc(bucket_run::Column::FirstBucket).all(conn).await;
     runs.map_err(failed)
-}
-
-async fn find_domain<C: ConnectionTrait>(conn: &C, name: &str) -> Result<Option<Domain>> {
-    let row = domain::Entity::find().filter(domain::Column::Name.eq(name)).one(conn).await;
-    Ok(row.map_err(failed)?.map(view_domain))
-}
-
-async fn add_address(tx: &Conn, account: i64, new: &EmailAddress, main: bool) -> Result<()> {
-    let row = address::ActiveModel {
-        address_key: Set(new.key()),
-        address: Set(new.to_string()),
-        account_id: Set(account),
-        main: Set(main),
-    };
-    let added = address::Entity::insert(row).exec_without_returning(tx).await;
-    added.map_err(|error| taken(error, "the address"))?;
-    Ok(())
 }
 
 /// A broken uniqueness rule means that somebody has it already.

@@ -51,7 +51,7 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
     open.load(vec![1, 2, 3]).await.unwrap();
     let (ids, refs) = ([(account, id), (AccountId(2), id)], [(account, 1), (account, 2)]);
     open.look_up(&ids, &refs).await.unwrap();
-    for which in [Which::Urgent, Which::Ordinary, Which::All] {
+    for which in [Which::Urgent, Which::Aged, Which::Ordinary, Which::All] {
         queue::accounts_due(&open.conn, which, Timestamp::default(), 10).await.unwrap();
         queue::due(&open.conn, vec![1, 2], which, Timestamp::default(), 10).await.unwrap();
     }

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use storage::{BucketMap, Directory as _, conformance};
+use sea_orm::ConnectionTrait as _;
+use storage::{BucketMap, Directory as _, Door as _, Error, Group, NewAccount, conformance};
 use storage_sql::{DatabaseUrl, Options, Schema, SqlDirectory, SqlShards, pending_migrations};
 use testkit::PostgresCluster;
-use types::{Secret, ShardId};
+use types::{EmailAddress, Secret, ShardId, Timestamp};
 
 async fn shards(urls: Vec<DatabaseUrl>, options: &Options) -> Arc<SqlShards> {
     let urls: Vec<_> = (0..).map(ShardId).zip(urls).collect();
@@ -97,4 +98,70 @@ async fn the_directory_keeps_its_promises_on_postgres() {
     let cluster = PostgresCluster::start().await.unwrap();
     cluster.create_database("directory").await.unwrap();
     check_directory(cluster.url("directory").parse().unwrap()).await;
+}
+
+/// Earlier versions kept names as they were typed, and let a domain be added in either form.
+#[tokio::test]
+async fn directories_of_earlier_versions_are_found_by_either_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("directory.db");
+    let directory = SqlDirectory::open(&DatabaseUrl::sqlite(&path), &Options::default()).await.unwrap();
+    let other = sea_orm::Database::connect(format!("sqlite:{}", path.display())).await.unwrap();
+    for statement in [
+        "INSERT INTO domain (id, name, created_at) VALUES (7, '한국.test', 0), (8, '메일.test', 0), (9, 'xn--h32bq4v.test', 0)",
+        "INSERT INTO account (id, email, name, password_hash, enabled, created_at, admin) VALUES \
+         (1, '김@한국.test', '', '', TRUE, 0, FALSE), (2, 'a@메일.test', '', '', TRUE, 0, FALSE), \
+         (3, 'a@xn--h32bq4v.test', '', '', TRUE, 0, FALSE)",
+        "INSERT INTO address (address_key, address, account_id, main) VALUES ('김@한국.test', '김@한국.test', 1, TRUE), \
+         ('all@한국.test', 'all@한국.test', 1, FALSE), ('a@메일.test', 'a@메일.test', 2, TRUE), \
+         ('a@xn--h32bq4v.test', 'a@xn--h32bq4v.test', 3, TRUE)",
+        "INSERT INTO group_target (address_key, position, target) VALUES ('all@한국.test', 0, 'x@far.test')",
+    ] {
+        other.execute_unprepared(statement).await.unwrap();
+    }
+    let email = |text: &str| text.parse::<EmailAddress>().unwrap();
+    let group = Group {
+        address: email("all@xn--3e0b707e.test"),
+        owner: types::AccountId(1),
+        targets: vec![email("y@far.test")],
+    };
+    for form in ["한국.test", "xn--3e0b707e.test"] {
+        assert_eq!(directory.domain(form).await.unwrap().unwrap().id.0, 7, "{form}");
+        assert!(matches!(directory.add_domain(form, Timestamp::from_millis(1)).await, Err(Error::Exists(_))));
+        let found = directory.resolve(&email(&format!("김@{form}"))).await.unwrap();
+        assert_eq!(found.map(|id| id.0), Some(1), "{form}");
+        let found = directory.group(&email(&format!("all@{form}"))).await.unwrap().unwrap();
+        assert_eq!(found.targets, [email("x@far.test")], "{form}");
+        let new = NewAccount {
+            email: email(&format!("김@{form}")),
+            name: String::new(),
+            password_hash: Secret::default(),
+            quota_bytes: None,
+            created_at: Timestamp::from_millis(1),
+        };
+        assert!(matches!(directory.add_account(new).await, Err(Error::Exists(_))), "{form}");
+    }
+    assert!(directory.set_group(&group).await.unwrap());
+    let changed = directory.group(&email("all@한국.test")).await.unwrap();
+    assert_eq!(changed, Some(group), "changed, not added beside the old one");
+    // Two that were added as two go on as two.
+    for (form, domain, account) in [("메일.test", 8, 2), ("xn--h32bq4v.test", 9, 3)] {
+        assert_eq!(directory.domain(form).await.unwrap().unwrap().id.0, domain);
+        let found = directory.resolve(&email(&format!("a@{form}"))).await.unwrap();
+        assert_eq!(found.map(|id| id.0), Some(account), "{form}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_may_make_the_same_file_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::sqlite(folder.path().join("new/directory.db"));
+    let opening = (0..8).map(|_| {
+        let url = url.clone();
+        tokio_util::task::TaskTracker::new()
+            .spawn(async move { SqlDirectory::open(&url, &Options::default()).await.map(drop) })
+    });
+    for opened in futures::future::join_all(opening).await {
+        opened.unwrap().unwrap();
+    }
 }

@@ -11,7 +11,7 @@ use crate::{DkimKeys, Door, Moves, Quotas, Reports, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
     pub id: DomainId,
-    /// In the form of [`EmailAddress::domain_key`].
+    /// In the form of [`EmailAddress::domain_key`]; what was added by an earlier version may be in U-labels.
     pub name: String,
     pub created_at: Timestamp,
 }
@@ -91,7 +91,8 @@ pub struct Node {
     pub expires_at: Timestamp,
 }
 
-/// Strongly consistent, small, read through caches. Names are compared by [`EmailAddress::key`].
+/// Strongly consistent, small, read through caches. Names are compared by [`EmailAddress::key`]; what an earlier
+/// version kept in U-labels is found by either form.
 #[async_trait]
 pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas {
     /// `Err(Exists)` if it is there.

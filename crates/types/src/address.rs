@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use idna::{AsciiDenyList, uts46};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use unicode_normalization::UnicodeNormalization;
 
@@ -52,17 +53,24 @@ impl EmailAddress {
         &self.domain
     }
 
-    /// Lower case and composed (NFC): equal for all spellings of an address. Local parts are taken as
-    /// case-insensitive, as every large service does.
+    /// Equal for all spellings of an address: the local part in lower case and composed (NFC), the domain as
+    /// [`domain_key`] has it. Local parts are taken as case-insensitive, as every large service does.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{}@{}", fold(&self.local), fold(&self.domain))
+        format!("{}@{}", fold(&self.local), domain_key(&self.domain))
     }
 
     /// The domain in the form of [`EmailAddress::key`].
     #[must_use]
     pub fn domain_key(&self) -> String {
-        fold(&self.domain)
+        domain_key(&self.domain)
+    }
+
+    /// Every form in which a directory may know the address, the one to prefer first: see [`domain_keys`].
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let local = fold(&self.local);
+        domain_keys(&self.domain).into_iter().map(|domain| format!("{local}@{domain}")).collect()
     }
 
     /// Without its `+tag` (RFC 5233), if it has one.
@@ -96,6 +104,60 @@ impl EmailAddress {
 #[must_use]
 pub fn fold(text: &str) -> String {
     text.trim_end_matches('.').nfc().flat_map(char::to_lowercase).collect()
+}
+
+/// The form in which names of one domain are equal: lower case, A-labels (RFC 5890) by the rules of UTS #46, no final dot.
+/// A text that cannot be a name there is only folded.
+#[must_use]
+pub fn domain_key(domain: &str) -> String {
+    let folded = fold(domain);
+    if !is_international(&folded) {
+        return folded;
+    }
+    let Ok(ascii) =
+        UTS46.to_ascii(domain.as_bytes(), DENIED, uts46::Hyphens::Allow, uts46::DnsLength::Ignore)
+    else {
+        return folded;
+    };
+    let ascii = ascii.trim_end_matches('.');
+    if is_domain(ascii) { ascii.to_owned() } else { folded }
+}
+
+/// Every form in which a directory may hold the domain: [`domain_key`], and those of versions that kept names as they were
+/// typed. As it is written here comes first, so that two domains of then that are one name stay apart.
+#[must_use]
+pub fn domain_keys(domain: &str) -> Vec<String> {
+    let mut keys = vec![fold(domain)];
+    for key in [domain_key(domain), fold(&shown_domain(domain))] {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The domain as people read it: in U-labels.
+#[must_use]
+pub fn shown_domain(domain: &str) -> String {
+    let key = domain_key(domain);
+    if !is_international(&key) {
+        return key;
+    }
+    let (shown, outcome) = UTS46.to_unicode(key.as_bytes(), DENIED, uts46::Hyphens::Allow);
+    if outcome.is_ok() { shown.into_owned() } else { key }
+}
+
+/// [`EmailAddress::key`] of a text that says it is an address.
+#[must_use]
+pub fn key_of(text: &str) -> String {
+    text.parse::<EmailAddress>().map_or_else(|_| fold(text), |address| address.key())
+}
+
+const UTS46: uts46::Uts46 = uts46::Uts46::new();
+const DENIED: AsciiDenyList = AsciiDenyList::URL;
+
+fn is_international(folded: &str) -> bool {
+    !folded.is_ascii() || folded.split('.').any(|label| label.starts_with("xn--"))
 }
 
 impl FromStr for EmailAddress {
@@ -242,6 +304,33 @@ mod tests {
         assert_eq!(a.key(), "alice@demo.test");
         let decomposed: EmailAddress = "\u{1112}\u{1161}\u{11ab}@x.y".parse().unwrap();
         assert_eq!(decomposed.key(), "한@x.y");
+        for written in [
+            "한국.test",
+            "xn--3e0b707e.test",
+            "XN--3E0B707E.Test.",
+            "한국。ＴＥＳＴ",
+            "\u{1112}\u{1161}\u{11ab}국.TEST。",
+        ] {
+            let address: EmailAddress = format!("Kim@{written}").parse().unwrap();
+            assert_eq!(address.key(), "kim@xn--3e0b707e.test", "{written}");
+            assert_eq!(shown_domain(written), "한국.test", "{written}");
+            let keys = address.keys();
+            assert_eq!(keys.first(), Some(&format!("kim@{}", fold(written))), "as it is written: {written}");
+            for known in ["kim@한국.test", "kim@xn--3e0b707e.test"] {
+                assert!(keys.iter().any(|key| key == known), "{written}: {keys:?}");
+            }
+        }
+        for (text, key) in [
+            ("a@Straße.test", "a@xn--strae-oqa.test"),
+            ("한@[IPv6:::1]", "한@[ipv6:::1]"),
+            ("a@_x.Y", "a@_x.y"),
+        ] {
+            assert_eq!(text.parse::<EmailAddress>().unwrap().key(), key);
+        }
+        for odd in ["xn--a.test", "a\u{2100}b.test", "\u{5d0}a.test"] {
+            assert_eq!(domain_key(odd), fold(odd), "no name by UTS #46 is left alone");
+        }
+        assert_eq!("a@demo.test".parse::<EmailAddress>().unwrap().keys(), ["a@demo.test"]);
         assert_eq!(
             "bob+news@x.y".parse::<EmailAddress>().unwrap().without_tag().unwrap().to_string(),
             "bob@x.y"

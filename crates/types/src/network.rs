@@ -66,6 +66,12 @@ impl Network {
         self.length
     }
 
+    /// Whether the two have an address in common: then one is within the other.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.first) || other.contains(self.first)
+    }
+
     /// Whether the address is one of them. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) counts as itself.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -12,6 +12,9 @@ pub struct QueuePage {
     /// For the next page; null: there is none. A page may be short, even empty, and have one all the same, when only a part
     /// of a long queue was looked at.
     pub next: Option<String>,
+    /// Numbers of the shards that do not answer now: what is queued there is not listed.
+    #[serde(default)]
+    pub away: Vec<u16>,
 }
 
 /// A mail on its way out: the envelope, never what is in it.
@@ -80,7 +83,8 @@ pub enum QueuedRecipientState {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Reroute {
-    /// Like `relay.example.com:25`; null: as the recipients' domains say. It must be there.
+    /// Like `relay.example.com:25`, one that the configuration sends mail by (403 for others); null: as the recipients'
+    /// domains say. It must be there.
     #[serde(deserialize_with = "Option::deserialize")]
     pub host: Option<String>,
 }

@@ -248,7 +248,7 @@ async fn itself(
     for address in person.aliases.iter().chain([&person.email]) {
         let domain = address.domain();
         ensure!(
-            directory.domain(&address.domain_key()).await?.is_some(),
+            directory.domain(address.domain()).await?.is_some(),
             "{domain} is not a domain of this service; `magpie domain add {domain}` first"
         );
     }

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use filter::Dns;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use storage::{Domain as Row, KeyPhase};
-use types::address;
+use types::address::{self, shown_domain};
 
 use super::{
     limit::{self, DomainLimits, MessageLimit, Number},
@@ -44,7 +44,7 @@ pub(super) enum Domain {
     /// Say what DNS is still missing, and print the records to set; fails if mail cannot do without them
     Check {
         name: String,
-        /// Print all records as lines of a zone file
+        /// Print all records as lines of a zone file, and look at none
         #[arg(long, conflicts_with = "json")]
         zone: bool,
         /// Print all records and their states for programs
@@ -76,12 +76,7 @@ impl Domain {
                 ensure!(!limits.is_empty(), "say what: --storage, --accounts or --message");
                 set(&parts, &name, limits).await
             }
-            Self::List => {
-                for state in parts.mail.admin().domain_states().await? {
-                    say!("{}", limit::line(&state))?;
-                }
-                Ok(())
-            }
+            Self::List => list(&parts).await,
             Self::Limit { name, size } => {
                 parts.mail.admin().limit_domain(&name, size.0).await?;
                 say!("A mail of {name} may have {size}.")?;
@@ -109,28 +104,63 @@ async fn set(parts: &Parts, name: &str, limits: DomainLimits) -> anyhow::Result<
         .await?;
     let states = admin.domain_states().await?;
     let state = states.iter().find(|state| state.name == domain.name).context("the domain is gone")?;
-    say!("{}", limit::line(state))?;
+    say!("{}", limit::line(&shown_domain(&state.name), state))?;
     Ok(())
+}
+
+async fn list(parts: &Parts) -> anyhow::Result<()> {
+    let states = parts.mail.admin().domain_states().await?;
+    let mut keys: Vec<_> = states.iter().map(|state| address::domain_key(&state.name)).collect();
+    for (state, key) in states.iter().zip(&keys) {
+        let is_twice = keys.iter().filter(|other| *other == key).count() > 1;
+        let name = if is_twice { state.name.clone() } else { shown_domain(key) };
+        say!("{}", limit::line(&name, state))?;
+    }
+    keys.sort_unstable();
+    for twice in twice(&keys) {
+        let shown = shown_domain(twice);
+        out::aside(format_args!(
+            "{shown} and {twice} are one domain, but an earlier version let both be added. Mail for either is received; \
+             where both have an address, each form reaches its own. Give the accounts of one the addresses of the other \
+             under another name to be rid of that."
+        ));
+    }
+    Ok(())
+}
+
+/// Those of sorted names that are there more than once.
+fn twice(sorted: &[String]) -> Vec<&String> {
+    let pairs = sorted.iter().zip(sorted.iter().skip(1));
+    let mut found: Vec<_> = pairs.filter(|(one, next)| one == next).map(|(one, _)| one).collect();
+    found.dedup();
+    found
 }
 
 async fn add(parts: &Parts, name: &str, limits: DomainLimits) -> anyhow::Result<()> {
     let domain = parts.mail.admin().add_domain(name).await?;
-    say!("Mail for {} is received from now on.", domain.name)?;
+    let shown = shown_domain(&domain.name);
+    if is_of_a_house(&domain.name) {
+        out::aside(format_args!(
+            "{shown} is a name of a network of one's own: nobody on the Internet can send mail to it."
+        ));
+    }
+    say!("Mail for {shown} is received from now on.")?;
     if !limits.is_empty() {
         set(parts, &domain.name, limits).await?;
     }
     let made = dkim::make(&*parts.directory, &domain, parts.clock.now()).await;
-    made.with_context(|| format!("no keys; try `magpie domain rotate-keys {}`", domain.name))?;
-    say!(
-        "Its mail is signed once the records that `magpie domain check {}` prints can be read.",
-        domain.name
-    )?;
+    made.with_context(|| format!("no keys; try `magpie domain rotate-keys {shown}`"))?;
+    say!("Its mail is signed once the records that `magpie domain check {shown}` prints can be read.")?;
     Ok(())
 }
 
+/// RFC 6762 §3, RFC 8375, and what ICANN keeps for this use.
+fn is_of_a_house(domain: &str) -> bool {
+    [".local", ".home.arpa", ".internal"].iter().any(|end| domain.ends_with(end))
+}
+
 async fn ours(parts: &Parts, name: &str) -> anyhow::Result<Row> {
-    let name = address::fold(name);
-    let found = parts.directory.domain(&name).await?;
+    let found = parts.directory.domain(name).await?;
     found.with_context(|| format!("{name} is not a domain here; `magpie domain add {name}`"))
 }
 
@@ -138,8 +168,11 @@ async fn rotate(config: &Config, parts: &Parts, name: &str, at_once: bool) -> an
     let domain = ours(parts, name).await?;
     let now = parts.clock.now();
     let waits = |keys: &[storage::DkimKey]| keys.iter().any(|key| key.phase == KeyPhase::Waiting);
-    if !waits(&parts.directory.dkim_keys(domain.id).await?) {
+    if waits(&parts.directory.dkim_keys(domain.id).await?) {
+        say!("There are keys that wait for their records already; no others are made.")?;
+    } else {
         dkim::make(&*parts.directory, &domain, now).await?;
+        say!("New keys are made.")?;
     }
     let switched = if at_once {
         parts.directory.switch_dkim_keys(domain.id, now).await?
@@ -156,8 +189,11 @@ async fn rotate(config: &Config, parts: &Parts, name: &str, at_once: bool) -> an
         };
         say!("{} {phase}", dkim::record_name(&domain.name, &key))?;
     }
-    if !switched {
-        say!("`magpie domain check {}` prints the records to set.", domain.name)?;
+    if at_once {
+        say!("They sign at once, whether or not their records can be read.")?;
+    } else if !switched {
+        say!("The others go on signing until the records of these can be read.")?;
+        say!("`magpie domain check {}` prints the records to set.", shown_domain(&domain.name))?;
     }
     Ok(())
 }
@@ -181,12 +217,12 @@ async fn check(config: &Config, parts: &Parts, name: &str, zone: bool, json: boo
         policy_id: sts::policy(config, &hostname).map(|policy| policy.id),
         services: &services(config),
     };
+    if zone {
+        // It is what should be there, whatever is.
+        return Ok(out::text(&records::as_zone(&records::wanted(&facts)))?);
+    }
     let records = found(&dns, &facts).await;
-    let shown = match (zone, json) {
-        (true, _) => records::as_zone(&records),
-        (_, true) => format!("{}\n", records::as_json(&records)),
-        _ => records::as_lines(&records),
-    };
+    let shown = if json { format!("{}\n", records::as_json(&records)) } else { records::as_lines(&records) };
     out::text(&shown)?;
     let missing = records
         .iter()

@@ -68,8 +68,8 @@ impl FromStr for Number {
     }
 }
 
-/// A line about a domain: its name, and what it has of what it may have, if there are limits.
-pub(super) fn line(state: &DomainState) -> String {
+/// A line about a domain: its name as people know it, and what it has of what it may have, if there are limits.
+pub(super) fn line(name: &str, state: &DomainState) -> String {
     let limits = state.usage.limits;
     let mut told = Vec::new();
     if let Some(most) = limits.max_accounts {
@@ -81,5 +81,5 @@ pub(super) fn line(state: &DomainState) -> String {
     if let Some(most) = state.max_message_bytes {
         told.push(format!("mails of at most {most} bytes"));
     }
-    if told.is_empty() { state.name.clone() } else { format!("{}\t{}", state.name, told.join(", ")) }
+    if told.is_empty() { name.to_owned() } else { format!("{name}\t{}", told.join(", ")) }
 }

@@ -187,6 +187,7 @@ pub enum Dmarc {
 #[serde(rename_all = "lowercase")]
 pub enum TempError {
     Accept,
+    Protect,
     Defer,
 }
 

@@ -60,7 +60,7 @@ impl DomainSigner {
         }
         // Passed on: the return path is of the domain that does it.
         let Some(path) = return_path else { return Ok(Bytes::new()) };
-        let Some(keys) = self.keys_of(&path.domain_key()).await? else { return Ok(Bytes::new()) };
+        let Some(keys) = self.keys_of(path.domain()).await? else { return Ok(Bytes::new()) };
         let (mail, hostname) = (mail.clone(), self.hostname.clone());
         off_thread(move || match keys.first() {
             Some(key) => seal::seal(&mail, key, &hostname, now),
@@ -71,7 +71,7 @@ impl DomainSigner {
 
     /// The keys of the domain, or of one of ours above it (RFC 9989 §4.4.1: that is aligned as well).
     async fn keys_of(&self, domain: &str) -> Result<Option<Arc<Vec<SigningKey>>>, Unsigned> {
-        let name = address::fold(domain);
+        let name = address::domain_key(domain);
         let mut rest = Some(name.as_str());
         for _ in 0..MAX_LABELS {
             let Some(name) = rest else { break };

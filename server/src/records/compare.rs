@@ -56,8 +56,8 @@ async fn state(dns: &Dns, facts: &Facts<'_>, wanted: &Wanted) -> Result<State, U
             |found| found == format!("3 1 1 {hash}"),
         ),
         Data::Spf(_) => spf(dns, facts, texts(dns, name, "v=spf1").await?).await,
-        Data::Dkim { public_key, .. } => {
-            among(texts(dns, name, "").await?, |found| keys::publishes(found, public_key))
+        Data::Dkim { algorithm, public_key, .. } => {
+            among(texts(dns, name, "").await?, |found| keys::publishes(found, *algorithm, public_key))
         }
         Data::Dmarc(_) => the_one(texts(dns, name, "v=DMARC1").await?, filter::is_valid_dmarc),
         Data::MtaSts { id, .. } => the_one(texts(dns, name, "v=STSv1").await?, |found| {

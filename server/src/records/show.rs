@@ -38,9 +38,9 @@ pub(crate) fn as_lines(records: &[(Wanted, State)]) -> String {
 }
 
 /// All records that have a value, as lines of a zone file (RFC 1035 §5).
-pub(crate) fn as_zone(records: &[(Wanted, State)]) -> String {
-    let lines = records.iter().filter(|(wanted, _)| !matches!(wanted.data, Data::Ptr { .. }));
-    lines.filter_map(|(wanted, _)| line(wanted)).map(|line| format!("{line}\n")).collect()
+pub(crate) fn as_zone(records: &[Wanted]) -> String {
+    let lines = records.iter().filter(|wanted| !matches!(wanted.data, Data::Ptr { .. }));
+    lines.filter_map(line).map(|line| format!("{line}\n")).collect()
 }
 
 /// For programs.

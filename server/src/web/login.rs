@@ -43,11 +43,27 @@ async fn login(
     match web.mail.login(&email, &password, &client.into()).await {
         Ok((_, token)) => Ok(see_other("/mail/inbox", Some(web.session_cookie(&token)))),
         Err(error) if matches!(error.kind(), ProblemKind::InvalidCredentials | ProblemKind::RateLimited) => {
-            Ok(see_other(&format!("/login?error={}", error.kind().name()), None))
+            let place = format!("/login?error={}&email={}", error.kind().name(), in_query(email.trim()));
+            Ok(see_other(&place, None))
         }
         Err(error) => Err(error.into()),
     }
 }
+
+/// What was typed, to be shown again; longer texts are no addresses.
+fn in_query(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes().take(MAX_ADDRESS_BYTES) {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+const MAX_ADDRESS_BYTES: usize = 320;
 
 /// Ends the session; its form needs no script, so the check of the origin is its defence.
 async fn logout(State(web): State<Web>, headers: HeaderMap) -> Result<Response, Failure> {

@@ -8,6 +8,8 @@ use axum::{
     routing::get,
 };
 
+use types::address;
+
 use super::{
     Web,
     failure::{Failure, Result},
@@ -21,10 +23,10 @@ pub(crate) fn router() -> Router<Web> {
 async fn policy(State(web): State<Web>, headers: HeaderMap) -> Result<Response> {
     let policy = sts::policy(&web.config, &parts::hostname(&web.config)).ok_or_else(Failure::no_route)?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_lowercase();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let host = address::domain_key(host);
     let domain = host.strip_prefix("mta-sts.").ok_or_else(Failure::no_route)?;
-    let is_ours = |name: &str| name == domain || filter::dns::to_a_labels(name).as_deref() == Some(domain);
-    if !web.mail.admin().domains().await?.iter().any(|ours| is_ours(&ours.name)) {
+    if !web.mail.is_domain(domain).await? {
         return Err(Failure::no_route());
     }
     let mut response = policy.text.into_response();

@@ -81,7 +81,7 @@ async fn address(web: &Web, given: Option<&str>) -> Result<EmailAddress, Fault> 
     let given = given.ok_or(Fault::Malformed("The address is missing."))?;
     let address: EmailAddress =
         given.parse().map_err(|_| Fault::Malformed("The address is not one of email."))?;
-    if is_ours(web, &address.domain_key()).await? { Ok(address) } else { Err(Fault::Unknown) }
+    if is_ours(web, address.domain()).await? { Ok(address) } else { Err(Fault::Unknown) }
 }
 
 async fn is_ours(web: &Web, domain: &str) -> Result<bool, Failure> {

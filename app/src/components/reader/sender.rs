@@ -75,11 +75,10 @@ fn recipients(message: &Message, me: &str, t: &Texts) -> String {
 #[component]
 fn Proof(auth: Auth) -> AnyView {
     let t = texts();
-    // Anybody can sign in a name of their own: only DMARC says that it is the author's.
-    let (class, icon, label) = match auth.dmarc.as_str() {
-        "fail" => ("proof bad", Icon::Alert, t.forged),
-        "pass" => ("proof good", Icon::Shield, t.verified),
-        _ => ("proof", Icon::Shield, t.unverified),
+    let (class, icon, label) = match verdict(&auth) {
+        Verdict::Forged => ("proof bad", Icon::Alert, t.forged),
+        Verdict::Verified => ("proof good", Icon::Shield, t.verified),
+        Verdict::Unverified => ("proof", Icon::Shield, t.unverified),
     };
     let title = format!("{label} (SPF {}, DKIM {}, DMARC {})", auth.spf, auth.dkim, auth.dmarc);
     view! {
@@ -88,4 +87,38 @@ fn Proof(auth: Auth) -> AnyView {
         </span>
     }
     .into_any()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Forged,
+    Verified,
+    Unverified,
+}
+
+/// Anybody can sign in a name of their own, and send from a server of their own: only DMARC says that it is the author's.
+fn verdict(auth: &Auth) -> Verdict {
+    match auth.dmarc.as_str() {
+        "fail" => Verdict::Forged,
+        "pass" => Verdict::Verified,
+        _ => Verdict::Unverified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_the_authors_is_verified() {
+        let check = |spf: &str, dkim: &str, dmarc: &str, wanted| {
+            let auth = Auth { spf: spf.into(), dkim: dkim.into(), dmarc: dmarc.into() };
+            assert_eq!(verdict(&auth), wanted, "{auth:?}");
+        };
+        check("fail", "pass", "pass", Verdict::Verified);
+        check("pass", "pass", "none", Verdict::Unverified);
+        check("pass", "pass", "temperror", Verdict::Unverified);
+        check("pass", "pass", "fail", Verdict::Forged);
+        check("none", "none", "none", Verdict::Unverified);
+    }
 }

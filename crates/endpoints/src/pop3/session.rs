@@ -376,9 +376,11 @@ impl Inbox {
     fn message(&self, number: u32) -> Result<&Listed, Reply> {
         let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         let message = place.and_then(|place| self.messages.get(place));
-        message
-            .filter(|_| !self.deleted.contains(&number))
-            .ok_or_else(|| Reply::err("There is no message of that number"))
+        let message = message.ok_or_else(|| Reply::err("There is no message of that number"))?;
+        if self.deleted.contains(&number) {
+            return Err(Reply::err("That message is named to go already; RSET keeps it"));
+        }
+        Ok(message)
     }
 
     fn left(&self) -> impl Iterator<Item = (u32, &Listed)> {

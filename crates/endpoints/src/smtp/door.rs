@@ -38,7 +38,7 @@ impl Door {
     pub(super) async fn check(&self, arrived: Arrived<'_>) -> Result<Bytes, Reply> {
         let Arrived { id, client, hello, sender, recipients, raw, trace } = arrived;
         if self.trusted.iter().any(|network| network.contains(client)) {
-            return Ok(raw);
+            return Ok(without_our_name(raw, trace, self.filter.hostname()));
         }
         if results::is_bomb(raw.get(trace..).unwrap_or_default()) {
             return Err(Reply::new(550, (6, 0), "The mail has too many header fields"));
@@ -73,6 +73,18 @@ impl Door {
         let results = results::field(self.filter.hostname(), &verdict.results);
         format!("{results}{junk}{}", verdict.headers)
     }
+}
+
+/// The mail without fields that claim to tell what we found (RFC 8601 §5): nobody was to write them but us, whoever they
+/// are. `trace` bytes in front are our own.
+pub(super) fn without_our_name(raw: Bytes, trace: usize, hostname: &str) -> Bytes {
+    let forged = results::forged(raw.get(trace..).unwrap_or_default(), hostname);
+    if forged.is_empty() {
+        return raw;
+    }
+    let mut raw = raw.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+    cut(&mut raw, forged.into_iter().map(|range| range.start + trace..range.end + trace));
+    raw.freeze()
 }
 
 /// Some of the id's randomness, as a percentage.
@@ -128,6 +140,14 @@ mod tests {
         check(std::slice::from_ref(&(2..4)), "01456789");
         check(&[0..1, 3..5, 9..10], "125678");
         check(&[0..5, 5..10], "");
+    }
+
+    #[test]
+    fn what_says_to_be_ours_goes() {
+        let ours = "Return-Path: <>\r\nAuthentication-Results: mx.test; none\r\n";
+        let theirs = "authentication-results: MX.test;\r\n spf=pass\r\nAuthentication-Results: far.test; none\r\n\r\nx";
+        let raw = without_our_name(Bytes::from(format!("{ours}{theirs}")), ours.len(), "mx.test");
+        assert_eq!(raw, format!("{ours}Authentication-Results: far.test; none\r\n\r\nx"));
     }
 
     #[test]

@@ -41,10 +41,10 @@ impl Mta for Service {
     /// Of the domain that the server's name belongs to; if that is not ours, of the first that is.
     async fn postmaster(&self) -> Result<EmailAddress, Refusal> {
         let domains = self.admin().domains().await.map_err(refusal)?;
-        let hostname = address::fold(&self.config().hostname);
+        let hostname = address::domain_key(&self.config().hostname);
         let own = domains
             .iter()
-            .filter(|domain| is_within(&hostname, &domain.name))
+            .filter(|domain| is_within(&hostname, &address::domain_key(&domain.name)))
             .max_by_key(|domain| domain.name.len())
             .or(domains.first())
             .ok_or(Refusal::UnknownRecipient)?;

@@ -89,7 +89,7 @@ impl Policy {
         if self.hello == HelloCheck::Off || client.to_canonical().is_loopback() {
             return Ok(());
         }
-        if address::fold(name.as_str()) == address::fold(ours) {
+        if address::domain_key(name.as_str()) == address::domain_key(ours) {
             return Err(Refusal::KeptOut("The name in your HELO is ours"));
         }
         if self.hello == HelloCheck::FullName && !is_full(name) {

@@ -57,3 +57,24 @@ async fn passwords_in_clear_text_only_where_allowed() {
     client.say(RIGHT, "235").await;
     client.mail("bob@demo.test", &["a@far.test"], b"x\r\n", "250").await;
 }
+
+/// Mail for others is believed by what we say of it, and only we say that.
+#[tokio::test]
+async fn nobody_tells_what_we_found() {
+    let site = Site::start(Options { allow_cleartext: true, ..Options::default() }).await;
+    let mail =
+        b"Authentication-Results: mx.test; dmarc=pass\r\nAuthentication-Results: far.test; none\r\nFrom: \
+                 bob@demo.test\r\n\r\nx\r\n";
+    let mut writer = Client::greeted(site.submission).await;
+    writer.say(RIGHT, "235").await;
+    writer.mail("bob@demo.test", &["a@far.test"], mail, "250").await;
+    // It has no checks at the door, like a trusted network.
+    let mut server = Client::greeted(site.mx).await;
+    server.mail("a@far.test", &["bob@demo.test"], mail, "250").await;
+    for mail in site.store.mails() {
+        let raw = String::from_utf8_lossy(&mail.raw).into_owned();
+        assert!(!raw.contains("mx.test; dmarc"), "{raw}");
+        assert!(raw.contains("Authentication-Results: far.test; none\r\nFrom: bob@demo.test\r\n"), "{raw}");
+    }
+    assert_eq!(site.store.mails().len(), 2);
+}

@@ -159,6 +159,20 @@ async fn many_signatures_cost_little() {
 }
 
 #[tokio::test]
+async fn a_signature_over_very_many_fields_says_nothing() {
+    let door = Door::new().await;
+    let good = door.signed("a.test", &letter("alice@a.test"));
+    let many = format!(
+        "DKIM-Signature: v=1; a=rsa-sha256; d=a.test; s=rsa; h=From{}; bh=x; b=x\r\n",
+        ":x".repeat(400)
+    );
+    let verdict = door.check(None, format!("{many}{}", letter("alice@a.test"))).await;
+    assert_eq!(outcome(&verdict, "dkim"), Outcome::None);
+    let verdict = door.check(None, format!("{many}{good}")).await;
+    assert_eq!(outcome(&verdict, "dkim"), Outcome::Pass, "the others count");
+}
+
+#[tokio::test]
 async fn large_mails_are_checked_as_well() {
     let door = Door::new().await;
     let text = format!("{}{}", letter("alice@a.test"), "0123456789abcdef \r\n".repeat(100_000));

@@ -91,6 +91,8 @@ async fn records_that_lie_have_no_say() {
     zone.txt("_dmarc.beside.test", "google-verification=x").unwrap();
     zone.txt("_dmarc.beside.test", "v=DMARC1; p=reject").unwrap();
     zone.txt("_dmarc.syntax.test", "v=DMARC1; p=rejekt").unwrap();
+    zone.txt("_dmarc.reports.test", "v=DMARC1; p=rejekt; rua=mailto:x@reports.test").unwrap();
+    zone.txt("_dmarc.slip.test", "v=DMARC1; p=reject; adkim=relaxed!; sp=rejekt; fo=9").unwrap();
     zone.txt("_dmarc.nopolicy.test", "v=DMARC1; rua=mailto:x@nopolicy.test").unwrap();
     zone.txt("_dmarc.version.test", "v=DMARC2; p=reject").unwrap();
     zone.txt("_dmarc.giant.test", &format!("v=DMARC1; p=reject; x={}", "y".repeat(40_000))).unwrap();
@@ -100,7 +102,10 @@ async fn records_that_lie_have_no_say() {
     };
     check("two.test", Outcome::None, false).await;
     check("beside.test", Outcome::Fail, true).await;
-    check("syntax.test", Outcome::PermError, false).await;
+    check("syntax.test", Outcome::None, false).await;
+    check("reports.test", Outcome::Fail, false).await;
+    check("slip.test", Outcome::Fail, true).await;
+    check("sub.slip.test", Outcome::Fail, false).await;
     check("nopolicy.test", Outcome::Fail, false).await;
     check("version.test", Outcome::None, false).await;
     check("giant.test", Outcome::Fail, true).await;
@@ -110,7 +115,10 @@ async fn records_that_lie_have_no_say() {
 async fn dns_that_fails_refuses_nothing_for_good() {
     let door = Door::new().await;
     let deferring = Door::with(Rules { on_temperror: OnTempError::Defer, ..rules() }).await;
-    for zone in [&door.zone, &deferring.zone] {
+    let protecting = Door::with(Rules { on_temperror: OnTempError::Protect, ..rules() }).await;
+    for zone in [&door.zone, &deferring.zone, &protecting.zone] {
+        zone.txt("_dmarc.mild.test", "v=DMARC1; p=quarantine").unwrap();
+        zone.servfail("mild.test").unwrap();
         zone.servfail("_dmarc.down.test").unwrap();
         zone.txt("_dmarc.a.test", "v=DMARC1; p=reject").unwrap();
         zone.servfail("a.test").unwrap();
@@ -128,9 +136,17 @@ async fn dns_that_fails_refuses_nothing_for_good() {
             (Action::Accept, Outcome::TempError),
             "{verdict:?}"
         );
-        let verdict = deferring.check(sender, raw).await;
-        assert!(matches!(verdict.action, Action::Defer(ref reply) if reply.code == 451), "{verdict:?}");
+        for door in [&deferring, &protecting] {
+            let verdict = door.check(sender, raw.clone()).await;
+            assert!(matches!(verdict.action, Action::Defer(ref reply) if reply.code == 451), "{verdict:?}");
+        }
     }
+    // Nobody would have refused it.
+    let verdict = protecting.check(Some("x@mild.test"), letter("ceo@mild.test")).await;
+    assert_eq!(verdict.action, Action::Accept);
+    assert_eq!(outcome(&verdict, "dmarc"), Outcome::TempError);
+    let verdict = deferring.check(Some("x@mild.test"), letter("ceo@mild.test")).await;
+    assert!(matches!(verdict.action, Action::Defer(_)), "{verdict:?}");
 }
 
 #[tokio::test]

@@ -251,6 +251,12 @@ fn bombs_fizzle() {
     assert_eq!(line, "* BYE [TOOBIG] The line or the literal is too long\r\n");
     let literal = compressed(&format!("c APPEND x {{1000000+}}\r\n{}", "x".repeat(1_000_000)), &[usize::MAX]);
     assert_eq!(literal, "* BYE [TOOBIG] The line or the literal is too long\r\n");
+    // Many small ones are a large one, and a literal is no way around the piece-by-piece reading.
+    let small = format!("{{90+}}\r\n{}", "x".repeat(90));
+    let many = compressed(&format!("c X {}\r\n", small.repeat(100_000)), &[usize::MAX]);
+    assert_eq!(many, "* BYE [TOOBIG] The line or the literal is too long\r\n");
+    let good = compressed(&format!("c APPEND x {{300+}}\r\n{}\r\n", "x".repeat(300)), &[usize::MAX]);
+    assert_eq!(good, "c OK Done\r\n");
     let errors = compressed(&"?\r\n".repeat(1 << 20), &[usize::MAX]);
     assert!(errors.ends_with("* BYE Too many errors\r\n"), "{errors}");
     // What is legal is answered, however much a few bytes stand for.

@@ -274,6 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn many_small_literals_are_a_large_one() {
+        let small = "{30+}\r\n".to_owned() + &"x".repeat(30);
+        let said = |count: usize| all(format!("a X {}\r\n", small.repeat(count)).as_bytes());
+        assert_eq!(said(1).len(), 1, "nobody is asked");
+        assert_eq!(said(2)[0], Fragment::Reserve(30), "together they are more than comes unasked");
+        assert!(matches!(said(3).last(), Some(Fragment::Command(_))));
+        let last = said(4).into_iter().find(|fragment| matches!(fragment, Fragment::Refused { .. }));
+        let Some(Fragment::Refused { begin, refusal: Refusal::Lost }) = last else { panic!("{last:?}") };
+        assert!(begin.len() <= BEGIN);
+        let mut input = BytesMut::from("{0+}\r\n".repeat(MAX_LITERALS + 1).as_bytes());
+        let wide = Bounds { line: 1 << 20, ..BOUNDS };
+        let fragment = Fragmenter::default().next(&mut input, &wide);
+        assert!(matches!(fragment, Fragment::Refused { refusal: Refusal::Lost, .. }), "{fragment:?}");
+    }
+
+    #[test]
     fn lines_end_in_crlf() {
         assert_eq!(all(b"a NOOP\nb NOOP\r\n"), [refused("a NOOP", Refusal::Malformed), command("b NOOP")]);
         assert_eq!(all(b"a NO\0OP\r\n"), [refused("a NO\0OP", Refusal::Malformed)]);

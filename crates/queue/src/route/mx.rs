@@ -11,7 +11,7 @@ use hickory_resolver::{
     net::NetError,
     proto::rr::{Name, RecordType},
 };
-use types::address::fold;
+use types::address::{domain_key, fold};
 
 use super::{
     Demands, DnsRouter, Hosts,
@@ -122,7 +122,7 @@ impl DnsRouter {
     fn before_us(&self, hosts: Vec<(u16, Name)>) -> Vec<(u16, Name)> {
         let is_us = |host: &Name| {
             let host = fold(&shown(host));
-            self.routing.own_names.iter().any(|own| fold(own) == host)
+            self.routing.own_names.iter().any(|own| domain_key(own) == host)
         };
         let ours = hosts.iter().filter(|(_, host)| is_us(host)).map(|(preference, _)| *preference).min();
         let hosts = hosts.into_iter().filter(|(preference, _)| ours.is_none_or(|ours| *preference < ours));

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use hickory_resolver::proto::rr::{Name, RData};
+use types::address;
 
 use crate::Reply;
 
@@ -14,7 +15,7 @@ pub(super) fn literal(domain: &str) -> Option<IpAddr> {
 
 /// The name to ask for, in A-labels (RFC 5891).
 pub(super) fn fqdn(domain: &str) -> Result<Name, Reply> {
-    let mut name = Name::from_utf8(domain)
+    let mut name = Name::from_utf8(address::domain_key(domain))
         .map_err(|_| Reply::ours("5.1.2", &format!("{domain} cannot be a domain name")))?;
     name.set_fqdn(true);
     Ok(name)
@@ -23,10 +24,7 @@ pub(super) fn fqdn(domain: &str) -> Result<Name, Reply> {
 /// The domain in A-labels, or as it is if it cannot be.
 #[must_use]
 pub(crate) fn to_a_labels(domain: &str) -> String {
-    if domain.is_ascii() {
-        return domain.to_owned();
-    }
-    fqdn(domain).map_or_else(|_| domain.to_owned(), |name| shown(&name))
+    if domain.is_ascii() { domain.to_owned() } else { address::domain_key(domain) }
 }
 
 pub(super) fn shown(name: &Name) -> String {

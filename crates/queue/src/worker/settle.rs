@@ -14,7 +14,7 @@ use tokio::{
 };
 use types::{
     AccountId, Late, MessageId, QueueId, ShardId, Timestamp,
-    address::fold,
+    address::key_of,
     api::{Delivery, DeliveryState},
 };
 
@@ -328,7 +328,7 @@ fn merged(mut told: Vec<Delivery>, recipients: &[QueueRecipient]) -> Vec<Deliver
     for recipient in recipients {
         let news = delivery(recipient);
         let key = recipient.address.key();
-        match told.iter_mut().find(|old| fold(&old.recipient) == key) {
+        match told.iter_mut().find(|old| key_of(&old.recipient) == key) {
             Some(old) => *old = Delivery { recipient: std::mem::take(&mut old.recipient), ..news },
             None => told.push(news),
         }

@@ -1,7 +1,7 @@
 //! SQLite: files, readable by their owner alone.
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
     time::Duration,
@@ -15,14 +15,12 @@ use sea_orm::{
     },
 };
 use storage::{Error, Result};
+use tokio::time::{Instant, sleep};
 
 use super::{Options, Purpose};
 
-/// Makes the file and its folder where they are missing.
+/// Makes the file where it is missing.
 pub(super) fn make(path: &Path) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::from_io)?;
-    }
     OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -32,6 +30,30 @@ pub(super) fn make(path: &Path) -> Result<()> {
         .map_err(Error::from_io)?;
     Ok(())
 }
+
+/// Makes the folder where it is missing, and holds it while the value lives: of several processes that find the same file
+/// missing or old, one makes it what it should be, and the others wait. (The file itself is left alone: closing it would
+/// take the locks of SQLite from it.) Where there are no such locks, nobody waits.
+pub(super) async fn hold_folder(path: &Path, patience: Duration) -> Result<Option<File>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::from_io)?;
+    let Ok(held) = File::open(folder) else { return Ok(None) };
+    let deadline = Instant::now() + patience;
+    loop {
+        match held.try_lock() {
+            Ok(()) => return Ok(Some(held)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(PAUSE).await,
+            Err(TryLockError::WouldBlock) => {
+                let text =
+                    format!("another process is bringing databases in {} up to date", folder.display());
+                return Err(Error::Unavailable(text.into()));
+            }
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn connections(path: &Path, options: &Options, purpose: Purpose) -> DatabaseConnection {
     let pool = SqlitePoolOptions::new()

@@ -11,7 +11,11 @@ use sea_orm::{
 use storage::{Ban, Door, Error, Group, Result};
 use types::{AccountId, EmailAddress, Network, Secret, Timestamp, client_network};
 
-use super::{SqlDirectory, add_address, find_domain, parse};
+use super::{
+    SqlDirectory,
+    names::{add_address, find_address, find_domain},
+    parse,
+};
 use crate::{
     connect::Conn,
     entity::directory::{account, address, ban, group_target, message_limit, secret},
@@ -77,20 +81,23 @@ impl Door for SqlDirectory {
     async fn set_group(&self, group: &Group) -> Result<bool> {
         let tx = self.begin().await?;
         let owner = account::Entity::find_by_id(group.owner.0).lock_exclusive().one(&tx).await;
-        let domain = find_domain(&tx, &group.address.domain_key()).await?;
+        let domain = find_domain(&tx, group.address.domain()).await?;
         if owner.map_err(failed)?.is_none() || domain.is_none() {
             return Ok(false);
         }
-        let key = group.address.key();
-        let known = group_target::Entity::find()
-            .filter(group_target::Column::AddressKey.eq(key.as_str()))
-            .one(&tx)
-            .await
-            .map_err(failed)?;
-        if known.is_some() {
-            remove_targets(&tx, &key).await?;
-            address::Entity::delete_by_id(key.clone()).exec(&tx).await.map_err(failed)?;
+        if let Some(known) = find_address(&tx, &group.address.keys()).await? {
+            let key = known.address_key;
+            let member = group_target::Entity::find()
+                .filter(group_target::Column::AddressKey.eq(key.as_str()))
+                .one(&tx)
+                .await
+                .map_err(failed)?;
+            if member.is_some() {
+                remove_targets(&tx, &key).await?;
+                address::Entity::delete_by_id(key).exec(&tx).await.map_err(failed)?;
+            }
         }
+        let key = group.address.key();
         add_address(&tx, group.owner.0, &group.address, false).await?;
         let targets = (0..).zip(&group.targets).map(|(position, target)| group_target::Model {
             address_key: key.clone(),
@@ -103,13 +110,14 @@ impl Door for SqlDirectory {
     }
 
     async fn group(&self, address: &EmailAddress) -> Result<Option<Group>> {
-        let key = address.key();
-        if let Some(cached) = self.groups.get(&key) {
+        let keys = address.keys();
+        let written = keys.first().cloned().unwrap_or_default();
+        if let Some(cached) = self.groups.get(&written) {
             return Ok(cached);
         }
         let conn = self.readers.each();
-        let targets = group_target::Entity::find()
-            .filter(group_target::Column::AddressKey.eq(key.as_str()))
+        let mut targets = group_target::Entity::find()
+            .filter(group_target::Column::AddressKey.is_in(keys.iter().map(String::as_str)))
             .order_by_asc(group_target::Column::Position)
             .all(&conn)
             .await
@@ -117,10 +125,11 @@ impl Door for SqlDirectory {
         let found = if targets.is_empty() {
             None
         } else {
-            let own = address::Entity::find_by_id(key.clone()).one(&conn).await.map_err(failed)?;
-            own.map(|own| view(&own, &targets)).transpose()?
+            let own = find_address(&conn, &keys).await?;
+            targets.retain(|target| own.as_ref().is_some_and(|own| own.address_key == target.address_key));
+            own.filter(|_| !targets.is_empty()).map(|own| view(&own, &targets)).transpose()?
         };
-        self.groups.insert(key, found.clone());
+        self.groups.insert(written, found.clone());
         Ok(found)
     }
 

@@ -1,5 +1,7 @@
 //! Reading the queue.
 
+use std::time::Duration;
+
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, Select, Statement,
@@ -66,6 +68,8 @@ pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueE
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
     Urgent,
+    /// Those that have been due for so long that it is their turn, whatever they are.
+    Aged,
     /// Those that are not patient, the urgent ones among them.
     Ordinary,
     All,
@@ -106,12 +110,16 @@ fn entries_due(which: Which, now: Timestamp, limit: u32) -> Select<queue_entry::
         .order_by_asc(queue_entry::Column::DueAt)
         .limit(u64::from(limit));
     match which {
+        Which::Aged => due.filter(queue_entry::Column::DueAt.lte(now.minus(AGED).millis())),
         // As the indexes have it.
         Which::Urgent => due.filter(Expr::cust("urgent = TRUE")),
         Which::Ordinary => due.filter(Expr::cust("patient = FALSE")),
         Which::All => due,
     }
 }
+
+/// Nobody's patience is endless: after this, mail takes turns by age alone with all that is not urgent.
+const AGED: Duration = Duration::from_secs(3_600);
 
 pub(crate) async fn next_due(conn: &Conn) -> Result<Option<Timestamp>> {
     let found = queue_entry::Entity::find()

@@ -43,7 +43,7 @@ pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<(
 pub(super) async fn lease(open: &mut Open, lease: &Lease) -> Result<Vec<QueueEntry>> {
     open.flush().await?;
     let mut found = Vec::new();
-    for which in [Which::Urgent, Which::Ordinary, Which::All] {
+    for which in [Which::Urgent, Which::Aged, Which::Ordinary, Which::All] {
         // Those that were just claimed are not due any more.
         let left = lease.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
         found.extend(claim(open, lease, which, left).await?);

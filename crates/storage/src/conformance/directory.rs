@@ -33,6 +33,12 @@ async fn domains_are_added_once(directory: &dyn Directory) {
     let again = directory.add_domain("demo.test", NOW).await;
     assert!(matches!(again, Err(Error::Exists(_))), "{again:?}");
     let other = directory.add_domain("메일.한국", NOW).await.unwrap();
+    assert_eq!(other.name, "xn--h32bq4v.xn--3e0b707e");
+    for form in ["메일.한국", "xn--h32bq4v.xn--3e0b707e", "XN--H32BQ4V.한국.", "메일。한국"] {
+        assert_eq!(directory.domain(form).await.unwrap(), Some(other.clone()), "{form}");
+        let again = directory.add_domain(form, NOW).await;
+        assert!(matches!(again, Err(Error::Exists(_))), "{form}: {again:?}");
+    }
     let mut all = directory.domains().await.unwrap();
     all.sort_by_key(|domain| domain.id);
     assert_eq!(all, [added, other]);
@@ -53,6 +59,7 @@ async fn accounts_have_one_address_each(directory: &dyn Directory) {
     assert!(matches!(again, Err(Error::Exists(_))), "{again:?}");
     let bob = add(directory, "bob@demo.test").await;
     assert!(bob.id > alice.id);
+    an_account_has_its_address_in_either_form(directory).await;
     assert_eq!(
         directory.accounts(None, 10).await.unwrap(),
         [alice.clone(), bob.clone()],
@@ -61,6 +68,22 @@ async fn accounts_have_one_address_each(directory: &dyn Directory) {
     assert_eq!(directory.accounts(None, 1).await.unwrap().len(), 1);
     assert_eq!(directory.accounts(Some(alice.id), 10).await.unwrap(), [bob]);
     assert_eq!(directory.account(AccountId(i64::MAX)).await.unwrap(), None);
+}
+
+async fn an_account_has_its_address_in_either_form(directory: &dyn Directory) {
+    let (unicode, ascii) = ("메일.한국", "xn--h32bq4v.xn--3e0b707e");
+    let kim = add(directory, &format!("김@{unicode}")).await;
+    assert!(directory.add_alias(kim.id, &email(&format!("kim@{ascii}"))).await.unwrap());
+    for domain in [unicode, ascii] {
+        for local in ["김", "kim"] {
+            let address = email(&format!("{local}@{domain}"));
+            assert_eq!(directory.resolve(&address).await.unwrap(), Some(kim.id), "{address}");
+            let taken = directory.add_account(new(&address.to_string())).await;
+            assert!(matches!(taken, Err(Error::Exists(_))), "{taken:?}");
+        }
+    }
+    assert!(directory.remove_alias(&email(&format!("kim@{unicode}"))).await.unwrap());
+    assert!(directory.remove_account(kim.id).await.unwrap());
 }
 
 async fn accounts_change(directory: &dyn Directory) {

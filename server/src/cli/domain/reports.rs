@@ -5,9 +5,15 @@ use std::{cmp::Reverse, collections::HashSet, time::Duration};
 use anyhow::{Context as _, bail};
 use filter::report::{Findings, Report};
 use mail::{Access, PageQuery, Recipient};
-use types::{EmailAddress, MessageId, Role, Timestamp};
+use types::{
+    EmailAddress, MessageId, Role, Timestamp,
+    address::{domain_key, shown_domain},
+};
 
-use crate::{cli::out::say, parts::Parts};
+use crate::{
+    cli::out::{self, say},
+    parts::Parts,
+};
 
 /// A mail with a report that is larger is not read.
 const MAX_BYTES: u64 = 25 << 20;
@@ -17,14 +23,24 @@ const PAGE: u32 = 100;
 pub(super) async fn show(parts: &Parts, name: &str, days: u32) -> anyhow::Result<()> {
     let domain = super::ours(parts, name).await?;
     let access = mailbox(parts, &domain.name).await?;
+    let key = domain_key(&domain.name);
     let since = parts.clock.now().minus(Duration::from_secs(u64::from(days) * 86_400));
     let (mut seen, mut shown) = (HashSet::new(), 0);
     for (message, sender) in candidates(&access, since).await? {
         let opened = access.message(message).await?;
         let proven = opened.auth.is_some_and(|auth| auth.dmarc == "pass");
         let raw = access.raw(message).await?.content.collect(MAX_BYTES).await?;
-        let reports = tokio::task::spawn_blocking(move || filter::report::read(&raw)).await?;
-        for report in reports.into_iter().filter(|report| report.domain == domain.name) {
+        let reports = match tokio::task::spawn_blocking(move || filter::report::read(&raw)).await? {
+            Ok(reports) => reports,
+            Err(error) => {
+                out::aside(format_args!(
+                    "A mail from {sender} of {} is not read: {error}.",
+                    opened.summary.received_at
+                ));
+                continue;
+            }
+        };
+        for report in reports.into_iter().filter(|report| report.domain == key) {
             // Some are sent again.
             let what = match &report.findings {
                 Findings::Tls(sessions) => Some(sessions.policy.clone()),
@@ -37,7 +53,7 @@ pub(super) async fn show(parts: &Parts, name: &str, days: u32) -> anyhow::Result
         }
     }
     if shown == 0 {
-        say!("No reports of {} have come in the last {days} days.", domain.name)?;
+        say!("No reports of {} have come in the last {days} days.", shown_domain(&domain.name))?;
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ pub(crate) async fn remove(caller: Caller, Path(id): Path<MailboxId>) -> Result<
 pub(crate) struct Wanted {
     /// At most this many messages; 50 if absent.
     #[serde(default, deserialize_with = "blank_is_none")]
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next` of the page before.
     #[serde(default, deserialize_with = "blank_is_none")]

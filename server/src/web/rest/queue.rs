@@ -25,7 +25,7 @@ use crate::web::{
 pub(crate) struct Wanted {
     /// At most this many; 50 if absent.
     #[serde(default, deserialize_with = "blank_is_none")]
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next` of the page before.
     #[serde(default, deserialize_with = "blank_is_none")]

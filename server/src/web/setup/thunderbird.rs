@@ -50,7 +50,7 @@ pub(super) async fn show(
 async fn domain_of_host(web: &Web, uri: &Uri, headers: &HeaderMap) -> Result<String, Fault> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| uri.host()).unwrap_or_default();
-    let host = address::fold(host.rsplit_once(':').map_or(host, |(host, _)| host));
+    let host = address::domain_key(host.rsplit_once(':').map_or(host, |(host, _)| host));
     for domain in [Some(host.as_str()), host.strip_prefix("autoconfig.")].into_iter().flatten() {
         if address::is_domain(domain) && is_ours(web, domain).await? {
             return Ok(domain.to_owned());
@@ -64,8 +64,9 @@ fn config(domain: &str, offers: &Offers) -> String {
     xml.open("clientConfig", &[("version", "1.1")]);
     xml.open("emailProvider", &[("id", domain)]);
     xml.text("domain", domain);
-    xml.text("displayName", domain);
-    xml.text("displayShortName", domain);
+    let shown = address::shown_domain(domain);
+    xml.text("displayName", &shown);
+    xml.text("displayShortName", &shown);
     for offer in offers.all() {
         let (element, kind) = match offer.protocol {
             Protocol::Imap => ("incomingServer", "imap"),

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{Content, Local, Recipients, Session, Spooled, Transaction};
 use crate::budget::{Charge, Exhausted, Spool};
-use crate::smtp::door::Arrived;
+use crate::smtp::door::{Arrived, without_our_name};
 use crate::smtp::trace::{self, MAX_HOPS, Trace};
 use crate::smtp::{Incoming, Kind, Mta, Refusal, Submission};
 
@@ -105,7 +105,7 @@ impl<M: Mta> Session<M> {
         answer
     }
 
-    /// Mail from other servers is checked before it is accepted.
+    /// Mail from other servers is checked before it is accepted; from nobody what claims to be found by us.
     async fn check(
         &self,
         transaction: &Transaction<M::Recipient>,
@@ -115,7 +115,7 @@ impl<M: Mta> Session<M> {
         let (Kind::Mx, Recipients::Local(recipients), Some(door)) =
             (self.kind, &transaction.recipients, &self.settings.door)
         else {
-            return Ok(raw);
+            return Ok(without_our_name(raw, trace, &self.settings.hostname));
         };
         let arrived = Arrived {
             id: transaction.id,

@@ -317,6 +317,13 @@ async fn what_is_urgent_goes_first_and_what_is_patient_last(shards: &Arc<dyn Sha
     for id in [patient, urgent, usual, later] {
         drop_entry(kit, id).await;
     }
+    let (waiting, fresh) = (with(10, -4).await, with(3_600, 0).await);
+    assert_eq!(ids(&lease(kit, "one", at(3_609), 1).await), [fresh], "the other has not waited for an hour");
+    let newer = with(3_605, 0).await;
+    assert_eq!(ids(&lease(kit, "one", at(3_610), 1).await), [waiting], "it has its turn");
+    for id in [waiting, fresh, newer] {
+        drop_entry(kit, id).await;
+    }
 }
 
 async fn bodies_are_shared_with_messages(shards: &Arc<dyn Shards>) {
