@@ -86,6 +86,7 @@ impl Session {
         if let Some((start, end)) = partial {
             messages = super::search::partial(&messages, start, end).to_vec();
         }
+        let lowest = self.cut(&mut messages);
         let seen = self.mark_seen(&items, &mut messages).await?;
         if seen {
             items.push(Item::Flags);
@@ -103,7 +104,7 @@ impl Session {
             unasked: false,
             uid_only: self.enabled.uid_only,
             utf8: self.engine.uses_utf8(),
-            status: Status::ok("Fetched"),
+            status: self.limited(Status::ok("Fetched"), lowest),
         }));
         Ok(())
     }
