@@ -45,8 +45,8 @@ impl Pair {
     fn change(&self, count: usize) {
         let find = |number: usize| {
             let subject = format!("Subject: m{number}\n");
-            let all = files(&self.other.join("work")).into_iter();
-            all.filter(|path| fs::read_to_string(path).unwrap().contains(&subject)).next().unwrap()
+            let mut all = files(&self.other.join("work")).into_iter();
+            all.find(|path| fs::read_to_string(path).unwrap().contains(&subject)).unwrap()
         };
         fs::remove_file(find(7)).unwrap();
         let unread = find(8);

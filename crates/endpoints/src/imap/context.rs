@@ -142,11 +142,12 @@ impl Session {
 /// Tells, while their numbers still count, that messages leave results because they are gone: these, by the numbers that
 /// they had, in any order.
 pub(super) fn expunged(out: &mut Writer, contexts: &mut [Context], gone: &[(u32, Uid)]) {
+    // In order of the numbers, which is that of the UIDs.
+    let mut gone: Vec<_> = gone.to_vec();
+    gone.sort_unstable();
+    let uids: Vec<_> = gone.iter().map(|(_, uid)| *uid).collect();
+    let number = |uid: Uid| gone.get(uids.binary_search(&uid).ok()?).map(|(number, _)| *number);
     for context in contexts {
-        let mut gone: Vec<_> = gone.to_vec();
-        gone.sort_unstable();
-        let number = |uid: Uid| gone.iter().find(|(_, one)| *one == uid).map(|(number, _)| *number);
-        let uids: Vec<_> = gone.iter().map(|(_, uid)| *uid).collect();
         context.open.retain(|uid| uids.binary_search(uid).is_err());
         let by_uid = context.uid;
         let left = context.members.leave(&uids, |uid| if by_uid { Some(uid.0) } else { number(uid) });

@@ -99,14 +99,19 @@ impl Client {
         }
     }
 
-    /// All lines up to the one with this tag.
+    /// What a command is answered with.
     pub(crate) async fn ask(&mut self, command: &str) -> Vec<String> {
-        self.send(format!("t {command}\r\n").as_bytes()).await;
+        self.ask_as("t", command).await
+    }
+
+    /// The same, by another tag.
+    pub(crate) async fn ask_as(&mut self, tag: &str, command: &str) -> Vec<String> {
+        self.send(format!("{tag} {command}\r\n").as_bytes()).await;
         let mut lines = Vec::new();
         loop {
             lines.push(self.line().await);
             let last = lines.last().unwrap();
-            if last.starts_with("t ") || last.is_empty() {
+            if last.starts_with(&format!("{tag} ")) || last.is_empty() {
                 return lines;
             }
         }
