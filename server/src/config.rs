@@ -93,6 +93,10 @@ impl Config {
         if self.http.ping_every.0.is_zero() {
             return unfit("http.ping_every", "it must be longer than nothing");
         }
+        // RFC 9738 §3: fewer are of no use.
+        if (1..1_000).contains(&self.limits.messages_per_command) {
+            return unfit("limits.messages_per_command", "it is 0, or 1000 at least");
+        }
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return unfit("tls.certificate", "certificate and key go together");
         }

@@ -1,6 +1,11 @@
 //! One running server: its parts wired together, started in order and stopped without losing anything.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use endpoints::{
@@ -436,7 +441,7 @@ fn receive(
         return Ok((server, for_programs));
     }
     let hostname = parts::hostname(config);
-    let certificate = certificate(config, &hostname)?;
+    let (certificate, for_people) = certificates(config, &hostname)?;
     let settings = Settings {
         limits: smtp::Limits {
             message: config.limits.message_size.0,
@@ -464,9 +469,10 @@ fn receive(
             Kind::Lmtp => Proxies::default(),
         };
         let socket = Socket { listener, proxies };
-        listen(&server, socket, kind, Some(Arc::clone(&certificate)), Arc::clone(&mta), &settings)?;
+        let tls = if kind == Kind::Mx { &certificate } else { &for_people };
+        listen(&server, socket, kind, Some(Arc::clone(tls)), Arc::clone(&mta), &settings)?;
     }
-    programs.listen(&for_programs, config, &parts.mail, &certificate, &settings.budget)?;
+    programs.listen(&for_programs, config, &parts.mail, &for_people, &settings.budget)?;
     Ok((server, for_programs))
 }
 
@@ -476,17 +482,29 @@ pub(crate) fn proxies(config: &Config, door: Door) -> Proxies {
     if listeners.contains(&door) { Proxies::new(from) } else { Proxies::default() }
 }
 
-/// The configured certificate, or one that nobody signed.
-fn certificate(config: &Config, hostname: &str) -> anyhow::Result<Arc<ServerConfig>> {
-    match (&config.tls.certificate, &config.tls.key) {
+/// TLS with the configured certificate, or one that nobody signed: for other servers, and for people, who may have
+/// certificates of their own.
+fn certificates(config: &Config, hostname: &str) -> anyhow::Result<(Arc<ServerConfig>, Arc<ServerConfig>)> {
+    let (certificate, key, without) = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => {
-            Ok(tls::load(Path::new(certificate), Path::new(key)).context("tls")?)
+            let (certificate, key) = (PathBuf::from(certificate), PathBuf::from(key));
+            let loaded = tls::load(&certificate, &key).context("tls")?;
+            (certificate, key, loaded)
         }
         _ => {
             let names = vec![hostname.to_owned(), "localhost".to_owned()];
-            Ok(tls::self_signed(&config.in_data(Path::new("tls")), &names).context("tls")?)
+            let folder = config.in_data(Path::new("tls"));
+            let made = tls::self_signed(&folder, &names).context("tls")?;
+            (folder.join("cert.pem"), folder.join("key.pem"), made)
         }
-    }
+    };
+    let for_people = match &config.tls.client_authorities {
+        Some(authorities) => {
+            tls::load_asking(&certificate, &key, Path::new(authorities)).context("tls.client_authorities")?
+        }
+        None => Arc::clone(&without),
+    };
+    Ok((without, for_people))
 }
 
 pub(crate) fn count(number: u32) -> usize {

@@ -1,6 +1,6 @@
 //! The listeners for people's mail programs: IMAP and POP3.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use endpoints::{
     imap,
@@ -72,6 +72,8 @@ impl Programs {
             max_message_bytes: config.limits.message_size.0,
             budget: Arc::clone(budget),
             sessions: Arc::new(imap::Sessions::of_each(count(config.limits.connections_per_account))),
+            progress_every: imap::PROGRESS_EVERY,
+            message_limit: NonZeroU32::new(config.limits.messages_per_command),
         };
         for (kind, door, listener) in self.imap {
             let socket = Socket { listener, proxies: proxies(config, door) };

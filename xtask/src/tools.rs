@@ -1,7 +1,9 @@
 //! What the build and the tests need from the machine: found, installed where that is possible, or named.
 
 use std::{
+    fs,
     io::Write,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -28,6 +30,12 @@ const FOR_TESTS: &[Tool] = &[
     tool("swaks", "swaks"),
     tool("msmtp", "msmtp"),
     tool("mbsync", "isync"),
+    tool("offlineimap", "offlineimap3"),
+    tool("fetchmail", "fetchmail"),
+    tool("getmail", "getmail6"),
+    tool("neomutt", "neomutt"),
+    // Gives a program a terminal.
+    tool("script", "bsdutils"),
     tool("python3", "python3"),
     tool("redis-server", "redis-server"),
 ];
@@ -44,7 +52,7 @@ const FOLDERS: &[(&str, &str)] = &[
 pub(crate) fn wasm_target(target: &str) -> anyhow::Result<()> {
     let folder =
         command::output(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
-    if folder.is_some_and(|folder| std::path::Path::new(&folder).is_dir()) {
+    if folder.is_some_and(|folder| Path::new(&folder).is_dir()) {
         return Ok(());
     }
     command::run(Command::new("rustup").args(["target", "add", target]))
@@ -58,7 +66,7 @@ pub(crate) fn for_tests() -> anyhow::Result<()> {
         .filter(|tool| command::find(tool.program).is_none())
         .map(|tool| tool.package)
         .collect();
-    let absent = FOLDERS.iter().filter(|(folder, _)| !std::path::Path::new(folder).is_dir());
+    let absent = FOLDERS.iter().filter(|(folder, _)| !Path::new(folder).is_dir());
     missing.extend(absent.map(|(_, package)| *package));
     if !has_postgres() {
         missing.push(POSTGRES.1);
@@ -75,8 +83,21 @@ pub(crate) fn for_tests() -> anyhow::Result<()> {
     apt(&missing).with_context(|| format!("could not run: {by_hand}"))
 }
 
+/// The packages of the lock file in this folder, once.
+pub(crate) fn npm(folder: &Path) -> anyhow::Result<()> {
+    let stamp = folder.join("node_modules/.installed");
+    let lock = fs::read_to_string(folder.join("package-lock.json"))?;
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    let mut npm = Command::new(command::find("npm").context("npm")?);
+    npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+    command::run(npm.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1"))?;
+    Ok(fs::write(stamp, lock)?)
+}
+
 fn has_postgres() -> bool {
-    let versions = std::fs::read_dir(POSTGRES.0).into_iter().flatten().flatten();
+    let versions = fs::read_dir(POSTGRES.0).into_iter().flatten().flatten();
     versions.map(|version| version.path().join("bin/initdb")).any(|initdb| initdb.exists())
 }
 

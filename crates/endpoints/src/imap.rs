@@ -8,15 +8,18 @@ mod answers;
 mod append;
 mod auth;
 mod catenate;
+mod context;
 mod copy;
 mod fetch;
 mod idle;
+mod limit;
 mod mailboxes;
 mod metadata;
 mod multi;
 mod names;
 mod news;
 mod notify;
+mod progress;
 mod quota;
 mod search;
 mod select;
@@ -26,7 +29,9 @@ mod store;
 mod thread;
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::imap::{Config, Connection, Limits};
 use bytes::Bytes;
@@ -35,7 +40,9 @@ use rustls::ServerConfig;
 use sasl::{Binding, Mechanism, Offer};
 
 pub use crate::sessions::Sessions;
-pub use session::Session;
+pub use progress::Talk;
+
+use session::Session;
 
 use crate::budget::Budget;
 use crate::net::{Peer, Server, Service, Socket, Tls};
@@ -60,6 +67,10 @@ pub struct Settings {
     pub budget: Arc<Budget>,
     /// How many connections an account may have; share one.
     pub sessions: Arc<Sessions>,
+    /// How often a client is told that a command goes on.
+    pub progress_every: Duration,
+    /// How many messages a command is carried out for (RFC 9738); `None`: as many as it names.
+    pub message_limit: Option<NonZeroU32>,
 }
 
 /// Accepts IMAP connections on this socket. Without `tls`, [`Kind::Imaps`] has nothing to offer and is refused.
@@ -90,18 +101,22 @@ pub fn listen(
 #[error("an imaps listener needs a certificate")]
 pub struct NoCertificate;
 
+/// How often a client is told that a command goes on: RFC 9585 §3 wants no more.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
 /// What can be had in every state. Nothing is named that does not work.
 const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 const LOGGED_IN: &str = "IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE CONDSTORE QRESYNC ESEARCH MULTISEARCH \
     SEARCHRES WITHIN LIST-EXTENDED LIST-STATUS SPECIAL-USE STATUS=SIZE SORT SORT=DISPLAY ESORT \
     THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS MULTIAPPEND BINARY QUOTA QUOTA=RES-STORAGE OBJECTID \
     PREVIEW SAVEDATE REPLACE CATENATE METADATA LIST-METADATA NOTIFY UTF8=ACCEPT UNAUTHENTICATE PARTIAL UIDONLY \
-    SEARCH=FUZZY I18NLEVEL=1";
+    SEARCH=FUZZY I18NLEVEL=1 INPROGRESS CONTEXT=SEARCH CONTEXT=SORT";
 
 fn engine(starttls: bool, settings: &Settings, mechanisms: &[Mechanism]) -> Config {
     let nothing = Binding([0; 32]);
     let login = |binding| {
-        let offer = Offer { mechanisms, binding };
+        // Who has shown a certificate is told so by the engine.
+        let offer = Offer { mechanisms, binding, certified: false };
         offer.mechanisms().map(|mechanism| format!(" AUTH={}", mechanism.name())).collect::<String>()
     };
     let tls = if starttls { " STARTTLS" } else { "" };
@@ -116,7 +131,11 @@ fn engine(starttls: bool, settings: &Settings, mechanisms: &[Mechanism]) -> Conf
         before_tls,
         before_login: format!("{ALWAYS}{}", login(None)),
         before_login_bound: format!("{ALWAYS}{}", login(Some(&nothing))),
-        after_login: format!("{ALWAYS} {LOGGED_IN} APPENDLIMIT={}", settings.max_message_bytes),
+        after_login: format!(
+            "{ALWAYS} {LOGGED_IN} APPENDLIMIT={}{}",
+            settings.max_message_bytes,
+            settings.message_limit.map(|limit| format!(" MESSAGELIMIT={limit}")).unwrap_or_default()
+        ),
         limits: Limits { literal: settings.max_message_bytes, ..Limits::default() },
     }
 }
@@ -141,16 +160,16 @@ impl Kind {
 }
 
 impl Service for Listener {
-    type Conversation = Session;
+    type Conversation = Talk;
 
     fn name(&self) -> &'static str {
         self.kind.name()
     }
 
-    fn open(&self, peer: Peer) -> Session {
+    fn open(&self, peer: Peer) -> Talk {
         let engine = Connection::new(Arc::clone(&self.engine), peer.secure);
         let (settings, mechanisms) = (Arc::clone(&self.settings), Arc::clone(&self.mechanisms));
-        Session::new(engine, peer, self.mail.clone(), settings, mechanisms)
+        Talk::new(Session::new(engine, peer, self.mail.clone(), settings, mechanisms))
     }
 
     fn busy(&self) -> Bytes {

@@ -1,5 +1,7 @@
 //! Who logs in to IMAP or POP3, by whatever mechanism: a [`sasl::Attempt`], its questions answered by the service.
 
+use std::sync::Arc;
+
 use mail::{Access, Challenge, Client, Error, Service};
 use sasl::{Attempt, Failure, Mechanism, Offer, Question, Turn};
 
@@ -7,6 +9,8 @@ use sasl::{Attempt, Failure, Mechanism, Offer, Question, Turn};
 pub(crate) struct Login {
     attempt: Attempt,
     client: Client,
+    /// Whom the client's certificate names.
+    certified: Arc<[String]>,
     /// What is about to be proven.
     challenge: Option<Challenge>,
     /// It was refused; the mechanism lets the client say something before it is told.
@@ -36,11 +40,14 @@ impl Login {
         offer: Offer<'_>,
         mechanism: &str,
         initial: Option<&[u8]>,
+        certified: &Arc<[String]>,
         client: Client,
     ) -> Progress {
         match Mechanism::parse(mechanism).and_then(|mechanism| offer.begin(mechanism, initial)) {
             Some((attempt, turn)) => {
-                Self { attempt, client, challenge: None, refusal: None }.go_on(mail, turn).await
+                let certified = Arc::clone(certified);
+                let login = Self { attempt, client, certified, challenge: None, refusal: None };
+                login.go_on(mail, turn).await
             }
             None => Progress::Over(Why::NoMechanism),
         }
@@ -65,6 +72,9 @@ impl Login {
                 }
                 Question::Token { user, token } => {
                     mail.access_as(user.as_deref(), &token, &self.client).await
+                }
+                Question::Certificate { named } => {
+                    mail.certified(&self.certified, named.as_deref(), &self.client).await
                 }
                 Question::Keys { user } => match mail.challenge(&user, &self.client).await {
                     Ok(challenge) => {

@@ -4,6 +4,7 @@
 //! a [`Conversation`] for each connection. The driver reads and writes for the conversation and knows nothing of what
 //! is said.
 
+mod certificate;
 mod counts;
 mod driver;
 mod proxy;
@@ -85,14 +86,22 @@ pub enum Tls {
     Implicit(Arc<ServerConfig>),
 }
 
+/// What a TLS handshake brought.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    /// What logins can be bound to, where TLS has it (RFC 9266).
+    pub binding: Option<[u8; 32]>,
+    /// Whom the client's certificate names, by address. There is one only if an authority signed it that is believed.
+    pub certified: Arc<[String]>,
+}
+
 /// Who connected; through a [proxy](Proxies), whom it connected for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     pub address: SocketAddr,
     /// TLS is on.
     pub secure: bool,
-    /// What logins can be bound to, where TLS has it (RFC 9266).
-    pub binding: Option<[u8; 32]>,
+    pub security: Security,
     /// Something was said before the greeting.
     pub early: bool,
 }
@@ -161,7 +170,7 @@ pub trait Conversation: Send + 'static {
     }
 
     /// The handshake after [`Step::StartTls`] is done.
-    fn tls_started(&mut self, binding: Option<[u8; 32]>);
+    fn tls_started(&mut self, security: Security);
 
     /// The server stops: end what has begun, begin nothing more.
     fn drain(&mut self);

@@ -151,9 +151,10 @@ impl<M: Mta> Service for Listener<M> {
     }
 
     fn open(&self, peer: Peer) -> Session<M> {
-        let engine = Connection::new(Arc::clone(&self.engine), peer.secure)
+        let mut engine = Connection::new(Arc::clone(&self.engine), peer.secure)
             .opened_at(self.settings.clock.now())
-            .bound(peer.binding.map(sasl::Binding));
+            .bound(peer.security.binding.map(sasl::Binding));
+        engine.certify(!peer.security.certified.is_empty());
         Session::new(engine, self.kind, peer, Arc::clone(&self.mta), Arc::clone(&self.settings))
     }
 

@@ -5,9 +5,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -20,32 +22,59 @@ pub enum Error {
     Empty(PathBuf),
     #[error("the certificate and its key cannot be used: {0}")]
     Rustls(#[from] rustls::Error),
+    #[error("clients cannot be asked for certificates: {0}")]
+    Clients(#[from] VerifierBuilderError),
     #[error("no certificate could be made: {0}")]
     Make(#[from] rcgen::Error),
 }
 
 /// TLS with the certificate chain and the private key in these files.
 pub fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Error> {
-    let in_pem = |path: &Path| {
-        let path = path.to_owned();
-        move |source| match source {
-            pem::Error::Io(source) => Error::File { path, source },
-            source => Error::Pem { path, source },
-        }
-    };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(in_pem(certificate))?;
-    if chain.is_empty() {
-        return Err(Error::Empty(certificate.to_owned()));
+    load_with(certificate, key, None)
+}
+
+/// The same; clients are asked for a certificate that one of the authorities in this file signed. Who has none is served
+/// as well, who shows another is not.
+pub fn load_asking(certificate: &Path, key: &Path, authorities: &Path) -> Result<Arc<ServerConfig>, Error> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(authorities)? {
+        roots.add(authority)?;
     }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    load_with(certificate, key, Some(verifier.allow_unauthenticated().build()?))
+}
+
+fn load_with(
+    certificate: &Path,
+    key: &Path,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let chain = certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(in_pem(key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    Ok(Arc::new(config))
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = match clients {
+        Some(verifier) => config.with_client_cert_verifier(verifier),
+        None => config.with_no_client_auth(),
+    };
+    Ok(Arc::new(config.with_single_cert(chain, key)?))
+}
+
+/// Those in this file, one at least.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let all = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(in_pem(path))?;
+    if all.is_empty() { Err(Error::Empty(path.to_owned())) } else { Ok(all) }
+}
+
+fn in_pem(path: &Path) -> impl FnOnce(pem::Error) -> Error {
+    let path = path.to_owned();
+    move |source| match source {
+        pem::Error::Io(source) => Error::File { path, source },
+        source => Error::Pem { path, source },
+    }
 }
 
 /// TLS with a certificate that nobody signed, kept as `cert.pem` and `key.pem` in this folder; made for these names

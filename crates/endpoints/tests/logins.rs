@@ -100,6 +100,8 @@ impl Site {
             max_message_bytes: 1 << 20,
             budget: Arc::new(Budget::new(64 << 20)),
             sessions: Arc::new(imap::Sessions::of_each(2)),
+            progress_every: imap::PROGRESS_EVERY,
+            message_limit: None,
         };
         let mut imaps = Vec::new();
         for kind in [imap::Kind::Imap, imap::Kind::Imaps] {

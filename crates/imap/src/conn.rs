@@ -77,6 +77,8 @@ pub struct Connection {
     secure: bool,
     /// Logins can be bound to the TLS connection below.
     bound: bool,
+    /// The client has shown a certificate that is believed.
+    certified: bool,
     utf8: bool,
     /// Compression is on.
     deflate: Option<Box<Deflate>>,
@@ -121,6 +123,7 @@ impl Connection {
             state: State::NotAuthenticated,
             secure,
             bound: false,
+            certified: false,
             utf8: false,
             deflate: None,
             phase: Phase::Greeting,
@@ -135,6 +138,11 @@ impl Connection {
     /// Says whether logins can be bound to the TLS connection below (RFC 9266).
     pub fn bind(&mut self, yes: bool) {
         self.bound = yes;
+    }
+
+    /// Says whether the client has shown a certificate that is believed, so that EXTERNAL can be had.
+    pub fn certify(&mut self, yes: bool) {
+        self.certified = yes;
     }
 
     #[must_use]
@@ -178,23 +186,6 @@ impl Connection {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.output.len() >= FLUSH_BYTES
-    }
-
-    /// What can be had now.
-    #[must_use]
-    pub fn capabilities(&self) -> String {
-        let config = &self.config;
-        match (self.state, self.secure) {
-            (State::NotAuthenticated | State::Logout, false) => config.before_tls.clone(),
-            (State::NotAuthenticated | State::Logout, true) if self.bound => {
-                config.before_login_bound.clone()
-            }
-            (State::NotAuthenticated | State::Logout, true) => config.before_login.clone(),
-            (State::Authenticated | State::Selected, _) if self.deflate.is_some() => {
-                config.after_login.clone()
-            }
-            (State::Authenticated | State::Selected, _) => format!("{} COMPRESS=DEFLATE", config.after_login),
-        }
     }
 
     /// Whether passwords are taken now.

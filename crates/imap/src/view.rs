@@ -67,6 +67,12 @@ impl<M: Member> View<M> {
         self.held > 0
     }
 
+    /// The same as [`View::messages`], to be kept.
+    #[must_use]
+    pub fn list(&self) -> Arc<Vec<M::Message>> {
+        Arc::clone(&self.list)
+    }
+
     /// All messages, the first having number 1.
     #[must_use]
     pub fn messages(&self) -> &[M::Message] {

@@ -16,6 +16,8 @@ pub struct Offer<'a> {
     pub mechanisms: &'a [Mechanism],
     /// Of the TLS connection below, where it has one.
     pub binding: Option<&'a Binding>,
+    /// Whether the client has shown a certificate that is believed.
+    pub certified: bool,
 }
 
 /// An attempt on its way.
@@ -56,8 +58,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 impl<'a> Offer<'a> {
     /// The mechanisms that are on offer.
     pub fn mechanisms(self) -> impl Iterator<Item = Mechanism> + 'a {
-        let bound = self.binding.is_some();
-        self.mechanisms.iter().copied().filter(move |mechanism| bound || !mechanism.needs_binding())
+        let (bound, certified) = (self.binding.is_some(), self.certified);
+        self.mechanisms.iter().copied().filter(move |mechanism| {
+            (bound || !mechanism.needs_binding()) && (certified || !mechanism.needs_certificate())
+        })
     }
 
     /// Begins, with an initial response or without; `None`: the mechanism is not on offer.
@@ -124,7 +128,7 @@ mod tests {
     const BOUND: Binding = Binding([3; 32]);
 
     fn offer(binding: Option<&Binding>) -> Offer<'_> {
-        Offer { mechanisms: &Mechanism::ALL, binding }
+        Offer { mechanisms: &Mechanism::ALL, binding, certified: false }
     }
 
     #[test]
@@ -136,6 +140,17 @@ mod tests {
             "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN OAUTHBEARER XOAUTH2"
         );
         assert!(offer(None).begin(Mechanism::ScramSha256Plus, None).is_none());
+        assert!(offer(None).begin(Mechanism::External, Some(b"=")).is_none());
+    }
+
+    #[test]
+    fn who_has_a_certificate_needs_nothing_else() {
+        let offer = Offer { certified: true, ..offer(None) };
+        assert_eq!(offer.mechanisms().next(), Some(Mechanism::External));
+        let asked = |initial: Option<&[u8]>| offer.begin(Mechanism::External, initial).unwrap().1;
+        assert_eq!(asked(Some(b"=")), Turn::Ask(Question::Certificate { named: None }));
+        assert_eq!(asked(Some(b"YQ==")), Turn::Ask(Question::Certificate { named: Some("a".into()) }));
+        assert_eq!(asked(None), Turn::Challenge(String::new()));
     }
 
     /// A client that could bind says so only where that is offered.
@@ -146,7 +161,7 @@ mod tests {
             offer.begin(Mechanism::ScramSha256, Some(said.as_bytes())).unwrap().1
         };
         assert_eq!(first(offer(Some(&BOUND))), Turn::Failed(Fault::Binding.into()));
-        let alone = Offer { mechanisms: &[Mechanism::ScramSha256], binding: Some(&BOUND) };
+        let alone = Offer { mechanisms: &[Mechanism::ScramSha256], ..offer(Some(&BOUND)) };
         assert!(matches!(first(alone), Turn::Ask(Question::Keys { .. })));
     }
 

@@ -25,6 +25,8 @@ pub enum Question {
     Password { user: String, password: Secret },
     /// Is this a token of theirs? The same.
     Token { user: Option<String>, token: Secret },
+    /// Is the client's certificate that of an account here? The same. Who is named is whom they want to be.
+    Certificate { named: Option<String> },
     /// By which keys is this one known? The answer goes into [`Exchange::keys`].
     Keys { user: String },
     /// Whoever's keys were asked for last has shown to know the password. Let them in.
@@ -55,6 +57,7 @@ pub struct Exchange {
 
 #[derive(Debug)]
 enum State {
+    External,
     Plain,
     LoginUser,
     LoginPassword { user: String },
@@ -74,6 +77,7 @@ impl Exchange {
     #[must_use]
     pub fn new(mechanism: Mechanism, binding: Option<Binding>) -> Self {
         let state = match mechanism {
+            Mechanism::External => State::External,
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginUser,
             Mechanism::ScramSha256 => State::ScramFirst { plus: false, binding },
@@ -105,6 +109,9 @@ impl Exchange {
 
     fn step(&mut self, state: State, text: &str) -> Result<Step, Fault> {
         match state {
+            State::External => {
+                Ok(Step::Ask(Question::Certificate { named: (!text.is_empty()).then(|| text.to_owned()) }))
+            }
             State::Plain => plain(text).map(Step::Ask),
             State::LoginUser => {
                 self.state = State::LoginPassword { user: text.to_owned() };

@@ -3,6 +3,8 @@
 /// How a client shows who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mechanism {
+    /// RFC 4422 appendix A: by the certificate that the client showed.
+    External,
     /// RFC 7677, bound to the TLS connection by RFC 9266.
     ScramSha256Plus,
     /// RFC 7677
@@ -19,7 +21,8 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// The best first: clients that have no opinion take the first that they know.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::External,
         Self::ScramSha256Plus,
         Self::ScramSha256,
         Self::Plain,
@@ -32,6 +35,7 @@ impl Mechanism {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::External => "EXTERNAL",
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::Plain => "PLAIN",
@@ -52,8 +56,14 @@ impl Mechanism {
     pub const fn needs_keys(self) -> bool {
         match self {
             Self::ScramSha256Plus | Self::ScramSha256 => true,
-            Self::Plain | Self::Login | Self::OAuthBearer | Self::XOAuth2 => false,
+            Self::External | Self::Plain | Self::Login | Self::OAuthBearer | Self::XOAuth2 => false,
         }
+    }
+
+    /// Whether it needs a client that has shown a certificate.
+    #[must_use]
+    pub const fn needs_certificate(self) -> bool {
+        matches!(self, Self::External)
     }
 
     /// Whether it needs a connection that it can be bound to.
@@ -61,7 +71,12 @@ impl Mechanism {
     pub const fn needs_binding(self) -> bool {
         match self {
             Self::ScramSha256Plus => true,
-            Self::ScramSha256 | Self::Plain | Self::Login | Self::OAuthBearer | Self::XOAuth2 => false,
+            Self::External
+            | Self::ScramSha256
+            | Self::Plain
+            | Self::Login
+            | Self::OAuthBearer
+            | Self::XOAuth2 => false,
         }
     }
 }

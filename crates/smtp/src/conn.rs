@@ -78,6 +78,8 @@ pub struct Connection {
     config: Arc<Config>,
     secure: bool,
     binding: Option<Binding>,
+    /// The client has shown a certificate that is believed.
+    certified: bool,
     /// When it began, for times that are offered.
     opened_at: Option<Timestamp>,
     hello: Option<Hello>,
@@ -153,6 +155,7 @@ impl Connection {
             config,
             secure,
             binding: None,
+            certified: false,
             opened_at: None,
             hello: None,
             understood: false,
@@ -188,6 +191,11 @@ impl Connection {
     pub fn bound(mut self, binding: Option<Binding>) -> Self {
         self.binding = binding;
         self
+    }
+
+    /// Says whether the client has shown a certificate that is believed, so that EXTERNAL can be had.
+    pub fn certify(&mut self, yes: bool) {
+        self.certified = yes;
     }
 
     /// Instead of the greeting, says why not (RFC 5321 §3.1) and hangs up.
@@ -340,6 +348,7 @@ impl Connection {
         self.lines.reset();
         self.secure = true;
         self.binding = binding;
+        self.certified = false;
         self.hello = None;
         self.authenticated = false;
         self.stage = Stage::Idle;

@@ -148,7 +148,7 @@ impl Store {
                     }
                     sasl::Question::Token { token, .. } => token.expose() == "t0ken",
                     sasl::Question::Proven => true,
-                    sasl::Question::Keys { .. } => false,
+                    sasl::Question::Keys { .. } | sasl::Question::Certificate { .. } => false,
                 };
                 if right {
                     Reply::new(235, (7, 0), "Welcome")

@@ -393,6 +393,7 @@ mod tests {
         check("", &[("MAGPIE_TEST_MEILI_URL", "meilisearch://127.0.0.1:7700")], "fine");
         check("", &[("MAGPIE_TESTS", "x")], "MAGPIE_TESTS: there is no such key");
         check("[tls]\nkey = \"k.pem\"\n", &[], "certificate and key go together");
+        check("[limits]\nmessages_per_command = 10\n", &[], "1000 at least");
         check("[http]\npublic_url = \"mail.example.com\"\n", &[], "m.toml:2: http.public_url");
         check("[limits]\nupload_size = \"60MB\"\n", &[], "limits.upload_size");
         check("[smtp]\nrelay = \"host\"\n", &[], "smtp.relay");

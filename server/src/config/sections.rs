@@ -248,6 +248,8 @@ pub struct Tls {
     pub certificate: Option<String>,
     #[serde(deserialize_with = "optional")]
     pub key: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub client_authorities: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -352,6 +354,7 @@ pub struct Limits {
     pub program_connections: u32,
     pub program_connections_per_address: u32,
     pub connections_per_account: u32,
+    pub messages_per_command: u32,
     pub mails_per_hour_per_address: u32,
     pub mails_per_hour_per_network: u32,
     pub mails_per_hour_per_domain: u32,

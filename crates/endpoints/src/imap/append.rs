@@ -7,6 +7,7 @@ use mail::NewLetter;
 use types::{Uid, UidValidity};
 
 use super::answers;
+use super::progress::Progress;
 use super::select::target;
 use super::session::{Answer, Session};
 use super::store::parted;
@@ -14,6 +15,7 @@ use super::store::parted;
 impl Session {
     /// All messages or none; when OK is said, they are durable.
     pub(super) async fn append(&mut self, mailbox: &MailboxName, messages: Vec<Append>) -> Answer {
+        self.check_limit(messages.len())?;
         let mut letters = Vec::with_capacity(messages.len());
         for message in messages {
             letters.push(self.letter(message).await?);
@@ -28,7 +30,9 @@ impl Session {
         letters: Vec<NewLetter>,
     ) -> Result<(UidValidity, Vec<Uid>), Status> {
         let target = self.target(mailbox).await?.mailbox.id;
-        let added = self.access()?.append(target, letters).await.map_err(answers::refusal)?;
+        let (access, progress) = (self.access()?, Progress::default());
+        let added = self.patiently(&progress, access.append(target, letters)).await;
+        let added = added.map_err(answers::refusal)?;
         added.ok_or_else(|| answers::non_existent().with(Code::TryCreate))
     }
 

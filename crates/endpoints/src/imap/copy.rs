@@ -5,6 +5,7 @@ use imap::{Code, Expunges, Status, Writer};
 use mail::Copied;
 
 use super::answers;
+use super::progress::Progress;
 use super::select::target;
 use super::session::{Answer, Session};
 
@@ -13,8 +14,11 @@ impl Session {
         let from = self.selected()?.mailbox.id;
         let messages = self.messages(set, uid)?;
         let to = self.target(mailbox).await?.mailbox.id;
+        self.check_limit(messages.len())?;
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
-        let copied = self.access()?.copy(from, &targets, to).await.map_err(answers::refusal)?;
+        let (access, progress) = (self.access()?, Progress::default());
+        let work = access.copy(from, &targets, to);
+        let copied = self.patiently(&progress, work).await.map_err(answers::refusal)?;
         let copied = copied.ok_or_else(|| answers::non_existent().with(Code::TryCreate))?;
         if copied.pairs.len() < messages.len() && copied.pairs.is_empty() {
             return Err(Status::no("The messages are gone").with(Code::ExpungeIssued));
@@ -29,13 +33,16 @@ impl Session {
         if selected.read_only {
             return Err(answers::read_only());
         }
-        let messages = self.messages(set, uid)?;
+        let mut messages = self.messages(set, uid)?;
+        let lowest = self.cut(&mut messages);
         let to = self.target(mailbox).await?.mailbox.id;
         if from == to {
             return Err(answers::cannot("They are there already"));
         }
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
-        let moved = self.access()?.move_all(from, &targets, to).await.map_err(answers::refusal)?;
+        let (access, progress) = (self.access()?, Progress::default());
+        let work = access.move_all(from, &targets, to);
+        let moved = self.patiently(&progress, work).await.map_err(answers::refusal)?;
         let moved = moved.ok_or_else(|| answers::non_existent().with(Code::TryCreate))?;
         if !moved.pairs.is_empty() {
             let mut out = self.writer();
@@ -43,7 +50,7 @@ impl Session {
             self.send(out);
         }
         self.tell_news(Expunges::Told).await?;
-        Ok(Status::ok("Moved"))
+        Ok(self.limited(Status::ok("Moved"), lowest))
     }
 }
 

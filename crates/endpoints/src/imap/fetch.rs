@@ -89,6 +89,7 @@ impl Session {
         if let Some((start, end)) = partial {
             messages = super::search::partial(&messages, start, end).to_vec();
         }
+        let lowest = self.cut(&mut messages);
         let seen = self.mark_seen(&items, &mut messages).await?;
         if seen {
             items.push(Item::Flags);
@@ -106,7 +107,7 @@ impl Session {
             unasked: false,
             uid_only: self.enabled.uid_only,
             utf8: self.engine.uses_utf8(),
-            status: Status::ok("Fetched"),
+            status: self.limited(Status::ok("Fetched"), lowest),
         }));
         Ok(())
     }

@@ -6,6 +6,7 @@ use mail::Named;
 use types::{MailboxId, Role};
 
 use super::answers;
+use super::progress::Progress;
 use super::search::{matching, write_esearch};
 use super::session::{Answer, Session};
 
@@ -19,6 +20,10 @@ impl Session {
         if options.save || matching::uses_numbers(&search.key) || matching::uses_saved(&search.key) {
             // RFC 7377 §2.2: what is saved, and numbers, are of the selected mailbox.
             return Err(Status::bad("Only the selected mailbox has saved messages and sequence numbers"));
+        }
+        if let Some(tag) = self.engine.tag().filter(|_| options.update) {
+            let tag = tag.to_owned();
+            self.refuse_update(tag);
         }
         let all = self.access()?.named().await.map_err(answers::refusal)?;
         let selected = self.selected.as_ref().map(|selected| selected.mailbox.id);
@@ -37,7 +42,10 @@ impl Session {
         };
         let view = View::new(roll.messages.clone());
         let plan = matching::Plan::new(search, &view, &[], self.mail.now())?;
-        let found = super::search::find_in(&access, &plan, view.messages()).await?;
+        let progress = Progress::default();
+        let all = view.messages().iter().zip(1..).map(|(message, number)| (number, message));
+        let work = super::search::decide(&access, &plan, all, None, &progress);
+        let (found, _) = self.patiently(&progress, work).await?;
         if found.is_empty() {
             return Ok(());
         }

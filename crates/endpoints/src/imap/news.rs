@@ -6,6 +6,7 @@ use std::sync::Arc;
 use types::{Flags, Uid};
 
 use super::answers;
+use super::context;
 use super::session::{Features, Messages, Session};
 
 /// Of which messages a client need not be told what it did to them itself.
@@ -44,6 +45,7 @@ impl Session {
             return Err(Status::no("The selected mailbox is not there any more"));
         };
         let mut out = self.writer();
+        let mut changed = Vec::new();
         let (flags, tells_new) = (self.tells_flags(), !self.items_of_new().is_empty());
         if let Some(selected) = &mut self.selected {
             let before = selected.view.len();
@@ -55,9 +57,14 @@ impl Session {
                 let new = new.filter_map(|number| Some((*number, selected.view.get(*number)?.clone())));
                 self.fresh.extend(new);
             }
+            if !updates.expunged.is_empty() {
+                context::expunged(&mut out, &mut selected.contexts, &updates.expunged);
+            }
             write(&mut out, &selected.view, old, &updates, self.enabled, own, flags);
+            changed = updates.changed;
         }
         self.send(out);
+        Box::pin(self.update_contexts(&changed)).await;
         Ok(())
     }
 

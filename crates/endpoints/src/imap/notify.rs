@@ -1,8 +1,11 @@
 //! NOTIFY (RFC 5465): news of all mailboxes that a client named, also while it says nothing.
 
+use std::collections::BTreeSet;
+
 use imap::wire::{Events, Filter, Group, Item, ListReturn, Notify};
-use imap::{Code, Expunges, Status};
-use mail::{Mailbox, Named};
+use imap::{Code, Expunges, Status, Writer};
+use mail::{Annotation, Mailbox, Named};
+use types::MailboxId;
 
 use super::answers;
 use super::mailboxes::{Line, write_line};
@@ -14,6 +17,8 @@ use super::session::{Answer, Session};
 pub(super) struct Watching {
     groups: Vec<Group>,
     known: Vec<Named>,
+    /// What is noted, if somebody wants to hear of that (RFC 5464).
+    notes: Option<Vec<Annotation>>,
 }
 
 impl Session {
@@ -26,7 +31,12 @@ impl Session {
             return Err(Status::no("Some of that is never told here").with(Code::BadEvent));
         }
         let known = self.access()?.named().await.map_err(answers::refusal)?;
-        let watching = Watching { groups, known };
+        let wants_notes = groups.iter().any(|group| group.events.metadata || group.events.server_metadata);
+        let notes = match wants_notes {
+            true => Some(self.access()?.annotations().await.map_err(answers::refusal)?),
+            false => None,
+        };
+        let watching = Watching { groups, known, notes };
         if status {
             let selected = self.selected.as_ref().map(|selected| selected.mailbox.id);
             let mut out = self.writer();
@@ -92,8 +102,53 @@ impl Session {
         }
         watching.known = now;
         self.send(out);
+        self.tell_notes().await
+    }
+
+    /// RFC 5465 §5.6 and §5.7: which notes have become different; what they say is asked for.
+    async fn tell_notes(&mut self) -> Result<(), Status> {
+        if self.watching.as_ref().is_none_or(|watching| watching.notes.is_none()) {
+            return Ok(());
+        }
+        let now = self.access()?.annotations().await.map_err(answers::refusal)?;
+        let mut out = self.writer();
+        if let Some(watching) = &mut self.watching {
+            let before = watching.notes.take().unwrap_or_default();
+            let of_account = watching.groups.iter().any(|group| group.events.server_metadata);
+            if of_account {
+                metadata_line(&mut out, "", &changed(&before, &now, None));
+            }
+            for named in &watching.known {
+                if watching.events(named).is_some_and(|events| events.metadata) {
+                    metadata_line(&mut out, &named.name, &changed(&before, &now, Some(named.mailbox.id)));
+                }
+            }
+            watching.notes = Some(now);
+        }
+        self.send(out);
         Ok(())
     }
+}
+
+/// The names of the notes of a mailbox, or of the account, that are not the same in both.
+fn changed<'a>(before: &'a [Annotation], now: &'a [Annotation], of: Option<MailboxId>) -> BTreeSet<&'a str> {
+    let differ = |one: &'a [Annotation], other: &'a [Annotation]| {
+        let own = one.iter().filter(move |note| note.mailbox == of);
+        own.filter(|note| !other.contains(note)).map(|note| note.name.as_str())
+    };
+    differ(before, now).chain(differ(now, before)).collect()
+}
+
+/// RFC 5464 §4.4.2
+fn metadata_line(out: &mut Writer, mailbox: &str, names: &BTreeSet<&str>) {
+    if names.is_empty() {
+        return;
+    }
+    out.text("* METADATA ").mailbox(mailbox);
+    for name in names {
+        out.text(" ").string(name.as_bytes());
+    }
+    out.end();
 }
 
 impl Watching {
@@ -122,7 +177,7 @@ fn is_told(before: &Mailbox, now: &Mailbox, events: &Events) -> bool {
 }
 
 /// RFC 5465 §5.2 and §5.3
-fn status_line(out: &mut imap::Writer, named: &Named, condstore: bool) {
+fn status_line(out: &mut Writer, named: &Named, condstore: bool) {
     let mailbox = &named.mailbox;
     out.text("* STATUS ").mailbox(&named.name);
     out.format(format_args!(

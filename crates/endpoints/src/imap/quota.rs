@@ -1,4 +1,4 @@
-//! GETQUOTA and GETQUOTAROOT (RFC 9208): one root, the account.
+//! GETQUOTA and GETQUOTAROOT (RFC 9208): one root, the account; none where it has no limit.
 
 use imap::wire::MailboxName;
 use imap::{Code, Status};
@@ -8,35 +8,33 @@ use super::session::{Answer, Session};
 
 impl Session {
     pub(super) async fn get_quota(&mut self, root: &str) -> Answer {
-        if !root.is_empty() {
-            return Err(Status::no("There is no such quota root").with(Code::NonExistent));
+        match self.quota().await? {
+            Some(line) if root.is_empty() => {
+                self.engine.write(line.as_bytes());
+                Ok(Status::ok("Done"))
+            }
+            _ => Err(Status::no("There is no such quota root").with(Code::NonExistent)),
         }
-        self.tell_quota().await?;
-        Ok(Status::ok("Done"))
     }
 
     pub(super) async fn get_quota_root(&mut self, mailbox: &MailboxName) -> Answer {
         self.named(mailbox).await?;
+        let quota = self.quota().await?;
         let mut out = self.writer();
-        out.text("* QUOTAROOT ").mailbox(&mailbox.0).text(" \"\"").end();
+        out.text("* QUOTAROOT ").mailbox(&mailbox.0);
+        match quota {
+            Some(line) => out.text(" \"\"").end().text(&line),
+            None => out.end(),
+        };
         self.send(out);
-        self.tell_quota().await?;
         Ok(Status::ok("Done"))
     }
 
-    /// STORAGE is in units of 1,024 bytes. An account without a limit has a root with nothing in it.
-    async fn tell_quota(&mut self) -> Result<(), Status> {
+    /// STORAGE is in units of 1,024 bytes. An account without a limit has no root: one has resources (RFC 9208 §6).
+    async fn quota(&mut self) -> Result<Option<String>, Status> {
         let account = self.access()?.account().await.map_err(answers::refusal)?;
-        let mut out = self.writer();
-        match account.quota_bytes {
-            Some(limit) => out.line(format_args!(
-                "QUOTA \"\" (STORAGE {} {})",
-                account.used_bytes.div_ceil(1_024),
-                limit / 1_024
-            )),
-            None => out.line(format_args!("QUOTA \"\" ()")),
-        };
-        self.send(out);
-        Ok(())
+        let used = account.used_bytes.div_ceil(1_024);
+        let line = |limit: u64| format!("* QUOTA \"\" (STORAGE {used} {})\r\n", limit / 1_024);
+        Ok(account.quota_bytes.map(line))
     }
 }

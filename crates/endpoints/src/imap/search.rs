@@ -3,6 +3,7 @@
 pub(super) mod matching;
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use imap::wire::{Options, Search};
@@ -12,6 +13,8 @@ use message::Signature;
 use types::{MessageId, Uid};
 
 use super::answers;
+use super::context::Members;
+use super::progress::Progress;
 use super::session::{Answer, Session};
 use matching::{Facts, Plan};
 
@@ -26,9 +29,9 @@ const SIGNED_AT_ONCE: usize = 300;
 
 impl Session {
     pub(super) async fn search(&mut self, search: Search, uid: bool) -> Answer {
-        let Search { options, .. } = &search;
-        let options = *options;
-        let found = match self.find(&search).await {
+        self.check_update(&search)?;
+        let options = search.options;
+        let Found { messages: found, lowest } = match self.find(&search).await {
             Ok(found) => found,
             Err(refusal) => {
                 // RFC 5182 §2.1: the last result is not kept beside a search that failed.
@@ -68,7 +71,9 @@ impl Session {
             }
         }
         self.send(out);
-        Ok(Status::ok("Searched"))
+        let uids = found.iter().map(|(_, message)| message.uid);
+        self.keep(search, uid, Members::Plain(uids.collect()))?;
+        Ok(self.limited(Status::ok("Searched"), lowest))
     }
 
     /// RFC 5182 §2.4: what is saved is what was asked for.
@@ -89,36 +94,64 @@ impl Session {
     }
 
     /// The messages that are as wished, with their numbers, in order.
-    pub(super) async fn find(&mut self, search: &Search) -> Result<Vec<(u32, Listed)>, Status> {
+    pub(super) async fn find(&mut self, search: &Search) -> Result<Found, Status> {
         if self.enabled.uid_only && matching::uses_numbers(&search.key) {
             return Err(answers::uid_required());
         }
-        let now = self.mail.now();
-        let access = self.access()?;
+        let (now, access) = (self.mail.now(), self.access()?);
+        let limit = self.settings.message_limit;
         let selected = self.selected()?;
         let plan = Plan::new(search, &selected.view, &selected.saved, now)?;
-        find_in(&access, &plan, selected.view.messages()).await
+        let (list, progress) = (selected.view.list(), Progress::default());
+        let all = list.iter().zip(1..).map(|(message, number)| (number, message));
+        let (messages, lowest) =
+            self.patiently(&progress, decide(&access, &plan, all, limit, &progress)).await?;
+        Ok(Found { messages, lowest })
     }
 }
 
-/// Those of these messages that are as wished, with their places in the list, in order.
-pub(super) async fn find_in(
+/// What a search found.
+pub(super) struct Found {
+    pub(super) messages: Vec<(u32, Listed)>,
+    /// RFC 9738: below this UID nothing was looked at.
+    pub(super) lowest: Option<Uid>,
+}
+
+/// Those of these messages that are as wished, in order of their numbers. Of those that may be, no more are looked at
+/// than the limit allows, the last ones; then the UID is told that the search got down to.
+pub(super) async fn decide<'a>(
     access: &mail::Access,
     plan: &Plan,
-    messages: &[Listed],
-) -> Result<Vec<(u32, Listed)>, Status> {
+    messages: impl Iterator<Item = (u32, &'a Listed)>,
+    limit: Option<NonZeroU32>,
+    progress: &Progress,
+) -> Result<(Vec<(u32, Listed)>, Option<Uid>), Status> {
     let mut found = Vec::new();
     let mut open = Vec::new();
-    for (message, number) in messages.iter().zip(1..) {
+    for (number, message) in messages {
         match plan.decide(number, message, &Facts::default()) {
             Some(true) => found.push((number, message.clone())),
             Some(false) => {}
             None => open.push((number, message.clone())),
         }
     }
-    read_and_decide(access, plan, open, &mut found).await?;
+    let lowest = limit.and_then(|limit| cut(&mut found, &mut open, limit));
+    read_and_decide(access, plan, open, &mut found, progress).await?;
     found.sort_unstable_by_key(|(number, _)| *number);
-    Ok(found)
+    Ok((found, lowest))
+}
+
+/// Leaves the last of both, so many together, if there are more.
+fn cut(found: &mut Vec<(u32, Listed)>, open: &mut Vec<(u32, Listed)>, limit: NonZeroU32) -> Option<Uid> {
+    let limit = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+    let mut uids: Vec<_> = found.iter().chain(open.iter()).map(|(_, message)| message.uid).collect();
+    let over = uids.len().checked_sub(limit).filter(|over| *over > 0)?;
+    uids.sort_unstable();
+    let lowest = *uids.get(over)?;
+    for all in [found, open] {
+        all.retain(|(_, message)| message.uid >= lowest);
+    }
+    Some(lowest)
 }
 
 async fn read_and_decide(
@@ -126,15 +159,18 @@ async fn read_and_decide(
     plan: &Plan,
     mut open: Vec<(u32, Listed)>,
     found: &mut Vec<(u32, Listed)>,
+    progress: &Progress,
 ) -> Result<(), Status> {
     let mut reader = Reader::new(access, plan);
-    for stage in [Stage::Rows, Stage::Structures, Stage::Signatures, Stage::Letters] {
-        if !stage.is_needed(plan) {
-            continue;
-        }
+    let stages = [Stage::Rows, Stage::Structures, Stage::Signatures, Stage::Letters];
+    let stages: Vec<_> = stages.into_iter().filter(|stage| stage.is_needed(plan)).collect();
+    let (all, of) = (open.len(), open.len() * stages.len());
+    for (nth, stage) in stages.into_iter().enumerate() {
         let mut left = Vec::new();
         let mut rest = open.as_slice();
         while !rest.is_empty() {
+            // What was decided before counts as looked at.
+            progress.set((nth + 1) * all - rest.len(), of);
             let (batch, after) = rest.split_at(stage.length(rest));
             rest = after;
             let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use imap::wire::{Qresync, Select, SequenceSet};
 use imap::{Code, Expunges, State, Status, View, Writer};
 use mail::{Listed, Roll, Target};
-use types::{Flags, MailboxId, ModSeq};
+use types::{Flags, MailboxId, ModSeq, Uid};
 
 use super::answers;
 use super::mailboxes::mailbox_id;
 use super::news::{self, fetch_line};
+use super::progress::Progress;
 use super::session::{Answer, Selected, Session};
 
 const SYSTEM: Flags = Flags::from_bits(63);
@@ -38,7 +39,13 @@ impl Session {
             self.resynchronise(&mut out, &roll, &view, &known).await?;
         }
         self.send(out);
-        self.selected = Some(Selected { mailbox: roll.mailbox.clone(), read_only, view, saved: Vec::new() });
+        self.selected = Some(Selected {
+            mailbox: roll.mailbox.clone(),
+            read_only,
+            view,
+            saved: Vec::new(),
+            contexts: Vec::new(),
+        });
         self.engine.enter(State::Selected);
         let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };
         Ok(Status::ok("Selected").with(code))
@@ -147,14 +154,19 @@ impl Session {
             return Err(answers::read_only());
         }
         let id = selected.mailbox.id;
-        self.expunge_deleted(id, set).await?;
+        let lowest = self.expunge_deleted(id, set).await?;
         self.tell_news(Expunges::Told).await?;
         let modseq = self.selected()?.mailbox.modseq;
-        Ok(news::highest(Status::ok("Expunged"), modseq, self.enabled))
+        let status = news::highest(Status::ok("Expunged"), modseq, self.enabled);
+        Ok(self.limited(status, lowest))
     }
 
-    /// Of the mailbox as it is now, whatever the client knows of it.
-    async fn expunge_deleted(&mut self, id: MailboxId, set: Option<&SequenceSet>) -> Result<(), Status> {
+    /// Of the mailbox as it is now, whatever the client knows of it. RFC 9738 §3.1: only a set has a limit.
+    async fn expunge_deleted(
+        &mut self,
+        id: MailboxId,
+        set: Option<&SequenceSet>,
+    ) -> Result<Option<Uid>, Status> {
         let roll = self.roll_of(id).await?;
         let wanted = match set {
             None => vec![(1, u32::MAX)],
@@ -165,8 +177,12 @@ impl Session {
             .messages
             .iter()
             .filter(|message| message.flags.contains(Flags::DELETED) && is_among(&wanted, message.uid.0));
-        let targets: Vec<_> = deleted.map(target).collect();
-        self.access()?.expunge(id, &targets).await.map_err(answers::refusal)
+        let mut deleted: Vec<_> = deleted.map(|message| (0, message.clone())).collect();
+        let lowest = set.and_then(|_| self.cut(&mut deleted));
+        let targets: Vec<_> = deleted.iter().map(|(_, message)| target(message)).collect();
+        let (access, progress) = (self.access()?, Progress::default());
+        self.patiently(&progress, access.expunge(id, &targets)).await.map_err(answers::refusal)?;
+        Ok(lowest)
     }
 
     /// The messages of a set, with their numbers.

@@ -11,19 +11,20 @@ use types::{ModSeq, Uid};
 
 use super::Settings;
 use super::answers;
+use super::context::Context;
 use super::fetch::Fetching;
-use super::idle;
 use super::notify::Watching;
+use super::progress::Outbox;
 use crate::budget::Charge;
 use crate::login;
-use crate::net::{Conversation, Expects, Peer, Step};
+use crate::net::{Expects, Peer, Security, Step};
 use crate::sessions::Seat;
 
 /// How a command ends: well, or with what the client is told.
 pub(super) type Answer = Result<Status, Status>;
 
 /// The conversation with one IMAP client.
-pub struct Session {
+pub(super) struct Session {
     pub(super) engine: Connection,
     pub(super) client: IpAddr,
     pub(super) mail: Service,
@@ -32,6 +33,8 @@ pub struct Session {
     pub(super) mechanisms: Arc<[Mechanism]>,
     /// What logins can be bound to.
     pub(super) binding: Option<Binding>,
+    /// Whom the client's certificate names.
+    pub(super) certified: Arc<[String]>,
     /// A login on its way.
     pub(super) attempt: Option<Box<login::Login>>,
     pub(super) login: Option<Login>,
@@ -43,6 +46,8 @@ pub struct Session {
     pub(super) fresh: Vec<(u32, Listed)>,
     /// An answer that is being sent piece by piece.
     pub(super) fetching: Option<Box<Fetching>>,
+    /// For what is told before a command has ended.
+    pub(super) outbox: Arc<Outbox>,
     /// What the literals of the command cost.
     charges: Vec<Charge>,
     /// It cannot go on: a literal was begun whose bytes are not to be had.
@@ -93,6 +98,8 @@ pub(super) struct Selected {
     pub(super) view: imap::View<Messages>,
     /// RFC 5182: `$`.
     pub(super) saved: Vec<Uid>,
+    /// RFC 5267: results that are kept up to date.
+    pub(super) contexts: Vec<Context>,
 }
 
 impl Session {
@@ -110,6 +117,7 @@ impl Session {
             settings,
             mechanisms,
             binding: None,
+            certified: Arc::default(),
             attempt: None,
             login: None,
             selected: None,
@@ -117,16 +125,19 @@ impl Session {
             watching: None,
             fresh: Vec::new(),
             fetching: None,
+            outbox: Arc::default(),
             charges: Vec::new(),
             broken: false,
         };
-        session.bind(peer.binding);
+        session.secured(peer.security);
         session
     }
 
-    fn bind(&mut self, binding: Option<[u8; 32]>) {
-        self.binding = binding.map(Binding);
+    fn secured(&mut self, security: Security) {
+        self.binding = security.binding.map(Binding);
+        self.certified = security.certified;
         self.engine.bind(self.binding.is_some());
+        self.engine.certify(!self.certified.is_empty());
     }
 
     /// For untagged responses, in the client's spelling.
@@ -244,6 +255,7 @@ impl Session {
             Command::Expunge => self.expunge(None).await,
             Command::UidExpunge(set) => self.expunge(Some(&set)).await,
             Command::Notify(notify) => self.notify(notify).await,
+            Command::CancelUpdate(tags) => self.cancel_update(&tags),
             Command::MultiSearch(search) => self.multi_search(search).await,
             Command::Search { search, uid } => self.search(search, uid).await,
             Command::Sort { sort, uid } => self.sort(sort, uid).await,
@@ -303,12 +315,9 @@ const fn by_numbers(command: &Command) -> bool {
     )
 }
 
-impl Conversation for Session {
-    fn receive(&mut self, bytes: &[u8]) {
-        self.engine.receive(bytes);
-    }
-
-    async fn next(&mut self) -> Step {
+impl Session {
+    /// Does what can be done, until something is wanted of the driver.
+    pub(super) async fn step(&mut self) -> Step {
         loop {
             if self.broken {
                 return Step::Close;
@@ -336,7 +345,7 @@ impl Conversation for Session {
         }
     }
 
-    fn expects(&self) -> Expects {
+    pub(super) fn expects(&self) -> Expects {
         match self.engine.expects() {
             imap::Expects::Command => Expects::Command,
             imap::Expects::Anything => Expects::Anything,
@@ -344,28 +353,12 @@ impl Conversation for Session {
         }
     }
 
-    async fn woken(&mut self) {
-        idle::woken(self).await;
-    }
-
-    fn tells_news(&self) -> bool {
-        self.wants_news()
-    }
-
-    fn tls_started(&mut self, binding: Option<[u8; 32]>) {
+    pub(super) fn tls_started(&mut self, security: Security) {
         self.login = None;
         self.selected = None;
         self.attempt = None;
         self.engine.enter(State::NotAuthenticated);
         self.engine.tls_started();
-        self.bind(binding);
-    }
-
-    fn drain(&mut self) {
-        self.engine.drain();
-    }
-
-    fn time_out(&mut self) {
-        self.engine.time_out();
+        self.secured(security);
     }
 }

@@ -4,12 +4,14 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use imap::Status;
-use imap::wire::{Sort, SortKey};
-use mail::{Listed, Row};
+use imap::wire::{Search, Sort, SortKey};
+use mail::{Access, Listed, Row};
 use message::base_subject;
 use types::{Address, MessageId, Timestamp};
 
 use super::answers;
+use super::context::Members;
+use super::progress::Progress;
 use super::search::write_esearch;
 use super::session::{Answer, Session};
 
@@ -31,8 +33,8 @@ pub(super) struct Sortable {
 
 impl Session {
     pub(super) async fn sort(&mut self, sort: Sort, uid: bool) -> Answer {
-        let found = self.find(&sort.search).await?;
-        let mut all = self.sortable(found, &sort.keys).await?;
+        self.check_update(&sort.search)?;
+        let mut all = self.find_sortable(&sort.search, &sort.keys).await?;
         all.sort_by(|a, b| compare(a, b, &sort.keys));
         let name = |one: &Sortable| if uid { one.message.uid.0 } else { one.number };
         let names: Vec<u32> = all.iter().map(name).collect();
@@ -59,39 +61,50 @@ impl Session {
             }
         }
         self.send(out);
+        self.keep(sort.search, uid, Members::Sorted(sort.keys, all))?;
         Ok(Status::ok("Sorted"))
     }
 
-    pub(super) async fn sortable(
+    /// What is found, with what it is sorted by.
+    pub(super) async fn find_sortable(
         &mut self,
-        found: Vec<(u32, Listed)>,
+        search: &Search,
         keys: &[(SortKey, bool)],
     ) -> Result<Vec<Sortable>, Status> {
-        let access = self.access()?;
-        let is_listed = |key: &SortKey| matches!(key, SortKey::Arrival | SortKey::Date | SortKey::Size);
-        let needs_rows = keys.iter().any(|(key, _)| !is_listed(key));
-        let needs_cc = keys.iter().any(|(key, _)| *key == SortKey::Cc);
-        let mut all = Vec::with_capacity(found.len());
-        for batch in found.chunks(AT_ONCE) {
-            let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
-            let rows =
-                if needs_rows { access.rows(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
-            let structures = if needs_cc {
-                access.structures(&ids).await.map_err(answers::refusal)?
-            } else {
-                HashMap::new()
-            };
-            for (number, message) in batch {
-                let mut one = sortable(*number, message.clone(), rows.get(&message.id));
-                one.cc = structures.get(&message.id).and_then(first_cc).unwrap_or_default();
-                all.push(one);
-            }
-        }
-        Ok(all)
+        let found = self.find_all(search).await?;
+        let (access, progress) = (self.access()?, Progress::default());
+        self.patiently(&progress, sortable(&access, found, keys, &progress)).await
     }
 }
 
-fn sortable(number: u32, message: Listed, row: Option<&Row>) -> Sortable {
+/// Messages with what they are sorted by.
+pub(super) async fn sortable(
+    access: &Access,
+    found: Vec<(u32, Listed)>,
+    keys: &[(SortKey, bool)],
+    progress: &Progress,
+) -> Result<Vec<Sortable>, Status> {
+    let is_listed = |key: &SortKey| matches!(key, SortKey::Arrival | SortKey::Date | SortKey::Size);
+    let needs_rows = keys.iter().any(|(key, _)| !is_listed(key));
+    let needs_cc = keys.iter().any(|(key, _)| *key == SortKey::Cc);
+    let mut all = Vec::with_capacity(found.len());
+    for batch in found.chunks(AT_ONCE) {
+        progress.set(all.len(), found.len());
+        let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
+        let rows =
+            if needs_rows { access.rows(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
+        let structures =
+            if needs_cc { access.structures(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
+        for (number, message) in batch {
+            let mut one = of_row(*number, message.clone(), rows.get(&message.id));
+            one.cc = structures.get(&message.id).and_then(first_cc).unwrap_or_default();
+            all.push(one);
+        }
+    }
+    Ok(all)
+}
+
+fn of_row(number: u32, message: Listed, row: Option<&Row>) -> Sortable {
     let summary = row.map(|row| &row.summary);
     let from = summary.map(|summary| &summary.from);
     let to = summary.and_then(|summary| summary.to.first());
@@ -126,7 +139,7 @@ fn first_cc(structure: &message::Structure) -> Option<String> {
     structure.first_cc().map(|local| local.to_lowercase())
 }
 
-/// RFC 5256 §3: by the keys in their order; what is still the same stays in order of its number.
+/// RFC 5256 §3: by the keys in their order; what is still the same stays in order of its number, which is that of UIDs.
 pub(super) fn compare(a: &Sortable, b: &Sortable, keys: &[(SortKey, bool)]) -> Ordering {
     let by_key = |(key, reverse): &(SortKey, bool)| {
         let order = match key {
@@ -142,5 +155,5 @@ pub(super) fn compare(a: &Sortable, b: &Sortable, keys: &[(SortKey, bool)]) -> O
         };
         if *reverse { order.reverse() } else { order }
     };
-    keys.iter().map(by_key).find(|order| order.is_ne()).unwrap_or_else(|| a.number.cmp(&b.number))
+    keys.iter().map(by_key).find(|order| order.is_ne()).unwrap_or_else(|| a.message.uid.cmp(&b.message.uid))
 }

@@ -7,6 +7,7 @@ use types::{Flags, ModSeq, Uid};
 
 use super::answers;
 use super::news::{Believed, Own, fetch_line};
+use super::progress::Progress;
 use super::select::target;
 use super::session::{Answer, Session};
 
@@ -19,11 +20,14 @@ impl Session {
             return Err(answers::read_only());
         }
         self.enabled.condstore |= unchanged_since.is_some();
-        let messages = self.messages(&set, uid)?;
+        let mut messages = self.messages(&set, uid)?;
+        let lowest = self.cut(&mut messages);
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
         let change = change(mode, &flags);
         let since = unchanged_since.map(|since| ModSeq(i64::try_from(since).unwrap_or(i64::MAX)));
-        let stored = self.access()?.store(id, &targets, &change, since).await.map_err(answers::refusal)?;
+        let (access, progress) = (self.access()?, Progress::default());
+        let work = access.store(id, &targets, &change, since);
+        let stored = self.patiently(&progress, work).await.map_err(answers::refusal)?;
         let changed: Vec<Uid> = stored.messages.iter().map(|message| message.uid).collect();
         // RFC 9051 §7.5.1: sequence numbers must stay for this command, and for what a client sent behind it.
         let expunges = if uid { Expunges::Told } else { Expunges::Held };
@@ -39,7 +43,15 @@ impl Session {
         }
         // RFC 9051 §6.4.9: UIDs that are gone are passed over; numbers must not be.
         let missed = if uid { 0 } else { messages.len().saturating_sub(changed.len()) };
-        Ok(status(&stored.modified, missed, |uids| self.names(uids, uid)))
+        let status = status(&stored.modified, missed, |uids| self.names(uids, uid));
+        if lowest.is_none() || status.code.is_none() {
+            return Ok(self.limited(status, lowest));
+        }
+        // There is one code in a status, and both must be told.
+        let mut out = self.writer();
+        out.status(&self.limited(Status::ok(""), lowest));
+        self.send(out);
+        Ok(status)
     }
 
     /// The flags as they are then, of messages that had them before, too.

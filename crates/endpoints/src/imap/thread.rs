@@ -3,32 +3,32 @@
 use std::collections::HashMap;
 
 use imap::thread::{Kind, Mail, threads};
-use imap::wire::{SortKey, Thread, ThreadAlgorithm};
+use imap::wire::{Search, SortKey, Thread, ThreadAlgorithm};
 use imap::{Code, Status};
-use mail::{Listed, Portrait};
+use mail::{Access, Listed, Portrait};
 use message::{Links, Signature};
 use tokio::task::spawn_blocking;
 use types::MessageId;
 
 use super::answers;
+use super::progress::Progress;
 use super::search::Reader;
 use super::session::{Answer, Session};
 use super::sort::{AT_ONCE, Sortable, compare};
 
 impl Session {
     pub(super) async fn thread(&mut self, thread: Thread, uid: bool) -> Answer {
-        let found = self.find(&thread.search).await?;
         match thread.algorithm {
-            ThreadAlgorithm::OrderedSubject => self.by_subject(found, uid).await,
-            ThreadAlgorithm::References => self.by_references(found, Kind::References, uid).await,
-            ThreadAlgorithm::Refs => self.by_references(found, Kind::Refs, uid).await,
+            ThreadAlgorithm::OrderedSubject => self.by_subject(&thread.search, uid).await,
+            ThreadAlgorithm::References => self.by_references(&thread.search, Kind::References, uid).await,
+            ThreadAlgorithm::Refs => self.by_references(&thread.search, Kind::Refs, uid).await,
         }
     }
 
     /// RFC 5256 §3, ORDEREDSUBJECT: by base subject, then by date; threads by the date of their first message.
-    async fn by_subject(&mut self, found: Vec<(u32, Listed)>, uid: bool) -> Answer {
+    async fn by_subject(&mut self, search: &Search, uid: bool) -> Answer {
         let keys = [(SortKey::Subject, false), (SortKey::Date, false)];
-        let mut all = self.sortable(found, &keys).await?;
+        let mut all = self.find_sortable(search, &keys).await?;
         all.sort_by(|a, b| compare(a, b, &keys));
         let mut threads: Vec<&[Sortable]> = all.chunk_by(|a, b| a.subject == b.subject).collect();
         threads.sort_by_key(|thread| thread.first().map(|first| (first.sent_at, first.number)));
@@ -61,20 +61,10 @@ impl Session {
     }
 
     /// What mails refer to is known of each without reading it.
-    async fn by_references(&mut self, found: Vec<(u32, Listed)>, kind: Kind, uid: bool) -> Answer {
-        let access = self.access()?;
-        let mut reader = Reader::of_everything(&access);
-        let mut mails = Vec::with_capacity(found.len());
-        for batch in found.chunks(AT_ONCE) {
-            let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
-            let portraits: HashMap<_, _> = access.portraits(&ids).await.map_err(answers::refusal)?;
-            let signatures = reader.signatures(batch).await?;
-            for (_, message) in batch {
-                let links = signatures.get(&message.id).and_then(|bits| Signature::read(bits));
-                let links = links.map(|signature| signature.links()).unwrap_or_default();
-                mails.push(mail(message, portraits.get(&message.id), links));
-            }
-        }
+    async fn by_references(&mut self, search: &Search, kind: Kind, uid: bool) -> Answer {
+        let found = self.find_all(search).await?;
+        let (access, progress) = (self.access()?, Progress::default());
+        let mails = self.patiently(&progress, read(&access, &found, &progress)).await?;
         let name = |(number, message): &(u32, Listed)| if uid { message.uid.0 } else { *number };
         let names: Vec<u32> = found.iter().map(name).collect();
         let text = spawn_blocking(move || {
@@ -91,6 +81,23 @@ impl Session {
         self.send(out);
         Ok(Status::ok("Threaded"))
     }
+}
+
+async fn read(access: &Access, found: &[(u32, Listed)], progress: &Progress) -> Result<Vec<Mail>, Status> {
+    let mut reader = Reader::of_everything(access);
+    let mut mails = Vec::with_capacity(found.len());
+    for batch in found.chunks(AT_ONCE) {
+        progress.set(mails.len(), found.len());
+        let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
+        let portraits: HashMap<_, _> = access.portraits(&ids).await.map_err(answers::refusal)?;
+        let signatures = reader.signatures(batch).await?;
+        for (_, message) in batch {
+            let links = signatures.get(&message.id).and_then(|bits| Signature::read(bits));
+            let links = links.map(|signature| signature.links()).unwrap_or_default();
+            mails.push(mail(message, portraits.get(&message.id), links));
+        }
+    }
+    Ok(mails)
 }
 
 fn mail(message: &Listed, portrait: Option<&Portrait>, links: Links) -> Mail {

@@ -90,7 +90,7 @@ impl<C: Conversation> Driver<'_, C> {
                     let config = tls.as_ref().ok_or_else(|| io::Error::other("no certificate"))?;
                     stream = timeout(deadlines.handshake, stream.secured(config)).await??;
                     waiting = None;
-                    conversation.tls_started(stream.binding());
+                    conversation.tls_started(stream.security());
                 }
                 Step::Close => return timeout(deadlines.write, stream.close()).await?,
             }

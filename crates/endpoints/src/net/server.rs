@@ -20,7 +20,7 @@ use super::counts::{Counts, Most, Place};
 use super::driver::Driver;
 use super::socket::{Proxies, Socket};
 use super::stream::Stream;
-use super::{Config, Peer, Service, Tls};
+use super::{Config, Peer, Security, Service, Tls};
 
 /// All listeners of one process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -124,7 +124,8 @@ async fn accept_locally<S: Service>(listener: UnixListener, door: Arc<Door<S>>) 
                 let Some(place) = shared.counts.enter(shared.config.connections) else { continue };
                 let door = Arc::clone(&door);
                 drop(shared.tasks.spawn(async move {
-                    let peer = Peer { address: LOCAL, secure: false, binding: None, early: false };
+                    let peer =
+                        Peer { address: LOCAL, secure: false, security: Security::default(), early: false };
                     door.converse(Stream::Local(unix), peer, None).await;
                     drop(place);
                 }));
@@ -198,14 +199,14 @@ impl<S: Service> Door<S> {
         address: SocketAddr,
     ) -> io::Result<(Stream, Peer, Option<Arc<ServerConfig>>)> {
         tcp.set_nodelay(true)?;
-        let mut peer = Peer { address, secure: false, binding: None, early: false };
+        let mut peer = Peer { address, secure: false, security: Security::default(), early: false };
         let tls = match &self.tls {
             Tls::Off => None,
             Tls::OnDemand(config) => Some(Arc::clone(config)),
             Tls::Implicit(config) => {
                 let handshake = Stream::Plain(tcp).secured(config);
                 let stream = timeout(self.shared.config.deadlines.handshake, handshake).await??;
-                (peer.secure, peer.binding) = (true, stream.binding());
+                (peer.secure, peer.security) = (true, stream.security());
                 return Ok((stream, peer, None));
             }
         };

@@ -11,6 +11,8 @@ use tokio::net::UnixStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::{Security, certificate};
+
 /// Boxed where it is large: most connections are idle.
 pub(super) enum Stream {
     Plain(TcpStream),
@@ -54,9 +56,19 @@ impl Stream {
         }
     }
 
+    /// What the handshake brought.
+    pub(super) fn security(&self) -> Security {
+        let Self::Tls(tls) = self else { return Security::default() };
+        let (_, connection) = tls.get_ref();
+        // Whoever was not asked for a certificate has shown none; one that is not believed has ended the handshake.
+        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        let certified = shown.map(certificate::addresses).unwrap_or_default().into();
+        Security { binding: self.binding(), certified }
+    }
+
     /// What logins can be bound to: the same bytes at both ends of this TLS connection and nowhere else. In TLS 1.2
     /// that would hang on an extension of which we are not told (RFC 9266 §4.2).
-    pub(super) fn binding(&self) -> Option<[u8; 32]> {
+    fn binding(&self) -> Option<[u8; 32]> {
         let Self::Tls(tls) = self else { return None };
         let (_, connection) = tls.get_ref();
         let new = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);

@@ -12,7 +12,7 @@ use sasl::{Binding, Failure, Fault, Mechanism, Offer};
 use types::{MailboxId, Role, Secret};
 
 use crate::login::{Login, Progress, Why};
-use crate::net::{Conversation, Expects, Peer, Step};
+use crate::net::{Conversation, Expects, Peer, Security, Step};
 use crate::sessions::{Seat, Sessions};
 
 /// The conversation with one POP3 client.
@@ -25,6 +25,8 @@ pub struct Session {
     mechanisms: Arc<[Mechanism]>,
     /// What logins can be bound to.
     binding: Option<Binding>,
+    /// Whom the client's certificate names.
+    certified: Arc<[String]>,
     /// A login on its way.
     attempt: Option<Box<Login>>,
     /// Named by USER.
@@ -64,7 +66,8 @@ impl Session {
             mail,
             sessions,
             mechanisms,
-            binding: peer.binding.map(Binding),
+            binding: peer.security.binding.map(Binding),
+            certified: peer.security.certified,
             attempt: None,
             user: None,
             inbox: None,
@@ -228,10 +231,14 @@ impl Session {
         self.let_in(access).await
     }
 
+    fn offer(&self) -> Offer<'_> {
+        let certified = !self.certified.is_empty();
+        Offer { mechanisms: &self.mechanisms, binding: self.binding.as_ref(), certified }
+    }
+
     /// The mechanisms that can be had now.
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        let offer = Offer { mechanisms: &self.mechanisms, binding: self.binding.as_ref() };
-        offer.mechanisms().filter(|_| self.engine.may_log_in()).map(Mechanism::name)
+        self.offer().mechanisms().filter(|_| self.engine.may_log_in()).map(Mechanism::name)
     }
 
     async fn authenticate(
@@ -240,9 +247,9 @@ impl Session {
         initial: Option<Secret>,
     ) -> Result<Option<Reply>, Reply> {
         let (mail, client) = (self.mail.clone(), self.client());
-        let offer = Offer { mechanisms: &self.mechanisms, binding: self.binding.as_ref() };
+        let offer = self.offer();
         let initial = initial.as_ref().map(|initial| initial.expose().as_bytes());
-        let progress = Login::begin(&mail, offer, mechanism, initial, client).await;
+        let progress = Login::begin(&mail, offer, mechanism, initial, &self.certified, client).await;
         self.went(progress).await
     }
 
@@ -355,10 +362,11 @@ impl Conversation for Session {
         }
     }
 
-    fn tls_started(&mut self, binding: Option<[u8; 32]>) {
+    fn tls_started(&mut self, security: Security) {
         self.user = None;
         self.attempt = None;
-        self.binding = binding.map(Binding);
+        self.binding = security.binding.map(Binding);
+        self.certified = security.certified;
         self.engine.tls_started();
     }
 

@@ -68,6 +68,15 @@ impl Mta for Service {
         self.access_as(user, token, &named(client)).await.map_err(refusal)
     }
 
+    async fn authenticate_certified(
+        &self,
+        addresses: &[String],
+        named: Option<&str>,
+        client: IpAddr,
+    ) -> Result<Access, Refusal> {
+        self.certified(addresses, named, &self::named(client)).await.map_err(refusal)
+    }
+
     async fn challenge(&self, user: &str, client: IpAddr) -> Result<(Keys, String, Challenge), Refusal> {
         let challenge = Self::challenge(self, user, &named(client)).await.map_err(refusal)?;
         Ok((challenge.keys.clone(), challenge.nonce.clone(), challenge))

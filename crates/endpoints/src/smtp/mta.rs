@@ -52,6 +52,16 @@ pub trait Mta: Send + Sync + 'static {
         client: IpAddr,
     ) -> Result<Self::Principal, Refusal>;
 
+    /// Lets in whom a certificate names that is believed, if it is who they want to be.
+    async fn authenticate_certified(
+        &self,
+        _addresses: &[String],
+        _named: Option<&str>,
+        _client: IpAddr,
+    ) -> Result<Self::Principal, Refusal> {
+        Err(Refusal::Credentials)
+    }
+
     /// What somebody of this name has to prove, with a fresh nonce.
     async fn challenge(&self, user: &str, client: IpAddr)
     -> Result<(Keys, String, Self::Challenge), Refusal>;

@@ -15,13 +15,15 @@ use types::{EmailAddress, MessageId, RecipientTerms, Terms, Timestamp};
 use self::content::Answer;
 use super::{Kind, Mta, Refusal, Settings};
 use crate::budget::Spool;
-use crate::net::{Conversation, Expects, Peer, Step};
+use crate::net::{Conversation, Expects, Peer, Security, Step};
 
 /// The conversation with one SMTP client.
 pub struct Session<M: Mta> {
     engine: Connection,
     kind: Kind,
     client: IpAddr,
+    /// Whom the client's certificate names.
+    certified: Arc<[String]>,
     mta: Arc<M>,
     settings: Arc<Settings>,
     principal: Option<M::Principal>,
@@ -97,6 +99,7 @@ impl<M: Mta> Session<M> {
             engine,
             kind,
             client: peer.address.ip(),
+            certified: peer.security.certified,
             mta,
             settings,
             principal: None,
@@ -191,11 +194,13 @@ impl<M: Mta> Conversation for Session<M> {
         }
     }
 
-    fn tls_started(&mut self, binding: Option<[u8; 32]>) {
+    fn tls_started(&mut self, security: Security) {
         self.principal = None;
         self.challenge = None;
         self.transaction = None;
-        self.engine.tls_started(binding.map(sasl::Binding));
+        self.engine.tls_started(security.binding.map(sasl::Binding));
+        self.certified = security.certified;
+        self.engine.certify(!self.certified.is_empty());
     }
 
     fn drain(&mut self) {

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use endpoints::imap::{Kind, Sessions, Settings, listen};
+use endpoints::imap::{Kind, PROGRESS_EVERY, Sessions, Settings, listen};
 use endpoints::net::{Config, Proxies, Server, Socket};
 use endpoints::smtp::Budget;
 use testkit::House;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::judge::{judge, judge_greeting};
 
 pub(crate) struct Site {
     pub(crate) house: House,
@@ -18,16 +20,24 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let house = House::open().await.unwrap();
         let server = Server::new(Config::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             allow_cleartext: true,
             max_message_bytes: 1 << 20,
             budget: Arc::new(Budget::new(64 << 20)),
             sessions: Arc::new(Sessions::of_each(SESSIONS)),
+            progress_every: PROGRESS_EVERY,
+            message_limit: None,
         };
+        change(&mut settings);
         let socket = Socket { listener, proxies: Proxies::default() };
         listen(&server, socket, Kind::Imap, None, house.mail.clone(), &settings).unwrap();
         Self { house, address, _server: server }
@@ -36,7 +46,9 @@ impl Site {
     /// A connection whose greeting was read.
     pub(crate) async fn client(&self) -> Client {
         let mut client = Client { stream: BufReader::new(TcpStream::connect(self.address).await.unwrap()) };
-        let greeting = client.line().await;
+        let greeting = client.read().await;
+        judge_greeting(&greeting);
+        let greeting = shown(&greeting);
         assert!(greeting.starts_with("* OK [CAPABILITY IMAP4rev1 "), "{greeting}");
         client
     }
@@ -60,37 +72,64 @@ impl Client {
         self.stream.write_all(bytes).await.unwrap();
     }
 
-    /// The next line with the literals in it, their line breaks written as `\r\n`; empty at the end.
+    /// The next response with the literals in it, their line breaks written as `\r\n`; empty at the end.
     pub(crate) async fn line(&mut self) -> String {
-        let mut all = String::new();
+        let response = self.read().await;
+        judge(&response);
+        shown(&response)
+    }
+
+    /// The same as it came.
+    async fn read(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
         loop {
-            let mut line = Vec::new();
-            let read = tokio::time::timeout(PATIENCE, self.stream.read_until(b'\n', &mut line));
-            read.await.unwrap_or_else(|_| panic!("nothing came after {all:?}")).unwrap();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            let line = line.trim_end_matches("\r\n");
-            all.push_str(line);
-            let digits =
-                line.strip_suffix('}').and_then(|line| line.rsplit_once('{')).map(|(_, digits)| digits);
-            let Some(length) = digits.and_then(|digits| digits.parse::<usize>().ok()) else { return all };
-            let mut literal = vec![0; length];
-            self.stream.read_exact(&mut literal).await.unwrap();
-            all.push_str(&String::from_utf8_lossy(&literal).replace("\r\n", "\\r\\n"));
+            let start = all.len();
+            let read = tokio::time::timeout(PATIENCE, self.stream.read_until(b'\n', &mut all));
+            if read.await.is_err() {
+                panic!("nothing came after {:?}", shown(&all));
+            }
+            let line = String::from_utf8_lossy(&all[start..]).into_owned();
+            let digits = line.strip_suffix("}\r\n").and_then(|line| line.rsplit_once('{'));
+            let Some(length) = digits.and_then(|(_, digits)| digits.parse::<usize>().ok()) else {
+                return all;
+            };
+            let start = all.len();
+            all.resize(start + length, 0);
+            self.stream.read_exact(&mut all[start..]).await.unwrap();
         }
     }
 
-    /// All lines up to the one with this tag.
+    /// What a command is answered with.
     pub(crate) async fn ask(&mut self, command: &str) -> Vec<String> {
-        self.send(format!("t {command}\r\n").as_bytes()).await;
+        self.ask_as("t", command).await
+    }
+
+    /// The same, by another tag.
+    pub(crate) async fn ask_as(&mut self, tag: &str, command: &str) -> Vec<String> {
+        self.send(format!("{tag} {command}\r\n").as_bytes()).await;
         let mut lines = Vec::new();
         loop {
             lines.push(self.line().await);
             let last = lines.last().unwrap();
-            if last.starts_with("t ") || last.is_empty() {
+            if last.starts_with(&format!("{tag} ")) || last.is_empty() {
                 return lines;
             }
         }
     }
+}
+
+fn shown(response: &[u8]) -> String {
+    let text = String::from_utf8_lossy(response).into_owned();
+    let text = text.strip_suffix("\r\n").unwrap_or(&text);
+    // The end of a line that announces a literal is none of the literal's.
+    let mut shown = String::new();
+    for line in text.split("}\r\n") {
+        if !shown.is_empty() {
+            shown.push('}');
+        }
+        shown.push_str(&line.replace("\r\n", "\\r\\n"));
+    }
+    shown
 }
 
 /// Connections that an account may have here.

@@ -4,6 +4,8 @@
 
 mod attacks;
 mod client;
+mod judge;
+mod long;
 mod model;
 mod texts;
 mod transcripts;

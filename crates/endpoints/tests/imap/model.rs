@@ -20,7 +20,13 @@ type Mailbox = BTreeMap<u32, u8>;
 struct Believer {
     client: Client,
     believes: Vec<(u32, u8)>,
+    /// Results that are kept up to date (RFC 5267): those of [`UNREAD`] and [`NEWEST`].
+    unread: Vec<u32>,
+    newest: Vec<u32>,
 }
+
+const UNREAD: &str = "UNSEEN UNDELETED";
+const NEWEST: &str = "(REVERSE ARRIVAL) UTF-8 UNFLAGGED";
 
 impl Believer {
     /// Says a command and takes in what is told; gives the tagged answer.
@@ -29,6 +35,11 @@ impl Believer {
         let lines = self.client.ask(command).await;
         let (last, told) = lines.split_last().unwrap();
         for line in told {
+            if let Some(update) = line.strip_prefix("* ESEARCH (TAG \"unread\") UID ") {
+                updated(&mut self.unread, update);
+            } else if let Some(update) = line.strip_prefix("* ESEARCH (TAG \"newest\") UID ") {
+                updated(&mut self.newest, update);
+            }
             let mut words = line.trim_start_matches("* ").split(' ');
             let (number, what) = (words.next().unwrap(), words.next().unwrap_or_default());
             let Ok(number) = number.parse::<usize>() else { continue };
@@ -57,6 +68,53 @@ impl Believer {
         }
         last.clone()
     }
+}
+
+impl Believer {
+    /// What a search finds now.
+    async fn found(&mut self, search: &str) -> Vec<u32> {
+        let all = self.client.ask(search).await;
+        let (_, names) = all[0].split_once(if search.contains("SORT") { "SORT" } else { "SEARCH" }).unwrap();
+        names.split_whitespace().map(|uid| uid.parse().unwrap()).collect()
+    }
+}
+
+/// Does what RFC 5267 §4.3.3 and §4.3.4 say.
+fn updated(result: &mut Vec<u32>, update: &str) {
+    for item in update.trim_end_matches(')').split(") ") {
+        let (what, pairs) = item.split_once(" (").unwrap();
+        let words: Vec<_> = pairs.split(' ').collect();
+        for pair in words.chunks(2) {
+            let mut at: usize = pair[0].parse().unwrap();
+            for uid in uids(pair[1]) {
+                match (what, at) {
+                    ("REMOVEFROM", 0) => {
+                        let place = result.iter().position(|one| *one == uid).expect("it is in the result");
+                        result.remove(place);
+                    }
+                    ("REMOVEFROM", at) => assert_eq!(result.remove(at - 1), uid, "{update}"),
+                    ("ADDTO", 0) => {
+                        let place = result.binary_search(&uid).expect_err("it is not in the result");
+                        result.insert(place, uid);
+                    }
+                    ("ADDTO", _) => {
+                        assert!(!result.contains(&uid), "{update}");
+                        result.insert(at - 1, uid);
+                        at += 1;
+                    }
+                    _ => panic!("{update}"),
+                }
+            }
+        }
+    }
+}
+
+fn uids(set: &str) -> Vec<u32> {
+    let range = |range: &str| {
+        let (start, end) = range.split_once(':').unwrap_or((range, range));
+        start.parse::<u32>().unwrap()..=end.parse().unwrap()
+    };
+    set.split(',').flat_map(range).collect()
 }
 
 fn after<'a>(line: &'a str, word: &str) -> &'a str {
@@ -98,7 +156,11 @@ async fn play(seed: u64) {
     for _ in 0..CLIENTS {
         let mut client = site.alice().await;
         client.ask("SELECT INBOX").await;
-        believers.push(Believer { client, believes: Vec::new() });
+        let search = format!("UID SEARCH RETURN (ALL UPDATE) {UNREAD}");
+        assert_eq!(client.ask_as("unread", &search).await.len(), 2);
+        let sort = format!("UID SORT RETURN (ALL UPDATE) {NEWEST}");
+        assert_eq!(client.ask_as("newest", &sort).await.len(), 2);
+        believers.push(Believer { client, believes: Vec::new(), unread: Vec::new(), newest: Vec::new() });
     }
     for _ in 0..STEPS {
         match dice.roll(10) {
@@ -118,10 +180,10 @@ async fn play(seed: u64) {
     for believer in &mut believers {
         believer.say("NOOP").await;
         assert_eq!(believer.believes, wanted, "seed {seed}");
-        let all = believer.client.ask("UID SEARCH ALL").await;
-        let uids: Vec<u32> =
-            after(&all[0], "SEARCH").split_whitespace().map(|uid| uid.parse().unwrap()).collect();
-        assert_eq!(uids, wanted.iter().map(|(uid, _)| *uid).collect::<Vec<_>>());
+        let uids = wanted.iter().map(|(uid, _)| *uid).collect::<Vec<_>>();
+        assert_eq!(believer.found("UID SEARCH ALL").await, uids);
+        assert_eq!(believer.found(&format!("UID SEARCH {UNREAD}")).await, believer.unread, "seed {seed}");
+        assert_eq!(believer.found(&format!("UID SORT {NEWEST}")).await, believer.newest, "seed {seed}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a listener offers, and its limits.
 
+use super::{Connection, State};
+
 /// The settings of one listener, shared by its connections.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -14,6 +16,26 @@ pub struct Config {
     pub before_login_bound: String,
     pub after_login: String,
     pub limits: Limits,
+}
+
+impl Connection {
+    /// What can be had now.
+    #[must_use]
+    pub fn capabilities(&self) -> String {
+        let config = &self.config;
+        let external = if self.certified { " AUTH=EXTERNAL" } else { "" };
+        match (self.state, self.secure) {
+            (State::NotAuthenticated | State::Logout, false) => config.before_tls.clone(),
+            (State::NotAuthenticated | State::Logout, true) if self.bound => {
+                format!("{}{external}", config.before_login_bound)
+            }
+            (State::NotAuthenticated | State::Logout, true) => format!("{}{external}", config.before_login),
+            (State::Authenticated | State::Selected, _) if self.deflate.is_some() => {
+                config.after_login.clone()
+            }
+            (State::Authenticated | State::Selected, _) => format!("{} COMPRESS=DEFLATE", config.after_login),
+        }
+    }
 }
 
 /// How much is accepted of what.

@@ -62,6 +62,17 @@ impl Connection {
         })
     }
 
+    /// What is there to be sent, for who does not wait for [`Connection::next`].
+    pub fn unsent(&mut self) -> Option<Bytes> {
+        if self.output.is_empty() {
+            return None;
+        }
+        match self.flush() {
+            Action::Write(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Whether there is more to look at than before.
     pub(super) fn inflate(&mut self) -> bool {
         let Some(deflate) = &mut self.deflate else { return false };

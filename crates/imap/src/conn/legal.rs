@@ -64,6 +64,7 @@ fn when(command: &Command) -> When {
         Command::MultiSearch(search) if search.is_of_selected() => When::Selected,
         Command::Notify(_) | Command::MultiSearch(_) => When::Authenticated,
         Command::Check
+        | Command::CancelUpdate(_)
         | Command::Close
         | Command::Unselect
         | Command::Expunge

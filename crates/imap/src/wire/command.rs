@@ -99,6 +99,8 @@ pub enum Command {
     Compress,
     /// RFC 5465
     Notify(Notify),
+    /// RFC 5267: of the searches with these tags no more is told.
+    CancelUpdate(Vec<String>),
     /// RFC 7377
     MultiSearch(MultiSearch),
     // With a mailbox selected.

@@ -41,6 +41,9 @@ pub struct Events {
     pub flags: bool,
     pub names: bool,
     pub subscriptions: bool,
+    /// What programs note with the mailbox, and with the account (RFC 5464).
+    pub metadata: bool,
+    pub server_metadata: bool,
     /// Something that is not to be had here.
     pub unknown: bool,
 }
@@ -90,7 +93,8 @@ fn group(cursor: &mut Cursor<'_>) -> Parsed<Group> {
     };
     let events = if cursor.eat_text("NONE") { Events::default() } else { events(cursor)? };
     cursor.byte(b')', "a parenthesis is missing")?;
-    if matches!(filter, Filter::Selected { .. }) && (events.names || events.subscriptions) {
+    let Events { names, subscriptions, metadata, server_metadata, .. } = events;
+    if matches!(filter, Filter::Selected { .. }) && (names || subscriptions || metadata || server_metadata) {
         // RFC 5465 §6.1
         return Err(SyntaxError("of the selected mailbox only its messages are told"));
     }
@@ -115,6 +119,8 @@ fn events(cursor: &mut Cursor<'_>) -> Parsed<Events> {
             "FLAGCHANGE" => events.flags = true,
             "MAILBOXNAME" => events.names = true,
             "SUBSCRIPTIONCHANGE" => events.subscriptions = true,
+            "MAILBOXMETADATACHANGE" => events.metadata = true,
+            "SERVERMETADATACHANGE" => events.server_metadata = true,
             _ => events.unknown = true,
         }
         Ok(())

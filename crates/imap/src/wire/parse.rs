@@ -91,7 +91,8 @@ fn command(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>> {
 }
 
 /// Commands with arguments that need no message.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
+    "CANCELUPDATE",
     "NOTIFY",
     "GETMETADATA",
     "SETMETADATA",
@@ -166,6 +167,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>
         }
         "APPEND" => append(cursor)?,
         "NOTIFY" => Command::Notify(Notify::parse(cursor)?),
+        "CANCELUPDATE" => Command::CancelUpdate(tags(cursor)?),
         "GETMETADATA" => {
             let (mailbox, wanted) = Wanted::parse_command(cursor)?;
             Command::GetMetadata { mailbox, wanted }
@@ -197,6 +199,17 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Option<Command>
         }
         _ => return Ok(None),
     }))
+}
+
+/// RFC 5267 §5: `1*(SP quoted)`, after the first space.
+fn tags(cursor: &mut Cursor<'_>) -> Parsed<Vec<String>> {
+    let mut tags = Vec::new();
+    loop {
+        tags.push(super::cursor::into_text(cursor.string()?)?);
+        if !cursor.eat(b' ') {
+            return Ok(tags);
+        }
+    }
 }
 
 /// RFC 2971: `"ID" SP id_params_list`

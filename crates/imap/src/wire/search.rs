@@ -5,7 +5,7 @@ use types::Flags;
 use super::cursor::{Cursor, Parsed, SyntaxError};
 use super::date::Date;
 use super::flag::Flag;
-use super::set::SequenceSet;
+use super::set::{Bound, SequenceSet};
 
 /// A search: what for, and what is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Options {
     pub save: bool,
     /// RFC 9394 §3.1: `PARTIAL 1:100`, or from the end `-1:-100`.
     pub partial: Option<(i64, i64)>,
+    /// RFC 5267 §4.3: what changes in the result is told from now on.
+    pub update: bool,
 }
 
 /// What a message must be like.
@@ -198,6 +200,9 @@ fn options(cursor: &mut Cursor<'_>) -> Parsed<Option<Options>> {
             "ALL" => options.all = true,
             "COUNT" => options.count = true,
             "SAVE" => options.save = true,
+            "UPDATE" => options.update = true,
+            // RFC 5267 §4.2: that more will be asked of the same result; each is found anew.
+            "CONTEXT" => {}
             "PARTIAL" => {
                 cursor.sp()?;
                 options.partial = Some(partial(cursor)?);
@@ -206,7 +211,7 @@ fn options(cursor: &mut Cursor<'_>) -> Parsed<Option<Options>> {
         }
         Ok(())
     })?;
-    let Options { min, max, all, count, save, partial } = options;
+    let Options { min, max, all, count, save, partial, update: _ } = options;
     if partial.is_some() && all {
         // RFC 9394 §3.1
         return Err(SyntaxError("PARTIAL and ALL exclude each other"));
@@ -336,11 +341,23 @@ fn argument_key(name: &str, cursor: &mut Cursor<'_>) -> Parsed<Key> {
         "OLDER" => Key::Older(cursor.nz_number()?),
         "YOUNGER" => Key::Younger(cursor.nz_number()?),
         "UID" => Key::Uid(SequenceSet::parse(cursor)?),
+        // RFC 9738 §4
+        "UIDAFTER" => uids(cursor.nz_number()?.checked_add(1), Some(u32::MAX)),
+        "UIDBEFORE" => uids(Some(1), cursor.nz_number()?.checked_sub(1)),
         "MODSEQ" => Key::ModSeq(mod_sequence(cursor)?),
         "EMAILID" => Key::EmailId(cursor.atom()?.to_owned()),
         "THREADID" => Key::ThreadId(cursor.atom()?.to_owned()),
         _ => return Err(SyntaxError("a search key is not known")),
     })
+}
+
+fn uids(start: Option<u32>, end: Option<u32>) -> Key {
+    match (start, end) {
+        (Some(start), Some(end)) if start <= end => {
+            Key::Uid(SequenceSet::Ranges(vec![(Bound::Number(start), Bound::Number(end))]))
+        }
+        _ => Key::Nothing,
+    }
 }
 
 fn flag(cursor: &mut Cursor<'_>) -> Parsed<Key> {

@@ -40,9 +40,20 @@ pub enum Code {
     ExpungeIssued,
     HasChildren,
     HighestModSeq(u64),
+    /// RFC 9585: the command goes on; how much is done, and of how much, where that is known.
+    InProgress {
+        tag: String,
+        done: Option<u64>,
+        of: Option<u64>,
+    },
     InUse,
     Limit,
     MailboxId(String),
+    /// RFC 9738: how many messages a command is carried out for, and the lowest UID that it got to.
+    MessageLimit {
+        limit: u32,
+        lowest: Option<u32>,
+    },
     /// RFC 5464: the longest that was left out.
     MetadataLongEntries(u64),
     /// The longest that is taken.
@@ -52,6 +63,8 @@ pub enum Code {
     NonExistent,
     NoPerm,
     NotSaved,
+    /// RFC 5267: the search of this tag is not kept up to date.
+    NoUpdate(String),
     OverQuota,
     Parse,
     PermanentFlags(String),
@@ -142,7 +155,8 @@ impl Code {
             Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
             Self::BadEvent => {
-                "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
+                "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange \
+                MailboxMetadataChange ServerMetadataChange)"
             }
             Self::Cannot => "CANNOT",
             Self::ClientBug => "CLIENTBUG",
@@ -181,10 +195,19 @@ impl Code {
             Self::Capability(all) => write!(out, "CAPABILITY {all}"),
             Self::CopyUid { uid_validity, from, to } => write!(out, "COPYUID {uid_validity} {from} {to}"),
             Self::HighestModSeq(modseq) => write!(out, "HIGHESTMODSEQ {modseq}"),
+            Self::InProgress { tag, done, of } => {
+                let number =
+                    |number: &Option<u64>| number.map_or("NIL".to_owned(), |number| number.to_string());
+                let of = of.filter(|of| *of > 0 && done.is_some());
+                write!(out, "INPROGRESS (\"{tag}\" {} {})", number(done), number(&of))
+            }
             Self::MailboxId(id) => write!(out, "MAILBOXID ({id})"),
+            Self::MessageLimit { limit, lowest: None } => write!(out, "MESSAGELIMIT {limit}"),
+            Self::MessageLimit { limit, lowest: Some(uid) } => write!(out, "MESSAGELIMIT {limit} {uid}"),
             Self::MetadataLongEntries(bytes) => write!(out, "METADATA LONGENTRIES {bytes}"),
             Self::MetadataMaxSize(bytes) => write!(out, "METADATA MAXSIZE {bytes}"),
             Self::Modified(set) => write!(out, "MODIFIED {set}"),
+            Self::NoUpdate(tag) => write!(out, "NOUPDATE \"{tag}\""),
             Self::PermanentFlags(flags) => write!(out, "PERMANENTFLAGS ({flags})"),
             Self::UidNext(uid) => write!(out, "UIDNEXT {uid}"),
             Self::UidValidity(validity) => write!(out, "UIDVALIDITY {validity}"),

@@ -23,7 +23,8 @@ impl Connection {
     }
 
     fn offer(&self) -> Offer<'_> {
-        Offer { mechanisms: &self.config.mechanisms, binding: self.binding.as_ref() }
+        let mechanisms = &self.config.mechanisms;
+        Offer { mechanisms, binding: self.binding.as_ref(), certified: self.certified }
     }
 
     pub(super) fn authenticate(&mut self, mechanism: Mechanism, initial: Option<Secret>) -> Option<Action> {

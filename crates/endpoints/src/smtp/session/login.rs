@@ -19,6 +19,9 @@ impl<M: Mta> Session<M> {
             Asked::Token { user, token } => {
                 self.mta.authenticate_token(user.as_deref(), &token, self.client).await?
             }
+            Asked::Certificate { named } => {
+                self.mta.authenticate_certified(&self.certified, named.as_deref(), self.client).await?
+            }
             Asked::Keys { user } => {
                 let (keys, nonce, challenge) = self.mta.challenge(&user, self.client).await?;
                 self.challenge = Some(challenge);
