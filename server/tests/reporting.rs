@@ -104,7 +104,7 @@ async fn domains_hear_of_mail_in_their_names(plane: &Plane<'_>) {
         received.recipients
     );
     assert!(received.recipients[0].starts_with("<dmarc@far.test>"), "{:?}", received.recipients);
-    let [report] = &read(&received.data)[..] else { panic!("one report") };
+    let [report] = &read(&received.data).unwrap()[..] else { panic!("one report") };
     let Report { from, domain, findings: Findings::Dmarc(sources), begin, end, .. } = report else {
         panic!("{report:?}")
     };
@@ -145,7 +145,7 @@ async fn domains_hear_of_connections_to_them(plane: &Plane<'_>) {
         text.contains("TLS-Report-Domain: far.test\r\n") && text.contains("TLS-Required: No\r\n"),
         "{text}"
     );
-    let [report] = &read(&received.data)[..] else { panic!("one policy: {text}") };
+    let [report] = &read(&received.data).unwrap()[..] else { panic!("one policy: {text}") };
     let Findings::Tls(sessions) = &report.findings else { panic!("{report:?}") };
     assert_eq!((report.from.as_str(), report.domain.as_str()), ("Demo Mail", "far.test"));
     assert_eq!((sessions.policy.as_str(), sessions.succeeded, sessions.failed), ("no-policy-found", 1, 0));

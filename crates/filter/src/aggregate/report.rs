@@ -218,7 +218,7 @@ mod tests {
         ];
         let mail = report(&submission, &rows);
         assert_eq!(mail, report(&submission, &rows), "the same of the same");
-        let [read] = &read(&mail)[..] else { panic!("one report") };
+        let [read] = &read(&mail).unwrap()[..] else { panic!("one report") };
         assert_eq!(
             (read.from.as_str(), read.id.as_str(), read.domain.as_str()),
             ("Near Co.", "42", "demo.test")

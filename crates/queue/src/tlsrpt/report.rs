@@ -159,7 +159,7 @@ mod tests {
             (none, 5),
         ];
         let mail = report(&submission, &sessions);
-        let [of_policy, of_none] = &read(&mail)[..] else {
+        let [of_policy, of_none] = &read(&mail).unwrap()[..] else {
             panic!("two policies: {}", String::from_utf8_lossy(&mail))
         };
         assert_eq!((of_policy.from.as_str(), of_policy.id.as_str()), ("Near & Co", "42"));
