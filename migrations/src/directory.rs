@@ -7,3 +7,4 @@ pub(crate) mod m20261126_000001_receiving;
 pub(crate) mod m20261126_000002_dkim;
 pub(crate) mod m20261127_000002_endings;
 pub(crate) mod m20261127_000003_admin;
+pub(crate) mod m20261127_000020_shares;

@@ -10,3 +10,4 @@ pub(crate) mod m20261126_000005_imap;
 pub(crate) mod m20261127_000001_signatures;
 pub(crate) mod m20261127_000002_metadata;
 pub(crate) mod m20261127_000003_patient;
+pub(crate) mod m20261127_000020_grants;

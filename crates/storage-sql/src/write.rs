@@ -1,6 +1,7 @@
 //! Writing: what units of work do, by topic.
 
 mod copy;
+pub(crate) mod grants;
 mod mailboxes;
 pub(crate) mod messages;
 pub(crate) mod metadata;
@@ -9,8 +10,8 @@ mod queue;
 use async_trait::async_trait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{
-    Appended, Copy, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
-    RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
+    Appended, Copy, FlagChange, Grant, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry,
+    QueueEntry, RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
 };
 use types::{
     AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery,
@@ -122,6 +123,10 @@ impl Transaction for Open {
         changes: &[(String, Option<Vec<u8>>)],
     ) -> Result<()> {
         metadata::annotate(self, account, mailbox, changes).await
+    }
+
+    async fn set_grant(&mut self, account: AccountId, grant: &Grant) -> Result<()> {
+        grants::set(self, account, grant).await
     }
 
     async fn create_mailbox(&mut self, mailbox: NewMailbox) -> Result<Mailbox> {

@@ -1,11 +1,12 @@
 //! The rule that no statement reaches an account without its id, for whoever watches statements.
 
 /// Tables whose rows belong to an account.
-const KEYED: [&str; 13] = [
+const KEYED: [&str; 14] = [
     "account",
     "body",
     "body_blob",
     "mailbox",
+    "mailbox_grant",
     "message",
     "metadata",
     "placement",

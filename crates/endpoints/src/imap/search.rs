@@ -94,16 +94,16 @@ impl Session {
             return Err(answers::uid_required());
         }
         let now = self.mail.now();
-        let access = self.access()?;
+        let reach = self.reach().await?;
         let selected = self.selected()?;
         let plan = Plan::new(search, &selected.view, &selected.saved, now)?;
-        find_in(&access, &plan, selected.view.messages()).await
+        find_in(&reach, &plan, selected.view.messages()).await
     }
 }
 
 /// Those of these messages that are as wished, with their places in the list, in order.
 pub(super) async fn find_in(
-    access: &mail::Access,
+    reach: &mail::Reach,
     plan: &Plan,
     messages: &[Listed],
 ) -> Result<Vec<(u32, Listed)>, Status> {
@@ -116,18 +116,18 @@ pub(super) async fn find_in(
             None => open.push((number, message.clone())),
         }
     }
-    read_and_decide(access, plan, open, &mut found).await?;
+    read_and_decide(reach, plan, open, &mut found).await?;
     found.sort_unstable_by_key(|(number, _)| *number);
     Ok(found)
 }
 
 async fn read_and_decide(
-    access: &mail::Access,
+    reach: &mail::Reach,
     plan: &Plan,
     mut open: Vec<(u32, Listed)>,
     found: &mut Vec<(u32, Listed)>,
 ) -> Result<(), Status> {
-    let mut reader = Reader::new(access, plan);
+    let mut reader = Reader::new(reach, plan);
     for stage in [Stage::Rows, Stage::Structures, Stage::Signatures, Stage::Letters] {
         if !stage.is_needed(plan) {
             continue;
@@ -194,7 +194,7 @@ impl Stage {
 
 /// Reads for one search.
 pub(super) struct Reader<'a> {
-    access: &'a mail::Access,
+    reach: &'a mail::Reach,
     needs: Needs,
     /// Messages without a signature: they were there before there were any.
     unsigned: HashSet<MessageId>,
@@ -210,15 +210,15 @@ struct Needs {
 }
 
 impl<'a> Reader<'a> {
-    fn new(access: &'a mail::Access, plan: &Plan) -> Self {
+    fn new(reach: &'a mail::Reach, plan: &Plan) -> Self {
         let needs = Needs { rows: plan.rows, bodies: plan.bodies };
-        Self { access, needs, unsigned: HashSet::new(), fresh: Vec::new() }
+        Self { reach, needs, unsigned: HashSet::new(), fresh: Vec::new() }
     }
 
     /// For those who want to know what every message follows.
-    pub(super) fn of_everything(access: &'a mail::Access) -> Self {
+    pub(super) fn of_everything(reach: &'a mail::Reach) -> Self {
         let needs = Needs { rows: false, bodies: true };
-        Self { access, needs, unsigned: HashSet::new(), fresh: Vec::new() }
+        Self { reach, needs, unsigned: HashSet::new(), fresh: Vec::new() }
     }
 
     /// The signatures of these messages; those that have none are read.
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
         batch: &[(u32, Listed)],
     ) -> Result<HashMap<MessageId, Arc<[u8]>>, Status> {
         let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
-        let known = self.access.signatures(&ids).await.map_err(answers::refusal)?;
+        let known = self.reach.signatures(&ids).await.map_err(answers::refusal)?;
         let unsigned: Vec<_> = batch
             .iter()
             .filter(|(_, message)| known.get(&message.id).is_none_or(|bits| Signature::read(bits).is_none()))
@@ -245,25 +245,25 @@ impl<'a> Reader<'a> {
             self.read(Stage::Letters, &ids).await?;
         }
         self.sign(0).await;
-        self.access.signatures(&ids).await.map_err(answers::refusal)
+        self.reach.signatures(&ids).await.map_err(answers::refusal)
     }
 
     async fn read(&mut self, stage: Stage, ids: &[MessageId]) -> Result<HashMap<MessageId, Facts>, Status> {
         let mut facts: HashMap<MessageId, Facts> = HashMap::with_capacity(ids.len());
         if self.needs.rows {
-            for (id, row) in self.access.rows(ids).await.map_err(answers::refusal)? {
+            for (id, row) in self.reach.rows(ids).await.map_err(answers::refusal)? {
                 facts.entry(id).or_default().row = Some(Box::new(row));
             }
         }
         match stage {
             Stage::Rows => {}
             Stage::Structures => {
-                for (id, structure) in self.access.structures(ids).await.map_err(answers::refusal)? {
+                for (id, structure) in self.reach.structures(ids).await.map_err(answers::refusal)? {
                     facts.entry(id).or_default().structure = Some(structure);
                 }
             }
             Stage::Signatures => {
-                let mut known = self.access.signatures(ids).await.map_err(answers::refusal)?;
+                let mut known = self.reach.signatures(ids).await.map_err(answers::refusal)?;
                 for id in ids {
                     let signature = known.remove(id).filter(|bits| Signature::read(bits).is_some());
                     if signature.is_none() {
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
                 }
             }
             Stage::Letters => {
-                for (id, letter) in self.access.letters(ids).await.map_err(answers::refusal)? {
+                for (id, letter) in self.reach.letters(ids).await.map_err(answers::refusal)? {
                     let is_unsigned = self.unsigned.contains(&id);
                     let texts = matching::texts(&letter, self.needs.bodies || is_unsigned).await;
                     let texts = texts.map_err(answers::refusal)?;
@@ -295,7 +295,7 @@ impl<'a> Reader<'a> {
         if self.fresh.len() <= most {
             return;
         }
-        if let Err(error) = self.access.sign(std::mem::take(&mut self.fresh)).await {
+        if let Err(error) = self.reach.sign(std::mem::take(&mut self.fresh)).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "signatures were not kept");
         }
     }

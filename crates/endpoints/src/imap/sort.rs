@@ -67,16 +67,16 @@ impl Session {
         found: Vec<(u32, Listed)>,
         keys: &[(SortKey, bool)],
     ) -> Result<Vec<Sortable>, Status> {
-        let access = self.access()?;
+        let reach = self.reach().await?;
         let needs_rows = keys.iter().any(|(key, _)| !matches!(key, SortKey::Arrival | SortKey::Size));
         let needs_cc = keys.iter().any(|(key, _)| *key == SortKey::Cc);
         let mut all = Vec::with_capacity(found.len());
         for batch in found.chunks(AT_ONCE) {
             let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
             let rows =
-                if needs_rows { access.rows(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
+                if needs_rows { reach.rows(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
             let structures = if needs_cc {
-                access.structures(&ids).await.map_err(answers::refusal)?
+                reach.structures(&ids).await.map_err(answers::refusal)?
             } else {
                 HashMap::new()
             };

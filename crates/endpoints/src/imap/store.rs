@@ -14,7 +14,6 @@ impl Session {
     pub(super) async fn store(&mut self, store: Store, uid: bool) -> Answer {
         let Store { set, unchanged_since, mode, silent, flags } = store;
         let selected = self.selected()?;
-        let id = selected.mailbox.id;
         if selected.read_only {
             return Err(answers::read_only());
         }
@@ -23,7 +22,8 @@ impl Session {
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
         let change = change(mode, &flags);
         let since = unchanged_since.map(|since| ModSeq(i64::try_from(since).unwrap_or(i64::MAX)));
-        let stored = self.access()?.store(id, &targets, &change, since).await.map_err(answers::refusal)?;
+        let reach = self.reach().await?;
+        let stored = reach.store(&targets, &change, since).await.map_err(answers::refusal)?;
         let changed: Vec<Uid> = stored.messages.iter().map(|message| message.uid).collect();
         // RFC 9051 §7.5.1: sequence numbers must stay for this command, and for what a client sent behind it.
         let expunges = if uid { Expunges::Told } else { Expunges::Held };

@@ -62,12 +62,12 @@ impl Session {
 
     /// What mails refer to is known of each without reading it.
     async fn by_references(&mut self, found: Vec<(u32, Listed)>, kind: Kind, uid: bool) -> Answer {
-        let access = self.access()?;
-        let mut reader = Reader::of_everything(&access);
+        let reach = self.reach().await?;
+        let mut reader = Reader::of_everything(&reach);
         let mut mails = Vec::with_capacity(found.len());
         for batch in found.chunks(AT_ONCE) {
             let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
-            let rows: HashMap<_, _> = access.rows(&ids).await.map_err(answers::refusal)?;
+            let rows: HashMap<_, _> = reach.rows(&ids).await.map_err(answers::refusal)?;
             let signatures = reader.signatures(batch).await?;
             for (_, message) in batch {
                 let links = signatures.get(&message.id).and_then(|bits| Signature::read(bits));

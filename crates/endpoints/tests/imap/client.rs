@@ -18,7 +18,10 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn start() -> Self {
-        let house = House::open().await.unwrap();
+        Self::at(House::open().await.unwrap()).await
+    }
+
+    pub(crate) async fn at(house: House) -> Self {
         let server = Server::new(Config::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -43,8 +46,12 @@ impl Site {
 
     /// The same, logged in as alice.
     pub(crate) async fn alice(&self) -> Client {
+        self.who("alice").await
+    }
+
+    pub(crate) async fn who(&self, name: &str) -> Client {
         let mut client = self.client().await;
-        client.send(b"login LOGIN alice@demo.test magpie-demo\r\n").await;
+        client.send(format!("login LOGIN {name}@demo.test magpie-demo\r\n").as_bytes()).await;
         let answer = client.line().await;
         assert!(answer.starts_with("login OK [CAPABILITY "), "{answer}");
         client
