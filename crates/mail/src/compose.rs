@@ -58,7 +58,7 @@ impl Access {
         message.flags = if compose.draft { Flags::SEEN | Flags::DRAFT } else { Flags::SEEN };
         let entry = (!compose.draft).then(|| {
             message.delivery = recipients.iter().map(queued).collect();
-            let return_path = Some(author.email.clone());
+            let return_path = Some(self.email.clone());
             let mut entry = self.queue_entry(QueueBody::Shared(prepared.body.id), return_path, recipients);
             entry.message = Some(id);
             // Whoever tells us of it names it so.

@@ -99,7 +99,7 @@ async fn what_is_shared(house: House) {
     // Nor by the access that is theirs alone.
     assert!(matches!(shared.grantee.message(id).await, Err(Error::NotFound(_))));
 
-    // What is copied between accounts counts where it comes to, and comes whole or not at all.
+    // What is copied between accounts counts where it comes to.
     shared.deliver("two").await;
     shared.share("lrsitew").await;
     let (own, reach) = (of_role(&shared.grantee, Role::Archive).await, shared.reach().await.unwrap());
@@ -140,8 +140,8 @@ async fn only_what_is_shared_is_reached_on_postgres() {
 async fn grants_end_with_mailbox_and_account() {
     let shared = Shared::open(House::open().await.unwrap()).await;
     let grantee = shared.grantee.email().to_string();
-    let folder = shared.owner.create_folder(&api::NewFolder { name: "Projects".into(), parent_id: None });
-    let folder = folder.await.unwrap().id;
+    let new = api::NewFolder { name: "Projects".into(), parent_id: None };
+    let folder = shared.owner.create_folder(&new).await.unwrap().id;
     shared.owner.share_folder(folder, &grantee, READ).await.unwrap();
     shared.share(READ).await;
     let names = async |access: &Access| {
@@ -170,6 +170,25 @@ async fn grants_end_with_mailbox_and_account() {
     assert!(names(&another).await.is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grants_move_with_their_bucket_and_old_copies_let_nobody_in() {
+    let shared = Shared::open(House::open().await.unwrap()).await;
+    shared.share(READ).await;
+    shared.deliver("one").await;
+    let node = shared.house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+    let unaware = node.admin().open(shared.grantee.email()).await.unwrap();
+    let from = shared.house.mail.shards().shard_of(shared.owner.id());
+    let to = types::ShardId(1 - from.0);
+    let bucket = Bucket::of(shared.owner.id());
+    shared.house.mail.admin().move_buckets(&[bucket], to, &mut |_| {}).await.unwrap();
+    let reach = shared.reach().await.unwrap();
+    assert_eq!(reach.roll().await.unwrap().unwrap().messages.len(), 1);
+    let grantee = shared.grantee.email().to_string();
+    shared.owner.unshare_folder(shared.inbox, &grantee).await.unwrap();
+    assert_eq!(node.shards().shard_of(shared.owner.id()), from, "it has not heard of the move");
+    assert!(unaware.reach(shared.owner.id(), shared.inbox).await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn every_use_asks_for_its_right() {
     let shared = Shared::open(House::open().await.unwrap()).await;
@@ -195,7 +214,7 @@ async fn every_use_asks_for_its_right() {
         assert_eq!(reach.structures(&[id]).await.is_ok(), has("r"), "{rights}: structures");
         assert_eq!(reach.signatures(&[id]).await.is_ok(), has("r"), "{rights}: signatures");
         assert_eq!(reach.sign(Vec::new()).await.is_ok(), has("r"), "{rights}: sign");
-        let stored = reach.store(&[target.clone()], &all, None).await;
+        let stored = reach.store(std::slice::from_ref(&target), &all, None).await;
         assert_eq!(stored.is_ok(), has("swt"), "{rights}: store");
         assert_eq!(reach.append(vec![letter()]).await.is_ok(), has("i"), "{rights}: append");
         assert_eq!(reach.expunge(&[]).await.is_ok(), has("e"), "{rights}: expunge");
@@ -268,7 +287,8 @@ async fn sends_in_the_name_of_who_lets_them() {
     let shard = house.mail.shards().shard_of(grantee.id());
     let queue = house.mail.shards().latest(shard).await.unwrap().queue(&filter).await.unwrap();
     let mut sizes: Vec<_> = queue.iter().map(|entry| entry.size_bytes).collect();
-    (wanted.sort_unstable(), sizes.sort_unstable());
+    wanted.sort_unstable();
+    sizes.sort_unstable();
     assert_eq!(sizes, wanted);
 
     let composed = grantee.compose(compose(ALICE)).await.unwrap();

@@ -32,6 +32,7 @@ impl Session {
         }
         let named = self.named(&mailbox).await?;
         let reach = self.reach_to(&named.mailbox).await?;
+        let hints = reach.subscribe();
         let roll = self.roll_of(&reach).await?;
         self.enabled.condstore |= condstore;
         self.write_selected(&mut out, &roll, &named.name, &reach);
@@ -42,7 +43,7 @@ impl Session {
             self.resynchronise(&mut out, &reach, &roll, &view, &known).await?;
         }
         self.send(out);
-        let (mailbox, hints) = (roll.mailbox.clone(), reach.subscribe());
+        let mailbox = roll.mailbox.clone();
         self.selected = Some(Selected { mailbox, read_only, view, saved: Vec::new(), hints });
         self.engine.enter(State::Selected);
         let is_writable = !read_only && reach.rights().meets(CHANGING);
