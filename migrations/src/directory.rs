@@ -9,3 +9,4 @@ pub(crate) mod m20261127_000002_endings;
 pub(crate) mod m20261127_000003_admin;
 pub(crate) mod m20261127_000010_reports;
 pub(crate) mod m20261127_000011_limits;
+pub(crate) mod m20261127_000020_shares;

@@ -53,6 +53,7 @@ pub fn directory() -> Vec<Step> {
         m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
         m20261126_000002_dkim as dkim, m20261127_000002_endings as endings, m20261127_000003_admin as admin,
         m20261127_000010_reports as reports, m20261127_000011_limits as limits,
+        m20261127_000020_shares as shares,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
@@ -64,6 +65,7 @@ pub fn directory() -> Vec<Step> {
         Step::new("m20261127_000003_admin", admin::text),
         Step::new("m20261127_000010_reports", reports::text),
         Step::new("m20261127_000011_limits", limits::text),
+        Step::new("m20261127_000020_shares", shares::text),
     ]
 }
 
@@ -76,7 +78,7 @@ pub fn shard() -> Vec<Step> {
         m20261126_000002_sending as sending, m20261126_000004_writers as writers,
         m20261126_000005_imap as imap, m20261127_000001_signatures as signatures,
         m20261127_000002_metadata as metadata, m20261127_000003_patient as patient,
-        m20261127_000050_body_share as body_share,
+        m20261127_000020_grants as grants, m20261127_000050_body_share as body_share,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
@@ -89,6 +91,7 @@ pub fn shard() -> Vec<Step> {
         Step::new("m20261127_000001_signatures", signatures::text),
         Step::new("m20261127_000002_metadata", metadata::text),
         Step::new("m20261127_000003_patient", patient::text),
+        Step::new("m20261127_000020_grants", grants::text),
         Step::new("m20261127_000050_body_share", body_share::text),
     ]
 }

@@ -10,4 +10,5 @@ pub(crate) mod m20261126_000005_imap;
 pub(crate) mod m20261127_000001_signatures;
 pub(crate) mod m20261127_000002_metadata;
 pub(crate) mod m20261127_000003_patient;
+pub(crate) mod m20261127_000020_grants;
 pub(crate) mod m20261127_000050_body_share;

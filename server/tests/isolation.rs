@@ -115,6 +115,14 @@ async fn people_use_it(server: &Server) {
         found["messages"].as_array().and_then(|found| found.first().cloned())
     })
     .await;
+    let shared = format!("/v1/folders/{inbox}/access/bob@demo.test");
+    let answer = alice.request(Method::PUT, &shared).json(&json!({ "rights": "lrp" })).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let to = [json!({ "name": "", "email": "alice@demo.test" })];
+    let mail = json!({ "from": "alice@demo.test", "to": to, "subject": "In her name", "text": "x" });
+    assert_eq!(bob.post("/v1/messages", &mail).await.status(), StatusCode::CREATED);
+    alice.read(&format!("/v1/folders/{inbox}/access")).await;
+    assert_eq!(alice.delete(&shared).await.status(), StatusCode::NO_CONTENT);
     assert_eq!(bob.delete("/v1/session").await.status(), StatusCode::NO_CONTENT);
 }
 

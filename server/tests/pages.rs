@@ -133,12 +133,14 @@ const ROUTES: &str = "
 DELETE /v1/admin/queue/{id}
 DELETE /v1/attachments/{id}
 DELETE /v1/folders/{id}
+DELETE /v1/folders/{id}/access/{email}
 DELETE /v1/messages/{id}
 DELETE /v1/session
 GET /v1/admin/queue
 GET /v1/admin/queue/{id}
 GET /v1/events
 GET /v1/folders
+GET /v1/folders/{id}/access
 GET /v1/folders/{id}/messages
 GET /v1/messages/{id}
 GET /v1/messages/{id}/attachments/{part}
@@ -158,7 +160,8 @@ POST /v1/attachments
 POST /v1/folders
 POST /v1/messages
 POST /v1/messages/{id}/recall
-POST /v1/session";
+POST /v1/session
+PUT /v1/folders/{id}/access/{email}";
 
 async fn the_document_lists_every_route_and_every_route_is_there(plane: &Plane<'_>) {
     let server = Server::start(plane).await;

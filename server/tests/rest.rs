@@ -13,6 +13,7 @@ support::on_both_planes!(
     a_mail_with_an_attachment_reaches_the_other_account,
     parts_of_a_mail_can_be_asked_for,
     folders_are_made_renamed_and_deleted,
+    folders_are_shared,
     pages_follow_one_another_and_filters_filter,
     what_came_in_is_found,
     html_is_shown_apart_and_under_its_own_policy,
@@ -153,6 +154,50 @@ async fn folders_are_made_renamed_and_deleted(plane: &Plane<'_>) {
     assert_eq!(renamed["name"], "프로젝트");
     assert_eq!(alice.delete(&path).await.status(), StatusCode::NO_CONTENT);
     assert_eq!(alice.delete(&path).await.status(), StatusCode::NOT_FOUND);
+    server.stop().await;
+}
+
+async fn folders_are_shared(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
+    let (alice, bob) = (server.login("alice").await, server.login("bob").await);
+    let put = async |path: &str, rights: &str| {
+        let answer = alice.request(Method::PUT, path).json(&json!({ "rights": rights })).send();
+        answer.await.unwrap()
+    };
+    let path = format!("/v1/folders/{}/access", alice.folder("inbox").await);
+    assert_eq!(alice.read(&path).await, json!({ "people": [] }));
+    let theirs = format!("{path}/Bob@demo.test");
+    let answer = put(&theirs, "rlp").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let granted = json!({ "email": "bob@demo.test", "rights": "lrp" });
+    assert_eq!(json_of(answer).await, granted);
+    assert_eq!(alice.read(&path).await, json!({ "people": [granted] }));
+    for (path, rights) in [
+        (format!("{path}/nobody@demo.test"), "lr"),
+        (format!("{path}/alice@demo.test"), "lr"),
+        (theirs.clone(), "z"),
+        (theirs.clone(), ""),
+    ] {
+        assert_eq!(put(&path, rights).await.status(), StatusCode::BAD_REQUEST, "{path} {rights}");
+    }
+    assert_eq!(put("/v1/folders/999/access/bob@demo.test", "lr").await.status(), StatusCode::NOT_FOUND);
+
+    let mail = json!({
+        "from": "alice@demo.test",
+        "to": [{ "name": "", "email": "alice@demo.test" }],
+        "subject": "In your name",
+        "text": "Sent by Bob.",
+    });
+    assert_eq!(bob.post("/v1/messages", &mail).await.status(), StatusCode::CREATED);
+    let received = eventually("the mail", async || alice.messages("inbox").await.pop()).await;
+    assert_eq!(received["from"]["email"], "alice@demo.test");
+    let raw = alice.get(&format!("/v1/messages/{}/raw", received["id"].as_str().unwrap())).await;
+    let raw = raw.text().await.unwrap();
+    assert!(raw.contains("\r\nSender: ") && raw.contains("<bob@demo.test>\r\n"), "{raw}");
+
+    assert_eq!(alice.delete(&theirs).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(alice.read(&path).await, json!({ "people": [] }));
+    assert_eq!(bob.post("/v1/messages", &mail).await.status(), StatusCode::FORBIDDEN);
     server.stop().await;
 }
 

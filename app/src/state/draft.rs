@@ -118,6 +118,7 @@ impl Draft {
             attachments.iter().filter_map(Attached::reference).map(str::to_owned).collect()
         });
         Compose {
+            from: None,
             to: self.to.chips.get(),
             cc: self.cc.chips.get(),
             bcc: self.bcc.chips.get(),

@@ -4,6 +4,7 @@
 //! [`mail::Access`]. What a session knows of its mailbox is a list that all sessions of this node share; when the bus
 //! says that something changed, it is brought up to date and what is new is told.
 
+mod acl;
 mod answers;
 mod append;
 mod auth;
@@ -110,7 +111,7 @@ const LOGGED_IN: &str = "IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE CONDSTORE
     SEARCHRES WITHIN LIST-EXTENDED LIST-STATUS SPECIAL-USE STATUS=SIZE SORT SORT=DISPLAY ESORT \
     THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS MULTIAPPEND BINARY QUOTA QUOTA=RES-STORAGE OBJECTID \
     PREVIEW SAVEDATE REPLACE CATENATE METADATA LIST-METADATA NOTIFY UTF8=ACCEPT UNAUTHENTICATE PARTIAL UIDONLY \
-    SEARCH=FUZZY I18NLEVEL=1 INPROGRESS CONTEXT=SEARCH CONTEXT=SORT";
+    SEARCH=FUZZY I18NLEVEL=1 INPROGRESS CONTEXT=SEARCH CONTEXT=SORT ACL RIGHTS=kxte LIST-MYRIGHTS";
 
 fn engine(starttls: bool, settings: &Settings, mechanisms: &[Mechanism]) -> Config {
     let nothing = Binding([0; 32]);

@@ -165,6 +165,7 @@ impl Admin {
         let shard = self.service.shard_of(id);
         // Nobody begins a session in between.
         self.set_enabled(email, false).await?;
+        self.service.end_grants(id).await?;
         self.directory().remove_account(id).await?;
         self.service.write(shard, Purge(id)).await?;
         Ok(self.service.parts.search.forget(id).await?)

@@ -8,9 +8,12 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use storage::{
-    Appended, Copy, FlagChange, Message, Needs, Result as StorageResult, Source, Transaction, Unit,
+    Appended, Copy, FlagChange, Message, Needs, NewMessage, Result as StorageResult, Source, Transaction,
+    Unit,
 };
-use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Timestamp, Uid, UidValidity, flags::is_keyword};
+use types::{
+    AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity, flags::is_keyword,
+};
 
 use crate::deliver::Deliver;
 use crate::{Access, Error, Result};
@@ -71,11 +74,23 @@ impl Access {
         change: &Change,
         unchanged_since: Option<ModSeq>,
     ) -> Result<Stored> {
+        self.store_as(mailbox, targets, change, unchanged_since, Rights::FLAGS).await
+    }
+
+    /// Changes those flags that these rights are for.
+    pub(crate) async fn store_as(
+        &self,
+        mailbox: MailboxId,
+        targets: &[Target],
+        change: &Change,
+        unchanged_since: Option<ModSeq>,
+        rights: Rights,
+    ) -> Result<Stored> {
         check_keywords(change.keywords())?;
         let mut all = Stored::default();
         for targets in targets.chunks(AT_ONCE) {
             let (targets, change) = (targets.to_vec(), change.clone());
-            let unit = Store { account: self.id, mailbox, targets, change, unchanged_since };
+            let unit = Store { account: self.id, mailbox, targets, change, unchanged_since, rights };
             let Stored { messages, modified } = self.service.write(self.shard(), unit).await?;
             all.messages.extend(messages);
             all.modified.extend(modified);
@@ -146,7 +161,7 @@ impl Access {
         &self,
         mailbox: MailboxId,
         letters: Vec<NewLetter>,
-    ) -> Result<Option<(UidValidity, Vec<Uid>)>> {
+    ) -> Result<Option<(UidValidity, Vec<Target>)>> {
         let limit = self.service.config().max_message_bytes;
         if letters.iter().any(|letter| letter.raw.len() as u64 > limit) {
             return Err(Error::TooLarge(format!("a message has at most {limit} bytes")));
@@ -185,6 +200,45 @@ impl Change {
         keywords.sort_unstable();
         keywords.dedup();
         (flags.changed(change.add, change.remove), keywords)
+    }
+
+    /// The rights for what it changes, of which one is needed.
+    pub(crate) fn asks(&self) -> Rights {
+        let (Self::Add { flags, keywords } | Self::Remove { flags, keywords }) = self else {
+            return Rights::FLAGS;
+        };
+        if *flags == Flags::NONE && keywords.is_empty() {
+            return Rights::FLAGS;
+        }
+        let for_flag = |flag, right| if flags.contains(flag) { right } else { Rights::NONE };
+        let others = !(Flags::SEEN | Flags::DELETED) & *flags;
+        let is_other = others != Flags::NONE || !keywords.is_empty();
+        for_flag(Flags::SEEN, Rights::SEEN)
+            | for_flag(Flags::DELETED, Rights::DELETED)
+            | if is_other { Rights::WRITE } else { Rights::NONE }
+    }
+
+    /// The flags that these rights are for (RFC 4314 §4).
+    #[must_use]
+    pub fn allowed(rights: Rights) -> Flags {
+        let all = [
+            (Rights::SEEN, Flags::SEEN),
+            (Rights::DELETED, Flags::DELETED),
+            (Rights::WRITE, !(Flags::SEEN | Flags::DELETED)),
+        ];
+        let allowed = all.into_iter().filter(|(right, _)| rights.contains(*right));
+        allowed.fold(Flags::NONE, |all, (_, flags)| all | flags)
+    }
+
+    fn limited(mut change: FlagChange, rights: Rights) -> FlagChange {
+        let allowed = Self::allowed(rights);
+        change.add = change.add & allowed;
+        change.remove = change.remove & allowed;
+        if !rights.contains(Rights::WRITE) {
+            change.add_keywords.clear();
+            change.remove_keywords.clear();
+        }
+        change
     }
 
     fn keywords(&self) -> &[String] {
@@ -246,6 +300,7 @@ struct Store {
     targets: Vec<Target>,
     change: Change,
     unchanged_since: Option<ModSeq>,
+    rights: Rights,
 }
 
 #[async_trait]
@@ -261,6 +316,7 @@ impl Unit for Store {
         let is_fresh = |message: &Message| self.unchanged_since.is_none_or(|since| message.modseq <= since);
         let (found, modified): (Vec<_>, Vec<_>) = found.into_iter().partition(is_fresh);
         let change = self.change.resolved(found.iter().flat_map(|message| message.keywords.clone()));
+        let change = Change::limited(change, self.rights);
         let ids: Vec<_> = found.iter().map(|message| message.id).collect();
         let mut messages = tx.change_flags(self.account, &ids, &change).await?;
         messages.sort_unstable_by_key(|message| message.uid);
@@ -363,7 +419,7 @@ struct Append {
 
 #[async_trait]
 impl Unit for Append {
-    type Output = Option<(UidValidity, Vec<Uid>)>;
+    type Output = Option<(UidValidity, Vec<Target>)>;
 
     fn needs(&self) -> Needs {
         self.deliver.needs()
@@ -372,10 +428,11 @@ impl Unit for Append {
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
         let Some(mailbox) = tx.mailbox(self.account, self.mailbox).await? else { return Ok(None) };
         let appended = self.deliver.run(tx).await?;
-        let uid = |appended: Appended| match appended {
-            Appended::New { uid, .. } => Some(uid),
+        let added = |(appended, new): (Appended, &NewMessage)| match appended {
+            Appended::New { uid, .. } => Some(Target { id: new.id, uid }),
             Appended::Duplicate => None,
         };
-        Ok(Some((mailbox.uid_validity, appended.into_iter().filter_map(uid).collect())))
+        let added = appended.into_iter().zip(&self.deliver.messages).filter_map(added).collect();
+        Ok(Some((mailbox.uid_validity, added)))
     }
 }

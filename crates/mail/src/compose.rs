@@ -14,6 +14,14 @@ use types::{AccountId, Address, EmailAddress, Flags, MessageId, Role, ThreadId, 
 use crate::deliver::{needs, thread};
 use crate::{Access, Error, Result, body};
 
+/// Whom a mail is from.
+struct Author {
+    name: String,
+    email: EmailAddress,
+    /// Somebody else, in whose name it is sent.
+    is_other: bool,
+}
+
 impl Access {
     /// Keeps a draft, or sends: the Sent copy and the queue entry are one transaction, durable when it returns.
     pub async fn compose(&self, compose: Compose) -> Result<Composed> {
@@ -30,9 +38,10 @@ impl Access {
                 format!("a mail has at most {MAX_ATTACHMENTS} attachments"),
             ));
         }
+        let author = self.author(compose.from.as_deref()).await?;
         let now = self.service.now();
         let _place = self.service.composing.acquire().await;
-        let raw = self.written(&compose).await?;
+        let raw = self.written(&compose, &author).await?;
         self.check_room(raw.len() as u64).await?;
         let limit = self.service.config().max_message_bytes;
         if raw.len() as u64 > limit {
@@ -72,8 +81,24 @@ impl Access {
         Ok(Composed { id, thread_id })
     }
 
+    /// Whom the mail is from.
+    async fn author(&self, from: Option<&str>) -> Result<Author> {
+        let Some(from) = from else {
+            return Ok(Author { name: self.name.clone(), email: self.email.clone(), is_other: false });
+        };
+        let email: EmailAddress =
+            from.parse().map_err(|_| Error::invalid("from", format!("`{from}` is not an address")))?;
+        if self.may_send_as(&email).await? {
+            return Ok(Author { name: self.name.clone(), email, is_other: false });
+        }
+        match self.in_name_of(&email).await? {
+            Some(owner) => Ok(Author { name: owner.name, email, is_other: true }),
+            None => Err(Error::Forbidden(format!("{} does not send as {email}", self.email))),
+        }
+    }
+
     /// The mail's bytes.
-    async fn written(&self, compose: &Compose) -> Result<Bytes> {
+    async fn written(&self, compose: &Compose, author: &Author) -> Result<Bytes> {
         let mut attachments: Vec<OutgoingAttachment> = Vec::new();
         // Base64 makes four bytes of three.
         let mut room = self.service.config().max_message_bytes / 4 * 3;
@@ -86,14 +111,17 @@ impl Access {
         let random = self.service.random_bytes::<16>();
         let unique: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let outgoing = Outgoing {
-            from: Address { name: self.name.clone(), email: self.email.to_string() },
+            from: Address { name: author.name.clone(), email: author.email.to_string() },
+            sender: author
+                .is_other
+                .then(|| Address { name: self.name.clone(), email: self.email.to_string() }),
             to: compose.to.clone(),
             cc: compose.cc.clone(),
             bcc: compose.bcc.clone(),
             keep_bcc: true,
             subject: compose.subject.clone(),
             date: self.service.now(),
-            message_id: format!("{unique}@{}", self.email.domain()),
+            message_id: format!("{unique}@{}", author.email.domain()),
             in_reply_to: in_reply_to.filter(|_| compose.in_reply_to.is_some()).into_iter().collect(),
             references,
             text: compose.text.clone(),

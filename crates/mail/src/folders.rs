@@ -144,7 +144,7 @@ impl Unit for Create {
 }
 
 /// How many levels lead down to this folder, itself included; `None` if it is not there.
-fn depth(all: &[Mailbox], id: MailboxId) -> Option<usize> {
+pub(crate) fn depth(all: &[Mailbox], id: MailboxId) -> Option<usize> {
     let mut at = Some(id);
     let mut depth = 0;
     while let Some(id) = at {

@@ -1,14 +1,17 @@
 //! The mail use-cases: the one door for web, SMTP and every other way in.
 //!
 //! A [`Service`] is what programs of ours talk to. A person's mail is reached through an [`Access`], which only a
-//! login, a session or the operator's [`Admin`] hands out, and which is bound to one account: there is no call that
-//! takes somebody else's account, so another account's ids are simply not found.
+//! login, a session or the operator's [`Admin`] hands out, and which is bound to one account: another account's ids are
+//! simply not found. The one way to what somebody shares is [`Access::reach`], whose [`Reach`] asks for a right whatever
+//! is done through it.
 //!
 //! **Invariant:** knows no SQL, no protocol, no sockets. Changes are committed first, then announced.
 
 pub mod access;
+mod across;
 pub mod admin;
 mod authenticity;
+mod behalf;
 mod body;
 mod bounce;
 mod bulk;
@@ -26,6 +29,7 @@ mod error;
 mod events;
 mod folders;
 mod forward;
+mod grants;
 mod import;
 mod indexer;
 mod lengths;
@@ -43,12 +47,14 @@ mod portraits;
 mod prepare;
 mod quotas;
 mod random;
+mod reach;
 mod recall;
 mod recipient;
 mod reindex;
 mod relocate;
 mod search;
 mod service;
+mod shared;
 mod signatures;
 mod srs;
 mod stopgap;
@@ -68,6 +74,7 @@ pub use deliver::{Addressee, Destination, Incoming};
 pub use door::{DoorConfig, Offence, Rate};
 pub use error::{Error, Result};
 pub use events::Changes;
+pub use grants::RightsChange;
 pub use import::{Import, Imported};
 pub use indexer::{Mine, everything};
 pub use letters::Letter;
@@ -82,9 +89,11 @@ pub use page::PageQuery;
 pub use portraits::Portrait;
 pub use quotas::DomainState;
 pub use random::Random;
+pub use reach::Reach;
 pub use recipient::{Expansion, Recipient, Return};
 pub use reindex::ShardIndexed;
 pub use relocate::{Moved, ShardReport, Step};
 pub use service::{Parts, Service};
+pub use shared::OTHER_USERS;
 pub use storage::{Annotation, ByteStream, Listed, Mailbox, Message as Row};
 pub use submit::Submission;

@@ -5,9 +5,11 @@ use storage::{
     Error as StorageError, Mailbox, Needs, NewMailbox, PageRequest, Result as StorageResult, Transaction,
     Unit,
 };
-use types::{AccountId, MailboxId, Role, Timestamp, address::fold};
+use types::{AccountId, MailboxId, Rights, Role, Timestamp, address::fold};
 
 use crate::folders::{MAX_DEPTH, Provision, valid_name};
+use crate::reach::Grantee;
+use crate::shared::{is_of_others, may};
 use crate::{Access, Error, Result};
 
 /// A mailbox with its whole name.
@@ -16,6 +18,9 @@ pub struct Named {
     pub name: String,
     pub mailbox: Mailbox,
     pub has_children: bool,
+    /// What may be done with it: everything, unless it is somebody else's.
+    pub rights: Rights,
+    pub shared: bool,
 }
 
 /// Why something cannot be done to a name.
@@ -24,6 +29,8 @@ pub enum Denied {
     NonExistent,
     AlreadyExists,
     HasChildren,
+    /// Its owner has not given the right to do that.
+    NoRight,
     /// Never, and why.
     Cannot(&'static str),
     /// There are too many already.
@@ -33,7 +40,7 @@ pub enum Denied {
 const INBOX: &str = "INBOX";
 
 impl Access {
-    /// All mailboxes by their whole names; one query.
+    /// All mailboxes of the account by their whole names; one query.
     pub async fn named(&self) -> Result<Vec<Named>> {
         let mut all = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         if all.is_empty() {
@@ -43,29 +50,54 @@ impl Access {
         Ok(named(all))
     }
 
-    /// The mailbox of this name.
+    /// The mailbox of this name; it may be one that somebody else shares, which its account tells.
     pub async fn by_name(&self, name: &str) -> Result<Option<Named>> {
-        Ok(find(&self.named().await?, name).cloned())
+        match find(&self.named().await?, name) {
+            Some(own) => Ok(Some(own.clone())),
+            None if is_of_others(name) => Ok(find(&self.shared(Some(name)).await?, name).cloned()),
+            None => Ok(None),
+        }
     }
 
     /// Makes a mailbox, and those that it is in.
     pub async fn create_named(&self, name: &str) -> Result<Result<Mailbox, Denied>> {
+        if is_of_others(name) {
+            return self.create_shared(name).await;
+        }
         let unit = Create { path: self.path(name) };
         settle(self.service.write(self.shard(), unit).await)
     }
 
     /// Gives a mailbox another name, which may be elsewhere; what is in it goes along.
     pub async fn rename_named(&self, from: &str, to: &str) -> Result<Result<Mailbox, Denied>> {
+        if let Some(shared) = self.if_shared(from).await? {
+            return self.rename_shared(&shared, to).await;
+        }
+        if is_of_others(to) {
+            return Ok(Err(Denied::Cannot("A mailbox stays with its owner")));
+        }
         let unit = Rename { from: from.to_owned(), to: self.path(to) };
         settle(self.service.write(self.shard(), unit).await)
     }
 
     /// Removes a mailbox and its messages for good.
     pub async fn delete_named(&self, name: &str) -> Result<Result<(), Denied>> {
+        if let Some(shared) = self.if_shared(name).await? {
+            return self.delete_shared(&shared).await;
+        }
+        self.delete_which(self.id, Which::Named(name.to_owned()), None).await
+    }
+
+    pub(crate) async fn delete_which(
+        &self,
+        owner: AccountId,
+        which: Which,
+        grantee: Option<Grantee>,
+    ) -> Result<Result<(), Denied>> {
         // Piece by piece, so that a large mailbox never blocks the shard's writer for long.
         loop {
-            let unit = Delete { account: self.id, name: name.to_owned() };
-            match self.service.write(self.shard(), unit).await? {
+            let unit = Delete { account: owner, which: which.clone(), grantee };
+            match self.service.write(self.service.shard_of(owner), unit).await? {
                 Ok(true) => return Ok(Ok(())),
                 Ok(false) => {}
                 Err(denied) => return Ok(Err(denied)),
@@ -76,8 +108,19 @@ impl Access {
     /// Subscribes to a mailbox, or not. False if there is none.
     pub async fn subscribe_named(&self, name: &str, subscribed: bool) -> Result<bool> {
         let Some(Named { mailbox, .. }) = self.by_name(name).await? else { return Ok(false) };
+        if mailbox.account != self.id {
+            return self.subscribe_shared(&mailbox, subscribed).await;
+        }
         let unit = Subscribe { account: self.id, id: mailbox.id, subscribed };
         self.service.write(self.shard(), unit).await
+    }
+
+    /// A mailbox of this name that is not one's own, but shared.
+    async fn if_shared(&self, name: &str) -> Result<Option<Named>> {
+        if !is_of_others(name) {
+            return Ok(None);
+        }
+        Ok(self.by_name(name).await?.filter(|named| named.mailbox.account != self.id))
     }
 
     fn path(&self, name: &str) -> Path {
@@ -91,14 +134,14 @@ impl Access {
 }
 
 /// Two that race for a name: the later one finds it taken.
-fn settle(outcome: Result<Result<Mailbox, Denied>>) -> Result<Result<Mailbox, Denied>> {
+pub(crate) fn settle(outcome: Result<Result<Mailbox, Denied>>) -> Result<Result<Mailbox, Denied>> {
     match outcome {
         Err(Error::Storage(StorageError::Exists(_))) => Ok(Err(Denied::AlreadyExists)),
         outcome => outcome,
     }
 }
 
-fn named(all: Vec<Mailbox>) -> Vec<Named> {
+pub(crate) fn named(all: Vec<Mailbox>) -> Vec<Named> {
     let name = |mailbox: &Mailbox| {
         let mut levels = vec![level(mailbox)];
         let mut parent = mailbox.parent;
@@ -115,6 +158,8 @@ fn named(all: Vec<Mailbox>) -> Vec<Named> {
         has_children: parents.contains(&mailbox.id),
         name,
         mailbox,
+        rights: Rights::ALL,
+        shared: false,
     };
     let mut named: Vec<_> = names.into_iter().zip(all).map(with_name).collect();
     // Those with a role come first, in their order; the others by their whole names.
@@ -127,7 +172,7 @@ fn level(mailbox: &Mailbox) -> &str {
 }
 
 /// The mailbox of this name as it is written, or in other capitals: no two names differ by those alone.
-fn find<'a>(all: &'a [Named], name: &str) -> Option<&'a Named> {
+pub(crate) fn find<'a>(all: &'a [Named], name: &str) -> Option<&'a Named> {
     let folded = fold(name);
     all.iter()
         .find(|named| named.name == name)
@@ -251,9 +296,18 @@ impl Unit for Rename {
     }
 }
 
+/// A mailbox that is to go.
+#[derive(Debug, Clone)]
+pub(crate) enum Which {
+    Named(String),
+    Id(MailboxId),
+}
+
 struct Delete {
     account: AccountId,
-    name: String,
+    which: Which,
+    /// Who deletes it, unless it is the owner.
+    grantee: Option<Grantee>,
 }
 
 const AT_ONCE: u32 = 500;
@@ -269,9 +323,18 @@ impl Unit for Delete {
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
         let all = named(tx.mailboxes(self.account).await?);
-        let Some(Named { mailbox, has_children, .. }) = find(&all, &self.name).cloned() else {
+        let found = match &self.which {
+            Which::Named(name) => find(&all, name),
+            Which::Id(id) => all.iter().find(|named| named.mailbox.id == *id),
+        };
+        let Some(Named { mailbox, has_children, .. }) = found.cloned() else {
             return Ok(Err(Denied::NonExistent));
         };
+        if let Some(grantee) = self.grantee
+            && let Err(denied) = may(grantee.rights(tx, self.account, mailbox.id).await?, Rights::DELETE)
+        {
+            return Ok(Err(denied));
+        }
         if mailbox.role.is_some() {
             return Ok(Err(Denied::Cannot("The standard mailboxes cannot be deleted")));
         }

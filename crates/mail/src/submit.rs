@@ -5,7 +5,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::{Quota, Verdict};
-use message::Overview;
 use storage::queue::QueueBody;
 use storage::{Needs, NewQueueEntry, NewRecipient, Origin, Result as StorageResult, Transaction, Unit};
 use types::{EmailAddress, QueueId, RecipientTerms, Terms, Timestamp};
@@ -40,13 +39,15 @@ impl Access {
             return Err(Error::TooLarge(format!("a mail of this account has at most {limit} bytes")));
         }
         if let Some(sender) = &return_path
-            && !self.may_send_as(sender).await?
+            && !self.may_post_as(sender).await?
         {
             return Err(Error::Forbidden(format!("{} does not send as {sender}", self.email)));
         }
         let terms = as_written(terms, &raw);
-        let prepared = self.service.prepare(self.shard(), raw).await?;
-        self.check_authors(&prepared.parsed.overview).await?;
+        let mut prepared = self.service.prepare(self.shard(), raw.clone()).await?;
+        if self.check_authors(&prepared.parsed.overview).await? {
+            prepared = self.service.prepare(self.shard(), self.with_sender(&raw)).await?;
+        }
         let body = QueueBody::Own(prepared.body);
         let mut entry = NewQueueEntry { id, terms, ..self.queue_entry(body, return_path, Vec::new()) };
         let recipient = |(address, terms)| NewRecipient { address, terms };
@@ -57,23 +58,6 @@ impl Access {
             entry.expires_at = not_before.plus(self.service.config().queue_lifetime);
         }
         self.service.write(self.shard(), Enqueue(entry)).await
-    }
-
-    /// RFC 6409 §6.1: everybody in From and Sender must be the account's own. What names nobody is nobody's.
-    async fn check_authors(&self, overview: &Overview) -> Result<()> {
-        if overview.authors.is_empty() {
-            return Err(Error::Forbidden(format!("{} does not write as nobody", self.email)));
-        }
-        for author in overview.authors.iter().chain(&overview.sender) {
-            let own = match author.email.parse::<EmailAddress>() {
-                Ok(address) => self.may_send_as(&address).await?,
-                Err(_) => false,
-            };
-            if !own {
-                return Err(Error::Forbidden(format!("{} does not write as {}", self.email, author.email)));
-            }
-        }
-        Ok(())
     }
 
     /// An entry that is due now.

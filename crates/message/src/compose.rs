@@ -12,6 +12,8 @@ use crate::{header, references};
 #[derive(Debug, Clone, Default)]
 pub struct Outgoing {
     pub from: Address,
+    /// Who sent it, where that is not whom it is from.
+    pub sender: Option<Address>,
     pub reply_to: Vec<Address>,
     pub to: Vec<Address>,
     pub cc: Vec<Address>,
@@ -64,6 +66,7 @@ pub fn compose(mail: &Outgoing) -> Vec<u8> {
 fn fields(out: &mut Vec<u8>, mail: &Outgoing) {
     field(out, "Date", &date(mail.date));
     addresses(out, "From", std::slice::from_ref(&mail.from));
+    addresses(out, "Sender", mail.sender.as_slice());
     addresses(out, "Reply-To", &mail.reply_to);
     addresses(out, "To", &mail.to);
     addresses(out, "Cc", &mail.cc);

@@ -8,6 +8,7 @@ mod names;
 mod nodes;
 mod quotas;
 mod reports;
+mod shares;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -236,6 +237,7 @@ impl Directory for SqlDirectory {
         addresses.exec(&tx).await.map_err(failed)?;
         let sessions = session::Entity::delete_many().filter(session::Column::AccountId.eq(id.0));
         sessions.exec(&tx).await.map_err(failed)?;
+        shares::forget(&tx, id).await?;
         self.commit(tx).await?;
         Ok(gone.rows_affected > 0)
     }

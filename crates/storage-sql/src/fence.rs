@@ -254,6 +254,7 @@ pub(crate) async fn clear_some(open: &mut Open, account: AccountId, limit: u64) 
         body_share: body_id;
         body: id;
         metadata: mailbox_id, name;
+        mailbox_grant: grantee_id, mailbox_id;
         mailbox: id;
         account: account_id;
         placement: account_id;

@@ -32,6 +32,8 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
     }
     open.mailboxes(account).await.unwrap();
     open.annotations(account).await.unwrap();
+    open.grants(account, None).await.unwrap();
+    open.grants(account, Some(AccountId(2))).await.unwrap();
     open.messages(account, &[id, id]).await.unwrap();
     open.contents(account, &[id]).await.unwrap();
     open.structure(account, id).await.unwrap();

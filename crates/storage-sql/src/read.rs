@@ -12,8 +12,8 @@ use sea_orm::{
     QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 use storage::{
-    AccountState, Annotation, Changes, Content, Error, Fence, Listing, Mailbox, Message, Packed, PageRequest,
-    QueueEntry, QueueFilter, QueueLengths, Result, Snapshot, Totals, Upload,
+    AccountState, Annotation, Changes, Content, Error, Fence, Grant, Listing, Mailbox, Message, Packed,
+    PageRequest, QueueEntry, QueueFilter, QueueLengths, Result, Snapshot, Totals, Upload,
     replica::{Counts, Cursor, Page},
 };
 use types::{
@@ -28,7 +28,7 @@ use crate::{
     replica::{export, loose},
     rows,
     statement::{among, lists, prefixed, with_wanted},
-    write::metadata,
+    write::{grants, metadata},
 };
 
 #[async_trait]
@@ -65,6 +65,11 @@ impl Snapshot for Open {
     async fn annotations(&mut self, account: AccountId) -> Result<Vec<Annotation>> {
         let rows = metadata::all(&self.conn, account.0).await?;
         Ok(rows.into_iter().map(metadata::annotation).collect())
+    }
+
+    async fn grants(&mut self, account: AccountId, grantee: Option<AccountId>) -> Result<Vec<Grant>> {
+        let rows = grants::all(&self.conn, account.0, grantee.map(|grantee| grantee.0)).await?;
+        Ok(rows.iter().map(grants::grant).collect())
     }
 
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod bodies;
 mod copy;
+pub(crate) mod grants;
 mod mailboxes;
 pub(crate) mod messages;
 pub(crate) mod metadata;
@@ -10,8 +11,8 @@ mod queue;
 use async_trait::async_trait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{
-    Appended, Copy, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
-    RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
+    Appended, Copy, FlagChange, Grant, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry,
+    QueueEntry, RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
 };
 use types::{
     AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery,
@@ -123,6 +124,10 @@ impl Transaction for Open {
         changes: &[(String, Option<Vec<u8>>)],
     ) -> Result<()> {
         metadata::annotate(self, account, mailbox, changes).await
+    }
+
+    async fn set_grant(&mut self, account: AccountId, grant: &Grant) -> Result<()> {
+        grants::set(self, account, grant).await
     }
 
     async fn create_mailbox(&mut self, mailbox: NewMailbox) -> Result<Mailbox> {

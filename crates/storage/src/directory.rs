@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp};
 
-use crate::{DkimKeys, Door, Moves, Quotas, Reports, Result};
+use crate::{DkimKeys, Door, Moves, Quotas, Reports, Result, Shares};
 
 /// A domain that mail is received for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub struct Node {
 /// Strongly consistent, small, read through caches. Names are compared by [`EmailAddress::key`]; what an earlier
 /// version kept in U-labels is found by either form.
 #[async_trait]
-pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas {
+pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas + Shares {
     /// `Err(Exists)` if it is there.
     async fn add_domain(&self, name: &str, now: Timestamp) -> Result<Domain>;
     async fn domain(&self, name: &str) -> Result<Option<Domain>>;
@@ -116,7 +116,7 @@ pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas {
     async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool>;
     /// False if there is no such account. Disabled accounts keep receiving; nobody can log in.
     async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<bool>;
-    /// Removes the account, its addresses and sessions. False if there is no such account.
+    /// Removes the account, its addresses, sessions and shares. False if there is no such account.
     async fn remove_account(&self, id: AccountId) -> Result<bool>;
 
     /// Gives the account another address. `Err(Exists)` if it is taken, false if account or domain is not there.

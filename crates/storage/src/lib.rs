@@ -25,6 +25,7 @@ pub mod quotas;
 pub mod replica;
 pub mod reports;
 pub mod shards;
+pub mod shares;
 pub mod snapshot;
 pub mod transaction;
 pub mod upload;
@@ -35,7 +36,7 @@ pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Node, Ses
 pub use dkim::{DkimKey, DkimKeys, KeyPhase};
 pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};
-pub use mailbox::{AccountState, Annotation, Mailbox, NewMailbox};
+pub use mailbox::{AccountState, Annotation, Grant, Mailbox, NewMailbox};
 pub use message::{
     Appended, Changes, Content, Copy, Filter, FlagChange, Listed, Listing, Message, NewMessage, PageRequest,
     RefHash, Removed, Source, Summary,
@@ -48,6 +49,7 @@ pub use queue::{
 pub use quotas::{DomainLimits, DomainUse, Quotas};
 pub use reports::{Counted, ReportKind, Reports};
 pub use shards::{Committed, ErasedUnit, Fence, Needs, Pending, Shards, Totals, Unit, write};
+pub use shares::Shares;
 pub use snapshot::Snapshot;
 pub use transaction::Transaction;
 pub use upload::Upload;

@@ -1,6 +1,6 @@
 //! Mailboxes (the API says folders) and the account's own row on its shard.
 
-use types::{AccountId, MailboxId, ModSeq, Role, Timestamp, Uid, UidValidity};
+use types::{AccountId, MailboxId, ModSeq, Rights, Role, Timestamp, Uid, UidValidity};
 
 /// An account as its shard knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,18 @@ pub struct NewMailbox {
     pub role: Option<Role>,
     /// The source of its UIDVALIDITY.
     pub now: Timestamp,
+}
+
+/// What somebody else may do with a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    pub grantee: AccountId,
+    pub mailbox: MailboxId,
+    /// When the grantee's account was made: another that gets its number one day is not meant.
+    pub grantee_since: Timestamp,
+    pub rights: Rights,
+    /// Whether the grantee has subscribed to the mailbox.
+    pub subscribed: bool,
 }
 
 /// What a mail program noted with a mailbox, or with the account (RFC 5464).

@@ -79,6 +79,20 @@ pub struct Account {
     /// All of them, by mailbox and name.
     #[serde(default)]
     pub metadata: Vec<Metadatum>,
+    /// All of them, by grantee and mailbox.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
+}
+
+/// What somebody may do with a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    pub grantee_id: i64,
+    pub mailbox_id: i64,
+    pub grantee_since: i64,
+    /// The bits of [`types::Rights`].
+    pub rights: i32,
+    pub subscribed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

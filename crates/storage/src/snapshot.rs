@@ -6,7 +6,7 @@ use types::{
 };
 
 use crate::{
-    AccountState, Annotation, Changes, Content, Fence, Listing, Mailbox, Message, Packed, PageRequest,
+    AccountState, Annotation, Changes, Content, Fence, Grant, Listing, Mailbox, Message, Packed, PageRequest,
     QueueEntry, QueueFilter, QueueLengths, Result, Totals, Upload, replica,
 };
 
@@ -23,6 +23,9 @@ pub trait Snapshot: Send {
 
     /// All annotations of the account and its mailboxes, by mailbox and name.
     async fn annotations(&mut self, account: AccountId) -> Result<Vec<Annotation>>;
+
+    /// What others may do with mailboxes of the account, or one of them; by grantee and mailbox.
+    async fn grants(&mut self, account: AccountId, grantee: Option<AccountId>) -> Result<Vec<Grant>>;
 
     /// One page by index, newest first; the cost depends on the page's length, not on the mailbox's.
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>>;

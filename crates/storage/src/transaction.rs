@@ -6,8 +6,8 @@ use types::{
 };
 
 use crate::{
-    Appended, Copy, FlagChange, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry, QueueEntry,
-    RecipientUpdate, RefHash, Result, Snapshot, Upload, replica,
+    Appended, Copy, FlagChange, Grant, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry,
+    QueueEntry, RecipientUpdate, RefHash, Result, Snapshot, Upload, replica,
 };
 
 /// A transaction on one shard.
@@ -94,6 +94,9 @@ pub trait Transaction: Snapshot {
         mailbox: Option<MailboxId>,
         changes: &[(String, Option<Vec<u8>>)],
     ) -> Result<()>;
+
+    /// Has somebody have these rights to a mailbox of the account, and no others; none at all removes the grant.
+    async fn set_grant(&mut self, account: AccountId, grant: &Grant) -> Result<()>;
 
     /// Makes a mailbox; `Err(Exists)` if its parent has one of that name (compared as by [`types::address::fold`]).
     async fn create_mailbox(&mut self, mailbox: NewMailbox) -> Result<Mailbox>;

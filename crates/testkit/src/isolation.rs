@@ -1,12 +1,13 @@
 //! The rule that no statement reaches an account without its id, for whoever watches statements.
 
 /// Tables whose rows belong to an account.
-const KEYED: [&str; 14] = [
+const KEYED: [&str; 15] = [
     "account",
     "body",
     "body_blob",
     "body_share",
     "mailbox",
+    "mailbox_grant",
     "message",
     "metadata",
     "placement",

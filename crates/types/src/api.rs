@@ -285,6 +285,10 @@ pub struct Uploaded {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Compose {
+    /// The address to send as: one of the account's own, or of somebody whose inbox it may post to. Its main address if
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     #[serde(default)]
     pub to: Vec<Address>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -315,6 +319,35 @@ pub struct Compose {
     /// The draft that this takes the place of; it is removed in the same step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<MessageId>,
+}
+
+/// Who may do what with a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FolderAccess {
+    /// Without the owner, who may do everything.
+    pub people: Vec<Granted>,
+}
+
+/// Somebody who a folder is shared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Granted {
+    /// The main address of their account.
+    pub email: String,
+    /// Letters of RFC 4314: `l` sees it, `r` reads it, `s` marks as read, `w` changes other flags, `i` adds messages,
+    /// `p` on an inbox sends in the owner's name, `k` makes folders in it, `x` deletes it, `t` marks as deleted,
+    /// `e` expunges, `a` changes these rights.
+    pub rights: String,
+}
+
+/// The rights that somebody is to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GrantAccess {
+    /// As in [`Granted::rights`]; at least one.
+    pub rights: String,
 }
 
 /// The answer to [`Compose`]: the Sent copy or the draft.

@@ -12,6 +12,7 @@ pub mod network;
 pub mod problem;
 pub mod query;
 pub mod queue;
+pub mod rights;
 pub mod role;
 pub mod secret;
 pub mod terms;
@@ -27,6 +28,7 @@ pub use ids::{
 };
 pub use network::{Network, client_network, neighbourhood};
 pub use problem::{Problem, ProblemKind};
+pub use rights::Rights;
 pub use role::Role;
 pub use secret::Secret;
 pub use terms::{DeliverBy, Late, Notify, OriginalRecipient, Priority, RecipientTerms, Ret, Terms};

@@ -134,6 +134,7 @@ impl Taker<'_> {
         let shard = place.shard;
         let page = Page { records, next: None };
         self.put(shard, page.blobs()).await?;
+        self.shares(account, &page.records).await?;
         let unit = Import { account, records: page.records, fresh: std::mem::take(&mut place.fresh), found };
         match write(&*self.ports.shards, shard, unit).await {
             // Nobody listens to an account that was not there.
@@ -144,6 +145,18 @@ impl Taker<'_> {
             Err(Error::Moving) => bail!(moving(&[Bucket::of(account)])),
             Err(error) => Err(error).with_context(|| format!("shard {shard}")),
         }
+    }
+
+    /// Has the directory say with whom the account shares something, before it does.
+    async fn shares(&self, account: AccountId, records: &[Record]) -> anyhow::Result<()> {
+        for record in records {
+            let Record::Account(row) = record else { continue };
+            for grant in &row.grants {
+                let shared = self.ports.directory.add_share(account, AccountId(grant.grantee_id)).await;
+                shared.context("the directory")?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the blobs, also those that are there: then they are new to the collector.
@@ -235,12 +248,15 @@ impl Adapt {
             Some(now) => uid_validity(now, account.next_mailbox_id),
             None => account.last_uid_validity,
         };
+        // Beside the old account, or under another number, it is another's: nobody was let into that.
+        let grants = if self.goal.renewed.is_some() { Vec::new() } else { account.grants };
         // It is indexed from the beginning.
         Some(replica::Account {
             modseq: mark,
             forgotten_modseq: mark,
             indexed_modseq: 0,
             last_uid_validity,
+            grants,
             ..account
         })
     }

@@ -1,5 +1,6 @@
 //! The REST API, one file for each resource.
 
+mod access;
 mod attachments;
 mod folders;
 mod messages;
@@ -28,6 +29,8 @@ pub(crate) fn router(web: &Web) -> OpenApiRouter<Web> {
         .routes(routes!(folders::list, folders::create))
         .routes(routes!(folders::rename, folders::remove))
         .routes(routes!(folders::messages))
+        .routes(routes!(access::list))
+        .routes(routes!(access::grant, access::revoke))
         .routes(routes!(messages::compose::compose, messages::patch_many))
         .routes(routes!(messages::show, messages::patch, messages::remove))
         .routes(routes!(messages::compose::recall))

@@ -42,6 +42,7 @@ pub(super) fn denied(denied: Denied) -> Status {
             Status::no("There is a mailbox of that name already").with(Code::AlreadyExists)
         }
         Denied::HasChildren => Status::no("There are mailboxes in it").with(Code::HasChildren),
+        Denied::NoRight => Status::no("Its owner has not given you the right to do that").with(Code::NoPerm),
         Denied::Cannot(why) => cannot(why),
         Denied::Limit => Status::no("There are too many mailboxes already").with(Code::Limit),
     }
@@ -57,6 +58,11 @@ pub(super) fn cannot(why: &'static str) -> Status {
 
 pub(super) fn no_perm() -> Status {
     Status::no("That is for the operator").with(Code::NoPerm)
+}
+
+/// What only the owner of a mailbox may do.
+pub(super) fn not_theirs() -> Status {
+    Status::no("That is for the owner of the mailbox").with(Code::NoPerm)
 }
 
 pub(super) fn read_only() -> Status {

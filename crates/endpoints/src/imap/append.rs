@@ -4,7 +4,7 @@ use bytes::Bytes;
 use imap::wire::{Append, Content, MailboxName, SequenceSet};
 use imap::{Code, Expunges, Status, Writer};
 use mail::NewLetter;
-use types::{Uid, UidValidity};
+use types::{Rights, Uid, UidValidity};
 
 use super::answers;
 use super::progress::Progress;
@@ -29,10 +29,8 @@ impl Session {
         mailbox: &MailboxName,
         letters: Vec<NewLetter>,
     ) -> Result<(UidValidity, Vec<Uid>), Status> {
-        let target = self.target(mailbox).await?.mailbox.id;
-        let (access, progress) = (self.access()?, Progress::default());
-        let added = self.patiently(&progress, access.append(target, letters)).await;
-        let added = added.map_err(answers::refusal)?;
+        let (target, progress) = (self.target(mailbox).await?, Progress::default());
+        let added = self.patiently(&progress, target.append(letters)).await.map_err(answers::refusal)?;
         added.ok_or_else(|| answers::non_existent().with(Code::TryCreate))
     }
 
@@ -44,11 +42,11 @@ impl Session {
         with: Append,
         uid: bool,
     ) -> Answer {
-        let selected = self.selected()?;
-        let id = selected.mailbox.id;
-        if selected.read_only {
+        if self.selected()?.read_only {
             return Err(answers::read_only());
         }
+        let reach = self.reach().await?;
+        reach.check(Rights::DELETED | Rights::EXPUNGE).map_err(answers::refusal)?;
         let bound = imap::wire::Bound::Number(message);
         let old = self.messages(&SequenceSet::Ranges(vec![(bound, bound)]), uid)?;
         let [(_, old)] = old.as_slice() else { return Err(answers::no_such_message()) };
@@ -58,7 +56,7 @@ impl Session {
         let mut out = self.writer();
         out.status(&with_uids(Status::ok("It is there now"), validity, &uids));
         self.send(out);
-        self.access()?.remove(id, &[old]).await.map_err(answers::refusal)?;
+        reach.remove(&[old]).await.map_err(answers::refusal)?;
         self.tell_news(Expunges::Told).await?;
         Ok(Status::ok("Replaced"))
     }

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use imap::wire::{CatPart, Url};
 use imap::{Code, Status};
+use types::Rights;
 
 use super::answers;
 use super::fetch::sections;
@@ -33,21 +34,27 @@ impl Session {
     async fn named_by(&mut self, text: &str, room: u64) -> Result<Bytes, Status> {
         let bad = || Status::no("That URL names nothing here").with(Code::BadUrl(text.to_owned()));
         let url = Url::read(text).ok_or_else(bad)?;
-        let access = self.access()?;
-        let found = match &url.mailbox {
+        let reach = match &url.mailbox {
             Some(name) => {
-                access.by_name(&name.0).await.map_err(answers::refusal)?.map(|named| named.mailbox.id)
+                let found = self.access()?.by_name(&name.0).await.map_err(answers::refusal)?;
+                let mailbox = found.ok_or_else(bad)?.mailbox;
+                let reach = self.access()?.reach(mailbox.account, mailbox.id).await;
+                reach.map_err(answers::refusal)?.ok_or_else(bad)?
             }
-            None => self.selected.as_ref().map(|selected| selected.mailbox.id),
+            None if self.selected.is_some() => self.reach().await?,
+            None => return Err(bad()),
         };
-        let roll = access.roll(found.ok_or_else(bad)?).await.map_err(answers::refusal)?.ok_or_else(bad)?;
+        if !reach.rights().contains(Rights::READ) {
+            return Err(bad());
+        }
+        let roll = reach.roll().await.map_err(answers::refusal)?.ok_or_else(bad)?;
         if url.uid_validity.is_some_and(|validity| validity != roll.mailbox.uid_validity.0) {
             return Err(bad());
         }
         let at = roll.messages.binary_search_by_key(&url.uid, |message| message.uid.0).ok();
         let message = at.and_then(|at| roll.messages.get(at)).ok_or_else(bad)?;
         self.charge(message.size_bytes)?;
-        let letter = access.letters(&[message.id]).await.map_err(answers::refusal)?.remove(&message.id);
+        let letter = reach.letters(&[message.id]).await.map_err(answers::refusal)?.remove(&message.id);
         let letter = letter.ok_or_else(bad)?;
         let piece = sections::piece(&url.section, url.partial, &letter, room).await;
         piece

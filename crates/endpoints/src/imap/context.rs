@@ -106,7 +106,7 @@ impl Session {
     }
 
     async fn update(&mut self, context: &mut Context) -> Result<(), Status> {
-        let (now, access) = (self.mail.now(), self.access()?);
+        let (now, reach) = (self.mail.now(), self.reach().await?);
         let mut out = self.writer();
         let selected = self.selected()?;
         let plan = matching::Plan::new(&context.search, &selected.view, &[], now)?;
@@ -117,7 +117,7 @@ impl Session {
         });
         let all: Vec<(u32, Listed)> = all.collect();
         let these = all.iter().map(|(number, message)| (*number, message));
-        let (found, _) = decide(&access, &plan, these, None, &Progress::default()).await?;
+        let (found, _) = decide(&reach, &plan, these, None, &Progress::default()).await?;
         let joined: Vec<_> =
             found.iter().filter(|(_, message)| !context.members.has(message.uid)).cloned().collect();
         let found: HashSet<Uid> = found.iter().map(|(_, message)| message.uid).collect();
@@ -126,7 +126,7 @@ impl Session {
         let joined = match &context.members {
             Members::Plain(_) => Joined::Plain(joined),
             Members::Sorted(keys, _) => {
-                Joined::Sorted(sortable(&access, joined, keys, &Progress::default()).await?)
+                Joined::Sorted(sortable(&reach, joined, keys, &Progress::default()).await?)
             }
         };
         let name = |uid: Uid| if context.uid { Some(uid.0) } else { number(uid) };

@@ -2,7 +2,7 @@
 
 use imap::wire::{MailboxName, SequenceSet};
 use imap::{Code, Expunges, Status, Writer};
-use mail::Copied;
+use mail::{Copied, Listed, Reach};
 
 use super::answers;
 use super::progress::Progress;
@@ -11,14 +11,14 @@ use super::session::{Answer, Session};
 
 impl Session {
     pub(super) async fn copy(&mut self, set: &SequenceSet, mailbox: &MailboxName, uid: bool) -> Answer {
-        let from = self.selected()?.mailbox.id;
+        let from = self.reach().await?;
         let messages = self.messages(set, uid)?;
-        let to = self.target(mailbox).await?.mailbox.id;
+        let to = self.target(mailbox).await?;
         self.check_limit(messages.len())?;
+        self.charge_carried(&from, &to, &messages)?;
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
-        let (access, progress) = (self.access()?, Progress::default());
-        let work = access.copy(from, &targets, to);
-        let copied = self.patiently(&progress, work).await.map_err(answers::refusal)?;
+        let progress = Progress::default();
+        let copied = self.patiently(&progress, from.copy(&targets, &to)).await.map_err(answers::refusal)?;
         let copied = copied.ok_or_else(|| answers::non_existent().with(Code::TryCreate))?;
         if copied.pairs.len() < messages.len() && copied.pairs.is_empty() {
             return Err(Status::no("The messages are gone").with(Code::ExpungeIssued));
@@ -28,21 +28,21 @@ impl Session {
 
     /// The messages vanish from here: that is told before the command ends (RFC 6851 §3.3).
     pub(super) async fn move_to(&mut self, set: &SequenceSet, mailbox: &MailboxName, uid: bool) -> Answer {
-        let selected = self.selected()?;
-        let from = selected.mailbox.id;
-        if selected.read_only {
+        if self.selected()?.read_only {
             return Err(answers::read_only());
         }
+        let from = self.reach().await?;
         let mut messages = self.messages(set, uid)?;
         let lowest = self.cut(&mut messages);
-        let to = self.target(mailbox).await?.mailbox.id;
-        if from == to {
+        let to = self.target(mailbox).await?;
+        if (from.owner(), from.mailbox()) == (to.owner(), to.mailbox()) {
             return Err(answers::cannot("They are there already"));
         }
+        self.charge_carried(&from, &to, &messages)?;
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
-        let (access, progress) = (self.access()?, Progress::default());
-        let work = access.move_all(from, &targets, to);
-        let moved = self.patiently(&progress, work).await.map_err(answers::refusal)?;
+        let progress = Progress::default();
+        let moved =
+            self.patiently(&progress, from.move_all(&targets, &to)).await.map_err(answers::refusal)?;
         let moved = moved.ok_or_else(|| answers::non_existent().with(Code::TryCreate))?;
         if !moved.pairs.is_empty() {
             let mut out = self.writer();
@@ -52,7 +52,19 @@ impl Session {
         self.tell_news(Expunges::Told).await?;
         Ok(self.limited(Status::ok("Moved"), lowest))
     }
+
+    /// Between accounts, and with rights that do not let all flags come along, messages are read and written anew.
+    fn charge_carried(&mut self, from: &Reach, to: &Reach, messages: &[(u32, Listed)]) -> Result<(), Status> {
+        if from.owner() == to.owner() && !to.is_shared() {
+            return Ok(());
+        }
+        let sizes = || messages.iter().map(|(_, message)| message.size_bytes);
+        self.charge(sizes().sum::<u64>().min(PIECE_BYTES.max(sizes().max().unwrap_or(0))))
+    }
 }
+
+/// What of messages that are carried is in memory at once.
+const PIECE_BYTES: u64 = 8 << 20;
 
 fn with_uids(status: Status, copied: &Copied) -> Status {
     if copied.pairs.is_empty() {

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use imap::wire::{Fetch, Item};
 use imap::{Code, Expunges, Status, Writer};
-use mail::{Access, Change, Letter, Listed, Portrait, Row};
+use mail::{Change, Letter, Listed, Portrait, Reach, Row};
 use message::Structure;
-use types::{Flags, MessageId, ModSeq};
+use types::{Flags, MessageId, ModSeq, Rights};
 
 use super::answers;
 use super::news::Own;
@@ -22,6 +22,8 @@ use items::{Needs, needs};
 
 /// A FETCH that is being answered.
 pub(super) struct Fetching {
+    /// The rights that it began with; `None`: they are asked for when it begins.
+    reach: Option<Reach>,
     items: Vec<Item>,
     needs: Needs,
     left: VecDeque<(u32, Listed)>,
@@ -75,13 +77,14 @@ impl Session {
         if vanished && !(uid && self.enabled.qresync) {
             return Err(Status::bad("VANISHED is for UID FETCH, once QRESYNC is switched on"));
         }
+        let reach = self.reach().await?;
         let mut messages = self.messages(&set, uid)?;
         self.enabled.condstore |= changed_since.is_some() || items.contains(&Item::ModSeq);
         if let Some(since) = changed_since {
             let since = ModSeq(i64::try_from(since).unwrap_or(i64::MAX));
             messages.retain(|(_, message)| message.modseq > since);
             if vanished {
-                self.tell_vanished(since, &set).await?;
+                self.tell_vanished(&reach, since, &set).await?;
             }
             // RFC 7162 §3.1.4.1
             items.push(Item::ModSeq);
@@ -90,7 +93,7 @@ impl Session {
             messages = super::search::partial(&messages, start, end).to_vec();
         }
         let lowest = self.cut(&mut messages);
-        let seen = self.mark_seen(&items, &mut messages).await?;
+        let seen = self.mark_seen(&reach, &items, &mut messages).await?;
         if seen {
             items.push(Item::Flags);
         }
@@ -99,6 +102,7 @@ impl Session {
         }
         let items = items::each_once(items);
         self.fetching = Some(Box::new(Fetching {
+            reach: Some(reach),
             needs: needs(&items),
             items,
             left: messages.into(),
@@ -125,6 +129,7 @@ impl Session {
         }
         let items = items::each_once(items);
         self.fetching = Some(Box::new(Fetching {
+            reach: None,
             needs: needs(&items),
             items,
             left: left.into(),
@@ -137,10 +142,14 @@ impl Session {
         }));
     }
 
-    async fn tell_vanished(&mut self, since: ModSeq, set: &imap::wire::SequenceSet) -> Result<(), Status> {
-        let id = self.selected()?.mailbox.id;
-        let roll = self.roll_of(id).await?;
-        let ranges = self.vanished(id, &roll, since, Some(set)).await?;
+    async fn tell_vanished(
+        &mut self,
+        reach: &Reach,
+        since: ModSeq,
+        set: &imap::wire::SequenceSet,
+    ) -> Result<(), Status> {
+        let roll = self.roll_of(reach).await?;
+        let ranges = self.vanished(reach, &roll, since, Some(set)).await?;
         let mut out = self.writer();
         write_vanished(&mut out, &ranges);
         self.send(out);
@@ -148,19 +157,24 @@ impl Session {
     }
 
     /// Reading a text marks it as read (RFC 9051 §6.4.5), unless it is only peeked at.
-    async fn mark_seen(&mut self, items: &[Item], messages: &mut [(u32, Listed)]) -> Result<bool, Status> {
+    async fn mark_seen(
+        &mut self,
+        reach: &Reach,
+        items: &[Item],
+        messages: &mut [(u32, Listed)],
+    ) -> Result<bool, Status> {
         let selected = self.selected()?;
-        if selected.read_only || !items.iter().any(items::marks_seen) {
+        let may = !selected.read_only && reach.rights().contains(Rights::SEEN);
+        if !may || !items.iter().any(items::marks_seen) {
             return Ok(false);
         }
-        let id = selected.mailbox.id;
         let unread = messages.iter().filter(|(_, message)| message.flags.is_unread());
         let targets: Vec<_> = unread.map(|(_, message)| target(message)).collect();
         if targets.is_empty() {
             return Ok(false);
         }
         let change = Change::Add { flags: Flags::SEEN, keywords: Vec::new() };
-        let stored = self.access()?.store(id, &targets, &change, None).await.map_err(answers::refusal)?;
+        let stored = reach.store(&targets, &change, None).await.map_err(answers::refusal)?;
         let uids: Vec<_> = stored.messages.iter().map(|message| message.uid).collect();
         self.tell_news_but(Expunges::Held, Own::Told(&uids)).await?;
         let selected = self.selected()?;
@@ -175,8 +189,20 @@ impl Session {
     /// Sends some more; ends the command when everything was sent.
     pub(super) async fn fetch_on(&mut self) -> Result<(), Broken> {
         let Some(mut fetching) = self.fetching.take() else { return Ok(()) };
-        let Ok(access) = self.access() else { return Err(Broken) };
-        match fetching.some(&access).await? {
+        let reach = match fetching.reach.take() {
+            Some(reach) => reach,
+            None => match self.reach().await {
+                Ok(reach) => reach,
+                Err(_) if fetching.unasked => return Ok(()),
+                Err(refusal) => {
+                    self.finish(Err(refusal));
+                    return Ok(());
+                }
+            },
+        };
+        let some = fetching.some(&reach).await?;
+        fetching.reach = Some(reach);
+        match some {
             Some(bytes) => {
                 self.engine.write(&bytes);
                 self.fetching = Some(fetching);
@@ -194,7 +220,7 @@ impl Session {
 
 impl Fetching {
     /// The next bytes; `None`: that was all.
-    async fn some(&mut self, access: &Access) -> Result<Option<Bytes>, Broken> {
+    async fn some(&mut self, reach: &Reach) -> Result<Option<Bytes>, Broken> {
         loop {
             match self.ready.pop_front() {
                 Some(Piece::Bytes(bytes)) => return Ok(Some(bytes)),
@@ -218,7 +244,7 @@ impl Fetching {
                 }
                 None if self.left.is_empty() => return Ok(None),
                 None => {
-                    if let Err(refusal) = self.batch(access).await {
+                    if let Err(refusal) = self.batch(reach).await {
                         self.left.clear();
                         self.status = refusal;
                     }
@@ -228,9 +254,9 @@ impl Fetching {
     }
 
     /// Reads the next messages, and makes their answers ready.
-    async fn batch(&mut self, access: &Access) -> Result<(), Status> {
+    async fn batch(&mut self, reach: &Reach) -> Result<(), Status> {
         let batch: Vec<_> = self.left.drain(..self.batch_length()).collect();
-        let known = read(self.needs, access, &batch).await.map_err(answers::refusal)?;
+        let known = read(self.needs, reach, &batch).await.map_err(answers::refusal)?;
         let mut out = Writer::new(self.utf8);
         for (number, message) in batch {
             if !self.has(&known, &message) {
@@ -297,23 +323,23 @@ impl Fetching {
 }
 
 /// Reads what is needed of these messages.
-async fn read(needs: Needs, access: &Access, batch: &[(u32, Listed)]) -> mail::Result<Known> {
+async fn read(needs: Needs, reach: &Reach, batch: &[(u32, Listed)]) -> mail::Result<Known> {
     let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
     let mut known = Known::default();
     if needs.rows {
-        known.rows = access.rows(&ids).await?;
+        known.rows = reach.rows(&ids).await?;
     }
     if needs.portraits {
-        known.portraits = access.portraits(&ids).await?;
+        known.portraits = reach.portraits(&ids).await?;
     }
     if needs.structures {
-        known.structures = access.structures(&ids).await?;
+        known.structures = reach.structures(&ids).await?;
     }
     if needs.headers {
-        known.headers = access.headers(&ids).await?;
+        known.headers = reach.headers(&ids).await?;
     }
     if needs.letters {
-        known.letters = access.letters(&ids).await?;
+        known.letters = reach.letters(&ids).await?;
     }
     Ok(known)
 }

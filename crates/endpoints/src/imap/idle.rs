@@ -28,6 +28,11 @@ impl Session {
         while login.hints.next().now_or_never().is_some() {
             heard = true;
         }
+        if let Some(hints) = self.selected.as_mut().and_then(|selected| selected.hints.as_mut()) {
+            while hints.next().now_or_never().is_some() {
+                heard = true;
+            }
+        }
         heard
     }
 
@@ -58,10 +63,21 @@ impl Session {
 /// Waits for news of a session that idles.
 pub(super) async fn woken(session: &mut Session) {
     let wants_news = session.wants_news();
-    match &mut session.login {
+    let Session { login, selected, .. } = session;
+    let shared = selected.as_mut().and_then(|selected| selected.hints.as_mut());
+    match login {
         Some(login) if wants_news => {
+            let of_owner = async {
+                match shared {
+                    Some(hints) => {
+                        hints.next().await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = login.hints.next() => {}
+                () = of_owner => {}
                 () = sleep(LOOK_EVERY) => {}
             }
             login.woken = true;

@@ -1,12 +1,14 @@
 //! LIST, LSUB, NAMESPACE, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE.
 
+use std::collections::BTreeSet;
+
 use imap::wire::{List, ListReturn, MailboxName, Pattern, Selection, SpecialUse, StatusItem};
 use imap::{Code, Status, Writer};
-use mail::{Access, Named};
-use types::Flags;
+use mail::{Mailbox, Named, OTHER_USERS, Reach};
+use types::{Flags, Rights};
 
 use super::session::{Answer, Session};
-use super::{answers, metadata};
+use super::{acl, answers, metadata};
 
 const SEPARATOR: char = '/';
 
@@ -37,7 +39,7 @@ impl Session {
         returns.children |= basic;
         let patterns: Vec<_> =
             patterns.into_iter().map(|pattern| Pattern(format!("{}{}", reference.0, pattern.0))).collect();
-        let all = access.named().await.map_err(answers::refusal)?;
+        let all = self.listed(&patterns).await?;
         let annotations = match &returns.metadata {
             Some(_) => access.annotations().await.map_err(answers::refusal)?,
             None => Vec::new(),
@@ -47,23 +49,54 @@ impl Session {
             write_line(&mut out, "LIST", &line, &returns);
             if let Some(items) = &returns.status
                 && !line.only_child
+                && line.named.rights.contains(Rights::READ)
+                && let Ok(reach) = self.reach_to(&line.named.mailbox).await
             {
-                status_line(&mut out, &access, line.named, items).await?;
+                status_line(&mut out, &reach, line.named, items).await?;
             }
-            if let Some(wanted) = &returns.metadata {
+            if returns.my_rights {
+                acl::write_rights(&mut out, &line.named.name, line.named.rights);
+            }
+            if let Some(wanted) = &returns.metadata
+                && !line.named.shared
+            {
                 let Named { name, mailbox, .. } = line.named;
                 metadata::write(&mut out, name, Some(mailbox.id), &annotations, wanted);
+            }
+        }
+        if selection == Selection::default() {
+            for level in levels(&all, |_| true).iter().filter(|level| is_any(&patterns, level)) {
+                let children = if returns.children { " \\HasChildren" } else { "" };
+                out.format(format_args!("* LIST (\\Noselect{children}) \"/\" ")).mailbox(level).end();
             }
         }
         self.send(out);
         Ok(Status::ok("Listed"))
     }
 
+    /// The mailboxes that may be told, and may match: whose others are is only asked if it must be.
+    async fn listed(&mut self, patterns: &[Pattern]) -> Result<Vec<Named>, Status> {
+        let access = self.access()?;
+        let all = match patterns.iter().any(may_match_others) {
+            true => access.all_named().await,
+            false => access.named().await,
+        };
+        let mut all = all.map_err(answers::refusal)?;
+        all.retain(|named| named.rights.contains(Rights::LOOKUP));
+        Ok(all)
+    }
+
     /// RFC 3501 §6.3.9
     pub(super) async fn lsub(&mut self, reference: &Pattern, pattern: &Pattern) -> Answer {
-        let all = self.access()?.named().await.map_err(answers::refusal)?;
         let pattern = Pattern(format!("{}{}", reference.0, pattern.0));
+        let all = self.listed(std::slice::from_ref(&pattern)).await?;
         let mut out = self.writer();
+        if pattern.0.ends_with('%') {
+            let above = levels(&all, |named| named.mailbox.subscribed);
+            for level in above.iter().filter(|level| matches(&pattern, level)) {
+                out.text("* LSUB (\\Noselect) \"/\" ").mailbox(level).end();
+            }
+        }
         for named in all.iter().filter(|named| matches(&pattern, &named.name)) {
             let is_above =
                 || all.iter().any(|other| other.mailbox.subscribed && is_in(&other.name, &named.name));
@@ -80,7 +113,7 @@ impl Session {
     /// RFC 2342
     pub(super) fn namespace(&mut self) -> Answer {
         let mut out = self.writer();
-        out.line(format_args!("NAMESPACE ((\"\" \"/\")) NIL NIL"));
+        out.line(format_args!("NAMESPACE ((\"\" \"/\")) ((\"{OTHER_USERS}\" \"/\")) NIL"));
         self.send(out);
         Ok(Status::ok("Done"))
     }
@@ -89,9 +122,10 @@ impl Session {
     pub(super) async fn status(&mut self, mailbox: &MailboxName, items: &[StatusItem]) -> Answer {
         let named = self.named(mailbox).await?;
         self.enabled.condstore |= items.contains(&StatusItem::HighestModSeq);
-        let access = self.access()?;
+        let reach = self.reach_to(&named.mailbox).await?;
+        reach.check(Rights::READ).map_err(answers::refusal)?;
         let mut out = self.writer();
-        status_line(&mut out, &access, &named, items).await?;
+        status_line(&mut out, &reach, &named, items).await?;
         self.send(out);
         Ok(Status::ok("Done"))
     }
@@ -102,17 +136,19 @@ impl Session {
             // Every account has a mailbox of each use that there is here, and no more than one.
             return Err(Status::no("The mailboxes for special uses are there already").with(Code::UseAttr));
         }
-        let created = self.access()?.create_named(&mailbox.0).await.map_err(answers::refusal)?;
+        let access = self.access()?;
+        let created = access.create_named(&mailbox.0).await.map_err(answers::refusal)?;
         let created = created.map_err(answers::denied)?;
-        Ok(Status::ok("Created").with(Code::MailboxId(mailbox_id(created.id))))
+        let is_shared = created.account != access.id();
+        Ok(Status::ok("Created").with(Code::MailboxId(mailbox_id(&created, is_shared))))
     }
 
     /// RFC 9051 §6.3.5
     pub(super) async fn delete(&mut self, mailbox: &MailboxName) -> Answer {
         let access = self.access()?;
-        let id = self.named(mailbox).await?.mailbox.id;
+        let there = self.named(mailbox).await?.mailbox;
         access.delete_named(&mailbox.0).await.map_err(answers::refusal)?.map_err(answers::denied)?;
-        if self.selected.as_ref().is_some_and(|selected| selected.mailbox.id == id) {
+        if self.is_selected(&there) {
             self.unselect();
         }
         Ok(Status::ok("Deleted"))
@@ -143,6 +179,27 @@ fn matches(pattern: &Pattern, name: &str) -> bool {
     name == "INBOX" && Pattern(pattern.0.to_ascii_uppercase()).matches(name, SEPARATOR)
 }
 
+fn is_any(patterns: &[Pattern], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, name))
+}
+
+/// Whether names that begin as those of what others share can match.
+fn may_match_others(pattern: &Pattern) -> bool {
+    let wild = pattern.0.find(['*', '%']).unwrap_or(pattern.0.len());
+    let begun = pattern.0.get(..wild).unwrap_or_default();
+    OTHER_USERS.starts_with(begun) || begun.starts_with(OTHER_USERS)
+}
+
+/// The levels above shared mailboxes that are no mailboxes themselves, or none that may be seen.
+fn levels(all: &[Named], is_meant: impl Fn(&Named) -> bool) -> Vec<String> {
+    let mut levels = BTreeSet::new();
+    for named in all.iter().filter(|named| named.shared && is_meant(named)) {
+        levels.extend(named.name.match_indices(SEPARATOR).filter_map(|(at, _)| named.name.get(..at)));
+    }
+    let is_there = |level: &&str| all.iter().any(|named| named.name == *level);
+    levels.into_iter().filter(|level| !is_there(level)).map(str::to_owned).collect()
+}
+
 fn is_in(name: &str, above: &str) -> bool {
     name.strip_prefix(above).is_some_and(|rest| rest.starts_with(SEPARATOR))
 }
@@ -153,7 +210,7 @@ fn lines<'a>(all: &'a [Named], patterns: &[Pattern], selection: Selection) -> Ve
         (!selection.subscribed || named.mailbox.subscribed) && (!selection.special_use || special)
     };
     let line = |named: &'a Named| {
-        if !patterns.iter().any(|pattern| matches(pattern, &named.name)) {
+        if !is_any(patterns, &named.name) {
             return None;
         }
         if is_selected(named) {
@@ -168,6 +225,9 @@ fn lines<'a>(all: &'a [Named], patterns: &[Pattern], selection: Selection) -> Ve
 pub(super) fn write_line(out: &mut Writer, response: &str, line: &Line<'_>, returns: &ListReturn) {
     let Line { named, only_child, was } = line;
     let mut attributes = Vec::new();
+    if !named.rights.contains(Rights::READ) {
+        attributes.push("\\Noselect");
+    }
     if returns.subscribed && named.mailbox.subscribed {
         attributes.push("\\Subscribed");
     }
@@ -187,14 +247,17 @@ pub(super) fn write_line(out: &mut Writer, response: &str, line: &Line<'_>, retu
     out.end();
 }
 
-/// As OBJECTID names it (RFC 8474 §4).
-pub(super) fn mailbox_id(id: types::MailboxId) -> String {
-    format!("F{id}")
+/// As OBJECTID names it (RFC 8474 §4): for whom it is somebody else's, with that account's number.
+pub(super) fn mailbox_id(mailbox: &Mailbox, is_shared: bool) -> String {
+    match is_shared {
+        true => format!("F{}-{}", mailbox.account, mailbox.id),
+        false => format!("F{}", mailbox.id),
+    }
 }
 
 async fn status_line(
     out: &mut Writer,
-    access: &Access,
+    reach: &Reach,
     named: &Named,
     items: &[StatusItem],
 ) -> Result<(), Status> {
@@ -211,15 +274,17 @@ async fn status_line(
             StatusItem::UidValidity => out.format(format_args!("UIDVALIDITY {}", mailbox.uid_validity)),
             StatusItem::Unseen => out.format(format_args!("UNSEEN {}", mailbox.unread)),
             StatusItem::Deleted => {
-                let roll = access.roll(mailbox.id).await.map_err(answers::refusal)?;
+                let roll = reach.roll().await.map_err(answers::refusal)?;
                 let is_deleted = |message: &&mail::Listed| message.flags.contains(Flags::DELETED);
                 let deleted = roll.map_or(0, |roll| roll.messages.iter().filter(is_deleted).count());
                 out.format(format_args!("DELETED {deleted}"))
             }
             StatusItem::Size => out.format(format_args!("SIZE {}", mailbox.size_bytes)),
             StatusItem::HighestModSeq => out.format(format_args!("HIGHESTMODSEQ {}", mailbox.modseq)),
-            StatusItem::MailboxId => out.format(format_args!("MAILBOXID ({})", mailbox_id(mailbox.id))),
-            StatusItem::AppendLimit => out.format(format_args!("APPENDLIMIT {}", access.max_message_bytes())),
+            StatusItem::MailboxId => {
+                out.format(format_args!("MAILBOXID ({})", mailbox_id(mailbox, named.shared)))
+            }
+            StatusItem::AppendLimit => out.format(format_args!("APPENDLIMIT {}", reach.max_message_bytes())),
         };
     }
     out.text(")").end();

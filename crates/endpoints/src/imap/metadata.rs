@@ -1,6 +1,6 @@
 //! GETMETADATA and SETMETADATA (RFC 5464), and METADATA in LIST (RFC 9590).
 //!
-//! Nobody shares mailboxes yet, so `/private` and `/shared` differ by their names alone.
+//! Only the owner of a mailbox notes something with it, so `/private` and `/shared` differ by their names alone.
 
 use imap::wire::{Depth, MailboxName, Wanted};
 use imap::{Code, Status, Writer};
@@ -47,6 +47,9 @@ impl Session {
             return Ok((String::new(), None));
         }
         let named = self.named(mailbox).await?;
+        if named.shared {
+            return Err(answers::not_theirs());
+        }
         Ok((named.name, Some(named.mailbox.id)))
     }
 }

@@ -2,10 +2,11 @@
 
 use imap::wire::{MultiSearch, Options, Search, Source};
 use imap::{Status, View};
-use mail::Named;
-use types::{MailboxId, Role};
+use mail::{Mailbox, Named};
+use types::{Rights, Role};
 
 use super::answers;
+use super::names::is_same;
 use super::progress::Progress;
 use super::search::{matching, write_esearch};
 use super::session::{Answer, Session};
@@ -25,9 +26,13 @@ impl Session {
             let tag = tag.to_owned();
             self.refuse_update(tag);
         }
-        let all = self.access()?.named().await.map_err(answers::refusal)?;
-        let selected = self.selected.as_ref().map(|selected| selected.mailbox.id);
-        for named in all.iter().filter(|named| sources.iter().any(|source| is_in(source, named, selected))) {
+        let all = self.access()?.all_named().await.map_err(answers::refusal)?;
+        let selected = self.selected.as_ref().map(|selected| selected.mailbox.clone());
+        let is_meant = |named: &&Named| {
+            let is_in = |source| is_in(source, named, selected.as_ref());
+            named.rights.contains(Rights::LOOKUP | Rights::READ) && sources.iter().any(is_in)
+        };
+        for named in all.iter().filter(is_meant) {
             self.search_in(named, &search, options).await?;
         }
         Ok(Status::ok("Searched"))
@@ -35,16 +40,21 @@ impl Session {
 
     /// As the mailbox is now, selected or not.
     async fn search_in(&mut self, named: &Named, search: &Search, options: Options) -> Result<(), Status> {
-        let access = self.access()?;
-        // One that was deleted meanwhile has nothing.
-        let Some(roll) = access.roll(named.mailbox.id).await.map_err(answers::refusal)? else {
+        let reach = self.access()?.reach(named.mailbox.account, named.mailbox.id).await;
+        // One that was deleted meanwhile, or may not be read any more, has nothing.
+        let Some(reach) =
+            reach.map_err(answers::refusal)?.filter(|reach| reach.rights().contains(Rights::READ))
+        else {
+            return Ok(());
+        };
+        let Some(roll) = reach.roll().await.map_err(answers::refusal)? else {
             return Ok(());
         };
         let view = View::new(roll.messages.clone());
         let plan = matching::Plan::new(search, &view, &[], self.mail.now())?;
         let progress = Progress::default();
         let all = view.messages().iter().zip(1..).map(|(message, number)| (number, message));
-        let work = super::search::decide(&access, &plan, all, None, &progress);
+        let work = super::search::decide(&reach, &plan, all, None, &progress);
         let (found, _) = self.patiently(&progress, work).await?;
         if found.is_empty() {
             return Ok(());
@@ -62,12 +72,12 @@ impl Session {
     }
 }
 
-pub(super) fn is_in(source: &Source, named: &Named, selected: Option<MailboxId>) -> bool {
+pub(super) fn is_in(source: &Source, named: &Named, selected: Option<&Mailbox>) -> bool {
     let below = |above: &str| named.name.strip_prefix(above).and_then(|rest| rest.strip_prefix('/'));
     match source {
-        Source::Selected => selected == Some(named.mailbox.id),
+        Source::Selected => selected.is_some_and(|selected| is_same(selected, &named.mailbox)),
         Source::Inboxes => named.mailbox.role == Some(Role::Inbox),
-        Source::Personal => true,
+        Source::Personal => !named.shared,
         Source::Subscribed => named.mailbox.subscribed,
         Source::Subtree(names) => names.iter().any(|name| name.0 == named.name || below(&name.0).is_some()),
         Source::SubtreeOne(names) => names

@@ -1,7 +1,7 @@
 //! What is told of a mailbox unasked: messages that came, changed and went (RFC 9051 §7.3 to §7.5).
 
 use imap::{Code, Expunges, Status, Writer};
-use mail::{Listed, Roll};
+use mail::{Listed, Reach, Roll};
 use std::sync::Arc;
 use types::{Flags, Uid};
 
@@ -36,13 +36,10 @@ impl Session {
 
     pub(super) async fn tell_news_but(&mut self, expunges: Expunges, own: Own<'_>) -> Result<(), Status> {
         let Some(selected) = &self.selected else { return Ok(()) };
-        let (id, validity) = (selected.mailbox.id, selected.mailbox.uid_validity);
-        let roll = self.access()?.roll(id).await.map_err(answers::refusal)?;
+        let validity = selected.mailbox.uid_validity;
+        let roll = self.reach().await?.roll().await.map_err(answers::refusal)?;
         let Some(roll) = roll.filter(|roll| roll.mailbox.uid_validity == validity) else {
-            // RFC 2180 §3.3: deleted, or restored from a backup, under a client that believes in other numbers.
-            self.selected = None;
-            self.engine.bye("The selected mailbox is not there any more", None);
-            return Err(Status::no("The selected mailbox is not there any more"));
+            return Err(self.lost());
         };
         let mut out = self.writer();
         let mut changed = Vec::new();
@@ -69,8 +66,8 @@ impl Session {
     }
 
     /// The mailbox as it is now, without telling anybody.
-    pub(super) async fn roll_of(&mut self, id: types::MailboxId) -> Result<Arc<Roll>, Status> {
-        let roll = self.access()?.roll(id).await.map_err(answers::refusal)?;
+    pub(super) async fn roll_of(&mut self, reach: &Reach) -> Result<Arc<Roll>, Status> {
+        let roll = reach.roll().await.map_err(answers::refusal)?;
         roll.ok_or_else(answers::non_existent)
     }
 }

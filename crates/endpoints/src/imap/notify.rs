@@ -1,4 +1,5 @@
-//! NOTIFY (RFC 5465): news of all mailboxes that a client named, also while it says nothing.
+//! NOTIFY (RFC 5465): news of all mailboxes that a client named, also while it says nothing. Of what others share, only
+//! the selected mailbox is told of.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +11,7 @@ use types::MailboxId;
 use super::answers;
 use super::mailboxes::{Line, write_line};
 use super::multi::is_in;
+use super::names::is_same;
 use super::news::Own;
 use super::session::{Answer, Session};
 
@@ -38,11 +40,10 @@ impl Session {
         };
         let watching = Watching { groups, known, notes };
         if status {
-            let selected = self.selected.as_ref().map(|selected| selected.mailbox.id);
             let mut out = self.writer();
             for named in &watching.known {
                 let is_told = watching.events(named).is_some_and(|events| events.messages);
-                if is_told && selected != Some(named.mailbox.id) {
+                if is_told && !self.is_selected(&named.mailbox) {
                     status_line(&mut out, named, self.enabled.condstore);
                 }
             }
@@ -73,7 +74,9 @@ impl Session {
             self.tell_news_but(expunges, Own::Nothing).await?;
         }
         let now = self.access()?.named().await.map_err(answers::refusal)?;
-        let selected = self.selected.as_ref().map(|selected| selected.mailbox.id);
+        let selected = self.selected.as_ref().map(|selected| selected.mailbox.clone());
+        let is_selected =
+            |named: &Named| selected.as_ref().is_some_and(|selected| is_same(selected, &named.mailbox));
         let condstore = self.enabled.condstore;
         let mut out = self.writer();
         let Some(watching) = &mut self.watching else { return Ok(()) };
@@ -89,7 +92,7 @@ impl Session {
                 write_line(&mut out, "LIST", &Line { named, only_child: false, was }, &returns);
             }
             let is_changed = before.is_none_or(|before| is_told(&before.mailbox, &named.mailbox, events));
-            if events.messages && is_changed && selected != Some(named.mailbox.id) {
+            if events.messages && is_changed && !is_selected(named) {
                 status_line(&mut out, named, condstore);
             }
         }

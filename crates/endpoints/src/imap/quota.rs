@@ -18,7 +18,14 @@ impl Session {
     }
 
     pub(super) async fn get_quota_root(&mut self, mailbox: &MailboxName) -> Answer {
-        self.named(mailbox).await?;
+        let named = self.named(mailbox).await?;
+        if named.shared {
+            // How full another's account is, is not told.
+            let mut out = self.writer();
+            out.text("* QUOTAROOT ").mailbox(&mailbox.0).end();
+            self.send(out);
+            return Ok(Status::ok("Done"));
+        }
         let quota = self.quota().await?;
         let mut out = self.writer();
         out.text("* QUOTAROOT ").mailbox(&mailbox.0);

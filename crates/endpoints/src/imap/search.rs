@@ -98,14 +98,14 @@ impl Session {
         if self.enabled.uid_only && matching::uses_numbers(&search.key) {
             return Err(answers::uid_required());
         }
-        let (now, access) = (self.mail.now(), self.access()?);
+        let (now, reach) = (self.mail.now(), self.reach().await?);
         let limit = self.settings.message_limit;
         let selected = self.selected()?;
         let plan = Plan::new(search, &selected.view, &selected.saved, now)?;
         let (list, progress) = (selected.view.list(), Progress::default());
         let all = list.iter().zip(1..).map(|(message, number)| (number, message));
         let (messages, lowest) =
-            self.patiently(&progress, decide(&access, &plan, all, limit, &progress)).await?;
+            self.patiently(&progress, decide(&reach, &plan, all, limit, &progress)).await?;
         Ok(Found { messages, lowest })
     }
 }
@@ -120,7 +120,7 @@ pub(super) struct Found {
 /// Those of these messages that are as wished, in order of their numbers. Of those that may be, no more are looked at
 /// than the limit allows, the last ones; then the UID is told that the search got down to.
 pub(super) async fn decide<'a>(
-    access: &mail::Access,
+    reach: &mail::Reach,
     plan: &Plan,
     messages: impl Iterator<Item = (u32, &'a Listed)>,
     limit: Option<NonZeroU32>,
@@ -136,7 +136,7 @@ pub(super) async fn decide<'a>(
         }
     }
     let lowest = limit.and_then(|limit| cut(&mut found, &mut open, limit));
-    read_and_decide(access, plan, open, &mut found, progress).await?;
+    read_and_decide(reach, plan, open, &mut found, progress).await?;
     found.sort_unstable_by_key(|(number, _)| *number);
     Ok((found, lowest))
 }
@@ -155,13 +155,13 @@ fn cut(found: &mut Vec<(u32, Listed)>, open: &mut Vec<(u32, Listed)>, limit: Non
 }
 
 async fn read_and_decide(
-    access: &mail::Access,
+    reach: &mail::Reach,
     plan: &Plan,
     mut open: Vec<(u32, Listed)>,
     found: &mut Vec<(u32, Listed)>,
     progress: &Progress,
 ) -> Result<(), Status> {
-    let mut reader = Reader::new(access, plan);
+    let mut reader = Reader::new(reach, plan);
     let stages = [Stage::Rows, Stage::Structures, Stage::Signatures, Stage::Letters];
     let stages: Vec<_> = stages.into_iter().filter(|stage| stage.is_needed(plan)).collect();
     let (all, of) = (open.len(), open.len() * stages.len());
@@ -230,7 +230,7 @@ impl Stage {
 
 /// Reads for one search.
 pub(super) struct Reader<'a> {
-    access: &'a mail::Access,
+    reach: &'a mail::Reach,
     needs: Needs,
     /// Messages without a signature: they were there before there were any.
     unsigned: HashSet<MessageId>,
@@ -246,15 +246,15 @@ struct Needs {
 }
 
 impl<'a> Reader<'a> {
-    fn new(access: &'a mail::Access, plan: &Plan) -> Self {
+    fn new(reach: &'a mail::Reach, plan: &Plan) -> Self {
         let needs = Needs { rows: plan.rows, bodies: plan.bodies };
-        Self { access, needs, unsigned: HashSet::new(), fresh: Vec::new() }
+        Self { reach, needs, unsigned: HashSet::new(), fresh: Vec::new() }
     }
 
     /// For those who want to know what every message follows.
-    pub(super) fn of_everything(access: &'a mail::Access) -> Self {
+    pub(super) fn of_everything(reach: &'a mail::Reach) -> Self {
         let needs = Needs { rows: false, bodies: true };
-        Self { access, needs, unsigned: HashSet::new(), fresh: Vec::new() }
+        Self { reach, needs, unsigned: HashSet::new(), fresh: Vec::new() }
     }
 
     /// The signatures of these messages; those that have none are read.
@@ -263,7 +263,7 @@ impl<'a> Reader<'a> {
         batch: &[(u32, Listed)],
     ) -> Result<HashMap<MessageId, Arc<[u8]>>, Status> {
         let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
-        let known = self.access.signatures(&ids).await.map_err(answers::refusal)?;
+        let known = self.reach.signatures(&ids).await.map_err(answers::refusal)?;
         let unsigned: Vec<_> = batch
             .iter()
             .filter(|(_, message)| known.get(&message.id).is_none_or(|bits| Signature::read(bits).is_none()))
@@ -281,25 +281,25 @@ impl<'a> Reader<'a> {
             self.read(Stage::Letters, &ids).await?;
         }
         self.sign(0).await;
-        self.access.signatures(&ids).await.map_err(answers::refusal)
+        self.reach.signatures(&ids).await.map_err(answers::refusal)
     }
 
     async fn read(&mut self, stage: Stage, ids: &[MessageId]) -> Result<HashMap<MessageId, Facts>, Status> {
         let mut facts: HashMap<MessageId, Facts> = HashMap::with_capacity(ids.len());
         if self.needs.rows {
-            for (id, row) in self.access.rows(ids).await.map_err(answers::refusal)? {
+            for (id, row) in self.reach.rows(ids).await.map_err(answers::refusal)? {
                 facts.entry(id).or_default().row = Some(Box::new(row));
             }
         }
         match stage {
             Stage::Rows => {}
             Stage::Structures => {
-                for (id, structure) in self.access.structures(ids).await.map_err(answers::refusal)? {
+                for (id, structure) in self.reach.structures(ids).await.map_err(answers::refusal)? {
                     facts.entry(id).or_default().structure = Some(structure);
                 }
             }
             Stage::Signatures => {
-                let mut known = self.access.signatures(ids).await.map_err(answers::refusal)?;
+                let mut known = self.reach.signatures(ids).await.map_err(answers::refusal)?;
                 for id in ids {
                     let signature = known.remove(id).filter(|bits| Signature::read(bits).is_some());
                     if signature.is_none() {
@@ -309,7 +309,7 @@ impl<'a> Reader<'a> {
                 }
             }
             Stage::Letters => {
-                for (id, letter) in self.access.letters(ids).await.map_err(answers::refusal)? {
+                for (id, letter) in self.reach.letters(ids).await.map_err(answers::refusal)? {
                     let is_unsigned = self.unsigned.contains(&id);
                     let texts = matching::texts(&letter, self.needs.bodies || is_unsigned).await;
                     let texts = texts.map_err(answers::refusal)?;
@@ -331,7 +331,7 @@ impl<'a> Reader<'a> {
         if self.fresh.len() <= most {
             return;
         }
-        if let Err(error) = self.access.sign(std::mem::take(&mut self.fresh)).await {
+        if let Err(error) = self.reach.sign(std::mem::take(&mut self.fresh)).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "signatures were not kept");
         }
     }

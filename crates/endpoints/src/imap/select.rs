@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use imap::wire::{Qresync, Select, SequenceSet};
 use imap::{Code, Expunges, State, Status, View, Writer};
-use mail::{Listed, Roll, Target};
-use types::{Flags, MailboxId, ModSeq, Uid};
+use mail::{Change, Listed, Reach, Roll, Target};
+use types::{Flags, ModSeq, Rights, Uid};
 
 use super::answers;
 use super::mailboxes::mailbox_id;
@@ -14,6 +14,9 @@ use super::progress::Progress;
 use super::session::{Answer, Selected, Session};
 
 const SYSTEM: Flags = Flags::from_bits(63);
+/// RFC 4314 §5.2: with none of these a mailbox is for reading only.
+const CHANGING: Rights =
+    Rights::from_bits(Rights::FLAGS.bits() | Rights::INSERT.bits() | Rights::EXPUNGE.bits());
 
 impl Session {
     pub(super) async fn select(&mut self, select: Select) -> Answer {
@@ -29,14 +32,16 @@ impl Session {
             out = self.writer();
         }
         let named = self.named(&mailbox).await?;
-        let roll = self.roll_of(named.mailbox.id).await?;
+        let reach = self.reach_to(&named.mailbox).await?;
+        let hints = reach.subscribe();
+        let roll = self.roll_of(&reach).await?;
         self.enabled.condstore |= condstore;
-        self.write_selected(&mut out, &roll, &named.name);
+        self.write_selected(&mut out, &roll, &named.name, &reach);
         let view = View::new(roll.messages.clone());
         if let Some(known) = qresync
             && known.uid_validity == roll.mailbox.uid_validity.0
         {
-            self.resynchronise(&mut out, &roll, &view, &known).await?;
+            self.resynchronise(&mut out, &reach, &roll, &view, &known).await?;
         }
         self.send(out);
         self.selected = Some(Selected {
@@ -45,20 +50,25 @@ impl Session {
             view,
             saved: Vec::new(),
             contexts: Vec::new(),
+            hints,
         });
         self.engine.enter(State::Selected);
-        let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };
+        let is_writable = !read_only && reach.rights().meets(CHANGING);
+        let code = if is_writable { Code::ReadWrite } else { Code::ReadOnly };
         Ok(Status::ok("Selected").with(code))
     }
 
-    fn write_selected(&self, out: &mut Writer, roll: &Roll, name: &str) {
+    fn write_selected(&self, out: &mut Writer, roll: &Roll, name: &str, reach: &Reach) {
         let mailbox = &roll.mailbox;
         let keywords: Vec<String> = keywords(&roll.messages);
         let mut flags = self.writer();
         flags.flag_names(SYSTEM, &keywords);
         let flags = String::from_utf8_lossy(&flags.take()).into_owned();
         out.line(format_args!("FLAGS ({flags})"));
-        let permanent = Code::PermanentFlags(format!("{flags} \\*"));
+        let permanent = Code::PermanentFlags(match reach.rights() {
+            rights if rights.contains(Rights::FLAGS) => format!("{flags} \\*"),
+            rights => self.changeable(rights, &keywords),
+        });
         out.status(&Status::ok("They stay, and there may be more").with(permanent));
         out.line(format_args!("{} EXISTS", roll.messages.len()));
         if !self.enabled.rev2 {
@@ -72,22 +82,34 @@ impl Session {
         out.status(&Status::ok("The next UID").with(Code::UidNext(mailbox.uid_next.0)));
         let modseq = u64::try_from(mailbox.modseq.0).unwrap_or(0);
         out.status(&Status::ok("The last change").with(Code::HighestModSeq(modseq)));
-        out.status(&Status::ok("It stays the same").with(Code::MailboxId(mailbox_id(mailbox.id))));
+        out.status(
+            &Status::ok("It stays the same").with(Code::MailboxId(mailbox_id(mailbox, reach.is_shared()))),
+        );
         if self.enabled.rev2 {
             out.text("* LIST () \"/\" ").mailbox(name).end();
         }
+    }
+
+    /// RFC 4314 §5.1.1: the flags that these rights are for.
+    fn changeable(&self, rights: Rights, keywords: &[String]) -> String {
+        let may_write = rights.contains(Rights::WRITE);
+        let mut flags = self.writer();
+        flags.flag_names(SYSTEM & Change::allowed(rights), if may_write { keywords } else { &[] });
+        let flags = String::from_utf8_lossy(&flags.take()).into_owned();
+        if may_write { format!("{flags} \\*") } else { flags }
     }
 
     /// RFC 7162 §3.2.5: what left since the client was here, and what changed.
     async fn resynchronise(
         &mut self,
         out: &mut Writer,
+        reach: &Reach,
         roll: &Roll,
         view: &View<super::session::Messages>,
         known: &Qresync,
     ) -> Result<(), Status> {
         let since = ModSeq(i64::try_from(known.modseq).unwrap_or(i64::MAX));
-        let vanished = self.vanished(roll.mailbox.id, roll, since, known.known.as_ref()).await?;
+        let vanished = self.vanished(reach, roll, since, known.known.as_ref()).await?;
         write_vanished(out, &vanished);
         let last = view.messages().last().map(|message| message.uid.0);
         let wanted = known.known.as_ref().map(|set| set.resolve(last));
@@ -104,7 +126,7 @@ impl Session {
     /// all that are not there.
     pub(super) async fn vanished(
         &mut self,
-        mailbox: MailboxId,
+        reach: &Reach,
         roll: &Roll,
         since: ModSeq,
         known: Option<&SequenceSet>,
@@ -114,7 +136,7 @@ impl Session {
             || vec![(1, below.saturating_sub(1))],
             |known| known.resolve(Some(below.saturating_sub(1))),
         );
-        match self.access()?.vanished(mailbox, since).await.map_err(answers::refusal)? {
+        match reach.vanished(since).await.map_err(answers::refusal)? {
             Some(uids) => Ok(uids
                 .into_iter()
                 .map(|uid| uid.0)
@@ -137,11 +159,15 @@ impl Session {
 
     pub(super) async fn close(&mut self, expunge: bool) -> Answer {
         let selected = self.selected()?;
-        let (id, read_only) = (selected.mailbox.id, selected.read_only);
+        let read_only = selected.read_only;
         let mut modseq = selected.mailbox.modseq;
         if expunge && !read_only {
-            self.expunge_deleted(id, None).await?;
-            modseq = self.roll_of(id).await?.mailbox.modseq;
+            let reach = self.reach().await?;
+            // RFC 4314 §4: without the right it is closed all the same.
+            if reach.rights().contains(Rights::EXPUNGE) {
+                self.expunge_deleted(&reach, None).await?;
+                modseq = self.roll_of(&reach).await?.mailbox.modseq;
+            }
         }
         self.unselect();
         Ok(news::highest(Status::ok("Closed"), modseq, self.enabled))
@@ -153,8 +179,8 @@ impl Session {
         if selected.read_only {
             return Err(answers::read_only());
         }
-        let id = selected.mailbox.id;
-        let lowest = self.expunge_deleted(id, set).await?;
+        let reach = self.reach().await?;
+        let lowest = self.expunge_deleted(&reach, set).await?;
         self.tell_news(Expunges::Told).await?;
         let modseq = self.selected()?.mailbox.modseq;
         let status = news::highest(Status::ok("Expunged"), modseq, self.enabled);
@@ -164,10 +190,10 @@ impl Session {
     /// Of the mailbox as it is now, whatever the client knows of it. RFC 9738 §3.1: only a set has a limit.
     async fn expunge_deleted(
         &mut self,
-        id: MailboxId,
+        reach: &Reach,
         set: Option<&SequenceSet>,
     ) -> Result<Option<Uid>, Status> {
-        let roll = self.roll_of(id).await?;
+        let roll = self.roll_of(reach).await?;
         let wanted = match set {
             None => vec![(1, u32::MAX)],
             Some(SequenceSet::Saved) => self.selected()?.saved.iter().map(|uid| (uid.0, uid.0)).collect(),
@@ -180,8 +206,8 @@ impl Session {
         let mut deleted: Vec<_> = deleted.map(|message| (0, message.clone())).collect();
         let lowest = set.and_then(|_| self.cut(&mut deleted));
         let targets: Vec<_> = deleted.iter().map(|(_, message)| target(message)).collect();
-        let (access, progress) = (self.access()?, Progress::default());
-        self.patiently(&progress, access.expunge(id, &targets)).await.map_err(answers::refusal)?;
+        let progress = Progress::default();
+        self.patiently(&progress, reach.expunge(&targets)).await.map_err(answers::refusal)?;
         Ok(lowest)
     }
 

@@ -100,6 +100,8 @@ pub(super) struct Selected {
     pub(super) saved: Vec<Uid>,
     /// RFC 5267: results that are kept up to date.
     pub(super) contexts: Vec<Context>,
+    /// Of its owner's, if that is somebody else.
+    pub(super) hints: Option<Subscription>,
 }
 
 impl Session {
@@ -245,11 +247,11 @@ impl Session {
             Command::GetQuota(root) => self.get_quota(&root).await,
             Command::GetQuotaRoot(mailbox) => self.get_quota_root(&mailbox).await,
             Command::SetQuota => Err(answers::no_perm()),
-            Command::MyRights(_)
-            | Command::GetAcl(_)
-            | Command::ListRights { .. }
-            | Command::SetAcl(_)
-            | Command::DeleteAcl { .. } => Err(answers::cannot("Mailboxes are not shared here")),
+            Command::MyRights(mailbox) => self.my_rights(&mailbox).await,
+            Command::GetAcl(mailbox) => self.get_acl(&mailbox).await,
+            Command::ListRights { mailbox, identifier } => self.list_rights(&mailbox, &identifier).await,
+            Command::SetAcl(wanted) => self.set_acl(wanted).await,
+            Command::DeleteAcl { mailbox, identifier } => self.delete_acl(&mailbox, &identifier).await,
             Command::Close => self.close(true).await,
             Command::Unselect => self.close(false).await,
             Command::Expunge => self.expunge(None).await,

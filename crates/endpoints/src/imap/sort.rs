@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use imap::Status;
 use imap::wire::{Search, Sort, SortKey};
-use mail::{Access, Listed, Row};
+use mail::{Listed, Reach, Row};
 use message::base_subject;
 use types::{Address, MessageId, Timestamp};
 
@@ -72,14 +72,14 @@ impl Session {
         keys: &[(SortKey, bool)],
     ) -> Result<Vec<Sortable>, Status> {
         let found = self.find_all(search).await?;
-        let (access, progress) = (self.access()?, Progress::default());
-        self.patiently(&progress, sortable(&access, found, keys, &progress)).await
+        let (reach, progress) = (self.reach().await?, Progress::default());
+        self.patiently(&progress, sortable(&reach, found, keys, &progress)).await
     }
 }
 
 /// Messages with what they are sorted by.
 pub(super) async fn sortable(
-    access: &Access,
+    reach: &Reach,
     found: Vec<(u32, Listed)>,
     keys: &[(SortKey, bool)],
     progress: &Progress,
@@ -92,9 +92,9 @@ pub(super) async fn sortable(
         progress.set(all.len(), found.len());
         let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
         let rows =
-            if needs_rows { access.rows(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
+            if needs_rows { reach.rows(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
         let structures =
-            if needs_cc { access.structures(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
+            if needs_cc { reach.structures(&ids).await.map_err(answers::refusal)? } else { HashMap::new() };
         for (number, message) in batch {
             let mut one = of_row(*number, message.clone(), rows.get(&message.id));
             one.cc = structures.get(&message.id).and_then(first_cc).unwrap_or_default();

@@ -15,7 +15,6 @@ impl Session {
     pub(super) async fn store(&mut self, store: Store, uid: bool) -> Answer {
         let Store { set, unchanged_since, mode, silent, flags } = store;
         let selected = self.selected()?;
-        let id = selected.mailbox.id;
         if selected.read_only {
             return Err(answers::read_only());
         }
@@ -25,8 +24,8 @@ impl Session {
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
         let change = change(mode, &flags);
         let since = unchanged_since.map(|since| ModSeq(i64::try_from(since).unwrap_or(i64::MAX)));
-        let (access, progress) = (self.access()?, Progress::default());
-        let work = access.store(id, &targets, &change, since);
+        let (reach, progress) = (self.reach().await?, Progress::default());
+        let work = reach.store(&targets, &change, since);
         let stored = self.patiently(&progress, work).await.map_err(answers::refusal)?;
         let changed: Vec<Uid> = stored.messages.iter().map(|message| message.uid).collect();
         // RFC 9051 §7.5.1: sequence numbers must stay for this command, and for what a client sent behind it.

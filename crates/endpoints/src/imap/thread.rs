@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use imap::thread::{Kind, Mail, threads};
 use imap::wire::{Search, SortKey, Thread, ThreadAlgorithm};
 use imap::{Code, Status};
-use mail::{Access, Listed, Portrait};
+use mail::{Listed, Portrait, Reach};
 use message::{Links, Signature};
 use tokio::task::spawn_blocking;
 use types::MessageId;
@@ -63,8 +63,8 @@ impl Session {
     /// What mails refer to is known of each without reading it.
     async fn by_references(&mut self, search: &Search, kind: Kind, uid: bool) -> Answer {
         let found = self.find_all(search).await?;
-        let (access, progress) = (self.access()?, Progress::default());
-        let mails = self.patiently(&progress, read(&access, &found, &progress)).await?;
+        let (reach, progress) = (self.reach().await?, Progress::default());
+        let mails = self.patiently(&progress, read(&reach, &found, &progress)).await?;
         let name = |(number, message): &(u32, Listed)| if uid { message.uid.0 } else { *number };
         let names: Vec<u32> = found.iter().map(name).collect();
         let text = spawn_blocking(move || {
@@ -83,13 +83,13 @@ impl Session {
     }
 }
 
-async fn read(access: &Access, found: &[(u32, Listed)], progress: &Progress) -> Result<Vec<Mail>, Status> {
-    let mut reader = Reader::of_everything(access);
+async fn read(reach: &Reach, found: &[(u32, Listed)], progress: &Progress) -> Result<Vec<Mail>, Status> {
+    let mut reader = Reader::of_everything(reach);
     let mut mails = Vec::with_capacity(found.len());
     for batch in found.chunks(AT_ONCE) {
         progress.set(mails.len(), found.len());
         let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
-        let portraits: HashMap<_, _> = access.portraits(&ids).await.map_err(answers::refusal)?;
+        let portraits: HashMap<_, _> = reach.portraits(&ids).await.map_err(answers::refusal)?;
         let signatures = reader.signatures(batch).await?;
         for (_, message) in batch {
             let links = signatures.get(&message.id).and_then(|bits| Signature::read(bits));

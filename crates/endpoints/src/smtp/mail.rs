@@ -98,7 +98,7 @@ impl Mta for Service {
     }
 
     async fn may_send_as(&self, principal: &Access, sender: &EmailAddress) -> Result<bool, Refusal> {
-        principal.may_send_as(sender).await.map_err(refusal)
+        principal.may_post_as(sender).await.map_err(refusal)
     }
 
     async fn receive(&self, mail: Incoming<Destination>) -> Result<MessageId, Refusal> {

@@ -25,7 +25,14 @@ impl Site {
 
     /// With other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let house = House::open().await.unwrap();
+        Self::at_with(House::open().await.unwrap(), change).await
+    }
+
+    pub(crate) async fn at(house: House) -> Self {
+        Self::at_with(house, |_| {}).await
+    }
+
+    async fn at_with(house: House, change: impl FnOnce(&mut Settings)) -> Self {
         let server = Server::new(Config::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -55,8 +62,12 @@ impl Site {
 
     /// The same, logged in as alice.
     pub(crate) async fn alice(&self) -> Client {
+        self.who("alice").await
+    }
+
+    pub(crate) async fn who(&self, name: &str) -> Client {
         let mut client = self.client().await;
-        client.send(b"login LOGIN alice@demo.test magpie-demo\r\n").await;
+        client.send(format!("login LOGIN {name}@demo.test magpie-demo\r\n").as_bytes()).await;
         let answer = client.line().await;
         assert!(answer.starts_with("login OK [CAPABILITY "), "{answer}");
         client

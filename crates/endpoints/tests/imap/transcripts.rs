@@ -1,9 +1,10 @@
 //! Runs the files in `transcripts/`: `C:` is said, `S:` must come, in this order. A number or letter before it names the
-//! connection; `=` delivers a mail with this subject to alice. `…` stands for anything, `\r\n` for a line break in a literal.
+//! connection, which is alice's unless it is `?` (nobody's), `b` or `c` (bob's) or `x` (another's); `=` delivers a mail with
+//! this subject to alice. `…` stands for anything, `\r\n` for a line break in a literal.
 
 use std::collections::HashMap;
 
-use testkit::fixtures;
+use testkit::{House, PostgresCluster, fixtures};
 
 use super::client::{Client, Site};
 
@@ -17,6 +18,7 @@ macro_rules! transcripts {
 }
 
 transcripts!(
+    acl,
     append_and_fetch,
     catenate,
     condstore,
@@ -33,27 +35,45 @@ transcripts!(
     qresync,
     savedate,
     searches,
+    shared,
     sorts,
     store,
     threads,
     uidonly,
 );
 
+/// The same with databases in PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn mailboxes_are_shared_on_postgres() {
+    for script in [include_str!("transcripts/acl.txt"), include_str!("transcripts/shared.txt")] {
+        let cluster = PostgresCluster::start().await.unwrap();
+        run_at(&Site::at(House::open_on_postgres(&cluster).await.unwrap()).await, script).await;
+    }
+}
+
 async fn run(script: &str) {
-    let site = Site::start().await;
+    run_at(&Site::start().await, script).await;
+}
+
+async fn run_at(site: &Site, script: &str) {
     let mut clients: HashMap<String, Client> = HashMap::new();
     for (number, line) in script.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         if line.starts_with('#') {
             continue;
         }
         if let Some(subject) = line.strip_prefix("= ") {
-            deliver(&site, subject).await;
+            deliver(site, subject).await;
             continue;
         }
         let (who, text) = line.split_once(": ").unwrap_or_else(|| panic!("line {}: {line}", number + 1));
         let (side, name) = who.split_at(1);
         if !clients.contains_key(name) {
-            let client = if name.starts_with('?') { site.client().await } else { site.alice().await };
+            let client = match name.chars().next() {
+                Some('?') => site.client().await,
+                Some('b' | 'c') => site.who("bob").await,
+                Some('x') => site.who("admin").await,
+                _ => site.alice().await,
+            };
             clients.insert(name.to_owned(), client);
         }
         let client = clients.get_mut(name).unwrap();

@@ -34,6 +34,8 @@ pub struct ListReturn {
     pub subscribed: bool,
     pub children: bool,
     pub special_use: bool,
+    /// RFC 8440
+    pub my_rights: bool,
     pub status: Option<Vec<StatusItem>>,
     /// RFC 9590
     pub metadata: Option<Wanted>,
@@ -112,6 +114,7 @@ impl ListReturn {
                 "SUBSCRIBED" => returns.subscribed = true,
                 "CHILDREN" => returns.children = true,
                 "SPECIAL-USE" => returns.special_use = true,
+                "MYRIGHTS" => returns.my_rights = true,
                 "STATUS" => {
                     cursor.sp()?;
                     returns.status = Some(status_items(cursor)?);

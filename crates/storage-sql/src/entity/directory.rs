@@ -239,6 +239,25 @@ pub(crate) mod group_target {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// Who may share something with whom.
+pub(crate) mod share {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "share")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) grantee_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) owner_id: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// A secret that all nodes share.
 pub(crate) mod secret {
     use sea_orm::entity::prelude::*;

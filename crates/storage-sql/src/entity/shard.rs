@@ -226,6 +226,30 @@ pub(crate) mod metadata {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// What somebody may do with a mailbox.
+pub(crate) mod mailbox_grant {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "mailbox_grant")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) account_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) grantee_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) mailbox_id: i64,
+        pub(crate) grantee_since: i64,
+        pub(crate) rights: i32,
+        pub(crate) subscribed: bool,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// A blob that a body names.
 pub(crate) mod body_blob {
     use sea_orm::entity::prelude::*;

@@ -18,13 +18,13 @@ use types::{AccountId, BlobId, ModSeq};
 use crate::{
     connect::Conn,
     entity::shard::{
-        account, body, body_blob, mailbox, message, metadata as metadata_row, queue_entry, queue_recipient,
-        thread_ref, tombstone, upload,
+        account, body, body_blob, mailbox, mailbox_grant, message, metadata as metadata_row, queue_entry,
+        queue_recipient, thread_ref, tombstone, upload,
     },
     error::failed,
     rows,
     statement::{among, lists},
-    write::{bodies::users, metadata},
+    write::{bodies::users, grants, metadata},
 };
 
 /// Records of a page, and rows of a query.
@@ -64,7 +64,8 @@ pub(crate) async fn export(conn: &Conn, account: AccountId, cursor: Cursor) -> R
             Stage::Queue { after } => pager.queue(after).await?,
             Stage::Account => {
                 let metadata = metadata::all(conn, account.0).await?;
-                pager.records.push(Record::Account(account_record(&owner, upto, metadata)));
+                let grants = grants::all(conn, account.0, None).await?;
+                pager.records.push(Record::Account(account_record(&owner, upto, metadata, grants)));
                 return Ok(Page { records: pager.records, next: None });
             }
         };
@@ -350,11 +351,19 @@ fn account_record(
     row: &account::Model,
     upto: ModSeq,
     metadata: Vec<metadata_row::Model>,
+    grants: Vec<mailbox_grant::Model>,
 ) -> replica::Account {
     let metadatum = |row: metadata_row::Model| replica::Metadatum {
         mailbox_id: row.mailbox_id,
         name: row.name,
         value: row.value,
+    };
+    let grant = |row: mailbox_grant::Model| replica::Grant {
+        grantee_id: row.grantee_id,
+        mailbox_id: row.mailbox_id,
+        grantee_since: row.grantee_since,
+        rights: row.rights,
+        subscribed: row.subscribed,
     };
     replica::Account {
         modseq: upto.0,
@@ -365,6 +374,7 @@ fn account_record(
         next_mailbox_id: row.next_mailbox_id,
         last_uid_validity: row.last_uid_validity,
         metadata: metadata.into_iter().map(metadatum).collect(),
+        grants: grants.into_iter().map(grant).collect(),
     }
 }
 

@@ -13,14 +13,17 @@ use types::{AccountId, Bucket, MessageId, address::fold};
 
 use crate::{
     entity::shard::{
-        account, body, body_blob, fence, mailbox, message, metadata, placement, queue_entry, queue_recipient,
-        thread_ref, tombstone, upload,
+        account, body, body_blob, fence, mailbox, mailbox_grant, message, metadata, placement, queue_entry,
+        queue_recipient, thread_ref, tombstone, upload,
     },
     error::failed,
     fence::hold_back,
     open::{COUNTERS, MAILBOX, Open},
     statement::{Conflict, among, insert, lists},
-    write::bodies::{self, add_users, release_bodies},
+    write::{
+        bodies::{self, add_users, release_bodies},
+        grants,
+    },
 };
 
 pub(crate) async fn import(open: &mut Open, account: AccountId, records: &[Record]) -> Result<()> {
@@ -313,8 +316,28 @@ impl Import<'_> {
         let rows = rows.into_iter().flatten().collect();
         insert::<metadata::Entity>(&self.open.conn, rows, Conflict::Replaces(&[metadata::Column::Value]))
             .await?;
+        self.grants(run).await?;
         // Whoever puts one up from here on finds the account.
         if fence.is_none() { hold_back(&self.open.conn).await } else { Ok(()) }
+    }
+
+    /// They come whole each time, too.
+    async fn grants(&self, run: &[Record]) -> Result<()> {
+        mailbox_grant::Entity::delete_many()
+            .filter(mailbox_grant::Column::AccountId.eq(self.account))
+            .exec(&self.open.conn)
+            .await
+            .map_err(failed)?;
+        let rows = rows!(run, Account, row => row.grants.iter().map(|one| mailbox_grant::Model {
+            account_id: self.account,
+            grantee_id: one.grantee_id,
+            mailbox_id: one.mailbox_id,
+            grantee_since: one.grantee_since,
+            rights: one.rights,
+            subscribed: one.subscribed,
+        }));
+        let rows = rows.into_iter().flatten().collect();
+        insert::<mailbox_grant::Entity>(&self.open.conn, rows, Conflict::Replaces(&grants::CHANGEABLE)).await
     }
 
     /// One more user of each of these bodies, which must be there.

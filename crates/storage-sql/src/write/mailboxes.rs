@@ -6,11 +6,11 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use storage::{Error, Mailbox, NewMailbox, Result};
 use types::{AccountId, Bucket, MailboxId, Role, Timestamp, address::fold};
 
-use super::metadata as annotations;
+use super::{grants, metadata as annotations};
 use crate::{
     entity::shard::{
-        account, body, body_blob, body_share, mailbox, message, metadata, placement, queue_entry,
-        queue_recipient, signature, thread_ref, tombstone, upload,
+        account, body, body_blob, body_share, mailbox, mailbox_grant, message, metadata, placement,
+        queue_entry, queue_recipient, signature, thread_ref, tombstone, upload,
     },
     error::failed,
     open::{Open, not_provisioned},
@@ -169,6 +169,7 @@ pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -
         return Ok(false);
     }
     annotations::remove(open, account.0, id.0).await?;
+    grants::remove(open, account.0, id.0).await?;
     let modseq = open.advance(account.0)?;
     open.change_mailbox(account.0, id.0, modseq)?.deleted = true;
     Ok(true)
@@ -196,6 +197,7 @@ pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
         queue_entry,
         queue_recipient,
         metadata,
+        mailbox_grant,
         mailbox,
         placement,
         account

@@ -166,7 +166,18 @@ async fn what_is_removed_is_gone(directory: &dyn Directory) {
         client: String::new(),
     };
     directory.add_session(session).await.unwrap();
+    let friend = add(directory, "friend@demo.test").await.id;
+    for (owner, grantee) in [(frank.id, friend), (frank.id, friend), (friend, frank.id), (friend, friend)] {
+        directory.add_share(owner, grantee).await.unwrap();
+    }
+    assert_eq!(directory.sharers(friend, 9).await.unwrap(), [frank.id, friend]);
+    assert_eq!(directory.sharers(friend, 1).await.unwrap(), [frank.id]);
+    assert_eq!(directory.sharers(frank.id, 9).await.unwrap(), [friend]);
+    directory.remove_share(friend, friend).await.unwrap();
+    assert_eq!(directory.sharers(friend, 9).await.unwrap(), [frank.id]);
     assert!(directory.remove_account(frank.id).await.unwrap());
+    assert_eq!(directory.sharers(friend, 9).await.unwrap(), []);
+    assert_eq!(directory.sharers(frank.id, 9).await.unwrap(), []);
     assert!(!directory.remove_account(frank.id).await.unwrap());
     assert_eq!(directory.account(frank.id).await.unwrap(), None);
     assert_eq!(directory.resolve(&email("f@demo.test")).await.unwrap(), None);

@@ -7,7 +7,7 @@ use proptest::{
 };
 
 use storage::NewAccount;
-use types::Secret;
+use types::{AccountId, Secret};
 
 use super::{
     history::{Act, Step, step},
@@ -46,8 +46,12 @@ async fn every_run_comes_back(from: &Ground, to: &Ground, histories: usize) {
 
 /// One account where it was, and into a new one beside it.
 async fn an_account_comes_back(ground: &Ground) {
-    let world = backed_up(ground).await;
-    let (ports, account) = (&world.plane.ports, world.accounts[0]);
+    let mut world = backed_up(ground).await;
+    let (account, now) = (world.accounts[0], world.plane.ports.clock.now());
+    // The bits of `lr`.
+    world.plane.write(account, Act { account, step: Step::Share, chance: 3, now }).await;
+    world.run(false).await;
+    let (ports, grantee) = (&world.plane.ports, AccountId(1 + account.0 % 3));
     let at = find(&world.backups(), None).unwrap();
     let person = ports.directory.account(account).await.unwrap().unwrap();
     let before = rows(ports, account).await;
@@ -64,6 +68,11 @@ async fn an_account_comes_back(ground: &Ground) {
     let restored = restore_account(ports, &at, &person.email, into, true, &Watch::nobody()).await.unwrap();
     assert_eq!((restored.messages, restored.faults.as_slice()), (4, &[][..]));
     assert_eq!(anew(rows(ports, beside).await), anew(before.clone()));
+    let grants = async |of: AccountId| {
+        let mut shard = ports.shards.latest(ports.shards.shard_of(of)).await.unwrap();
+        shard.grants(of, None).await.unwrap().len()
+    };
+    assert_eq!((grants(account).await, grants(beside).await), (1, 0), "nobody was let into the one beside");
     assert_eq!(rows(ports, account).await, before, "nothing of the other has changed");
 
     let itself = restore_account(ports, &at, &person.email, Target::Itself, true, &Watch::nobody()).await;
@@ -74,6 +83,7 @@ async fn an_account_comes_back(ground: &Ground) {
     let restored = restore_account(ports, &at, &person.email, Target::Itself, true, &Watch::nobody()).await;
     assert_eq!(restored.unwrap().faults, [""; 0]);
     assert_eq!(rows(ports, account).await, before);
+    assert_eq!(ports.directory.sharers(grantee, 9).await.unwrap(), [account]);
     assert_eq!(ports.directory.account(account).await.unwrap().unwrap().email, person.email);
 }
 
@@ -82,7 +92,7 @@ fn anew(rows: Vec<String>) -> Vec<String> {
     let without = |row: String| {
         let mut row: serde_json::Value = serde_json::from_str(&row).unwrap();
         let inner = row.as_object_mut().unwrap().values_mut().next().unwrap();
-        for changed in ["uid_validity", "last_uid_validity"] {
+        for changed in ["uid_validity", "last_uid_validity", "grants"] {
             inner.as_object_mut().unwrap().remove(changed);
         }
         row.to_string()

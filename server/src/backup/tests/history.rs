@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use proptest::prelude::*;
 use storage::{
-    Body, FlagChange, Needs, NewMailbox, NewMessage, NewQueueEntry, Origin, QueueBody, Source, Summary,
-    Transaction, Unit, Upload,
+    Body, FlagChange, Grant, Needs, NewMailbox, NewMessage, NewQueueEntry, Origin, QueueBody, Source,
+    Summary, Transaction, Unit, Upload,
 };
 use types::{
-    AccountId, BlobId, BodyId, EmailAddress, Flags, MailboxId, MessageId, ModSeq, QueueId, Role, Terms,
-    ThreadId, Timestamp, UploadId,
+    AccountId, BlobId, BodyId, EmailAddress, Flags, MailboxId, MessageId, ModSeq, QueueId, Rights, Role,
+    Terms, ThreadId, Timestamp, UploadId,
 };
 
 /// A unit as a value with a method.
@@ -45,6 +45,7 @@ pub(super) enum Step {
     Move,
     Expunge,
     Folder,
+    Share,
     Upload(u8),
     Discard,
     Unqueue,
@@ -61,6 +62,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Move),
         3 => Just(Step::Expunge),
         2 => Just(Step::Folder),
+        2 => Just(Step::Share),
         1 => (0..6_u8).prop_map(Step::Upload),
         1 => Just(Step::Discard),
         2 => Just(Step::Unqueue),
@@ -188,6 +190,19 @@ impl Work for Act {
                 let name = format!("보관 {}", self.chance);
                 let new = NewMailbox { account, name, parent: None, role: None, now: self.now };
                 tx.create_mailbox(new).await.map(drop)
+            }
+            Step::Share => {
+                let mailboxes: Vec<_> =
+                    tx.mailboxes(account).await?.iter().map(|mailbox| mailbox.id).collect();
+                let Some(mailbox) = self.pick(&mailboxes) else { return Ok(()) };
+                let grant = Grant {
+                    grantee: AccountId(1 + account.0 % 3),
+                    mailbox,
+                    grantee_since: self.now,
+                    rights: Rights::from_bits(u16::try_from(self.chance % 4).unwrap()),
+                    subscribed: self.chance.is_multiple_of(3),
+                };
+                tx.set_grant(account, &grant).await
             }
             Step::Upload(seed) => {
                 let blob = BlobId(*blake3::hash(&bytes(*seed)).as_bytes());

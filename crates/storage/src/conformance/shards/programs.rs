@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use types::{Flags, MailboxId, MessageId, ModSeq, Role, Uid};
+use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Role, Uid};
 
 use super::kit::{Kit, NOW, random};
-use crate::{Annotation, Copy, Error, FlagChange, Listing, NewMailbox, Shards, replica::Cursor};
+use crate::{Annotation, Copy, Error, FlagChange, Grant, Listing, NewMailbox, Shards, replica::Cursor};
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
     listings_tell_what_is_different(shards).await;
@@ -14,6 +14,7 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     mailboxes_move_with_what_is_in_them(shards).await;
     subscriptions_are_kept(shards).await;
     annotations_are_kept(shards).await;
+    grants_are_kept(shards).await;
 }
 
 async fn listing(kit: &Kit, mailbox: MailboxId, since: ModSeq) -> Listing {
@@ -194,6 +195,70 @@ async fn subscriptions_are_kept(shards: &Arc<dyn Shards>) {
     assert_eq!(kit.read().await.mailbox(account, inbox.id).await.unwrap(), Some(no));
     assert!(subscribe(inbox.id, true).await.unwrap().unwrap().subscribed);
     assert_eq!(subscribe(MailboxId(999), true).await.unwrap(), None);
+}
+
+async fn grants_are_kept(shards: &Arc<dyn Shards>) {
+    let (kit, other) = (&Kit::new(shards).await, Kit::new(shards).await);
+    let account = kit.account;
+    let inbox = kit.mailbox(Role::Inbox).await.id;
+    let new = NewMailbox { account, name: "Shared".to_owned(), parent: None, role: None, now: NOW };
+    let folder = kit
+        .write(move |tx| {
+            let new = new.clone();
+            Box::pin(async move { tx.create_mailbox(new).await })
+        })
+        .await
+        .unwrap()
+        .id;
+    let one = |grantee, mailbox, rights| Grant {
+        grantee: AccountId(grantee),
+        mailbox,
+        grantee_since: NOW,
+        rights,
+        subscribed: false,
+    };
+    let read = Rights::LOOKUP | Rights::READ;
+    let set =
+        |grant: Grant| kit.write(move |tx| Box::pin(async move { tx.set_grant(account, &grant).await }));
+    let before = kit.read().await.account(account).await.unwrap().unwrap().modseq;
+    set(one(8, folder, read)).await.unwrap();
+    set(one(7, inbox, Rights::ALL)).await.unwrap();
+    set(one(7, folder, Rights::POST)).await.unwrap();
+    set(Grant { subscribed: true, ..one(7, folder, read) }).await.unwrap();
+    set(one(9, inbox, read)).await.unwrap();
+    set(one(9, inbox, Rights::NONE)).await.unwrap();
+    let after = kit.read().await.account(account).await.unwrap().unwrap().modseq;
+    assert_eq!(after.0, before.0 + 6, "copies are told of each change");
+    let mut wanted = vec![
+        one(7, inbox, Rights::ALL),
+        Grant { subscribed: true, ..one(7, folder, read) },
+        one(8, folder, read),
+    ];
+    assert_eq!(kit.read().await.grants(account, None).await.unwrap(), wanted);
+    assert_eq!(kit.read().await.grants(account, Some(AccountId(8))).await.unwrap(), wanted[2..]);
+    assert!(other.read().await.grants(other.account, None).await.unwrap().is_empty());
+    // Another account is given the copy.
+    let mut cursor = Some(Cursor::after(ModSeq(0)));
+    while let Some(at) = cursor {
+        let page = kit.read().await.export(account, at).await.unwrap();
+        let (to, records) = (other.account, page.records);
+        other
+            .write(move |tx| {
+                let records = records.clone();
+                Box::pin(async move { tx.import(to, &records).await })
+            })
+            .await
+            .unwrap();
+        cursor = page.next;
+    }
+    assert_eq!(other.read().await.grants(other.account, None).await.unwrap(), wanted);
+    assert!(
+        kit.write(move |tx| Box::pin(async move { tx.delete_mailbox(account, folder).await })).await.unwrap()
+    );
+    wanted.truncate(1);
+    assert_eq!(kit.read().await.grants(account, None).await.unwrap(), wanted, "they go with the mailbox");
+    kit.write(move |tx| Box::pin(async move { tx.purge(account).await })).await.unwrap();
+    assert!(kit.read().await.grants(account, None).await.unwrap().is_empty(), "and with the account");
 }
 
 async fn annotations_are_kept(shards: &Arc<dyn Shards>) {
