@@ -135,7 +135,7 @@ impl Database {
     pub(crate) async fn open(&self, schema: Schema, patience: Duration) -> Result<()> {
         match &self.url {
             DatabaseUrl::Sqlite(path) => {
-                let _held = sqlite::hold_folder(path, patience).await?;
+                let _held = sqlite::hold_folder(path).await?;
                 sqlite::make(path)?;
                 schema::update(self, schema).await
             }

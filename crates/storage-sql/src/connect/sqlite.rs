@@ -34,11 +34,11 @@ pub(super) fn make(path: &Path) -> Result<()> {
 /// Makes the folder where it is missing, and holds it while the value lives: of several processes that find the same file
 /// missing or old, one makes it what it should be, and the others wait. (The file itself is left alone: closing it would
 /// take the locks of SQLite from it.) Where there are no such locks, nobody waits.
-pub(super) async fn hold_folder(path: &Path, patience: Duration) -> Result<Option<File>> {
+pub(super) async fn hold_folder(path: &Path) -> Result<Option<File>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::from_io)?;
     let Ok(held) = File::open(folder) else { return Ok(None) };
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + LONGEST;
     loop {
         match held.try_lock() {
             Ok(()) => return Ok(Some(held)),
@@ -54,6 +54,8 @@ pub(super) async fn hold_folder(path: &Path, patience: Duration) -> Result<Optio
 }
 
 const PAUSE: Duration = Duration::from_millis(10);
+/// What bringing every database of a folder up to date may take: they take turns, those of this process as well.
+const LONGEST: Duration = Duration::from_secs(60);
 
 pub(super) fn connections(path: &Path, options: &Options, purpose: Purpose) -> DatabaseConnection {
     let pool = SqlitePoolOptions::new()
