@@ -5,8 +5,11 @@ use imap_codec::{GreetingCodec, ResponseCodec};
 
 /// What imap-codec does not know yet; each with the RFC that has it.
 const UNKNOWN_RESPONSES: &[&str] = &[
-    "* ESEARCH ",  // RFC 4731
-    "* VANISHED ", // RFC 7162
+    "* ESEARCH ",    // RFC 4731
+    "* VANISHED ",   // RFC 7162
+    "* ACL ",        // RFC 4314
+    "* LISTRIGHTS ", // RFC 4314
+    "* MYRIGHTS ",   // RFC 4314
 ];
 const UNKNOWN_ITEMS: &[&str] = &[
     " EMAILID (",     // RFC 8474
