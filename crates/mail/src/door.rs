@@ -150,15 +150,22 @@ impl Admin {
         Ok(self.service.parts.directory.bans(self.service.now()).await?)
     }
 
-    /// Keeps a network out for so long, or longer if it is already; returns the ban that holds from now on. (Nodes that
-    /// have just let a client of it in may do so for some more seconds.)
-    pub async fn add_ban(&self, network: Network, reason: &str, lasting: Duration) -> Result<Ban> {
+    /// Whether a network of this size may be kept out.
+    pub fn check_ban(network: Network) -> Result<()> {
         let network = network.of_clients();
         let widest = if network.first().is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
         if network.length() < widest {
             let detail = format!("{network} is too wide: a network to keep out is at least a /{widest}");
             return Err(Error::invalid("network", detail));
         }
+        Ok(())
+    }
+
+    /// Keeps a network out for so long, or longer if it is already; returns the ban that holds from now on. (Nodes that
+    /// have just let a client of it in may do so for some more seconds.)
+    pub async fn add_ban(&self, network: Network, reason: &str, lasting: Duration) -> Result<Ban> {
+        Self::check_ban(network)?;
+        let network = network.of_clients();
         if lasting.is_zero() {
             return Err(Error::invalid("for", "a ban lasts for some time"));
         }

@@ -47,6 +47,7 @@ impl Ban {
                 }
             }
             Self::Add { network, lasting, reason, force } => {
+                mail::Admin::check_ban(network)?;
                 if let Some(whose) = own(config, network)
                     && !force
                 {

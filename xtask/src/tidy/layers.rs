@@ -40,7 +40,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tantivy", &["search"]),
     ("redis", &["cluster"]),
     ("aws-sdk-s3", &["blob"]),
-    ("mail-parser", &["message"]),
+    ("mail-parser", &["filter", "message"]),
     ("mail-auth", &["filter"]),
     ("rsa", &["filter"]),
     ("hickory-resolver", &["queue", "magpie"]),
