@@ -1,6 +1,6 @@
 //! IMAP: people's mail programs over the mailboxes that the webmail shows.
 //!
-//! The engine of the `imap` crate says what a client wants; the [`Session`] answers it, one function per command, over
+//! The engine of the `imap` crate says what a client wants; the `Session` answers it, one function per command, over
 //! [`mail::Access`]. What a session knows of its mailbox is a list that all sessions of this node share; when the bus
 //! says that something changed, it is brought up to date and what is new is told.
 
