@@ -1,22 +1,15 @@
 //! One running server: its parts wired together, started in order and stopped without losing anything.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use endpoints::{
     net::{self, Deadlines, Proxies, Server, Socket},
     smtp::{Budget, Kind, Settings, listen, listen_locally},
-    tls,
 };
 use filter::Dns;
 use mail::Mine;
 use queue::{Worker, tlsrpt::Ledger};
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     time::timeout,
@@ -24,7 +17,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    checks,
+    certificates, checks,
     config::{Config, Door, Listen, Local, ProxyProtocol, SearchIndex},
     data::{self, Held},
     demo, disk,
@@ -441,7 +434,7 @@ fn receive(
         return Ok((server, for_programs));
     }
     let hostname = parts::hostname(config);
-    let (certificate, for_people) = certificates(config, &hostname)?;
+    let (certificate, for_people) = certificates::of(config, &hostname)?;
     let settings = Settings {
         limits: smtp::Limits {
             message: config.limits.message_size.0,
@@ -480,31 +473,6 @@ fn receive(
 pub(crate) fn proxies(config: &Config, door: Door) -> Proxies {
     let ProxyProtocol { from, listeners } = &config.proxy_protocol;
     if listeners.contains(&door) { Proxies::new(from) } else { Proxies::default() }
-}
-
-/// TLS with the configured certificate, or one that nobody signed: for other servers, and for people, who may have
-/// certificates of their own.
-fn certificates(config: &Config, hostname: &str) -> anyhow::Result<(Arc<ServerConfig>, Arc<ServerConfig>)> {
-    let (certificate, key, without) = match (&config.tls.certificate, &config.tls.key) {
-        (Some(certificate), Some(key)) => {
-            let (certificate, key) = (PathBuf::from(certificate), PathBuf::from(key));
-            let loaded = tls::load(&certificate, &key).context("tls")?;
-            (certificate, key, loaded)
-        }
-        _ => {
-            let names = vec![hostname.to_owned(), "localhost".to_owned()];
-            let folder = config.in_data(Path::new("tls"));
-            let made = tls::self_signed(&folder, &names).context("tls")?;
-            (folder.join("cert.pem"), folder.join("key.pem"), made)
-        }
-    };
-    let for_people = match &config.tls.client_authorities {
-        Some(authorities) => {
-            tls::load_asking(&certificate, &key, Path::new(authorities)).context("tls.client_authorities")?
-        }
-        None => Arc::clone(&without),
-    };
-    Ok((without, for_people))
 }
 
 pub(crate) fn count(number: u32) -> usize {
