@@ -43,6 +43,9 @@ const WRITE_DOWN_EVERY: Duration = Duration::from_secs(300);
 const SEND_EVERY: Duration = Duration::from_secs(600);
 /// Renewed for each report; who has died loses it after this.
 const TURN: Duration = Duration::from_secs(900);
+/// Reports of a kind about domains below one that was registered: whoever has a zone makes as many names as there are mails.
+const MAX_A_DAY: u32 = 50;
+const DAY: Duration = Duration::from_secs(86_400);
 const DAY_SECONDS: i64 = 86_400;
 /// After midnight every node has written down what it knows of the day.
 const SETTLED_SECONDS: i64 = 900;

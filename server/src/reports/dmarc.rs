@@ -1,19 +1,15 @@
 //! Aggregate reports on mail (RFC 7489 §7.2).
 
-use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use filter::aggregate::{Destination, Reporter, Row, Submission, destinations, report};
 use mail::Notice;
 use types::{EmailAddress, Terms};
 
-use super::{Reports, span};
+use super::{DAY, MAX_A_DAY, Reports, span};
 
 /// A domain that changes its policy more often has no more reports for the day.
 const MAX_POLICIES: usize = 3;
-/// Reports about domains below one that was registered: whoever has a zone makes as many names as there are mails.
-const MAX_A_DAY: u32 = 50;
-const DAY: Duration = Duration::from_secs(86_400);
-
 impl Reports {
     /// One for each policy that the domain had that day; returns how many mails that made.
     pub(super) async fn send_dmarc(

@@ -5,7 +5,7 @@ use mail::Notice;
 use queue::tlsrpt::{self, Session, Submission, report};
 use types::{EmailAddress, Terms};
 
-use super::{Reports, span};
+use super::{DAY, MAX_A_DAY, Reports, span};
 
 /// More addresses than this get none.
 const MAX_ADDRESSES: usize = 5;
@@ -26,6 +26,12 @@ impl Reports {
             |(detail, count): &(String, u64)| Some((serde_json::from_str::<Session>(detail).ok()?, *count));
         let sessions = counted.iter().filter_map(read).collect::<Vec<_>>();
         if to.is_empty() || sessions.is_empty() {
+            return Ok(0);
+        }
+        // Nobody asks the addresses whether they want these: one zone with many names must not make many mails.
+        let group = queue::way::group(&domain);
+        if self.mail.throttle(&format!("tlsrpt:{group}"), MAX_A_DAY, DAY).await.is_some() {
+            tracing::info!(domain, group, "too many reports on TLS for one day");
             return Ok(0);
         }
         let (begin, end) = span(day);
