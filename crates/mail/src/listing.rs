@@ -56,8 +56,12 @@ impl Access {
             return Ok(None);
         };
         let roll = Arc::new(roll);
-        // Another may have been faster, and have read what is newer.
-        if rolls.get(&key).is_none_or(|there| there.mailbox.modseq <= roll.mailbox.modseq) {
+        // Another may have been faster, and have read what is newer. A mailbox that was restored begins anew.
+        let is_older = |there: &Roll| {
+            there.mailbox.modseq <= roll.mailbox.modseq
+                || there.mailbox.uid_validity < roll.mailbox.uid_validity
+        };
+        if rolls.get(&key).is_none_or(|there| is_older(&there)) {
             rolls.insert(key, Arc::clone(&roll));
         }
         Ok(Some(roll))

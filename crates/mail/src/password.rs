@@ -26,7 +26,7 @@ pub(crate) struct Passwords {
     key: [u8; 32],
 }
 
-/// So many marks, for so long after they were last wanted.
+/// So many marks, for so long: now and then the hash is asked again, and what is kept beside it is made where it is missing.
 const MARKS: u64 = 100_000;
 const MARKS_LAST: Duration = Duration::from_secs(3600);
 
@@ -42,7 +42,7 @@ pub(crate) enum Match {
 impl Passwords {
     pub(crate) fn new(random: &dyn Random) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let right = Memory::builder().max_capacity(MARKS).time_to_idle(MARKS_LAST).build();
+        let right = Memory::builder().max_capacity(MARKS).time_to_live(MARKS_LAST).build();
         Self { places: Semaphore::new(processors), right, key: random::bytes(random) }
     }
 

@@ -34,8 +34,9 @@ pub(super) enum Members {
 
 /// RFC 5267 §4.3.1 wants one for each client.
 const MAX_CONTEXTS: usize = 8;
-/// What is sorted is kept with what it is sorted by.
-const MAX_SORTED: usize = 20_000;
+/// Messages in a result; of what is sorted, which is kept with what it is sorted by, and searched through, fewer.
+const MAX_PLAIN: usize = 100_000;
+const MAX_SORTED: usize = 2_000;
 
 impl Session {
     /// RFC 5267 §4.3: a tag names one result.
@@ -58,7 +59,7 @@ impl Session {
         let tag = self.engine.tag().unwrap_or_default().to_owned();
         let contexts = &mut self.selected()?.contexts;
         let is_small = match &members {
-            Members::Plain(_) => true,
+            Members::Plain(members) => members.len() <= MAX_PLAIN,
             Members::Sorted(_, sorted) => sorted.len() <= MAX_SORTED,
         };
         if contexts.len() < MAX_CONTEXTS && is_small && can_be_kept(&search.key) {

@@ -164,7 +164,7 @@ pub(crate) mod body {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// How many more messages and queue entries use a body than its own row says, or fewer; no row is none.
+/// How many more messages and queue entries use a body than its own row says, or fewer; no row is none. Only on SQLite.
 pub(crate) mod body_share {
     use sea_orm::entity::prelude::*;
 

@@ -1,11 +1,15 @@
 //! Bodies and their users: a body is there as long as a message or a queue entry uses it.
 //!
-//! Its own row tells of those that it was written for. Whoever comes or goes later is counted in a small row beside it,
-//! since a row with a mail in it is dear to write.
+//! Its own row tells of those that it was written for. On SQLite whoever comes or goes later is counted in a small row
+//! beside it, since a row with a mail in it is dear to write. PostgreSQL keeps the mail beside the row, so the row itself
+//! counts there, as nodes of an earlier version do that share the database.
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, prelude::Uuid};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait as _, DbBackend, EntityTrait, QueryFilter, QuerySelect, Statement,
+    prelude::Uuid,
+};
 use storage::{Error, Result};
 
 use crate::{
@@ -13,7 +17,7 @@ use crate::{
     entity::shard::{body, body_blob, body_share, signature},
     error::failed,
     open::Open,
-    statement::{Conflict, among, insert, lists},
+    statement::{Conflict, among, array, insert, lists},
 };
 
 /// Adds a body to what waits, or one more user of it.
@@ -57,10 +61,22 @@ pub(crate) async fn add_users(
     account: i64,
     users: impl IntoIterator<Item = (Uuid, i64)>,
 ) -> Result<()> {
+    if open.conn.is_postgres() {
+        let (ids, more): (Vec<_>, Vec<_>) = users.into_iter().unzip();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let values = [account.into(), array(ids, Uuid::nil()), array(more, 0)];
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, ADD_USERS, values);
+        return open.conn.execute_raw(statement).await.map(|_| ()).map_err(failed);
+    }
     let rows =
         users.into_iter().map(|(body_id, users)| body_share::Model { account_id: account, body_id, users });
     insert::<body_share::Entity>(&open.conn, rows.collect(), Conflict::Adds(body_share::Column::Users)).await
 }
+
+const ADD_USERS: &str = "UPDATE body SET refs = refs + used.users FROM unnest($2, $3) AS used (id, users) \
+    WHERE body.account_id = $1 AND body.id = used.id";
 
 /// How many use each of those of these bodies that are there.
 pub(crate) async fn users(conn: &Conn, account: i64, ids: &[Uuid]) -> Result<BTreeMap<Uuid, i64>> {

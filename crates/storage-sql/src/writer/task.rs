@@ -311,7 +311,8 @@ impl Task {
                 Ok(()) => outcomes.push(Ok(open.finish_unit(self.shard))),
                 // The database has not failed, and the others' work stands.
                 Err(error @ (Error::Exists(_) | Error::Moving)) if !open.has_written() => {
-                    outcomes.push(Err(error))
+                    let _nothing = open.finish_unit(self.shard);
+                    outcomes.push(Err(error));
                 }
                 Err(error) => {
                     return Err(match error::again(&error) {
