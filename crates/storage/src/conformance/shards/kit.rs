@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 use types::{AccountId, Address, BodyId, Flags, MailboxId, MessageId, Role, ShardId, ThreadId, Timestamp};
 
 use crate::{
-    Appended, Body, Committed, Filter, Mailbox, Message, Needs, NewMessage, PageRequest, Result, Segment,
-    Shards, Snapshot, Source, Summary, Transaction, Unit, write,
+    Appended, Body, Committed, Filter, Mailbox, Message, Needs, NewMailbox, NewMessage, PageRequest, Result,
+    Segment, Shards, Snapshot, Source, Summary, Transaction, Unit, write,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -67,6 +67,17 @@ where
 }
 
 impl Kit {
+    /// Makes a mailbox.
+    pub(super) async fn folder(&self, name: &str) -> MailboxId {
+        let (account, name) = (self.account, name.to_owned());
+        let new = NewMailbox { account, name, parent: None, role: None, now: NOW };
+        let made = self.write(move |tx| {
+            let new = new.clone();
+            Box::pin(async move { tx.create_mailbox(new).await })
+        });
+        made.await.unwrap().id
+    }
+
     /// Names an account that nobody has used, without setting it up.
     pub(super) fn unused(shards: &Arc<dyn Shards>) -> Self {
         static NEXT: AtomicI64 = AtomicI64::new(1);

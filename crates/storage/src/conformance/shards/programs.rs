@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Role, Uid};
 
-use super::kit::{Kit, NOW, random};
-use crate::{Annotation, Copy, Error, FlagChange, Grant, Listing, NewMailbox, Shards, replica::Cursor};
+use super::{
+    kit::{Kit, NOW, random},
+    replica::copy,
+};
+use crate::{Annotation, Copy, Error, FlagChange, Grant, Listing, NewMailbox, Shards};
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
     listings_tell_what_is_different(shards).await;
@@ -198,18 +201,10 @@ async fn subscriptions_are_kept(shards: &Arc<dyn Shards>) {
 }
 
 async fn grants_are_kept(shards: &Arc<dyn Shards>) {
-    let (kit, other) = (&Kit::new(shards).await, Kit::new(shards).await);
+    let (kit, other) = (&Kit::new(shards).await, Kit::unused(shards));
     let account = kit.account;
     let inbox = kit.mailbox(Role::Inbox).await.id;
-    let new = NewMailbox { account, name: "Shared".to_owned(), parent: None, role: None, now: NOW };
-    let folder = kit
-        .write(move |tx| {
-            let new = new.clone();
-            Box::pin(async move { tx.create_mailbox(new).await })
-        })
-        .await
-        .unwrap()
-        .id;
+    let folder = kit.folder("Shared").await;
     let one = |grantee, mailbox, rights| Grant {
         grantee: AccountId(grantee),
         mailbox,
@@ -237,20 +232,7 @@ async fn grants_are_kept(shards: &Arc<dyn Shards>) {
     assert_eq!(kit.read().await.grants(account, None).await.unwrap(), wanted);
     assert_eq!(kit.read().await.grants(account, Some(AccountId(8))).await.unwrap(), wanted[2..]);
     assert!(other.read().await.grants(other.account, None).await.unwrap().is_empty());
-    // Another account is given the copy.
-    let mut cursor = Some(Cursor::after(ModSeq(0)));
-    while let Some(at) = cursor {
-        let page = kit.read().await.export(account, at).await.unwrap();
-        let (to, records) = (other.account, page.records);
-        other
-            .write(move |tx| {
-                let records = records.clone();
-                Box::pin(async move { tx.import(to, &records).await })
-            })
-            .await
-            .unwrap();
-        cursor = page.next;
-    }
+    copy(kit, &other).await;
     assert_eq!(other.read().await.grants(other.account, None).await.unwrap(), wanted);
     assert!(
         kit.write(move |tx| Box::pin(async move { tx.delete_mailbox(account, folder).await })).await.unwrap()
@@ -262,18 +244,10 @@ async fn grants_are_kept(shards: &Arc<dyn Shards>) {
 }
 
 async fn annotations_are_kept(shards: &Arc<dyn Shards>) {
-    let (kit, other) = (&Kit::new(shards).await, Kit::new(shards).await);
+    let (kit, other) = (&Kit::new(shards).await, Kit::unused(shards));
     let account = kit.account;
     let archive = kit.mailbox(Role::Archive).await.id;
-    let new = NewMailbox { account, name: "Notes".to_owned(), parent: None, role: None, now: NOW };
-    let folder = kit
-        .write(move |tx| {
-            let new = new.clone();
-            Box::pin(async move { tx.create_mailbox(new).await })
-        })
-        .await
-        .unwrap()
-        .id;
+    let folder = kit.folder("Notes").await;
     let annotate = |mailbox: Option<MailboxId>, name: &'static str, value: Option<&'static [u8]>| {
         let changes = vec![(name.to_owned(), value.map(<[u8]>::to_vec))];
         kit.write(move |tx| {
@@ -295,20 +269,7 @@ async fn annotations_are_kept(shards: &Arc<dyn Shards>) {
     let mut wanted = vec![one(None, b"1\0"), one(Some(archive), b"3"), one(Some(folder), b"5")];
     assert_eq!(kit.read().await.annotations(account).await.unwrap(), wanted);
     assert!(other.read().await.annotations(other.account).await.unwrap().is_empty());
-    // Another account is given the copy.
-    let mut cursor = Some(Cursor::after(ModSeq(0)));
-    while let Some(at) = cursor {
-        let page = kit.read().await.export(account, at).await.unwrap();
-        let (to, records) = (other.account, page.records);
-        other
-            .write(move |tx| {
-                let records = records.clone();
-                Box::pin(async move { tx.import(to, &records).await })
-            })
-            .await
-            .unwrap();
-        cursor = page.next;
-    }
+    copy(kit, &other).await;
     assert_eq!(other.read().await.annotations(other.account).await.unwrap(), wanted);
     assert!(
         kit.write(move |tx| Box::pin(async move { tx.delete_mailbox(account, folder).await })).await.unwrap()

@@ -197,7 +197,7 @@ async fn seen(kit: &Kit) -> Seen {
 }
 
 /// A round; each page in a transaction of its own, and the records of every other page parted in the middle.
-async fn copy(from: &Kit, to: &Kit) {
+pub(super) async fn copy(from: &Kit, to: &Kit) {
     let since = to.read().await.account(to.account).await.unwrap().map(|state| state.modseq);
     let mut cursor = Some(Cursor::after(since.unwrap_or_default()));
     while let Some(at) = cursor {
