@@ -32,6 +32,7 @@ mod forward;
 mod grants;
 mod import;
 mod indexer;
+mod kept;
 mod lengths;
 mod letters;
 mod listing;

@@ -3,13 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use moka::sync::Cache as Memory;
 use storage::Snapshot;
-use types::{AccountId, MessageId};
+use types::MessageId;
 
+use crate::kept::{Kept, keep, known};
 use crate::{Access, Result, letters::decode, prepare};
 
 /// ENVELOPE and BODYSTRUCTURE of a message (RFC 9051 §7.5.2).
@@ -37,47 +36,25 @@ impl Portrait {
     }
 }
 
-/// They never change. Only speed.
-#[derive(Clone)]
-pub(crate) struct Kept {
-    portraits: Memory<(AccountId, MessageId), Portrait>,
-    headers: Memory<(AccountId, MessageId), Bytes>,
-}
+pub(crate) type Portraits = Kept<Portrait>;
+pub(crate) type Headers = Kept<Bytes>;
 
 const PORTRAIT_BYTES: u64 = 96 << 20;
 const HEADER_BYTES: u64 = 32 << 20;
 /// Longer headers are read each time.
 const LONGEST_HEADER: usize = 64 << 10;
-/// Whoever looks through a mailbox does it several times in a row.
-const IDLE: Duration = Duration::from_secs(10 * 60);
-/// What an entry takes beside its bytes.
-const ENTRY_BYTES: usize = 160;
-/// Texts that are made where they are asked for, and not on another thread.
+/// So many are drawn where they are asked for, and not on another thread.
 const FEW: usize = 20;
 
-impl Kept {
-    pub(crate) fn new() -> Self {
-        let weight = |bytes: usize| u32::try_from(bytes + ENTRY_BYTES).unwrap_or(u32::MAX);
-        Self {
-            portraits: Memory::builder()
-                .max_capacity(PORTRAIT_BYTES)
-                .weigher(move |_, portrait: &Portrait| weight(portrait.bytes.len()))
-                .time_to_idle(IDLE)
-                .build(),
-            headers: Memory::builder()
-                .max_capacity(HEADER_BYTES)
-                .weigher(move |_, header: &Bytes| weight(header.len()))
-                .time_to_idle(IDLE)
-                .build(),
-        }
-    }
+pub(crate) fn kept() -> (Portraits, Headers) {
+    (keep(PORTRAIT_BYTES, |portrait: &Portrait| portrait.bytes.len()), keep(HEADER_BYTES, Bytes::len))
 }
 
 impl Access {
     /// Of those of these messages that exist, and of such as were there lately; one query for those that are not in
     /// memory.
     pub async fn portraits(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Portrait>> {
-        let (kept, account) = (&self.service.kept.portraits, self.id);
+        let (kept, account) = (&self.service.portraits, self.id);
         let (mut all, unknown) = known(kept, account, ids);
         if unknown.is_empty() {
             return Ok(all);
@@ -99,7 +76,7 @@ impl Access {
     /// Headers, the empty line behind them included. What else of the messages is kept in the shard is in memory while it
     /// reads, so ask for few.
     pub async fn headers(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Bytes>> {
-        let (kept, account) = (&self.service.kept.headers, self.id);
+        let (kept, account) = (&self.service.headers, self.id);
         let (mut all, unknown) = known(kept, account, ids);
         if unknown.is_empty() {
             return Ok(all);
@@ -116,22 +93,4 @@ impl Access {
         }
         Ok(all)
     }
-}
-
-/// What is in memory of these, and what is not.
-fn known<T: Clone + Send + Sync + 'static>(
-    kept: &Memory<(AccountId, MessageId), T>,
-    account: AccountId,
-    ids: &[MessageId],
-) -> (HashMap<MessageId, T>, Vec<MessageId>) {
-    let (mut all, mut unknown) = (HashMap::with_capacity(ids.len()), Vec::new());
-    for id in ids {
-        match kept.get(&(account, *id)) {
-            Some(one) => {
-                all.insert(*id, one);
-            }
-            None => unknown.push(*id),
-        }
-    }
-    (all, unknown)
 }

@@ -18,7 +18,8 @@ use crate::{
     endings::Endings,
     listing::{self, Rolls},
     password::Passwords,
-    portraits, random,
+    portraits::{self, Headers, Portraits},
+    random,
     signatures::{self, Signatures},
 };
 
@@ -44,7 +45,8 @@ pub struct Service {
     pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
     pub(crate) rolls: Rolls,
     pub(crate) signatures: Signatures,
-    pub(crate) kept: portraits::Kept,
+    pub(crate) portraits: Portraits,
+    pub(crate) headers: Headers,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) endings: Endings,
     /// Mails being composed at the same time: each may be as large as a mail can be.
@@ -64,12 +66,14 @@ impl Service {
             .weigher(|_, text: &Arc<SearchText>| u32::try_from(text.body.len() + 512).unwrap_or(u32::MAX))
             .build();
         let passwords = Arc::new(Passwords::new(&*parts.random));
+        let (portraits, headers) = portraits::kept();
         Self {
             parts: Arc::new(parts),
             texts,
             rolls: listing::rolls(),
             signatures: signatures::kept(),
-            kept: portraits::Kept::new(),
+            portraits,
+            headers,
             passwords,
             endings: Endings::default(),
             composing: Arc::new(Semaphore::new(COMPOSING)),

@@ -2,46 +2,27 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use moka::sync::Cache as Memory;
 use storage::{Needs, Result as StorageResult, Snapshot, Transaction, Unit};
 use types::{AccountId, MessageId};
 
+use crate::kept::{Kept, keep, known};
 use crate::{Access, Result};
 
-/// They never change. Only speed.
-pub(crate) type Signatures = Memory<(AccountId, MessageId), Arc<[u8]>>;
+pub(crate) type Signatures = Kept<Arc<[u8]>>;
 
 const BYTES: u64 = 96 << 20;
-/// Who searches a mailbox does it several times in a row.
-const IDLE: Duration = Duration::from_secs(10 * 60);
-/// What an entry takes beside its bits.
-const ENTRY_BYTES: usize = 160;
 
 pub(crate) fn kept() -> Signatures {
-    Memory::builder()
-        .max_capacity(BYTES)
-        .weigher(|_, bits: &Arc<[u8]>| u32::try_from(bits.len() + ENTRY_BYTES).unwrap_or(u32::MAX))
-        .time_to_idle(IDLE)
-        .build()
+    keep(BYTES, |bits: &Arc<[u8]>| bits.len())
 }
 
 impl Access {
     /// The signatures of those of these messages that exist and have one; one query for those that are not in memory.
     pub async fn signatures(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Arc<[u8]>>> {
         let (kept, account) = (&self.service.signatures, self.id);
-        let mut all = HashMap::with_capacity(ids.len());
-        let mut unknown = Vec::new();
-        for id in ids {
-            match kept.get(&(account, *id)) {
-                Some(bits) => {
-                    all.insert(*id, bits);
-                }
-                None => unknown.push(*id),
-            }
-        }
+        let (mut all, unknown) = known(kept, account, ids);
         if !unknown.is_empty() {
             let wanted = unknown.as_slice();
             // Those that are missing are no sign that the account has moved: who needs the messages will notice.
