@@ -9,10 +9,8 @@ mod tls;
 
 use std::{sync::Arc, time::Duration};
 
-use filter::{
-    Dns,
-    aggregate::{Ledger, Reporter},
-};
+use filter::{Dns, aggregate::Ledger};
+use message::Reporter;
 use queue::tlsrpt;
 use storage::{Directory, ReportKind};
 use tokio_util::sync::CancellationToken;

@@ -8,12 +8,12 @@ use std::{process::Command, time::Duration};
 
 use filter::{Authentication, Dns, Filter, Mail, Mode, OnTempError, Outcome, Rules, Spf};
 use serde_json::{Value, json};
-use support::{Plane, Server, eventually, on_both_planes};
-use testkit::{Script, Sink, Zone};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+use support::{
+    Plane, Server,
+    door::{BEHIND_PROXY, FRIEND, STRANGER, bring, bring_to, mail},
+    eventually, on_both_planes,
 };
+use testkit::{Script, Sink, Zone};
 
 on_both_planes!(
     mail_is_checked_before_it_is_accepted,
@@ -24,44 +24,12 @@ on_both_planes!(
 /// A server that asks this zone, behind a load balancer that tells of any client.
 async fn server(plane: &Plane<'_>, zone: &Zone, keys: &[(&str, &str)]) -> Server {
     let resolver = zone.address().to_string();
-    let mut all = vec![
-        ("MAGPIE_DNS__RESOLVER", resolver.as_str()),
-        ("MAGPIE_SMTP__HOSTNAME", "mx.demo.test"),
-        ("MAGPIE_PROXY_PROTOCOL__FROM", "[\"127.0.0.1\"]"),
-        ("MAGPIE_PROXY_PROTOCOL__LISTENERS", "[\"smtp\"]"),
-    ];
+    let mut all =
+        vec![("MAGPIE_DNS__RESOLVER", resolver.as_str()), ("MAGPIE_SMTP__HOSTNAME", "mx.demo.test")];
+    all.extend(BEHIND_PROXY);
     all.extend(keys);
     Server::start_with(plane, &all).await
 }
-
-/// Brings a mail as this client, and gives the reply to its end.
-async fn bring(server: &Server, client: [u8; 4], sender: &str, mail: &str) -> String {
-    bring_to(server, client, sender, "alice@demo.test", mail).await
-}
-
-async fn bring_to(server: &Server, client: [u8; 4], sender: &str, recipient: &str, mail: &str) -> String {
-    let mut stream = BufReader::new(TcpStream::connect(server.node.addresses.smtp.unwrap()).await.unwrap());
-    let from_to = [&client[..], &[127, 0, 0, 1], &4321_u16.to_be_bytes(), &25_u16.to_be_bytes()].concat();
-    let header = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &from_to].concat();
-    stream.write_all(&header).await.unwrap();
-    let mut reply = String::new();
-    stream.read_line(&mut reply).await.unwrap();
-    let (from, to) = (format!("MAIL FROM:<{sender}>"), format!("RCPT TO:<{recipient}>"));
-    let data = format!("{mail}\r\n.");
-    for line in ["HELO client.test", &from, &to, "DATA", &data] {
-        stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
-        reply.clear();
-        stream.read_line(&mut reply).await.unwrap();
-    }
-    reply
-}
-
-fn mail(from: &str, subject: &str) -> String {
-    format!("From: {from}\r\nTo: alice@demo.test\r\nSubject: {subject}\r\n\r\nHello\r\n")
-}
-
-const FRIEND: [u8; 4] = [192, 0, 2, 1];
-const STRANGER: [u8; 4] = [203, 0, 113, 9];
 
 async fn mail_is_checked_before_it_is_accepted(plane: &Plane<'_>) {
     let zone = Zone::start().await.unwrap();

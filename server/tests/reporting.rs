@@ -7,12 +7,12 @@ mod support;
 use std::time::Duration;
 
 use filter::report::{Findings, Report, Source, read};
-use support::{Plane, Server, eventually, on_both_planes};
-use testkit::{Script, Sink, Zone};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+use support::{
+    Plane, Server,
+    door::{BEHIND_PROXY, FRIEND, STRANGER, bring, mail},
+    eventually, on_both_planes,
 };
+use testkit::{Script, Sink, Zone};
 use types::Timestamp;
 
 on_both_planes!(domains_hear_of_mail_in_their_names, domains_hear_of_connections_to_them);
@@ -20,37 +20,15 @@ on_both_planes!(domains_hear_of_mail_in_their_names, domains_hear_of_connections
 /// A server that finds every other domain's mail server at the sink, behind a load balancer that tells of any client.
 async fn server(plane: &Plane<'_>, zone: &Zone, sink: &Sink) -> Server {
     let (resolver, port) = (zone.address().to_string(), sink.address().port().to_string());
-    let keys = [
+    let mut keys = vec![
         ("MAGPIE_DNS__RESOLVER", resolver.as_str()),
         ("MAGPIE_SMTP__HOSTNAME", "mx.demo.test"),
-        ("MAGPIE_PROXY_PROTOCOL__FROM", "[\"127.0.0.1\"]"),
-        ("MAGPIE_PROXY_PROTOCOL__LISTENERS", "[\"smtp\"]"),
         ("MAGPIE_QUEUE__PORT", port.as_str()),
         ("MAGPIE_QUEUE__ALLOW_PRIVATE_TARGETS", "true"),
         ("MAGPIE_REPORTS__ORGANIZATION", "Demo Mail"),
     ];
+    keys.extend(BEHIND_PROXY);
     Server::start_with(plane, &keys).await
-}
-
-/// Brings a mail as this client, and gives the reply to its end.
-async fn bring(server: &Server, client: [u8; 4], sender: &str, mail: &str) -> String {
-    let mut stream = BufReader::new(TcpStream::connect(server.node.addresses.smtp.unwrap()).await.unwrap());
-    let from_to = [&client[..], &[127, 0, 0, 1], &4321_u16.to_be_bytes(), &25_u16.to_be_bytes()].concat();
-    let header = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &from_to].concat();
-    stream.write_all(&header).await.unwrap();
-    let mut reply = String::new();
-    stream.read_line(&mut reply).await.unwrap();
-    let (from, data) = (format!("MAIL FROM:<{sender}>"), format!("{mail}\r\n."));
-    for line in ["HELO client.test", &from, "RCPT TO:<alice@demo.test>", "DATA", &data] {
-        stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
-        reply.clear();
-        stream.read_line(&mut reply).await.unwrap();
-    }
-    reply
-}
-
-fn mail(from: &str, subject: &str) -> String {
-    format!("From: {from}\r\nTo: alice@demo.test\r\nSubject: {subject}\r\n\r\nHello\r\n")
 }
 
 /// When every report of today is due.
@@ -58,9 +36,6 @@ fn tomorrow() -> Timestamp {
     let now: Timestamp = time::OffsetDateTime::now_utc().into();
     now.plus(Duration::from_secs(30 * 3_600))
 }
-
-const FRIEND: [u8; 4] = [192, 0, 2, 1];
-const STRANGER: [u8; 4] = [203, 0, 113, 9];
 
 async fn domains_hear_of_mail_in_their_names(plane: &Plane<'_>) {
     let (zone, sink) = (Zone::start().await.unwrap(), Sink::start(Script::default()).await.unwrap());

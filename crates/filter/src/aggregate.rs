@@ -16,7 +16,7 @@ use crate::results::{fields, is_named};
 use crate::{AuthResult, Mail, Outcome, Verdict};
 
 pub use destinations::{Destination, destinations};
-pub use report::{Reporter, Submission, report};
+pub use report::report;
 
 /// Counts rows.
 pub trait Ledger: Send + Sync {
@@ -75,27 +75,13 @@ pub struct Row {
     pub envelope_from: Option<String>,
     /// Domain, selector and result of its signatures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub signatures: Vec<(String, String, Word)>,
+    pub signatures: Vec<(String, String, Outcome)>,
     /// Domain and result of SPF.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<(String, Word)>,
+    pub path: Option<(String, Outcome)>,
     /// It is a report itself, and proven to be theirs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_report: bool,
-}
-
-/// An [`Outcome`], as it is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Word {
-    None,
-    Pass,
-    Fail,
-    SoftFail,
-    Policy,
-    Neutral,
-    TempError,
-    PermError,
 }
 
 /// More signatures than this are not told of.
@@ -136,24 +122,24 @@ impl Row {
     }
 }
 
-fn signatures(results: &[AuthResult]) -> Vec<(String, String, Word)> {
+fn signatures(results: &[AuthResult]) -> Vec<(String, String, Outcome)> {
     let signed = results.iter().filter(|result| result.method == "dkim").filter_map(|result| {
         let domain = to_a_labels(result.property("header.d")?)?;
         let selector = result.property("header.s").unwrap_or_default().chars().take(MAX_SELECTOR).collect();
-        Some((domain, selector, result.outcome.into()))
+        Some((domain, selector, result.outcome))
     });
     signed.take(MAX_SIGNATURES).collect()
 }
 
 /// RFC 7208 §2.4: of the null return path HELO stands for the domain.
-fn path(mail: &Mail, results: &[AuthResult]) -> Option<(String, Word)> {
+fn path(mail: &Mail, results: &[AuthResult]) -> Option<(String, Outcome)> {
     let (property, domain) = match &mail.sender {
         Some(sender) => ("smtp.mailfrom", to_a_labels(sender.domain())),
         None => ("smtp.helo", mail.hello.as_deref().and_then(to_a_labels)),
     };
     let mut of_spf = results.iter().filter(|result| result.method == "spf");
     let result = of_spf.find(|result| result.property(property).is_some() || result.properties.is_empty())?;
-    Some((domain?, result.outcome.into()))
+    Some((domain?, result.outcome))
 }
 
 /// By the subject that all reports have (RFC 7489 §7.2.1.1, RFC 8460 §5.3).
@@ -168,18 +154,3 @@ fn is_report(raw: &[u8]) -> bool {
 }
 
 const REPORT: &[u8] = b"report domain:";
-
-impl From<Outcome> for Word {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::None => Self::None,
-            Outcome::Pass => Self::Pass,
-            Outcome::Fail => Self::Fail,
-            Outcome::SoftFail => Self::SoftFail,
-            Outcome::Policy => Self::Policy,
-            Outcome::Neutral => Self::Neutral,
-            Outcome::TempError => Self::TempError,
-            Outcome::PermError => Self::PermError,
-        }
-    }
-}

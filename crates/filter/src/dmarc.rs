@@ -148,7 +148,7 @@ fn the_one(texts: Vec<Vec<u8>>) -> mail_auth::Result<Vec<u8>> {
 
 /// The record without what cannot be read of it: one slip must not undo the rest (RFC 7489 §6.6.3). A broken `p` is none,
 /// which the reader takes for `none` if reports are wanted; so are `sp` and `np`: nobody's mail is refused for a typo.
-fn readable(text: &[u8]) -> Vec<u8> {
+pub(crate) fn readable(text: &[u8]) -> Vec<u8> {
     let mut kept = b"v=DMARC1".to_vec();
     let mut seen = HashSet::new();
     for tag in text.split(|byte| *byte == b';').skip(1) {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::aggregate::Evaluation;
 
 /// A refusal: what the client is told.
@@ -25,7 +27,8 @@ pub enum Action {
 }
 
 /// The words of RFC 8601 §2.7 for how a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Outcome {
     None,
     Pass,

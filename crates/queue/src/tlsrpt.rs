@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Security, Target, sts};
 
-pub use report::{Reporter, Submission, report};
+pub use report::report;
 
 /// Counts sessions.
 pub trait Ledger: Send + Sync {

@@ -2,14 +2,16 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use filter::aggregate::{Destination, Reporter, Row, Submission, destinations, report};
+use filter::aggregate::{Destination, Row, destinations, report};
 use mail::Notice;
+use message::{Feedback, Reporter};
 use types::{EmailAddress, Terms};
 
 use super::{DAY, MAX_A_DAY, Reports, span};
 
 /// A domain that changes its policy more often has no more reports for the day.
 const MAX_POLICIES: usize = 3;
+
 impl Reports {
     /// One for each policy that the domain had that day; returns how many mails that made.
     pub(super) async fn send_dmarc(
@@ -57,7 +59,7 @@ impl Reports {
         let id = id_of(domain, day, rows)?;
         let make = |to: &[EmailAddress]| {
             let (id, now) = (id.as_str(), self.clock.now());
-            report(&Submission { reporter, domain, record, id, begin, end, now, to }, rows)
+            report(&Feedback { reporter, domain, id, begin, end, now, to }, record, rows)
         };
         let all = to.iter().map(|to| to.address.clone()).collect::<Vec<_>>();
         if all.is_empty() {

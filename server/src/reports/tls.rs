@@ -1,8 +1,9 @@
 //! Reports on connections to other domains' mail servers (RFC 8460).
 
-use filter::{aggregate::Reporter, dns::to_a_labels};
+use filter::dns::to_a_labels;
 use mail::Notice;
-use queue::tlsrpt::{self, Session, Submission, report};
+use message::{Feedback, Reporter};
+use queue::tlsrpt::{Session, report};
 use types::{EmailAddress, Terms};
 
 use super::{DAY, MAX_A_DAY, Reports, span};
@@ -37,12 +38,9 @@ impl Reports {
         let (begin, end) = span(day);
         let hash = blake3::hash(&serde_json::to_vec(&(&domain, day, &sessions))?);
         let id = hash.to_hex().chars().take(24).collect::<String>();
-        let Reporter { organisation, address, host } = reporter.clone();
-        let reporter = tlsrpt::Reporter { organisation, address, host };
         let now = self.clock.now();
-        let submission =
-            Submission { reporter: &reporter, domain: &domain, id: &id, begin, end, now, to: &to };
-        let raw = report(&submission, &sessions).into();
+        let about = Feedback { reporter, domain: &domain, id: &id, begin, end, now, to: &to };
+        let raw = report(&about, &sessions).into();
         // §3: whatever the domain demands of connections may be what fails.
         let terms = Terms { tls_optional: true, ..Terms::default() };
         let from = reporter.address.clone();

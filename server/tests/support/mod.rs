@@ -2,6 +2,8 @@
 
 #![expect(dead_code, reason = "every test program uses a part of it")]
 
+pub(crate) mod door;
+
 use std::{net::SocketAddr, time::Duration};
 
 use mail::{Access, Incoming};

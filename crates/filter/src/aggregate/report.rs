@@ -1,8 +1,5 @@
 //! A day's rows as a report: XML (RFC 7489 appendix C, RFC 9990), packed, in a mail.
 
-use std::io::Write as _;
-
-use flate2::{Compression, write::GzEncoder};
 use mail_auth::common::parse::TxtRecordParser as _;
 use mail_auth::dmarc::{Alignment as Mode, Dmarc, Policy};
 use mail_auth::report::{
@@ -10,86 +7,45 @@ use mail_auth::report::{
     PolicyOverride, PolicyOverrideReason, PolicyPublished, Record, Report, SPFAuthResult, SPFDomainScope,
     SpfResult,
 };
-use message::{Outgoing, OutgoingAttachment, compose};
-use types::{Address, EmailAddress, Timestamp};
+use message::feedback::{Contents, Feedback, feedback};
+use types::Timestamp;
 
-use super::{Because, Disposition, Row, Word};
+use super::{Because, Disposition, Row};
+use crate::Outcome;
 
-/// Who reports.
-#[derive(Debug, Clone)]
-pub struct Reporter {
-    /// In words for people.
-    pub organisation: String,
-    /// Who sends reports, and may be asked about them.
-    pub address: EmailAddress,
-    /// The name of this server.
-    pub host: String,
-}
-
-/// A report to be made: of a domain with one policy.
-#[derive(Debug, Clone, Copy)]
-pub struct Submission<'a> {
-    pub reporter: &'a Reporter,
-    pub domain: &'a str,
-    pub record: &'a str,
-    pub id: &'a str,
-    pub begin: Timestamp,
-    pub end: Timestamp,
-    pub now: Timestamp,
-    pub to: &'a [EmailAddress],
-}
-
-/// The mail. It is the same whenever it is made of the same.
+/// The mail about a domain with this policy. It is the same whenever it is made of the same.
 #[must_use]
-pub fn report(submission: &Submission<'_>, rows: &[(Row, u64)]) -> Vec<u8> {
-    let Submission { reporter, domain, id, begin, end, .. } = *submission;
+pub fn report(about: &Feedback<'_>, record: &str, rows: &[(Row, u64)]) -> Vec<u8> {
+    let Feedback { reporter, domain, begin, end, .. } = *about;
     let host = &reporter.host;
-    let subject = format!("Report Domain: {domain} Submitter: {host} Report-ID: <{id}>");
     let text = format!(
         "This is an aggregate report of {host} (DMARC) on mail from {domain}, from {begin} to {end}.\n\
          The domain's DMARC record asks for it (rua).\n"
     );
-    let file = OutgoingAttachment {
-        // RFC 7489 §7.2.1.1.
-        filename: format!("{host}!{domain}!{}!{}!{id}.xml.gz", begin.seconds(), end.seconds()),
-        content_type: "application/gzip".to_owned(),
-        bytes: packed(xml(submission, rows).as_bytes()),
-        content_id: None,
+    let contents = Contents {
+        text,
+        file: xml(about, record, rows),
+        ending: "xml",
+        content_type: "application/gzip",
+        report_type: None,
+        headers: Vec::new(),
     };
-    let address = |address: &EmailAddress| Address { name: String::new(), email: address.to_string() };
-    compose(&Outgoing {
-        from: Address { name: reporter.organisation.clone(), email: reporter.address.to_string() },
-        to: submission.to.iter().map(address).collect(),
-        subject,
-        date: submission.now,
-        message_id: format!("{id}@{host}"),
-        text: Some(text),
-        attachments: vec![file],
-        headers: vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())],
-        ..Outgoing::default()
-    })
+    feedback(about, contents)
 }
 
-fn packed(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // A vector takes all there is.
-    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    written.unwrap_or_default()
-}
-
-fn xml(submission: &Submission<'_>, rows: &[(Row, u64)]) -> String {
-    let Submission { reporter, begin, end, .. } = *submission;
+fn xml(about: &Feedback<'_>, record: &str, rows: &[(Row, u64)]) -> String {
+    let Feedback { reporter, begin, end, .. } = *about;
     let seconds = |at: Timestamp| u64::try_from(at.seconds()).unwrap_or_default();
     let mut report = Report::new()
         .with_version(1.0)
         .with_org_name(&reporter.organisation)
         .with_email(reporter.address.to_string())
-        .with_report_id(submission.id)
+        .with_report_id(about.id)
         .with_date_range_begin(seconds(begin))
         .with_date_range_end(seconds(end))
-        .with_policy_published(published(submission.domain, submission.record));
+        .with_policy_published(published(about.domain, record));
     for (row, count) in rows {
-        report = report.with_record(record(row, *count));
+        report = report.with_record(reported(row, *count));
     }
     report.to_xml()
 }
@@ -119,7 +75,7 @@ fn published(domain: &str, record: &str) -> PolicyPublished {
     published
 }
 
-fn record(row: &Row, count: u64) -> Record {
+fn reported(row: &Row, count: u64) -> Record {
     let passed = |passed| if passed { DmarcResult::Pass } else { DmarcResult::Fail };
     let mut record = Record::new()
         .with_source_ip(row.client)
@@ -143,26 +99,26 @@ fn record(row: &Row, count: u64) -> Record {
     }
     for (domain, selector, word) in &row.signatures {
         let result = match word {
-            Word::None => DkimResult::None,
-            Word::Pass => DkimResult::Pass,
-            Word::Fail | Word::SoftFail => DkimResult::Fail,
-            Word::Policy => DkimResult::Policy,
-            Word::Neutral => DkimResult::Neutral,
-            Word::TempError => DkimResult::TempError,
-            Word::PermError => DkimResult::PermError,
+            Outcome::None => DkimResult::None,
+            Outcome::Pass => DkimResult::Pass,
+            Outcome::Fail | Outcome::SoftFail => DkimResult::Fail,
+            Outcome::Policy => DkimResult::Policy,
+            Outcome::Neutral => DkimResult::Neutral,
+            Outcome::TempError => DkimResult::TempError,
+            Outcome::PermError => DkimResult::PermError,
         };
         let signature = DKIMAuthResult::new().with_domain(domain).with_selector(selector).with_result(result);
         record = record.with_dkim_auth_result(signature);
     }
     if let Some((domain, word)) = &row.path {
         let result = match word {
-            Word::None => SpfResult::None,
-            Word::Pass => SpfResult::Pass,
-            Word::Fail | Word::Policy => SpfResult::Fail,
-            Word::SoftFail => SpfResult::SoftFail,
-            Word::Neutral => SpfResult::Neutral,
-            Word::TempError => SpfResult::TempError,
-            Word::PermError => SpfResult::PermError,
+            Outcome::None => SpfResult::None,
+            Outcome::Pass => SpfResult::Pass,
+            Outcome::Fail | Outcome::Policy => SpfResult::Fail,
+            Outcome::SoftFail => SpfResult::SoftFail,
+            Outcome::Neutral => SpfResult::Neutral,
+            Outcome::TempError => SpfResult::TempError,
+            Outcome::PermError => SpfResult::PermError,
         };
         let path =
             SPFAuthResult::new().with_domain(domain).with_scope(SPFDomainScope::MailFrom).with_result(result);
@@ -173,7 +129,7 @@ fn record(row: &Row, count: u64) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
+    use message::Reporter;
 
     use super::*;
     use crate::report::{Findings, Source, read};
@@ -188,8 +144,8 @@ mod tests {
             spf,
             header_from: "demo.test".to_owned(),
             envelope_from: Some("bounce.demo.test".to_owned()),
-            signatures: vec![("demo.test".to_owned(), "s1".to_owned(), Word::Pass)],
-            path: Some(("bounce.demo.test".to_owned(), Word::SoftFail)),
+            signatures: vec![("demo.test".to_owned(), "s1".to_owned(), Outcome::Pass)],
+            path: Some(("bounce.demo.test".to_owned(), Outcome::SoftFail)),
             is_report: false,
         }
     }
@@ -202,10 +158,10 @@ mod tests {
             host: "mx.near.test".to_owned(),
         };
         let to = ["d@demo.test".parse().unwrap(), "d@other.test".parse().unwrap()];
-        let submission = Submission {
+        let policy = "v=DMARC1; p=reject; sp=quarantine; adkim=s; rua=mailto:d@demo.test";
+        let about = Feedback {
             reporter: &reporter,
             domain: "demo.test",
-            record: "v=DMARC1; p=reject; sp=quarantine; adkim=s; rua=mailto:d@demo.test",
             id: "42",
             begin: Timestamp::from_seconds(1_795_046_400),
             end: Timestamp::from_seconds(1_795_132_799),
@@ -216,14 +172,14 @@ mod tests {
             (row("192.0.2.1", Disposition::Reject, false, false), 3),
             (row("2001:db8::1", Disposition::None, true, true), 70_000),
         ];
-        let mail = report(&submission, &rows);
-        assert_eq!(mail, report(&submission, &rows), "the same of the same");
+        let mail = report(&about, policy, &rows);
+        assert_eq!(mail, report(&about, policy, &rows), "the same of the same");
         let [read] = &read(&mail).unwrap()[..] else { panic!("one report") };
         assert_eq!(
             (read.from.as_str(), read.id.as_str(), read.domain.as_str()),
             ("Near Co.", "42", "demo.test")
         );
-        assert_eq!((read.begin, read.end), (submission.begin, submission.end));
+        assert_eq!((read.begin, read.end), (about.begin, about.end));
         let source = |address: &str, mails, passed, done| Source {
             address: Some(address.parse().unwrap()),
             mails,
@@ -234,22 +190,7 @@ mod tests {
         let sources =
             vec![source("192.0.2.1", 3, false, "reject"), source("2001:db8::1", 70_000, true, "none")];
         assert_eq!(read.findings, Findings::Dmarc(sources));
-        let text = String::from_utf8(mail).unwrap();
-        for wanted in [
-            "From: \"Near Co.\" <postmaster@near.test>\r\n",
-            "To: d@demo.test, d@other.test\r\n",
-            "Auto-Submitted: auto-generated\r\n",
-            "filename=\"mx.near.test!demo.test!1795046400!1795132799!42.xml.gz\"\r\n",
-            "Content-Type: application/gzip;\r\n",
-        ] {
-            assert!(text.contains(wanted), "{wanted}: {text}");
-        }
-        assert!(
-            text.replace("\r\n ", " ")
-                .contains("Subject: Report Domain: demo.test Submitter: mx.near.test Report-ID: <42>"),
-            "{text}"
-        );
-        let xml = xml(&submission, &rows);
+        let xml = xml(&about, policy, &rows);
         for wanted in [
             "<p>reject</p>",
             "<sp>quarantine</sp>",
@@ -262,11 +203,7 @@ mod tests {
             assert!(xml.contains(wanted), "{wanted}: {xml}");
         }
         let odd = Reporter { organisation: "<Near & Co>".to_owned(), ..reporter.clone() };
-        assert!(
-            super::xml(&Submission { reporter: &odd, ..submission }, &rows).contains("&lt;Near &amp; Co&gt;")
-        );
-        let mut unpacked = String::new();
-        flate2::read::GzDecoder::new(&packed(xml.as_bytes())[..]).read_to_string(&mut unpacked).unwrap();
-        assert_eq!(unpacked, xml);
+        let odd = super::xml(&Feedback { reporter: &odd, ..about }, policy, &rows);
+        assert!(odd.contains("&lt;Near &amp; Co&gt;"), "{odd}");
     }
 }

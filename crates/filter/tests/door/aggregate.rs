@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use filter::aggregate::{Because, Disposition, Ledger, Row, Word, note};
-use filter::{Mode, Rules};
+use filter::aggregate::{Because, Disposition, Ledger, Row, note};
+use filter::{Mode, Outcome, Rules};
 
 use crate::kit::{Door, letter, mail, rules};
 
@@ -79,10 +79,10 @@ async fn a_row_tells_of_servers_and_not_of_people() {
     assert_eq!(row.because, Some(Because::LocalPolicy), "it is only marked");
     assert_eq!((row.client.to_string().as_str(), row.header_from.as_str()), ("192.0.2.1", "a.test"));
     assert_eq!(row.envelope_from.as_deref(), Some("other.test"));
-    assert_eq!(row.path, Some(("other.test".to_owned(), Word::None)));
+    assert_eq!(row.path, Some(("other.test".to_owned(), Outcome::None)));
     let signatures: Vec<_> =
         row.signatures.iter().map(|(domain, _, word)| (domain.as_str(), *word)).collect();
-    assert_eq!(signatures, [("other.test", Word::Pass), ("other.test", Word::Pass)]);
+    assert_eq!(signatures, [("other.test", Outcome::Pass), ("other.test", Outcome::Pass)]);
     assert!(!format!("{row:?}").contains("ceo") && !format!("{row:?}").contains("bounces"), "{row:?}");
 
     let found = rows(&door, None, letter("mailer-daemon@a.test")).await;

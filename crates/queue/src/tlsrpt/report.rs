@@ -1,84 +1,39 @@
 //! A day's sessions as a report: JSON (RFC 8460 §4), packed, in a mail (§5.3).
 
-use std::{collections::BTreeMap, io::Write as _};
+use std::collections::BTreeMap;
 
-use flate2::{Compression, write::GzEncoder};
-use message::{Outgoing, OutgoingAttachment, compose};
+use message::feedback::{Contents, Feedback, feedback};
 use serde_json::{Value, json};
-use types::{Address, EmailAddress, Timestamp};
 
 use super::Session;
 
-/// Who reports.
-#[derive(Debug, Clone)]
-pub struct Reporter {
-    /// In words for people.
-    pub organisation: String,
-    /// Who sends reports, and may be asked about them.
-    pub address: EmailAddress,
-    /// The name of this server.
-    pub host: String,
-}
-
-/// A report to be made.
-#[derive(Debug, Clone, Copy)]
-pub struct Submission<'a> {
-    pub reporter: &'a Reporter,
-    /// In A-labels.
-    pub domain: &'a str,
-    pub id: &'a str,
-    pub begin: Timestamp,
-    pub end: Timestamp,
-    pub now: Timestamp,
-    pub to: &'a [EmailAddress],
-}
-
 /// The mail. It is the same whenever it is made of the same.
 #[must_use]
-pub fn report(submission: &Submission<'_>, sessions: &[(Session, u64)]) -> Vec<u8> {
-    let Submission { reporter, domain, id, begin, end, now, to } = *submission;
+pub fn report(about: &Feedback<'_>, sessions: &[(Session, u64)]) -> Vec<u8> {
+    let Feedback { reporter, domain, begin, end, .. } = *about;
     let host = &reporter.host;
     let text = format!(
         "This is an aggregate report of {host} (TLS-RPT) on its connections to the mail servers of {domain}, from \
          {begin} to {end}.\nThe domain's record at _smtp._tls.{domain} asks for it.\n"
     );
-    let file = OutgoingAttachment {
-        filename: format!("{host}!{domain}!{}!{}!{id}.json.gz", begin.seconds(), end.seconds()),
-        content_type: "application/tlsrpt+gzip".to_owned(),
-        bytes: packed(json(submission, sessions).to_string().as_bytes()),
-        content_id: None,
-    };
-    let address = |address: &EmailAddress| Address { name: String::new(), email: address.to_string() };
-    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    compose(&Outgoing {
-        from: Address { name: reporter.organisation.clone(), email: reporter.address.to_string() },
-        to: to.iter().map(address).collect(),
-        subject: format!("Report Domain: {domain} Submitter: {host} Report-ID: <{id}>"),
-        date: now,
-        message_id: format!("{id}@{host}"),
-        text: Some(text),
-        attachments: vec![file],
+    let contents = Contents {
+        text,
+        file: json(about, sessions).to_string(),
+        ending: "json",
+        content_type: "application/tlsrpt+gzip",
         report_type: Some("tlsrpt"),
         headers: vec![
-            field("TLS-Report-Domain", domain),
-            field("TLS-Report-Submitter", host),
+            ("TLS-Report-Domain", domain),
+            ("TLS-Report-Submitter", host),
             // RFC 8460 §3: it is to arrive where the domain's own demands are what fails.
-            field("TLS-Required", "No"),
-            field("Auto-Submitted", "auto-generated"),
+            ("TLS-Required", "No"),
         ],
-        ..Outgoing::default()
-    })
+    };
+    feedback(about, contents)
 }
 
-fn packed(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // A vector takes all there is.
-    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    written.unwrap_or_default()
-}
-
-fn json(submission: &Submission<'_>, sessions: &[(Session, u64)]) -> Value {
-    let Submission { reporter, domain, id, begin, end, .. } = *submission;
+fn json(about: &Feedback<'_>, sessions: &[(Session, u64)]) -> Value {
+    let Feedback { reporter, domain, id, begin, end, .. } = *about;
     let mut policies = BTreeMap::<_, (u64, u64, Vec<Value>)>::new();
     for (Session { policy, failure }, count) in sessions {
         let (succeeded, failed, details) = policies.entry(policy).or_default();
@@ -120,6 +75,8 @@ mod tests {
     use super::*;
     use crate::tlsrpt::{Applied, Failure, PolicyType, ResultType};
     use filter::report::{Failure as Read, Findings, Sessions, read};
+    use message::Reporter;
+    use types::Timestamp;
 
     #[test]
     fn what_we_report_we_could_read() {
@@ -129,7 +86,7 @@ mod tests {
             host: "mx.near.test".to_owned(),
         };
         let to = ["tls@demo.test".parse().unwrap()];
-        let submission = Submission {
+        let about = Feedback {
             reporter: &reporter,
             domain: "demo.test",
             id: "42",
@@ -158,12 +115,12 @@ mod tests {
             (failed(ResultType::StarttlsNotSupported, "2001:db8::1"), 1),
             (none, 5),
         ];
-        let mail = report(&submission, &sessions);
+        let mail = report(&about, &sessions);
         let [of_policy, of_none] = &read(&mail).unwrap()[..] else {
             panic!("two policies: {}", String::from_utf8_lossy(&mail))
         };
         assert_eq!((of_policy.from.as_str(), of_policy.id.as_str()), ("Near & Co", "42"));
-        assert_eq!((of_policy.begin, of_policy.end), (submission.begin, submission.end));
+        assert_eq!((of_policy.begin, of_policy.end), (about.begin, about.end));
         let told =
             |kind: &str, sessions| Read { kind: kind.to_owned(), host: "mx.demo.test".to_owned(), sessions };
         let failures = vec![told("certificate-expired", 2), told("starttls-not-supported", 1)];
@@ -177,14 +134,13 @@ mod tests {
             "TLS-Report-Domain: demo.test\r\n",
             "TLS-Report-Submitter: mx.near.test\r\n",
             "TLS-Required: No\r\n",
-            "Subject: Report Domain: demo.test Submitter: mx.near.test Report-ID: <42>\r\n",
             "Content-Type: multipart/report; report-type=\"tlsrpt\"; boundary=",
             "filename=\"mx.near.test!demo.test!1795046400!1795132799!42.json.gz\"\r\n",
             "Content-Type: application/tlsrpt+gzip;",
         ] {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
-        let json = json(&submission, &sessions);
+        let json = json(&about, &sessions);
         assert_eq!(json["policies"][0]["policy"]["policy-string"][1], "mode: testing");
         assert_eq!(json["date-range"]["start-datetime"], "2026-11-19T00:00:00Z");
     }
