@@ -5,6 +5,7 @@ use std::fmt;
 use storage::{AccountState, Directory, Snapshot};
 use types::{AccountId, EmailAddress, Secret, ShardId, Timestamp, api};
 
+use crate::warrant::Warrant;
 use crate::{Error, Result, Service};
 
 /// The right to use one account's mail. Whoever holds one was let in; there is no other way to an account.
@@ -18,6 +19,9 @@ pub struct Access {
     /// What let them in, if it was a password.
     pub(crate) password_hash: Option<Secret>,
     pub(crate) let_in_at: Timestamp,
+    /// The newest note of ended sessions when they logged in; `None`: that is looked up whenever they come.
+    pub(crate) let_in_after: Option<i64>,
+    pub(crate) warrant: Warrant,
 }
 
 impl Access {
@@ -25,7 +29,9 @@ impl Access {
         let storage::Account { id, email, name, quota_bytes, password_hash, .. } = account;
         let password_hash = Some(password_hash);
         let let_in_at = service.now();
-        Self { service: service.clone(), id, email, name, quota_bytes, password_hash, let_in_at }
+        let warrant = Warrant::Owner;
+        let (service, let_in_after) = (service.clone(), None);
+        Self { service, id, email, name, quota_bytes, password_hash, let_in_at, let_in_after, warrant }
     }
 
     /// Whether [`Access::is_valid`] should be asked now, because somebody ended the account's sessions. Costs nothing.
@@ -40,9 +46,12 @@ impl Access {
         !self.may_have_ended() || self.is_valid().await.unwrap_or(true)
     }
 
-    /// Whether who was let in by a password still would be: the account is open, and the password the same. For
-    /// connections that stay for long; asks the directory.
+    /// Whether who was let in by a password still would be: the account is open, the password the same, and its sessions
+    /// were not ended meanwhile. For connections that stay for long; asks the directory.
     pub async fn is_valid(&self) -> Result<bool> {
+        if self.let_in_after.is_some_and(|number| self.service.endings.after(self.id, number)) {
+            return Ok(false);
+        }
         let account = self.service.parts.directory.account_now(self.id).await?;
         let is_same = |account: &storage::Account| {
             self.password_hash.as_ref().is_none_or(|hash| *hash == account.password_hash)

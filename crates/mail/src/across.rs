@@ -1,77 +1,99 @@
 //! Copies and moves between mailboxes, which may be of different accounts.
 
 use storage::Snapshot;
+use tokio_util::sync::CancellationToken;
 use types::{MessageId, Rights};
 
 use crate::bulk::{Copied, NewLetter, Target};
-use crate::{Reach, Result};
+use crate::{Error, Reach, Result};
 
 /// Messages, and bytes of them, that are on their way at once; one that has more is alone.
 const AT_ONCE: usize = 100;
 const BYTES_AT_ONCE: u64 = 8 << 20;
 
+/// What a copy and a move want of where messages are.
+const TO_COPY: Rights = Rights::READ;
+const TO_MOVE: Rights =
+    Rights::from_bits(Rights::READ.bits() | Rights::DELETED.bits() | Rights::EXPUNGE.bits());
+/// What they want of where messages come to, if those are to keep their flags.
+const WITH_FLAGS: Rights = Rights::from_bits(Rights::INSERT.bits() | Rights::FLAGS.bits());
+
 impl Reach {
     /// Copies messages to another mailbox, all or none; `None` if there is no such mailbox.
     pub async fn copy(&self, targets: &[Target], to: &Self) -> Result<Option<Copied>> {
-        self.check(Rights::READ)?;
+        self.check(TO_COPY)?;
         to.check(Rights::INSERT)?;
         if self.owner() == to.owner() && to.keeps_flags() {
-            return self.door().copy(self.mailbox(), targets, to.mailbox()).await;
+            let access = to.writing_with(WITH_FLAGS, self, TO_COPY)?;
+            return access.copy(self.mailbox(), targets, to.mailbox()).await;
         }
-        let (outcome, there) = self.carry(targets, to, false).await;
-        if outcome.is_err() && !there.is_empty() {
-            // RFC 9051 §6.4.7: as if it had not been begun.
-            to.door().remove(to.mailbox(), &there).await?;
-        }
-        outcome
+        self.carry(targets, to, false).await
     }
 
     /// Moves messages to another mailbox; `None` if there is no such mailbox. Where it is another account's, none
     /// vanishes here before it is there.
     pub async fn move_all(&self, targets: &[Target], to: &Self) -> Result<Option<Copied>> {
-        self.check(Rights::READ | Rights::DELETED | Rights::EXPUNGE)?;
+        self.check(TO_MOVE)?;
         to.check(Rights::INSERT)?;
         if self.owner() == to.owner() && to.keeps_flags() {
-            return self.door().move_all(self.mailbox(), targets, to.mailbox()).await;
+            let access = to.writing_with(WITH_FLAGS, self, TO_MOVE)?;
+            return access.move_all(self.mailbox(), targets, to.mailbox()).await;
         }
-        self.carry(targets, to, true).await.0
+        self.carry(targets, to, true).await
     }
 
-    /// Piece by piece: what has come about, and the copies that are there, also if it was broken off.
-    async fn carry(
-        &self,
-        targets: &[Target],
-        to: &Self,
-        moves: bool,
-    ) -> (Result<Option<Copied>>, Vec<Target>) {
-        let mut there = Vec::new();
-        let outcome = self.carry_all(targets, to, moves, &mut there).await;
-        (outcome, there)
+    /// Piece by piece. When who asked for it does not wait any more, it ends with the piece that is on its way; a copy
+    /// is taken back then.
+    async fn carry(&self, targets: &[Target], to: &Self, moves: bool) -> Result<Option<Copied>> {
+        let given_up = CancellationToken::new();
+        let _waiting = given_up.clone().drop_guard();
+        let carrying = Carrying { from: self.clone(), to: to.clone(), moves, there: Vec::new(), given_up };
+        let targets = targets.to_vec();
+        self.door().service.to_its_end(carrying.to_the_end(targets)).await
+    }
+}
+
+/// Messages on their way to another account, or to where they do not keep all their flags.
+struct Carrying {
+    from: Reach,
+    to: Reach,
+    moves: bool,
+    /// The copies that are there.
+    there: Vec<Target>,
+    /// Nobody waits for it any more.
+    given_up: CancellationToken,
+}
+
+impl Carrying {
+    async fn to_the_end(mut self, targets: Vec<Target>) -> Result<Option<Copied>> {
+        let outcome = self.all(targets).await;
+        if outcome.is_err() && !self.moves && !self.there.is_empty() {
+            // RFC 9051 §6.4.7: as if it had not been begun.
+            self.to.take_back(&self.there).await?;
+        }
+        outcome
     }
 
-    async fn carry_all(
-        &self,
-        targets: &[Target],
-        to: &Self,
-        moves: bool,
-        there: &mut Vec<Target>,
-    ) -> Result<Option<Copied>> {
-        let mut targets = targets.to_vec();
+    async fn all(&mut self, mut targets: Vec<Target>) -> Result<Option<Copied>> {
         targets.sort_unstable_by_key(|target| target.uid);
         let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
-        let rows = self.rows(&ids).await?;
+        let rows = self.from.rows(&ids).await?;
         // What is not there any more under its UID is left alone.
+        let mailbox = self.from.mailbox();
         targets.retain(|target| {
-            rows.get(&target.id).is_some_and(|row| row.uid == target.uid && row.mailbox == self.mailbox())
+            rows.get(&target.id).is_some_and(|row| row.uid == target.uid && row.mailbox == mailbox)
         });
         let size = |target: &Target| rows.get(&target.id).map_or(0, |row| row.size_bytes);
-        to.door().check_room(targets.iter().map(size).sum()).await?;
-        let (owner, mailbox) = (to.owner(), to.mailbox());
+        self.to.door().check_room(targets.iter().map(size).sum()).await?;
+        let (owner, mailbox) = (self.to.owner(), self.to.mailbox());
         let look = |mut shard: Box<dyn Snapshot>| async move { shard.mailbox(owner, mailbox).await };
-        let Some(there_now) = to.door().service.look(owner, look).await? else { return Ok(None) };
+        let Some(there_now) = self.to.door().service.look(owner, look).await? else { return Ok(None) };
         let mut copied = Copied { uid_validity: there_now.uid_validity, pairs: Vec::new() };
         let mut rest = targets.as_slice();
         while !rest.is_empty() {
+            if self.given_up.is_cancelled() {
+                return Err(Error::Internal("nobody waits for it any more".to_owned()));
+            }
             let mut bytes = 0;
             let fits = rest.iter().take(AT_ONCE).take_while(|target| {
                 bytes += size(target);
@@ -79,27 +101,23 @@ impl Reach {
             });
             let (piece, after) = rest.split_at(fits.count().clamp(1, rest.len()));
             rest = after;
-            let Some((some, arrived)) = self.carried(piece, to).await? else { return Ok(None) };
-            there.extend(arrived);
-            if moves {
-                let gone = |target: &&Target| some.pairs.iter().any(|(from, _)| *from == target.uid);
-                let gone: Vec<_> = piece.iter().filter(gone).cloned().collect();
-                self.door().remove(self.mailbox(), &gone).await?;
-            }
+            let Some(some) = self.piece(piece).await? else { return Ok(None) };
             copied.pairs.extend(some.pairs);
         }
         Ok(Some(copied))
     }
 
-    /// One piece, by one commit.
-    async fn carried(&self, piece: &[Target], to: &Self) -> Result<Option<(Copied, Vec<Target>)>> {
+    /// One piece, by one commit where it comes to, with the rights as they are now.
+    async fn piece(&mut self, piece: &[Target]) -> Result<Option<Copied>> {
+        (self.from, self.to) = (self.from.anew().await?, self.to.anew().await?);
+        self.from.check(if self.moves { TO_MOVE } else { TO_COPY })?;
         let ids: Vec<MessageId> = piece.iter().map(|target| target.id).collect();
-        let rows = self.rows(&ids).await?;
-        let letters = self.letters(&ids).await?;
-        let (mut from, mut new) = (Vec::new(), Vec::new());
+        let rows = self.from.rows(&ids).await?;
+        let letters = self.from.letters(&ids).await?;
+        let (mut carried, mut new) = (Vec::new(), Vec::new());
         for target in piece {
             let (Some(row), Some(letter)) = (rows.get(&target.id), letters.get(&target.id)) else { continue };
-            from.push(target.uid);
+            carried.push(target.clone());
             new.push(NewLetter {
                 raw: letter.collect(0..letter.size_bytes(), letter.size_bytes()).await?,
                 flags: row.flags,
@@ -107,8 +125,23 @@ impl Reach {
                 received_at: Some(row.received_at),
             });
         }
-        let Some((uid_validity, there)) = to.add(new).await? else { return Ok(None) };
-        let pairs = from.into_iter().zip(there.iter().map(|there| there.uid)).collect();
-        Ok(Some((Copied { uid_validity, pairs }, there)))
+        let Some((uid_validity, there)) = self.to.add(new).await? else { return Ok(None) };
+        carried.truncate(there.len());
+        if self.moves {
+            self.remove(&carried, &there).await?;
+        }
+        let pairs = carried.iter().zip(&there).map(|(from, there)| (from.uid, there.uid)).collect();
+        self.there.extend(there);
+        Ok(Some(Copied { uid_validity, pairs }))
+    }
+
+    /// Removes what has been moved. Where that is refused, it has not been moved; where it is not known what became of
+    /// it, it is rather there twice than not at all.
+    async fn remove(&self, carried: &[Target], there: &[Target]) -> Result<()> {
+        let removed = self.from.remove(carried).await;
+        if let Err(Error::Forbidden(_) | Error::NotFound(_)) = &removed {
+            self.to.take_back(there).await?;
+        }
+        removed
     }
 }

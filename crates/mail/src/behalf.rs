@@ -42,7 +42,8 @@ impl Access {
             };
             let inbox = self.service.look(owner, look).await?;
             let is_granted = inbox.is_some_and(|inbox| grants.iter().any(|grant| grant.mailbox == inbox.id));
-            return Ok(if is_granted { directory.account(owner).await? } else { None });
+            let account = if is_granted { directory.account(owner).await? } else { None };
+            return Ok(account.filter(|account| account.enabled));
         }
         Ok(None)
     }

@@ -91,7 +91,7 @@ impl Access {
         for targets in targets.chunks(AT_ONCE) {
             let (targets, change) = (targets.to_vec(), change.clone());
             let unit = Store { account: self.id, mailbox, targets, change, unchanged_since, rights };
-            let Stored { messages, modified } = self.service.write(self.shard(), unit).await?;
+            let Stored { messages, modified } = self.write(unit).await?;
             all.messages.extend(messages);
             all.modified.extend(modified);
         }
@@ -114,9 +114,7 @@ impl Access {
         }
         let now = self.service.now();
         let random = targets.iter().map(|_| self.service.random_bytes()).collect();
-        self.service
-            .write(self.shard(), CopyAll { account: self.id, mailbox, targets, random, now, to })
-            .await
+        self.write(CopyAll { account: self.id, mailbox, targets, random, now, to }).await
     }
 
     /// Moves messages to another mailbox; `None` if there is no such mailbox.
@@ -132,7 +130,7 @@ impl Access {
         for chunk in 0..chunks {
             let targets = targets.iter().skip(chunk * AT_ONCE).take(AT_ONCE).cloned().collect();
             let unit = MoveAll { account: self.id, mailbox, targets, to, now: self.service.now() };
-            let Some(moved) = self.service.write(self.shard(), unit).await? else { return Ok(all) };
+            let Some(moved) = self.write(unit).await? else { return Ok(all) };
             match &mut all {
                 Some(all) => all.pairs.extend(moved.pairs),
                 none => *none = Some(moved),
@@ -145,7 +143,7 @@ impl Access {
     pub async fn expunge(&self, mailbox: MailboxId, targets: &[Target]) -> Result<()> {
         for targets in targets.chunks(AT_ONCE) {
             let unit = Expunge { account: self.id, mailbox, targets: targets.to_vec(), only_deleted: true };
-            self.service.write(self.shard(), unit).await?;
+            self.write(unit).await?;
         }
         Ok(())
     }
@@ -153,7 +151,7 @@ impl Access {
     /// Removes these messages for good, all by one commit.
     pub async fn remove(&self, mailbox: MailboxId, targets: &[Target]) -> Result<()> {
         let unit = Expunge { account: self.id, mailbox, targets: targets.to_vec(), only_deleted: false };
-        self.service.write(self.shard(), unit).await
+        self.write(unit).await
     }
 
     /// Adds messages, all or none; durable when it returns. `None` if there is no such mailbox.
@@ -182,7 +180,7 @@ impl Access {
             texts.push((id, prepared));
         }
         let unit = Append { account: self.id, mailbox, deliver: Deliver { messages, ..Deliver::default() } };
-        let appended = self.service.write(self.shard(), unit).await?;
+        let appended = self.write(unit).await?;
         for (id, prepared) in texts {
             self.service.remember_text(&[(self.id, id)], &prepared);
         }
@@ -210,8 +208,13 @@ impl Change {
         if *flags == Flags::NONE && keywords.is_empty() {
             return Rights::FLAGS;
         }
+        Self::rights_for(*flags, keywords)
+    }
+
+    /// The rights that these are set with (RFC 4314 §4).
+    pub(crate) fn rights_for(flags: Flags, keywords: &[String]) -> Rights {
         let for_flag = |flag, right| if flags.contains(flag) { right } else { Rights::NONE };
-        let others = !(Flags::SEEN | Flags::DELETED) & *flags;
+        let others = !(Flags::SEEN | Flags::DELETED) & flags;
         let is_other = others != Flags::NONE || !keywords.is_empty();
         for_flag(Flags::SEEN, Rights::SEEN)
             | for_flag(Flags::DELETED, Rights::DELETED)

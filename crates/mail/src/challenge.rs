@@ -66,8 +66,7 @@ impl Service {
         let same = now.filter(|now| now.enabled && now.password_hash == before.password_hash);
         let account = same.ok_or(Error::Credentials)?;
         metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
-        challenge.attempt.succeeded(self).await;
-        Ok(Access::new(self, account))
+        Ok(challenge.attempt.let_in(self, account).await)
     }
 
     /// Lets the holder of a session's token in, if it is theirs who is named, where somebody is.
@@ -102,8 +101,7 @@ impl Service {
             self.refused_login(client).await;
             return Err(Error::Credentials);
         };
-        attempt.succeeded(self).await;
-        Ok(Access::new(self, account))
+        Ok(attempt.let_in(self, account).await)
     }
 
     /// Lets in whom a certificate names that is to be believed: the first of its addresses that is an account's own. An
@@ -126,8 +124,7 @@ impl Service {
             let own = account.filter(|account| account.email.key() == address.key() && is_named(account));
             if let Some(account) = own {
                 metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
-                attempt.succeeded(self).await;
-                return Ok(Access::new(self, account));
+                return Ok(attempt.let_in(self, account).await);
             }
         }
         self.refused_login(client).await;

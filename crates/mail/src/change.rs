@@ -34,7 +34,7 @@ impl Access {
             folder: patch.folder_id,
             now: self.service.now(),
         };
-        let changed = self.service.write(self.shard(), unit).await??;
+        let changed = self.write(unit).await??;
         Ok(changed.into_iter().map(convert::summary).collect())
     }
 
@@ -46,7 +46,7 @@ impl Access {
     /// Moves messages to Trash; those that are there already go for good.
     pub async fn delete(&self, ids: &[MessageId]) -> Result<()> {
         let unit = Delete { account: self.id, ids: ids.to_vec(), now: self.service.now() };
-        self.service.write(self.shard(), unit).await?
+        self.write(unit).await?
     }
 }
 

@@ -76,7 +76,7 @@ impl Access {
             answered: compose.in_reply_to.filter(|_| !compose.draft),
             forwarded: compose.forward_of.filter(|_| !compose.draft),
         };
-        let thread_id = self.service.write(self.shard(), unit).await?;
+        let thread_id = self.write(unit).await?;
         self.service.remember_text(&[(self.id, id)], &prepared);
         Ok(Composed { id, thread_id })
     }

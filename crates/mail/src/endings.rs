@@ -16,12 +16,19 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How far the clocks of nodes that share a cache may be apart.
 const SKEW: Duration = Duration::from_secs(5);
 /// Longer than anything that was known before an end is good for, and than a program may be silent.
-const REMEMBERED: Duration = Duration::from_secs(900);
+const REMEMBERED: Duration = Duration::from_secs(3_600);
 const MOST: u64 = 200_000;
 
-/// Accounts whose sessions have ended, and when that was heard.
+/// Accounts whose sessions have ended.
 #[derive(Clone)]
-pub(crate) struct Endings(Memory<AccountId, Timestamp>);
+pub(crate) struct Endings(Memory<AccountId, Ended>);
+
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    heard_at: Timestamp,
+    /// Of the directory's note.
+    number: i64,
+}
 
 impl Default for Endings {
     fn default() -> Self {
@@ -32,11 +39,17 @@ impl Default for Endings {
 impl Endings {
     /// Whether what was known of the account at this time may be overtaken.
     pub(crate) fn since(&self, account: AccountId, known_at: Timestamp) -> bool {
-        self.0.get(&account).is_some_and(|heard_at| known_at <= heard_at.plus(SKEW))
+        self.0.get(&account).is_some_and(|ended| known_at <= ended.heard_at.plus(SKEW))
     }
 
-    pub(crate) fn note(&self, account: AccountId, now: Timestamp) {
-        self.0.insert(account, now);
+    /// Whether its sessions ended after the note of this number, which was the newest when somebody was let in.
+    pub(crate) fn after(&self, account: AccountId, number: i64) -> bool {
+        self.0.get(&account).is_some_and(|ended| ended.number > number)
+    }
+
+    pub(crate) fn note(&self, account: AccountId, heard_at: Timestamp, number: i64) {
+        let number = self.0.get(&account).map_or(number, |before| before.number.max(number));
+        self.0.insert(account, Ended { heard_at, number });
     }
 }
 
@@ -59,7 +72,12 @@ impl Service {
     async fn hear(&self, known: Option<i64>) -> Result<i64> {
         let (number, accounts) = self.parts.directory.ended_since(known).await?;
         let now = self.now();
-        accounts.into_iter().for_each(|account| self.endings.note(account, now));
+        accounts.into_iter().for_each(|account| self.endings.note(account, now, number));
         Ok(number)
+    }
+
+    /// The number of the newest note.
+    pub(crate) async fn newest_ending(&self) -> Result<i64> {
+        Ok(self.parts.directory.ended_since(None).await?.0)
     }
 }

@@ -17,7 +17,7 @@ impl Access {
     pub async fn folders(&self) -> Result<api::Folders> {
         let mut mailboxes = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         if mailboxes.is_empty() {
-            self.service.write(self.shard(), Provision { account: self.id, now: self.service.now() }).await?;
+            self.write(Provision { account: self.id, now: self.service.now() }).await?;
             mailboxes = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         }
         Ok(api::Folders { folders: mailboxes.into_iter().map(convert::folder).collect() })
@@ -32,20 +32,20 @@ impl Access {
             max_folders: self.service.config().max_folders,
             now: self.service.now(),
         };
-        self.service.write(self.shard(), unit).await.map_err(taken)?.map(convert::folder)
+        self.write(unit).await.map_err(taken)?.map(convert::folder)
     }
 
     /// Renames a folder of the account's own; those with a role keep theirs.
     pub async fn rename_folder(&self, id: MailboxId, name: &str) -> Result<api::Folder> {
         let unit = Rename { account: self.id, id, name: valid_name(name)? };
-        self.service.write(self.shard(), unit).await.map_err(taken)?.map(convert::folder)
+        self.write(unit).await.map_err(taken)?.map(convert::folder)
     }
 
     /// Deletes a folder of the account's own. What is in it goes to Trash.
     pub async fn delete_folder(&self, id: MailboxId) -> Result<()> {
         // Piece by piece, so that a large folder never blocks the shard's writer for long.
         let delete = || Delete { account: self.id, id, now: self.service.now() };
-        while self.service.write(self.shard(), delete()).await?? == Deleted::Partly {}
+        while self.write(delete()).await?? == Deleted::Partly {}
         Ok(())
     }
 }

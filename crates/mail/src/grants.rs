@@ -9,7 +9,7 @@ use crate::{Access, Error, Reach, Result, Service};
 
 /// People that a mailbox is shared with, and grants of an account: they are read at once.
 const MAX_GRANTEES: usize = 100;
-const MAX_GRANTS: usize = 1_000;
+pub(crate) const MAX_GRANTS: usize = 1_000;
 
 /// What becomes of somebody's rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,8 @@ impl Reach {
         Ok(rights)
     }
 
-    /// The account of this address, which is no group's.
+    /// The account whose own address this is. An alias is nobody's own, since all that a domain does not know may be one;
+    /// and whose it is, is not told to who asks.
     async fn named_by(&self, address: &str) -> Result<Account> {
         let unknown = || Error::invalid("address", "there is no such account here");
         let address: EmailAddress = address.parse().map_err(|_| unknown())?;
@@ -92,7 +93,8 @@ impl Reach {
             return Err(Error::invalid("address", "mailboxes are shared with accounts, not with groups"));
         }
         let id = directory.resolve(&address).await?.ok_or_else(unknown)?;
-        directory.account(id).await?.ok_or_else(unknown)
+        let account = directory.account(id).await?;
+        account.filter(|account| account.email.key() == address.key()).ok_or_else(unknown)
     }
 }
 

@@ -48,7 +48,7 @@ impl Access {
             messages.push(message);
         }
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
-        let appended = self.service.write(self.shard(), Deliver { messages, ..Deliver::default() }).await?;
+        let appended = self.write(Deliver { messages, ..Deliver::default() }).await?;
         Ok(ids
             .into_iter()
             .zip(appended)

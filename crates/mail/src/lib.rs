@@ -62,6 +62,7 @@ mod stopgap;
 mod submit;
 mod success;
 mod upload;
+mod warrant;
 mod whereabouts;
 
 pub use access::Access;

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use storage::{Account, Session};
 use types::{AccountId, EmailAddress, Secret, Timestamp, client_network};
 
-use crate::{Access, Error, Offence, Result, Service, password::Match};
+use crate::{Access, Error, Offence, Result, Service, password::Match, warrant::Warrant};
 
 /// Who is asking, for rate limits and the list of sessions.
 #[derive(Debug, Clone, Default)]
@@ -21,9 +21,10 @@ pub struct Client {
 }
 
 /// An attempt to log in, and what it took from the limits.
-#[derive(Default)]
 pub(crate) struct Attempt {
     taken: Vec<(String, Quota)>,
+    /// The newest note of ended sessions when it began: whatever ends while it goes on counts.
+    began_after: i64,
 }
 
 /// What the directory said of a token, so that it need not be asked for each request: a pass, revoked when the session
@@ -56,8 +57,7 @@ impl Service {
     /// Lets somebody in by address and password. Unknown address and wrong password look and take the same.
     pub async fn authenticate(&self, email: &str, password: &Secret, client: &Client) -> Result<Access> {
         let (account, attempt) = self.verified(email, password, client).await?;
-        attempt.succeeded(self).await;
-        Ok(Access::new(self, account))
+        Ok(attempt.let_in(self, account).await)
     }
 
     /// The account whose password this is.
@@ -134,6 +134,8 @@ impl Service {
                 quota_bytes,
                 password_hash: None,
                 let_in_at: now,
+                let_in_after: None,
+                warrant: Warrant::Owner,
             });
         }
         let found = self.parts.directory.session(&hash, now).await?;
@@ -165,7 +167,9 @@ impl Service {
     /// Ends all sessions of an account.
     pub(crate) async fn end_sessions(&self, account: AccountId) -> Result<()> {
         let ended = self.parts.directory.end_sessions(account).await?;
-        self.endings.note(account, self.now());
+        // Should this fail, it is heard like an end elsewhere.
+        let number = self.newest_ending().await.unwrap_or_default();
+        self.endings.note(account, self.now(), number);
         for hash in ended {
             self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;
         }
@@ -199,23 +203,24 @@ impl Service {
         // Both together: nobody locks another out from elsewhere, and nobody tries many accounts from one place.
         let everything = (format!("login:from:{from}"), Quota { burst: wide, count: wide, period: minute });
         let pair = address.map(|address| (format!("login:pair:{from}:{}", address.key()), quota));
-        let mut attempt = Attempt::default();
+        let mut taken = Vec::new();
         for (name, quota) in std::iter::once(everything).chain(pair) {
             if let Verdict::Limited { retry_after } = self.parts.limits.check(&name, quota).await {
                 return Err(Error::Limited { retry_after });
             }
-            attempt.taken.push((name, quota));
+            taken.push((name, quota));
         }
-        Ok(attempt)
+        Ok(Attempt { taken, began_after: self.newest_ending().await? })
     }
 }
 
 impl Attempt {
     /// Gives back what it took: mail programs hold many connections and open them all at once.
-    pub(crate) async fn succeeded(self, service: &Service) {
+    pub(crate) async fn let_in(self, service: &Service, account: Account) -> Access {
         for (name, quota) in self.taken {
             service.parts.limits.give_back(&name, quota).await;
         }
+        Access { let_in_after: Some(self.began_after), ..Access::new(service, account) }
     }
 }
 

@@ -43,7 +43,7 @@ impl Access {
             return Ok(Err(NotNoted::TooLong(MAX_VALUE)));
         }
         let unit = Annotate { account: self.id, mailbox, notes, now: self.service.now() };
-        self.service.write(self.shard(), unit).await
+        self.write(unit).await
     }
 }
 

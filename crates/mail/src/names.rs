@@ -44,7 +44,7 @@ impl Access {
     pub async fn named(&self) -> Result<Vec<Named>> {
         let mut all = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         if all.is_empty() {
-            self.service.write(self.shard(), Provision { account: self.id, now: self.service.now() }).await?;
+            self.write(Provision { account: self.id, now: self.service.now() }).await?;
             all = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         }
         Ok(named(all))
@@ -65,7 +65,7 @@ impl Access {
             return self.create_shared(name).await;
         }
         let unit = Create { path: self.path(name) };
-        settle(self.service.write(self.shard(), unit).await)
+        settle(self.write(unit).await)
     }
 
     /// Gives a mailbox another name, which may be elsewhere; what is in it goes along.
@@ -77,7 +77,7 @@ impl Access {
             return Ok(Err(Denied::Cannot("A mailbox stays with its owner")));
         }
         let unit = Rename { from: from.to_owned(), to: self.path(to) };
-        settle(self.service.write(self.shard(), unit).await)
+        settle(self.write(unit).await)
     }
 
     /// Removes a mailbox and its messages for good.
@@ -112,7 +112,7 @@ impl Access {
             return self.subscribe_shared(&mailbox, subscribed).await;
         }
         let unit = Subscribe { account: self.id, id: mailbox.id, subscribed };
-        self.service.write(self.shard(), unit).await
+        self.write(unit).await
     }
 
     /// A mailbox of this name that is not one's own, but shared.

@@ -3,7 +3,8 @@
 //! Here alone an account's door opens for somebody else, for one mailbox and as far as its owner lets them. Whoever
 //! wants to do something with a mailbox takes a [`Reach`] for it, which knows the rights and asks them for everything
 //! that it does; it gives nobody what it holds. What the rights are is read from the owner's shard each time, so take
-//! a new one for each command, and rights that were taken away are gone with the next.
+//! a new one for each command, and rights that were taken away are gone with the next. Whatever is written asks for them
+//! once more when it is ([`crate::warrant`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,16 +21,24 @@ use crate::bulk::{Change, NewLetter, Stored, Target};
 use crate::letters::Letter;
 use crate::listing::Roll;
 use crate::portraits::Portrait;
+use crate::warrant::{Held, Warrant};
 use crate::{Access, Error, Result};
 
 /// A mailbox that somebody may use, and what they may do with it. For its owner that is everything.
+#[derive(Clone)]
 pub struct Reach {
-    /// The owner's.
+    /// The owner's; of somebody else's nothing is written through it as it is.
     door: Access,
     mailbox: MailboxId,
     rights: Rights,
     /// Who reaches for it, unless it is the owner.
-    grantee: Option<Grantee>,
+    by: Option<By>,
+}
+
+#[derive(Clone)]
+struct By {
+    grantee: Grantee,
+    access: Access,
 }
 
 /// Somebody who is given rights.
@@ -62,13 +71,14 @@ impl Access {
     /// The mailbox, if it is the account's own or is shared with it. Whether it is there is not looked up for one's own.
     pub async fn reach(&self, owner: AccountId, mailbox: MailboxId) -> Result<Option<Reach>> {
         if owner == self.id {
-            return Ok(Some(Reach { door: self.clone(), mailbox, rights: Rights::ALL, grantee: None }));
+            return Ok(Some(Reach { door: self.clone(), mailbox, rights: Rights::ALL, by: None }));
         }
         let Some(door) = self.door_of(owner).await? else { return Ok(None) };
         let Some(grantee) = self.as_grantee().await? else { return Ok(None) };
         let grants = self.granted_by(owner, grantee).await?;
         let grant = grants.into_iter().find(|grant| grant.mailbox == mailbox);
-        Ok(grant.map(|grant| Reach { door, mailbox, rights: grant.rights, grantee: Some(grantee) }))
+        let by = Some(By { grantee, access: self.clone() });
+        Ok(grant.map(|grant| Reach { door, mailbox, rights: grant.rights, by }))
     }
 
     /// What the owner lets this account do, as of now.
@@ -87,16 +97,18 @@ impl Access {
         Ok(grants)
     }
 
-    /// This account as others name it in their grants.
+    /// This account as others name it in their grants; not while it is disabled.
     pub(crate) async fn as_grantee(&self) -> Result<Option<Grantee>> {
-        let account = self.service.parts.directory.account(self.id).await?;
+        let account = self.service.parts.directory.account(self.id).await?.filter(|account| account.enabled);
         Ok(account.map(|account| Grantee { id: account.id, since: account.created_at }))
     }
 
-    /// The owner's own access, which stays in this crate: nothing here gives it to who asked.
-    pub(crate) async fn door_of(&self, owner: AccountId) -> Result<Option<Self>> {
-        let account = self.service.parts.directory.account(owner).await?;
-        Ok(account.map(|account| Self::new(&self.service, account)))
+    /// The owner's own access, which stays in this crate: nothing here gives it to who asked. What a disabled account
+    /// shares is closed like the account.
+    async fn door_of(&self, owner: AccountId) -> Result<Option<Self>> {
+        let account = self.service.parts.directory.account(owner).await?.filter(|account| account.enabled);
+        let warrant = Warrant::Others(Vec::new());
+        Ok(account.map(|account| Self { warrant, ..Self::new(&self.service, account) }))
     }
 }
 
@@ -124,11 +136,17 @@ impl Reach {
     /// Whether it is somebody else's.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
-        self.grantee.is_some()
+        self.by.is_some()
     }
 
-    pub(crate) const fn grantee(&self) -> Option<Grantee> {
-        self.grantee
+    pub(crate) fn grantee(&self) -> Option<Grantee> {
+        self.by.as_ref().map(|by| by.grantee)
+    }
+
+    /// The same with the rights as they are now.
+    pub(crate) async fn anew(&self) -> Result<Self> {
+        let Some(by) = &self.by else { return Ok(self.clone()) };
+        by.access.reach(self.owner(), self.mailbox).await?.ok_or(Error::NotFound("mailbox"))
     }
 
     pub(crate) const fn door(&self) -> &Access {
@@ -137,15 +155,31 @@ impl Reach {
 
     /// An error without all of these rights: what somebody cannot see does not exist for them.
     pub fn check(&self, needed: Rights) -> Result<()> {
-        if self.rights.contains(needed) { Ok(()) } else { Err(self.refusal()) }
+        if self.rights.contains(needed) { Ok(()) } else { Err(refusal(self.rights)) }
     }
 
-    fn refusal(&self) -> Error {
-        if self.rights.meets(Rights::LOOKUP | Rights::READ) {
-            Error::Forbidden("Its owner has not given you the right to do that".to_owned())
-        } else {
-            Error::NotFound("mailbox")
+    /// The owner's access for something that is written with these rights, which are asked for then, too.
+    pub(crate) fn writing(&self, needed: Rights) -> Result<Access> {
+        self.check(needed)?;
+        Ok(match self.held(needed) {
+            Some(held) => Access { warrant: Warrant::Others(vec![held]), ..self.door.clone() },
+            None => self.door.clone(),
+        })
+    }
+
+    /// The same, with rights to another mailbox of the same owner's.
+    pub(crate) fn writing_with(&self, needed: Rights, other: &Self, others: Rights) -> Result<Access> {
+        other.check(others)?;
+        let mut access = self.writing(needed)?;
+        if let Warrant::Others(held) = &mut access.warrant {
+            held.extend(other.held(others));
         }
+        Ok(access)
+    }
+
+    fn held(&self, rights: Rights) -> Option<Held> {
+        let By { grantee, .. } = *self.by.as_ref()?;
+        Some(Held { grantee, mailbox: self.mailbox, rights })
     }
 
     /// Bytes of a message, at most.
@@ -212,7 +246,7 @@ impl Reach {
         let ids: Vec<_> = signatures.iter().map(|(id, _)| *id).collect();
         let here = self.of_these(&ids).await?;
         signatures.retain(|(id, _)| here.contains(id));
-        self.door.sign(signatures).await
+        self.writing(Rights::READ)?.sign(signatures).await
     }
 
     /// Those of these messages that are in the mailbox now: their owner may have moved some to where others see nothing.
@@ -232,23 +266,27 @@ impl Reach {
         change: &Change,
         unchanged_since: Option<ModSeq>,
     ) -> Result<Stored> {
-        let may = self.rights & Rights::FLAGS;
-        if !may.meets(change.asks()) {
-            return Err(self.refusal());
+        let may = self.rights & change.asks();
+        if may.is_empty() {
+            return Err(refusal(self.rights));
         }
-        self.door.store_as(self.mailbox, targets, change, unchanged_since, may).await
+        self.writing(may)?.store_as(self.mailbox, targets, change, unchanged_since, may).await
     }
 
     /// Removes those of these messages for good that have `\Deleted`.
     pub async fn expunge(&self, targets: &[Target]) -> Result<()> {
-        self.check(Rights::EXPUNGE)?;
-        self.door.expunge(self.mailbox, targets).await
+        self.writing(Rights::EXPUNGE)?.expunge(self.mailbox, targets).await
     }
 
     /// Removes these messages for good, all by one commit.
     pub async fn remove(&self, targets: &[Target]) -> Result<()> {
-        self.check(Rights::DELETED | Rights::EXPUNGE)?;
-        self.door.remove(self.mailbox, targets).await
+        self.writing(Rights::DELETED | Rights::EXPUNGE)?.remove(self.mailbox, targets).await
+    }
+
+    /// Removes what was just added by something that is not to be, whatever the rights are by now.
+    pub(crate) async fn take_back(&self, added: &[Target]) -> Result<()> {
+        let owner = Access { warrant: Warrant::Owner, ..self.door.clone() };
+        owner.remove(self.mailbox, added).await
     }
 
     /// Adds messages, all or none, with those of their flags that may be set here.
@@ -261,18 +299,28 @@ impl Reach {
         &self,
         mut letters: Vec<NewLetter>,
     ) -> Result<Option<(UidValidity, Vec<Target>)>> {
-        self.check(Rights::INSERT)?;
+        let mut needed = Rights::INSERT;
         for letter in &mut letters {
             letter.flags = letter.flags & Change::allowed(self.rights);
             if !self.rights.contains(Rights::WRITE) {
                 letter.keywords.clear();
             }
+            needed = needed | Change::rights_for(letter.flags, &letter.keywords);
         }
-        self.door.append(self.mailbox, letters).await
+        self.writing(needed)?.append(self.mailbox, letters).await
     }
 
     /// Whether messages that come here keep all their flags.
     pub(crate) fn keeps_flags(&self) -> bool {
         self.rights.contains(Rights::FLAGS)
+    }
+}
+
+/// What somebody with these rights is told who would need others.
+pub(crate) fn refusal(rights: Rights) -> Error {
+    if rights.meets(Rights::LOOKUP | Rights::READ) {
+        Error::Forbidden("Its owner has not given you the right to do that".to_owned())
+    } else {
+        Error::NotFound("mailbox")
     }
 }

@@ -17,7 +17,7 @@ impl Access {
         }
         let entry = self.queued(id).await?.ok_or_else(gone)?;
         let unit = Recall { account: self.id, id, entry: entry.id, now: self.service.now() };
-        self.service.write(self.shard(), unit).await?
+        self.write(unit).await?
     }
 
     async fn queued(&self, id: MessageId) -> Result<Option<QueueEntry>> {

@@ -150,11 +150,20 @@ impl Service {
     /// browser that hangs up must not keep the news from the others.
     pub async fn write<U: Unit>(&self, shard: ShardId, unit: U) -> Result<U::Output> {
         let service = self.clone();
-        let task = self.writes.spawn(async move {
+        self.to_its_end(async move {
             let (output, committed) = service.write_where_it_lives(shard, unit).await?;
             service.publish(&committed);
             Ok(output)
-        });
+        })
+        .await
+    }
+
+    /// Has something come to its end, also if the caller does not wait for it.
+    pub(crate) async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let task = self.writes.spawn(work);
         task.await.map_err(|error| Error::Internal(format!("write task: {error}")))?
     }
 

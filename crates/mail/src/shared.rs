@@ -7,6 +7,7 @@ use storage::{Mailbox, Needs, NewMailbox, Result as StorageResult, Snapshot, Tra
 use types::{AccountId, MailboxId, Rights, Timestamp, address::fold};
 
 use crate::folders::{MAX_DEPTH, depth, valid_name};
+use crate::grants::MAX_GRANTS;
 use crate::names::{Denied, Named, Which, find, named, settle};
 use crate::reach::Grantee;
 use crate::{Access, Result};
@@ -34,7 +35,8 @@ impl Access {
         let Some(grantee) = self.as_grantee().await? else { return Ok(Vec::new()) };
         let mut all = Vec::new();
         for owner in owners {
-            let Some(account) = directory.account(owner).await? else { continue };
+            let account = directory.account(owner).await?.filter(|account| account.enabled);
+            let Some(account) = account else { continue };
             let above = format!("{OTHER_USERS}{}", account.email);
             let fits = |name: &str| fold(name).starts_with(&fold(&format!("{above}/")));
             if !name.is_none_or(fits) {
@@ -130,6 +132,11 @@ impl Access {
         self.service.write(self.service.shard_of(mailbox.account), unit).await
     }
 
+    /// Whether a mailbox that is not there may be made under this name, as far as that hangs on others.
+    pub async fn may_create(&self, name: &str) -> Result<bool> {
+        Ok(!is_of_others(name) || self.place_shared(name).await?.is_ok())
+    }
+
     /// Whose a new name would be, the mailbox that it would be in, and its last level.
     async fn place_shared(&self, name: &str) -> Result<Result<(AccountId, MailboxId, String), Denied>> {
         let Some((above, last)) = name.rsplit_once('/').filter(|_| is_of_others(name)) else {
@@ -200,10 +207,15 @@ impl Unit for CreateShared {
         if !is_name(&self.name) {
             return Ok(Err(Denied::Cannot("That cannot be the name of a mailbox here")));
         }
+        let grants = tx.grants(owner, None).await?;
+        let above: Vec<_> = grants.iter().filter(|grant| grant.mailbox == parent).copied().collect();
+        if grants.len() + above.len() > MAX_GRANTS {
+            return Ok(Err(Denied::Limit));
+        }
         let new =
             NewMailbox { account: owner, name: self.name.clone(), parent: Some(parent), role: None, now };
         let made = tx.create_mailbox(new).await?;
-        for mut grant in tx.grants(owner, None).await?.into_iter().filter(|grant| grant.mailbox == parent) {
+        for mut grant in above {
             grant.mailbox = made.id;
             grant.subscribed = false;
             tx.set_grant(owner, &grant).await?;

@@ -43,7 +43,7 @@ impl Access {
         for (id, bits) in &signatures {
             self.service.signatures.insert((self.id, *id), bits.as_slice().into());
         }
-        self.service.write(self.shard(), Sign { account: self.id, signatures }).await
+        self.write(Sign { account: self.id, signatures }).await
     }
 }
 

@@ -57,7 +57,7 @@ impl Access {
             entry.not_before = not_before;
             entry.expires_at = not_before.plus(self.service.config().queue_lifetime);
         }
-        self.service.write(self.shard(), Enqueue(entry)).await
+        self.write(Enqueue(entry)).await
     }
 
     /// An entry that is due now.

@@ -55,7 +55,7 @@ impl Access {
 
     /// Gives an upload up.
     pub async fn discard_upload(&self, id: UploadId) -> Result<()> {
-        self.service.write(self.shard(), Discard { account: self.id, id }).await
+        self.write(Discard { account: self.id, id }).await
     }
 }
 
