@@ -66,7 +66,7 @@ pub(crate) async fn judge(
             Err(error) => Err(Error::Dns(DnsError::Resolver(error.0))),
         };
         let parsed = record.and_then(|text| {
-            let parsed = Dmarc::parse(&readable(&text))?;
+            let parsed = parse(&text)?;
             records.push((name.clone(), parsed.clone(), text));
             Ok(parsed)
         });
@@ -146,9 +146,14 @@ fn the_one(texts: Vec<Vec<u8>>) -> mail_auth::Result<Vec<u8>> {
     }
 }
 
+/// The policy, as far as it can be read.
+pub(crate) fn parse(text: &[u8]) -> mail_auth::Result<Dmarc> {
+    Dmarc::parse(&readable(text))
+}
+
 /// The record without what cannot be read of it: one slip must not undo the rest (RFC 7489 §6.6.3). A broken `p` is none,
 /// which the reader takes for `none` if reports are wanted; so are `sp` and `np`: nobody's mail is refused for a typo.
-pub(crate) fn readable(text: &[u8]) -> Vec<u8> {
+fn readable(text: &[u8]) -> Vec<u8> {
     let mut kept = b"v=DMARC1".to_vec();
     let mut seen = HashSet::new();
     for tag in text.split(|byte| *byte == b';').skip(1) {

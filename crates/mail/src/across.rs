@@ -49,7 +49,7 @@ impl Reach {
         let _waiting = given_up.clone().drop_guard();
         let carrying = Carrying { from: self.clone(), to: to.clone(), moves, there: Vec::new(), given_up };
         let targets = targets.to_vec();
-        self.door().service.to_its_end(carrying.to_the_end(targets)).await
+        self.door().service.to_its_end(Box::pin(carrying.finish(targets))).await
     }
 }
 
@@ -65,7 +65,7 @@ struct Carrying {
 }
 
 impl Carrying {
-    async fn to_the_end(mut self, targets: Vec<Target>) -> Result<Option<Copied>> {
+    async fn finish(mut self, targets: Vec<Target>) -> Result<Option<Copied>> {
         let outcome = self.all(targets).await;
         if outcome.is_err() && !self.moves && !self.there.is_empty() {
             // RFC 9051 §6.4.7: as if it had not been begun.

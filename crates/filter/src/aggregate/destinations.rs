@@ -1,11 +1,9 @@
 //! Where reports may go: what the policy names, and those elsewhere only if they say that they want them (RFC 7489
 //! §7.1, RFC 9990 §4).
 
-use mail_auth::common::parse::TxtRecordParser as _;
-use mail_auth::dmarc::{Dmarc, Psd};
 use types::EmailAddress;
 
-use crate::dmarc::is_dmarc;
+use crate::dmarc::{self, is_dmarc};
 use crate::dns::{Dns, Unanswered, to_a_labels};
 
 /// An address that takes reports.
@@ -23,7 +21,8 @@ const MAX_DESTINATIONS: usize = 5;
 pub async fn destinations(dns: &Dns, domain: &str, record: &str) -> Result<Vec<Destination>, Unanswered> {
     let mut found: Vec<Destination> = Vec::new();
     for named in of_record(record) {
-        if is_within(&host(&named), domain) || is_of_one_organisation(dns, &host(&named), domain).await? {
+        // Hosts below are the domain's own. One above may be a provider's, whose customers have names below it.
+        if is_within(&host(&named), domain) {
             found.push(named);
             continue;
         }
@@ -41,7 +40,7 @@ pub async fn destinations(dns: &Dns, domain: &str, record: &str) -> Result<Vec<D
 }
 
 fn of_record(record: &str) -> Vec<Destination> {
-    let Ok(record) = Dmarc::parse(record.as_bytes()) else { return Vec::new() };
+    let Ok(record) = dmarc::parse(record.as_bytes()) else { return Vec::new() };
     let named = record.rua().iter().filter_map(|uri| {
         let address = uri.uri().parse::<EmailAddress>().ok()?;
         let max_bytes = u64::try_from(uri.max_size()).ok().filter(|max| *max > 0);
@@ -56,16 +55,6 @@ fn host(destination: &Destination) -> String {
 
 fn is_within(name: &str, domain: &str) -> bool {
     name == domain || name.strip_suffix(domain).is_some_and(|before| before.ends_with('.'))
-}
-
-/// The host is above the domain and has a policy of its own, so it is no registry (RFC 9989 §4.10.2).
-async fn is_of_one_organisation(dns: &Dns, host: &str, domain: &str) -> Result<bool, Unanswered> {
-    if !is_within(domain, host) {
-        return Ok(false);
-    }
-    let texts = dns.txt(&format!("_dmarc.{host}.")).await?;
-    let mut policies = texts.iter().filter(|text| is_dmarc(text)).filter_map(|text| Dmarc::parse(text).ok());
-    Ok(policies.next().is_some_and(|policy| policy.psd != Psd::Yes))
 }
 
 /// What the host says of reports about the domain; `None`: that it wants none.
@@ -94,8 +83,8 @@ mod tests {
             "v=DMARC1; rua=mailto:new@moved.test,mailto:x@evil.test",
         )
         .unwrap();
-        zone.txt("_dmarc.a.test", "v=DMARC1; p=none").unwrap();
-        zone.txt("_dmarc.registry.test", "v=DMARC1; p=none; psd=y").unwrap();
+        zone.txt("_dmarc.provider.test", "v=DMARC1; p=none").unwrap();
+        zone.txt("sub.asked.test._report._dmarc.asked.test", "v=DMARC1").unwrap();
         zone.servfail("a.test._report._dmarc.down.test").unwrap();
         let dns = Dns::new(Some(zone.address())).unwrap();
         let check = async |domain: &str, rua: &str, wanted: &[(&str, Option<u64>)]| {
@@ -110,8 +99,9 @@ mod tests {
         check("a.test", "mailto:d@other.test", &[("d@other.test", None)]).await;
         check("b.test", "mailto:d@other.test", &[]).await;
         check("a.test", "mailto:old@moved.test", &[("new@moved.test", None)]).await;
-        check("sub.a.test", "mailto:d@a.test", &[("d@a.test", None)]).await;
-        check("a.registry.test", "mailto:d@registry.test", &[]).await;
+        check("sub.asked.test", "mailto:d@asked.test", &[("d@asked.test", None)]).await;
+        check("customer.provider.test", "mailto:boss@provider.test", &[]).await;
+        check("a.test", "mailto:d@a.test; adkim=relaxed!; fo=q", &[("d@a.test", None)]).await;
         check("a.test", "mailto:d@a.test,mailto:D@a.test,https://a.test/x", &[("d@a.test", None)]).await;
         let many: Vec<_> = (0..9).map(|n| format!("mailto:d{n}@a.test")).collect();
         let record = format!("v=DMARC1; p=none; rua={}", many.join(","));

@@ -1,7 +1,6 @@
 //! A day's rows as a report: XML (RFC 7489 appendix C, RFC 9990), packed, in a mail.
 
-use mail_auth::common::parse::TxtRecordParser as _;
-use mail_auth::dmarc::{Alignment as Mode, Dmarc, Policy};
+use mail_auth::dmarc::{Alignment as Mode, Policy};
 use mail_auth::report::{
     ActionDisposition, Alignment, DKIMAuthResult, Discovery, Disposition as Wanted, DkimResult, DmarcResult,
     PolicyOverride, PolicyOverrideReason, PolicyPublished, Record, Report, SPFAuthResult, SPFDomainScope,
@@ -11,7 +10,7 @@ use message::feedback::{Contents, Feedback, feedback};
 use types::Timestamp;
 
 use super::{Because, Disposition, Row};
-use crate::Outcome;
+use crate::{Outcome, dmarc};
 
 /// The mail about a domain with this policy. It is the same whenever it is made of the same.
 #[must_use]
@@ -56,7 +55,7 @@ fn published(domain: &str, record: &str) -> PolicyPublished {
         discovery_method: Discovery::Treewalk,
         ..PolicyPublished::default()
     };
-    let Ok(policy) = Dmarc::parse(record.as_bytes()) else { return published };
+    let Ok(policy) = dmarc::parse(record.as_bytes()) else { return published };
     let alignment = |mode| match mode {
         Mode::Relaxed => Alignment::Relaxed,
         Mode::Strict => Alignment::Strict,
@@ -158,7 +157,8 @@ mod tests {
             host: "mx.near.test".to_owned(),
         };
         let to = ["d@demo.test".parse().unwrap(), "d@other.test".parse().unwrap()];
-        let policy = "v=DMARC1; p=reject; sp=quarantine; adkim=s; rua=mailto:d@demo.test";
+        // Read as it is judged by: what is no `aspf` is passed over.
+        let policy = "v=DMARC1; p=reject; sp=quarantine; adkim=s; aspf=relaxed!; rua=mailto:d@demo.test";
         let about = Feedback {
             reporter: &reporter,
             domain: "demo.test",
