@@ -108,6 +108,47 @@ async fn pages_go_on_where_the_last_ended() {
     assert!(matches!(alice.page(inbox.id, &broken).await, Err(Error::Cursor)));
 }
 
+/// A page is kept until the folder changes, and after each kind of change the page is what the folder is.
+#[tokio::test]
+async fn pages_are_never_older_than_their_folder() {
+    let house = House::open().await.unwrap();
+    let (first, second) = (
+        deliver(&house, &[ALICE], fixtures::mail("x@y.test", ALICE, "First", "text")).await,
+        deliver(&house, &[ALICE], fixtures::mail("x@y.test", ALICE, "Second", "text")).await,
+    );
+    deliver(&house, &[BOB], fixtures::mail("x@y.test", BOB, "Bob's", "text")).await;
+    let (alice, bob) = (house.access(ALICE).await.unwrap(), house.access(BOB).await.unwrap());
+    let inbox = folder(&alice, Role::Inbox).await.id;
+    let unread =
+        PageQuery { filter: Filter { unread: Some(true), ..Filter::default() }, ..PageQuery::default() };
+    let subjects = async |query: &PageQuery| {
+        let page = alice.page(inbox, query).await.unwrap();
+        // Again, as it was kept; told by the mailbox alone.
+        assert_eq!(alice.page(inbox, query).await.unwrap(), page);
+        let mut subjects: Vec<_> = page.messages.into_iter().map(|message| message.subject).collect();
+        subjects.sort();
+        subjects
+    };
+    let (all, bobs) = (PageQuery::default(), folder(&bob, Role::Inbox).await.id);
+    assert_eq!(subjects(&all).await, ["First", "Second"]);
+    assert_eq!(subjects(&unread).await, ["First", "Second"]);
+    assert_eq!(inbox, bobs, "folders of two accounts may have one number");
+    assert_eq!(bob.page(bobs, &all).await.unwrap().messages[0].subject, "Bob's");
+
+    let read = api::Patch { unread: Some(false), ..api::Patch::default() };
+    alice.patch_one(first, &read).await.unwrap();
+    assert_eq!(subjects(&unread).await, ["Second"]);
+    assert_eq!(subjects(&all).await, ["First", "Second"]);
+    alice.delete(&[second]).await.unwrap();
+    assert_eq!(subjects(&all).await, ["First"]);
+    assert!(subjects(&unread).await.is_empty());
+    deliver(&house, &[ALICE], fixtures::mail("x@y.test", ALICE, "Third", "text")).await;
+    assert_eq!(subjects(&all).await, ["First", "Third"]);
+    let one = PageQuery { limit: Some(1), ..PageQuery::default() };
+    assert_eq!(subjects(&one).await.len(), 1);
+    assert_eq!(subjects(&all).await.len(), 2);
+}
+
 #[tokio::test]
 async fn changes_are_told_from_any_point_on() {
     let house = House::open().await.unwrap();

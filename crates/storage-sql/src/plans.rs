@@ -26,7 +26,9 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
             for bits in 0..8_u8 {
                 let wanted = |bit: u8| (bits & bit != 0).then_some(true);
                 let filter = Filter { unread: wanted(1), flagged: wanted(2), attachments: wanted(4) };
-                open.page(account, &PageRequest { mailbox, filter, before, limit: 50 }).await.unwrap();
+                let request = PageRequest { mailbox, filter, before, limit: 50 };
+                open.page(account, &request).await.unwrap();
+                open.page_if_new(account, &request, None).await.unwrap();
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod listing;
+mod page;
 pub(crate) mod queue;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use sea_orm::{
     QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 use storage::{
-    AccountState, Annotation, Changes, Content, Error, Fence, Grant, Listing, Mailbox, Message, Packed,
-    PageRequest, QueueEntry, QueueFilter, QueueLengths, Result, Snapshot, Totals, Upload,
+    AccountState, Annotation, Changes, Content, Edition, Error, Fence, Grant, Listing, Mailbox, Message,
+    Packed, PageRequest, Paged, QueueEntry, QueueFilter, QueueLengths, Result, Snapshot, Totals, Upload,
     replica::{Counts, Cursor, Page},
 };
 use types::{
@@ -74,8 +75,18 @@ impl Snapshot for Open {
 
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {
         self.flush().await?;
-        let found = page(account, request).all(&self.conn).await.map_err(failed)?;
+        let found = page::select(account, request).all(&self.conn).await.map_err(failed)?;
         found.into_iter().map(rows::message).collect()
+    }
+
+    async fn page_if_new(
+        &mut self,
+        account: AccountId,
+        request: &PageRequest,
+        known: Option<Edition>,
+    ) -> Result<Option<Paged>> {
+        self.flush().await?;
+        page::if_new(&self.conn, account, request, known).await
     }
 
     async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>> {
@@ -353,29 +364,6 @@ fn content(row: &QueryResult) -> Result<Content> {
         structure: std::mem::take(&mut body.structure),
         body: rows::packed(body)?,
     })
-}
-
-/// The query of a page. What is filtered for is written as in the partial indexes, or they would not be used.
-fn page(account: AccountId, request: &PageRequest) -> sea_orm::Select<message::Entity> {
-    let mut query = message::Entity::find().filter(message::Column::AccountId.eq(account.0));
-    if let Some(mailbox) = request.mailbox {
-        query = query.filter(message::Column::MailboxId.eq(mailbox.0));
-    }
-    if let Some(before) = request.before {
-        query = query.filter(message::Column::Id.lt(before.0));
-    }
-    let conditions = [
-        request.filter.unread.map(|yes| if yes { "(flags & 1) = 0" } else { "(flags & 1) = 1" }),
-        request.filter.flagged.map(|yes| if yes { "(flags & 4) = 4" } else { "(flags & 4) = 0" }),
-        request
-            .filter
-            .attachments
-            .map(|yes| if yes { "has_attachments = TRUE" } else { "has_attachments = FALSE" }),
-    ];
-    for condition in conditions.into_iter().flatten() {
-        query = query.filter(Expr::cust(condition));
-    }
-    query.order_by_desc(message::Column::Id).limit(u64::from(request.limit))
 }
 
 /// Each id once, in order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use types::{
     AccountId, Address, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, ThreadId, Timestamp, Uid,
-    api::Delivery,
+    UidValidity, api::Delivery,
 };
 
 use crate::{Mailbox, Packed};
@@ -128,6 +128,21 @@ pub struct PageRequest {
     /// Only messages older than this one (whether or not it is still there).
     pub before: Option<MessageId>,
     pub limit: u32,
+}
+
+/// Which state of a mailbox something was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edition {
+    pub uid_validity: UidValidity,
+    pub modseq: ModSeq,
+}
+
+/// A page of a mailbox, with what it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paged {
+    pub edition: Edition,
+    /// `None`: the mailbox is as it was known to be.
+    pub messages: Option<Vec<Message>>,
 }
 
 /// A message that left a mailbox.

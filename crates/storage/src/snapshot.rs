@@ -6,8 +6,8 @@ use types::{
 };
 
 use crate::{
-    AccountState, Annotation, Changes, Content, Fence, Grant, Listing, Mailbox, Message, Packed, PageRequest,
-    QueueEntry, QueueFilter, QueueLengths, Result, Totals, Upload, replica,
+    AccountState, Annotation, Changes, Content, Edition, Fence, Grant, Listing, Mailbox, Message, Packed,
+    PageRequest, Paged, QueueEntry, QueueFilter, QueueLengths, Result, Totals, Upload, replica,
 };
 
 /// A consistent view of one shard.
@@ -29,6 +29,15 @@ pub trait Snapshot: Send {
 
     /// One page by index, newest first; the cost depends on the page's length, not on the mailbox's.
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>>;
+
+    /// The same of the mailbox that the request names, or only that it is still as it was `known`; one query. `None` if
+    /// there is no such mailbox.
+    async fn page_if_new(
+        &mut self,
+        account: AccountId,
+        request: &PageRequest,
+        known: Option<Edition>,
+    ) -> Result<Option<Paged>>;
 
     /// Those of these messages that exist, in no order; one query.
     async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>>;

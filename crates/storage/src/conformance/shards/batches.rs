@@ -12,13 +12,14 @@ use futures::future;
 use types::{Role, Uid};
 
 use super::kit::Kit;
-use crate::{Appended, Error, Filter, Shards};
+use crate::{Appended, Error, Filter, Message, Shards};
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
     uids_and_modseqs_ascend_under_load(shards).await;
     a_failing_unit_fails_alone(shards).await;
     a_unit_sees_its_own_writes(shards).await;
     paging_is_complete_while_mail_arrives(shards).await;
+    known_pages_are_not_read_again(shards).await;
 }
 
 async fn uids_and_modseqs_ascend_under_load(shards: &Arc<dyn Shards>) {
@@ -134,4 +135,46 @@ async fn paging_is_complete_while_mail_arrives(shards: &Arc<dyn Shards>) {
         number += 1;
     }
     assert_eq!(seen, expected);
+}
+
+/// A page that is known is not read again before something has changed.
+async fn known_pages_are_not_read_again(shards: &Arc<dyn Shards>) {
+    let kit = Kit::new(shards).await;
+    let account = kit.account;
+    let (first, second) = (kit.add(1).await, kit.add(2).await);
+    let inbox = kit.mailbox(Role::Inbox).await;
+    let request =
+        crate::PageRequest { mailbox: Some(inbox.id), filter: Filter::default(), before: None, limit: 4 };
+    let ask = async |request: &crate::PageRequest, known| {
+        let paged = kit.read().await.page_if_new(account, request, known).await.unwrap()?;
+        let ids = |all: Vec<Message>| all.iter().map(|message| message.id).collect::<Vec<_>>();
+        Some((paged.edition, paged.messages.map(ids)))
+    };
+    let (edition, messages) = ask(&request, None).await.unwrap();
+    assert_eq!((edition.uid_validity, edition.modseq), (inbox.uid_validity, inbox.modseq));
+    assert_eq!(messages, Some(vec![second, first]));
+    assert_eq!(ask(&request, Some(edition)).await, Some((edition, None)));
+    let restored = crate::Edition { uid_validity: types::UidValidity(1), ..edition };
+    assert_eq!(ask(&request, Some(restored)).await, Some((edition, Some(vec![second, first]))));
+    let older = crate::PageRequest { before: Some(second), ..request };
+    assert_eq!(ask(&older, None).await, Some((edition, Some(vec![first]))));
+    let filter = Filter { unread: Some(false), flagged: Some(true), attachments: Some(true) };
+    let none = crate::PageRequest { filter, ..request };
+    assert_eq!(ask(&none, None).await, Some((edition, Some(Vec::new()))));
+    assert_eq!(ask(&none, Some(edition)).await, Some((edition, None)));
+
+    let seen = crate::FlagChange { add: types::Flags::SEEN, ..crate::FlagChange::default() };
+    kit.write(move |tx| {
+        let seen = seen.clone();
+        Box::pin(async move { tx.change_flags(account, &[first], &seen).await })
+    })
+    .await
+    .unwrap();
+    let (newer, messages) = ask(&request, Some(edition)).await.unwrap();
+    assert!(newer.modseq > edition.modseq);
+    assert_eq!(messages, Some(vec![second, first]));
+    let read = crate::PageRequest { filter: Filter { unread: Some(false), ..Filter::default() }, ..request };
+    assert_eq!(ask(&read, Some(edition)).await, Some((newer, Some(vec![first]))));
+    let missing = crate::PageRequest { mailbox: Some(types::MailboxId(9_999)), ..request };
+    assert_eq!(ask(&missing, None).await, None);
 }
