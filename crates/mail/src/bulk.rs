@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use storage::{
-    Appended, Copy, FlagChange, Message, Needs, NewMessage, Result as StorageResult, Source, Transaction,
+    Appended, Copy, FlagChange, Needs, NewMessage, Placement, Result as StorageResult, Source, Transaction,
     Unit,
 };
 use types::{
@@ -37,7 +37,7 @@ pub enum Change {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stored {
     /// The messages as they are then, those that were so before included.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Placement>,
     /// Those that had changed since, and were left alone.
     pub modified: Vec<Uid>,
 }
@@ -284,10 +284,10 @@ async fn present(
     account: AccountId,
     mailbox: MailboxId,
     targets: &[Target],
-) -> StorageResult<Vec<Message>> {
+) -> StorageResult<Vec<Placement>> {
     let uids: HashMap<_, _> = targets.iter().map(|target| (target.id, target.uid)).collect();
     let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
-    let mut found = tx.messages(account, &ids).await?;
+    let mut found = tx.placements(account, &ids).await?;
     found.retain(|message| message.mailbox == mailbox && uids.get(&message.id) == Some(&message.uid));
     found.sort_unstable_by_key(|message| message.uid);
     Ok(found)
@@ -316,7 +316,7 @@ impl Unit for Store {
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Stored> {
         let found = present(tx, self.account, self.mailbox, &self.targets).await?;
-        let is_fresh = |message: &Message| self.unchanged_since.is_none_or(|since| message.modseq <= since);
+        let is_fresh = |message: &Placement| self.unchanged_since.is_none_or(|since| message.modseq <= since);
         let (found, modified): (Vec<_>, Vec<_>) = found.into_iter().partition(is_fresh);
         let change = self.change.resolved(found.iter().flat_map(|message| message.keywords.clone()));
         let change = Change::limited(change, self.rights);
@@ -349,14 +349,14 @@ impl Unit for CopyAll {
         tx.provision(self.account, self.now).await?;
         let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
         let found = present(tx, self.account, self.mailbox, &self.targets).await?;
-        let copy = |(message, random): (&Message, &[u8; 10])| Copy {
+        let copy = |(message, random): (&Placement, &[u8; 10])| Copy {
             from: message.id,
             to: MessageId::at(message.received_at, *random),
         };
         let copies: Vec<_> = found.iter().zip(&self.random).map(copy).collect();
         let made = tx.copy_messages(self.account, &copies, self.to, self.now).await?;
         let uids: HashMap<_, _> = made.iter().map(|message| (message.id, message.uid)).collect();
-        let pair = |(message, copy): (&Message, &Copy)| uids.get(&copy.to).map(|uid| (message.uid, *uid));
+        let pair = |(message, copy): (&Placement, &Copy)| uids.get(&copy.to).map(|uid| (message.uid, *uid));
         let pairs = found.iter().zip(&copies).filter_map(pair).collect();
         Ok(Some(Copied { uid_validity: target.uid_validity, pairs }))
     }
@@ -384,7 +384,7 @@ impl Unit for MoveAll {
         let ids: Vec<_> = found.iter().map(|message| message.id).collect();
         let moved = tx.move_messages(self.account, &ids, self.to, self.now).await?;
         let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
-        let pair = |message: &Message| uids.get(&message.id).map(|uid| (message.uid, *uid));
+        let pair = |message: &Placement| uids.get(&message.id).map(|uid| (message.uid, *uid));
         Ok(Some(Copied { uid_validity: target.uid_validity, pairs: found.iter().filter_map(pair).collect() }))
     }
 }

@@ -90,15 +90,13 @@ impl Unit for Apply {
         {
             return Ok(Err(Error::invalid("folder_id", "there is no such folder")));
         }
-        let mut messages = if self.change == FlagChange::default() && self.folder.is_some() {
-            Vec::new()
-        } else {
-            tx.change_flags(self.account, &self.ids, &self.change).await?
-        };
-        if let Some(folder) = self.folder {
-            messages = tx.move_messages(self.account, &self.ids, folder, self.now).await?;
+        if self.change != FlagChange::default() {
+            tx.change_flags(self.account, &self.ids, &self.change).await?;
         }
-        Ok(Ok(messages))
+        Ok(Ok(match self.folder {
+            Some(folder) => tx.move_messages(self.account, &self.ids, folder, self.now).await?,
+            None => tx.messages(self.account, &self.ids).await?,
+        }))
     }
 }
 

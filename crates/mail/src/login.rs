@@ -80,7 +80,11 @@ impl Service {
                 Ok((account, attempt))
             }
             _ => {
-                self.refused_login(client).await;
+                if self.passwords.is_new_mistake(&address, password, client.ip) {
+                    self.refused_login(client).await;
+                } else {
+                    note_refusal(client);
+                }
                 Err(Error::Credentials)
             }
         }
@@ -176,10 +180,9 @@ impl Service {
         Ok(())
     }
 
-    /// Notes that a login was refused.
+    /// Notes that a login was refused, and blames the client for it.
     pub async fn refused_login(&self, client: &Client) {
-        metrics::counter!("magpie_logins_total", "outcome" => "refused").increment(1);
-        tracing::info!(client = ?client.ip, "login refused");
+        note_refusal(client);
         if let Some(ip) = client.ip {
             self.blame(ip, Offence::Login).await;
         }
@@ -232,6 +235,11 @@ impl Grant {
 
 fn key(hash: &[u8; 32]) -> String {
     URL_SAFE_NO_PAD.encode(hash)
+}
+
+fn note_refusal(client: &Client) {
+    metrics::counter!("magpie_logins_total", "outcome" => "refused").increment(1);
+    tracing::info!(client = ?client.ip, "login refused");
 }
 
 fn hash(token: &str) -> [u8; 32] {

@@ -1,12 +1,12 @@
 //! Passwords: argon2id in the PHC string format, hashed and compared off the async threads, a few at a time. What was
 //! right lately is known again without that: mail programs log in all day, with several connections each.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use argon2::{Argon2, PasswordHash, PasswordHasher as _, PasswordVerifier as _, password_hash::SaltString};
 use moka::sync::Cache as Memory;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use types::Secret;
+use types::{EmailAddress, Secret, client_network};
 
 use crate::{Error, Random, Result, random};
 
@@ -23,12 +23,15 @@ pub(crate) struct Passwords {
     /// Marks of what was right: each of a hash and the password that made it, under a key that this process alone has
     /// and never writes down. A new password has another hash, so an old one is forgotten with it.
     right: Memory<[u8; 32], ()>,
+    /// Marks of what was wrong, under the same key: programs try what they have by each mechanism.
+    wrong: Memory<[u8; 32], ()>,
     key: [u8; 32],
 }
 
 /// So many marks, for so long: now and then the hash is asked again, and what is kept beside it is made where it is missing.
 const MARKS: u64 = 100_000;
 const MARKS_LAST: Duration = Duration::from_secs(3600);
+const WRONG_LAST: Duration = Duration::from_secs(600);
 
 /// How a password compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,8 @@ impl Passwords {
     pub(crate) fn new(random: &dyn Random) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let right = Memory::builder().max_capacity(MARKS).time_to_live(MARKS_LAST).build();
-        Self { places: Semaphore::new(processors), right, key: random::bytes(random) }
+        let wrong = Memory::builder().max_capacity(MARKS).time_to_live(WRONG_LAST).build();
+        Self { places: Semaphore::new(processors), right, wrong, key: random::bytes(random) }
     }
 
     /// The hash to keep of a password.
@@ -79,6 +83,24 @@ impl Passwords {
             }
             _ => Ok(Match::Wrong),
         }
+    }
+
+    /// Whether this client has not come with this wrong password for this address lately. Who tries the same again, or by
+    /// another mechanism, guesses nothing.
+    pub(crate) fn is_new_mistake(
+        &self,
+        address: &EmailAddress,
+        password: &Secret,
+        client: Option<IpAddr>,
+    ) -> bool {
+        let mut mark = blake3::Hasher::new_keyed(&self.key);
+        let client = client.map(|client| client_network(client).to_string()).unwrap_or_default();
+        // Neither a client nor an address has a NUL.
+        for part in ["wrong", &client, &address.key()] {
+            mark.update(part.as_bytes()).update(&[0]);
+        }
+        let mark = mark.update(password.expose().as_bytes()).finalize().into();
+        self.wrong.entry(mark).or_insert(()).is_fresh()
     }
 
     fn mark(&self, password: &Secret, hash: &Secret) -> [u8; 32] {
@@ -127,6 +149,20 @@ mod tests {
         assert_eq!(passwords.compare("anything".to_owned().into(), None).await.unwrap(), Match::Wrong);
     }
 
+    #[test]
+    fn the_same_mistake_is_one() {
+        let passwords = Passwords::new(&Fixed);
+        let is_new = |address: &str, password: &str, client: &str| {
+            let client = Some(client.parse().unwrap());
+            passwords.is_new_mistake(&address.parse().unwrap(), &Secret::from(password.to_owned()), client)
+        };
+        assert!(is_new("a@a.test", "old", "192.0.2.1"));
+        assert!(!is_new("A@A.test", "old", "192.0.2.1"), "by another mechanism");
+        assert!(is_new("a@a.test", "older", "192.0.2.1"));
+        assert!(is_new("b@a.test", "old", "192.0.2.1"));
+        assert!(is_new("a@a.test", "old", "192.0.2.2"));
+    }
+
     #[tokio::test]
     async fn what_was_right_is_known_again_until_the_password_changes() {
         let passwords = Passwords::new(&Fixed);
@@ -138,7 +174,7 @@ mod tests {
         let changed = passwords.hash(new(), &Fixed).await.unwrap();
         assert_eq!(passwords.compare(old(), Some(changed.clone())).await.unwrap(), Match::Wrong);
         assert_eq!(passwords.compare(new(), Some(changed)).await.unwrap(), Match::Right);
-        // Wrong ones are never remembered.
+        // Wrong ones are never taken for right.
         assert_eq!(passwords.compare(new(), Some(kept)).await.unwrap(), Match::Wrong);
     }
 }

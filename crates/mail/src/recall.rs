@@ -69,11 +69,13 @@ impl Unit for Recall {
         tx.drop_entry(self.account, self.entry).await?;
         tx.set_delivery(self.account, self.id, &[]).await?;
         let change = FlagChange { add: Flags::DRAFT, ..FlagChange::default() };
-        let mut messages = tx.change_flags(self.account, &[self.id], &change).await?;
+        tx.change_flags(self.account, &[self.id], &change).await?;
         let mailboxes = tx.mailboxes(self.account).await?;
-        if let Some(drafts) = mailboxes.iter().find(|mailbox| mailbox.role == Some(Role::Drafts)) {
-            messages = tx.move_messages(self.account, &[self.id], drafts.id, self.now).await?;
-        }
+        let drafts = mailboxes.iter().find(|mailbox| mailbox.role == Some(Role::Drafts));
+        let mut messages = match drafts {
+            Some(drafts) => tx.move_messages(self.account, &[self.id], drafts.id, self.now).await?,
+            None => tx.messages(self.account, &[self.id]).await?,
+        };
         Ok(messages.pop().map(convert::summary).ok_or(Error::NotFound("message")))
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     },
     fence,
     mark::{Left, Mark},
+    rows::Spot,
     statement::{Conflict, Writes},
 };
 
@@ -73,7 +74,7 @@ pub(crate) struct Waiting {
 #[derive(Default)]
 struct UnitState {
     /// Messages that it has read, as they are now.
-    rows: HashMap<(i64, Uuid), message::Model>,
+    spots: HashMap<(i64, Uuid), Spot>,
     changed: BTreeSet<i64>,
     queued: bool,
     wrote: bool,
@@ -119,36 +120,26 @@ impl Open {
         }
     }
 
-    /// Rows of messages that exist and were written, in order of their ids. A unit that writes reads each once.
-    pub(crate) async fn message_rows(
-        &mut self,
-        account: AccountId,
-        ids: &[MessageId],
-    ) -> Result<Vec<message::Model>> {
-        if !self.writes {
-            return self.read_message_rows(account, ids).await;
-        }
-        let known: Option<Vec<_>> =
-            ids.iter().map(|id| self.unit.rows.get(&(account.0, id.0)).cloned()).collect();
-        if let Some(mut known) = known {
-            known.sort_unstable_by_key(|row| row.id);
-            known.dedup_by_key(|row| row.id);
-            return Ok(known);
-        }
-        let found = self.read_message_rows(account, ids).await?;
-        self.remember_rows(&found);
-        Ok(found)
+    /// The messages, if the unit that runs knows all of them; in order of their ids.
+    pub(crate) fn known_spots(&self, account: AccountId, ids: &[MessageId]) -> Option<Vec<Spot>> {
+        let mut known: Vec<_> =
+            ids.iter().map(|id| self.unit.spots.get(&(account.0, id.0)).cloned()).collect::<Option<_>>()?;
+        known.sort_unstable_by_key(|spot| spot.id);
+        known.dedup_by_key(|spot| spot.id);
+        Some(known)
     }
 
-    /// Notes what rows of messages are like now.
-    pub(crate) fn remember_rows(&mut self, rows: &[message::Model]) {
-        self.unit.rows.extend(rows.iter().map(|row| ((row.account_id, row.id), row.clone())));
+    /// Notes what messages are like now, if that can change only by what the unit itself does.
+    pub(crate) fn remember(&mut self, account: i64, spots: &[Spot]) {
+        if self.writes {
+            self.unit.spots.extend(spots.iter().map(|spot| ((account, spot.id), spot.clone())));
+        }
     }
 
     /// Notes that these are gone.
-    pub(crate) fn forget_rows(&mut self, rows: &[message::Model]) {
-        for row in rows {
-            self.unit.rows.remove(&(row.account_id, row.id));
+    pub(crate) fn forget_spots(&mut self, account: i64, spots: &[Spot]) {
+        for spot in spots {
+            self.unit.spots.remove(&(account, spot.id));
         }
     }
 
@@ -249,7 +240,7 @@ impl Open {
         self.accounts.insert(account, Loaded::default());
         self.known.retain(|key, _| key.0 != account);
         self.threads.retain(|key, _| key.0 != account);
-        self.unit.rows.clear();
+        self.unit.spots.clear();
         self.unit.changed.remove(&account);
         self.unit.wrote = true;
     }
@@ -259,7 +250,7 @@ impl Open {
         self.accounts.remove(&account);
         self.known.retain(|key, _| key.0 != account);
         self.threads.retain(|key, _| key.0 != account);
-        self.unit.rows.clear();
+        self.unit.spots.clear();
         self.unit.wrote = true;
     }
 
@@ -268,7 +259,7 @@ impl Open {
         self.accounts.clear();
         self.known.clear();
         self.threads.clear();
-        self.unit.rows.clear();
+        self.unit.spots.clear();
         self.unit.wrote = true;
     }
 

@@ -6,7 +6,7 @@ use sea_orm::{FromQueryResult, prelude::Uuid};
 use serde::{Serialize, de::DeserializeOwned};
 use storage::{
     AccountState, Error, Listed, Mailbox, Message, NewMessage, NewQueueEntry, NewRecipient, Origin, Packed,
-    QueueEntry, QueueRecipient, RecipientState, Result, Summary, Upload, body::blobs_of,
+    Placement, QueueEntry, QueueRecipient, RecipientState, Result, Summary, Upload, body::blobs_of,
 };
 use types::{
     AccountId, Address, BlobId, BodyId, EmailAddress, Flags, MailboxId, MessageId, ModSeq, Priority, QueueId,
@@ -109,6 +109,65 @@ pub(crate) struct ListedRow {
     pub(crate) received_at: i64,
     pub(crate) sent_at: Option<i64>,
     pub(crate) size_bytes: i64,
+}
+
+/// What a change of messages needs to know of their rows.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Spot {
+    pub(crate) id: Uuid,
+    pub(crate) mailbox_id: i64,
+    pub(crate) uid: i64,
+    pub(crate) modseq: i64,
+    pub(crate) flags: i32,
+    pub(crate) keywords: String,
+    pub(crate) body_id: Uuid,
+    pub(crate) received_at: i64,
+    pub(crate) size_bytes: i64,
+}
+
+impl Spot {
+    pub(crate) const COLUMNS: [message::Column; 9] = {
+        use message::Column as C;
+        [
+            C::Id,
+            C::MailboxId,
+            C::Uid,
+            C::Modseq,
+            C::Flags,
+            C::Keywords,
+            C::BodyId,
+            C::ReceivedAt,
+            C::SizeBytes,
+        ]
+    };
+}
+
+impl From<&message::Model> for Spot {
+    fn from(row: &message::Model) -> Self {
+        Self {
+            id: row.id,
+            mailbox_id: row.mailbox_id,
+            uid: row.uid,
+            modseq: row.modseq,
+            flags: row.flags,
+            keywords: row.keywords.clone(),
+            body_id: row.body_id,
+            received_at: row.received_at,
+            size_bytes: row.size_bytes,
+        }
+    }
+}
+
+pub(crate) fn placement(spot: &Spot) -> Placement {
+    Placement {
+        id: MessageId(spot.id),
+        mailbox: MailboxId(spot.mailbox_id),
+        uid: Uid(small(spot.uid)),
+        modseq: ModSeq(spot.modseq),
+        flags: flags(spot.flags),
+        keywords: keywords(&spot.keywords),
+        received_at: Timestamp::from_millis(spot.received_at),
+    }
 }
 
 pub(crate) fn message(row: message::Model) -> Result<Message> {

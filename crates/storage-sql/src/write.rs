@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{
     Appended, Copy, FlagChange, Grant, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry,
-    QueueEntry, RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
+    Placement, QueueEntry, RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
 };
 use types::{
     AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery,
@@ -85,7 +85,7 @@ impl Transaction for Open {
         account: AccountId,
         ids: &[MessageId],
         change: &FlagChange,
-    ) -> Result<Vec<Message>> {
+    ) -> Result<Vec<Placement>> {
         messages::change_flags(self, account, ids, change).await
     }
 

@@ -39,7 +39,7 @@ pub use error::{Error, Result};
 pub use mailbox::{AccountState, Annotation, Grant, Mailbox, NewMailbox};
 pub use message::{
     Appended, Changes, Content, Copy, Edition, Filter, FlagChange, Listed, Listing, Message, NewMessage,
-    PageRequest, Paged, RefHash, Removed, Source, Summary,
+    PageRequest, Paged, Placement, RefHash, Removed, Source, Summary,
 };
 pub use moves::Moves;
 pub use queue::{

@@ -171,6 +171,19 @@ pub struct Listed {
     pub size_bytes: u64,
 }
 
+/// Where a message is and how it is marked: what is asked of many messages before they are changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    pub id: MessageId,
+    pub mailbox: MailboxId,
+    pub uid: Uid,
+    pub modseq: ModSeq,
+    pub flags: Flags,
+    /// Sorted, each once.
+    pub keywords: Vec<String>,
+    pub received_at: Timestamp,
+}
+
 /// A mailbox and what is in it, or what has become different in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {

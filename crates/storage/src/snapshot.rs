@@ -7,7 +7,7 @@ use types::{
 
 use crate::{
     AccountState, Annotation, Changes, Content, Edition, Fence, Grant, Listing, Mailbox, Message, Packed,
-    PageRequest, Paged, QueueEntry, QueueFilter, QueueLengths, Result, Totals, Upload, replica,
+    PageRequest, Paged, Placement, QueueEntry, QueueFilter, QueueLengths, Result, Totals, Upload, replica,
 };
 
 /// A consistent view of one shard.
@@ -41,6 +41,9 @@ pub trait Snapshot: Send {
 
     /// Those of these messages that exist, in no order; one query.
     async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>>;
+
+    /// Where those of these messages are that exist, in order of their ids; one query, of narrow columns.
+    async fn placements(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Placement>>;
 
     /// The mailbox with all its messages if `since` is 0, otherwise with those that came or changed after it, and with
     /// what left it then; a fixed number of queries. `None` if there is no such mailbox. Ask a snapshot of one moment

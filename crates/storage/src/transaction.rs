@@ -7,7 +7,7 @@ use types::{
 
 use crate::{
     Appended, Copy, FlagChange, Grant, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry,
-    QueueEntry, RecipientUpdate, RefHash, Result, Snapshot, Upload, replica,
+    Placement, QueueEntry, RecipientUpdate, RefHash, Result, Snapshot, Upload, replica,
 };
 
 /// A transaction on one shard.
@@ -53,13 +53,14 @@ pub trait Transaction: Snapshot {
     /// Adds a message, with its body, under the mailbox's next UID. Many in one transaction become few statements.
     async fn append(&mut self, message: NewMessage) -> Result<Appended>;
 
-    /// Changes flags and keywords; returns those of the messages that exist, as they are then.
+    /// Changes flags and keywords; returns those of the messages that exist, as they are then, in
+    /// order of their ids.
     async fn change_flags(
         &mut self,
         account: AccountId,
         ids: &[MessageId],
         change: &FlagChange,
-    ) -> Result<Vec<Message>>;
+    ) -> Result<Vec<Placement>>;
 
     /// Moves messages to a mailbox of the account, in order of their ids: new UIDs, tombstones where they were.
     /// Returns those that exist, as they are then.

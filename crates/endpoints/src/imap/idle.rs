@@ -15,10 +15,31 @@ impl Session {
     pub(super) async fn idle(&mut self) -> Option<Answer> {
         self.engine.idle();
         // What happened between the last news and now.
-        if let Err(refusal) = self.tell_news(Expunges::Told).await {
-            self.engine.finish(&refusal);
+        let grown = self.growth_is_known();
+        match self.tell_news(Expunges::Told).await {
+            Ok(()) => {
+                let told = self.growth_is_known();
+                if grown && !told {
+                    self.tell_growth();
+                }
+            }
+            Err(refusal) => self.engine.finish(&refusal),
         }
         None
+    }
+
+    /// Tells once more how many messages there are, where that was told in answer to a command that did not ask for news:
+    /// Thunderbird looks for new ones only if it is told so while it idles.
+    fn tell_growth(&mut self) {
+        let Some(selected) = &self.selected else { return };
+        let mut out = self.writer();
+        out.line(format_args!("{} EXISTS", selected.view.len()));
+        self.send(out);
+    }
+
+    /// Notes that the client has been told where it looks; whether there was something to be told.
+    pub(super) fn growth_is_known(&mut self) -> bool {
+        self.selected.as_mut().is_some_and(|selected| std::mem::take(&mut selected.grown))
     }
 
     /// Whether the bus said something since it was last asked.
@@ -46,7 +67,11 @@ impl Session {
             return self.engine.bye(gone, None);
         }
         let told = match self.engine.is_idle() {
-            true => self.tell_news(Expunges::Told).await,
+            true => {
+                let told = self.tell_news(Expunges::Told).await;
+                self.growth_is_known();
+                told
+            }
             false => Ok(()),
         };
         let told = match told {

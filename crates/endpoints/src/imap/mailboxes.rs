@@ -163,11 +163,9 @@ impl Session {
 
     /// RFC 9051 §6.3.7
     pub(super) async fn subscribe(&mut self, mailbox: &MailboxName, yes: bool) -> Answer {
-        if self.access()?.subscribe_named(&mailbox.0, yes).await.map_err(answers::refusal)? {
-            Ok(Status::ok("Done"))
-        } else {
-            Err(answers::non_existent())
-        }
+        let is_there = self.access()?.subscribe_named(&mailbox.0, yes).await.map_err(answers::refusal)?;
+        // What is not there is not subscribed to: programs say so after they have removed or renamed a mailbox.
+        if is_there || !yes { Ok(Status::ok("Done")) } else { Err(answers::non_existent()) }
     }
 }
 

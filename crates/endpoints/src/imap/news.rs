@@ -48,6 +48,7 @@ impl Session {
             let before = selected.view.len();
             let updates = selected.view.update(&roll.messages, expunges);
             selected.mailbox = roll.mailbox.clone();
+            selected.grown |= updates.exists.is_some();
             let old = before.saturating_sub(u32::try_from(updates.expunged.len()).unwrap_or(u32::MAX));
             if tells_new {
                 let new = updates.changed.iter().filter(|number| **number > old);

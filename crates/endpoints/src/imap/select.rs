@@ -50,6 +50,7 @@ impl Session {
             view,
             saved: Vec::new(),
             contexts: Vec::new(),
+            grown: false,
             hints,
         });
         self.engine.enter(State::Selected);

@@ -100,6 +100,8 @@ pub(super) struct Selected {
     pub(super) saved: Vec<Uid>,
     /// RFC 5267: results that are kept up to date.
     pub(super) contexts: Vec<Context>,
+    /// That there are more messages was told last where some clients do not heed it.
+    pub(super) grown: bool,
     /// Of its owner's, if that is somebody else.
     pub(super) hints: Option<Subscription>,
 }
@@ -200,6 +202,7 @@ impl Session {
             return self.engine.finish(&answers::uid_required());
         }
         let expunges = news_after(&command);
+        let asks_for_news = matches!(command, Command::Noop | Command::Check);
         let answer = Box::pin(self.answer(command)).await;
         self.charges.clear();
         let Some(answer) = answer else { return };
@@ -207,10 +210,16 @@ impl Session {
             (Ok(status), Some(expunges)) => self.tell_news(expunges).await.map(|()| status),
             (answer, _) => answer,
         };
+        if asks_for_news {
+            self.growth_is_known();
+        }
         self.finish(answer);
     }
 
     pub(super) fn finish(&mut self, answer: Answer) {
+        if let Err(refused) = &answer {
+            tracing::debug!(code = ?refused.code, reason = %refused.text, "a command was refused");
+        }
         match answer {
             Ok(status) | Err(status) => self.engine.finish(&status),
         }

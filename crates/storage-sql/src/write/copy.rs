@@ -23,7 +23,7 @@ pub(super) async fn copy_to(
     open.look_up(&keys, &[]).await?;
     let from: Vec<MessageId> = copies.iter().map(|copy| copy.from).collect();
     let found: BTreeMap<Uuid, _> =
-        open.message_rows(account, &from).await?.into_iter().map(|row| (row.id, row)).collect();
+        open.read_message_rows(account, &from).await?.into_iter().map(|row| (row.id, row)).collect();
     let mut made = Vec::new();
     let mut users: BTreeMap<Uuid, i64> = BTreeMap::new();
     let mut modseq = None;

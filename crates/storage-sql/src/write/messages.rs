@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
-use storage::{Appended, Error, FlagChange, Message, NewMessage, Result, Source};
+use storage::{Appended, Error, FlagChange, Message, NewMessage, Placement, Result, Source};
 use types::{AccountId, MailboxId, MessageId, ModSeq, Role, Timestamp, Uid, api::Delivery};
 
 use super::bodies::{add_blobs, add_body, release_bodies};
@@ -11,7 +11,7 @@ use crate::{
     entity::shard::{message, signature, thread_ref, tombstone},
     error::failed,
     open::Open,
-    rows,
+    rows::{self, Spot},
     statement::{Conflict, among, insert, lists},
 };
 
@@ -85,10 +85,10 @@ pub(super) async fn change_flags(
     account: AccountId,
     ids: &[MessageId],
     change: &FlagChange,
-) -> Result<Vec<Message>> {
+) -> Result<Vec<Placement>> {
     open.hold(account).await?;
     open.flush().await?;
-    let mut found = open.message_rows(account, ids).await?;
+    let mut found = open.spots(account, ids).await?;
     let mut changed = Vec::new();
     let mut modseq = None;
     for row in &mut found {
@@ -112,9 +112,9 @@ pub(super) async fn change_flags(
         row.modseq = now;
         changed.push(row.clone());
     }
-    open.remember_rows(&changed);
-    rewrite_flags(open, account.0, changed).await?;
-    found.into_iter().map(rows::message).collect()
+    open.remember(account.0, &changed);
+    rewrite_flags(open, account, changed).await?;
+    Ok(found.iter().map(rows::placement).collect())
 }
 
 pub(super) async fn move_to(
@@ -127,7 +127,7 @@ pub(super) async fn move_to(
     open.hold(account).await?;
     open.flush().await?;
     place(open, account.0, Source::Mailbox(to))?;
-    let mut found = open.message_rows(account, ids).await?;
+    let mut found = open.read_message_rows(account, ids).await?;
     let mut changed = Vec::new();
     let mut modseq = None;
     for row in found.iter_mut().filter(|row| row.mailbox_id != to.0) {
@@ -135,7 +135,7 @@ pub(super) async fn move_to(
             Some(modseq) => modseq,
             None => *modseq.insert(open.advance(account.0)?),
         };
-        leave(open, row, modseq, false)?;
+        leave(open, account.0, &Spot::from(&*row), modseq, false)?;
         let target = open.change_mailbox(account.0, to.0, modseq)?;
         row.mailbox_id = to.0;
         row.uid = target.uid_next;
@@ -147,7 +147,7 @@ pub(super) async fn move_to(
         target.size_bytes += row.size_bytes;
         changed.push(row.clone());
     }
-    open.remember_rows(&changed);
+    open.remember(account.0, &changed.iter().map(Spot::from).collect::<Vec<_>>());
     use message::Column::{MailboxId, Modseq, SavedAt, Uid};
     rewrite(open, changed, [MailboxId, Uid, Modseq, SavedAt]).await?;
     found.into_iter().map(rows::message).collect()
@@ -156,14 +156,14 @@ pub(super) async fn move_to(
 pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageId]) -> Result<u64> {
     open.hold(account).await?;
     open.flush().await?;
-    let found = open.message_rows(account, ids).await?;
+    let found = open.spots(account, ids).await?;
     if found.is_empty() {
         return Ok(0);
     }
-    open.forget_rows(&found);
+    open.forget_spots(account.0, &found);
     let modseq = open.advance(account.0)?;
     for row in &found {
-        leave(open, row, modseq, true)?;
+        leave(open, account.0, row, modseq, true)?;
         let owner = open.account(account.0)?;
         owner.messages -= 1;
         owner.used_bytes -= row.size_bytes;
@@ -191,17 +191,16 @@ pub(super) async fn set_delivery(
     open.hold(account).await?;
     open.flush().await?;
     let delivery = rows::stored_delivery(delivery)?;
-    let Some(mut row) = open.message_rows(account, &[id]).await?.pop() else { return Ok(()) };
+    let Some(mut row) = open.read_message_rows(account, &[id]).await?.pop() else { return Ok(()) };
     if row.delivery == delivery {
         return Ok(());
     }
     row.delivery = delivery;
     row.modseq = open.advance(account.0)?;
     open.change_mailbox(account.0, row.mailbox_id, row.modseq)?;
-    let changed = vec![row];
-    open.remember_rows(&changed);
+    open.remember(account.0, &[Spot::from(&row)]);
     use message::Column::{Delivery, Modseq};
-    rewrite(open, changed, [Delivery, Modseq]).await
+    rewrite(open, vec![row], [Delivery, Modseq]).await
 }
 
 pub(super) async fn sign(
@@ -214,7 +213,7 @@ pub(super) async fn sign(
     open.wrote();
     let ids: Vec<_> = signatures.iter().map(|(id, _)| *id).collect();
     let bits: BTreeMap<_, _> = signatures.iter().map(|(id, bits)| (id.0, bits)).collect();
-    let found = open.message_rows(account, &ids).await?;
+    let found = open.spots(account, &ids).await?;
     // Copies of a message have one body.
     let mut rows: Vec<_> = found
         .iter()
@@ -227,13 +226,13 @@ pub(super) async fn sign(
 }
 
 /// Takes a message out of its mailbox's counts and leaves a tombstone.
-fn leave(open: &mut Open, row: &message::Model, modseq: i64, expunged: bool) -> Result<()> {
-    let mailbox = open.change_mailbox(row.account_id, row.mailbox_id, modseq)?;
+fn leave(open: &mut Open, account: i64, row: &Spot, modseq: i64, expunged: bool) -> Result<()> {
+    let mailbox = open.change_mailbox(account, row.mailbox_id, modseq)?;
     mailbox.total -= 1;
     mailbox.unread -= i64::from(rows::flags(row.flags).is_unread());
     mailbox.size_bytes -= row.size_bytes;
     open.waiting.tombstones.push(tombstone::Model {
-        account_id: row.account_id,
+        account_id: account,
         mailbox_id: row.mailbox_id,
         uid: row.uid,
         message_id: row.id,
@@ -244,14 +243,14 @@ fn leave(open: &mut Open, row: &message::Model, modseq: i64, expunged: bool) -> 
 }
 
 /// Writes what was changed of flags. Most changes make all messages alike, and then nothing but these columns is sent.
-async fn rewrite_flags(open: &Open, account: i64, changed: Vec<message::Model>) -> Result<()> {
+async fn rewrite_flags(open: &Open, account: AccountId, changed: Vec<Spot>) -> Result<()> {
     use message::Column::{AccountId, Flags, Id, Keywords, Modseq};
     let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in &changed {
         alike.entry((row.flags, row.modseq, row.keywords.as_str())).or_default().push(row.id);
     }
     if alike.len() > MOST_KINDS {
-        return rewrite(open, changed, [Flags, Keywords, Modseq]).await;
+        return rewrite_each(open, account, &changed).await;
     }
     for ((flags, modseq, keywords), ids) in alike {
         for list in lists(&open.conn, &ids) {
@@ -259,7 +258,7 @@ async fn rewrite_flags(open: &Open, account: i64, changed: Vec<message::Model>) 
                 .col_expr(Flags, Expr::value(flags))
                 .col_expr(Keywords, Expr::value(keywords))
                 .col_expr(Modseq, Expr::value(modseq))
-                .filter(AccountId.eq(account))
+                .filter(AccountId.eq(account.0))
                 .filter(among(&open.conn, Id, list))
                 .exec(&open.conn)
                 .await
@@ -267,6 +266,20 @@ async fn rewrite_flags(open: &Open, account: i64, changed: Vec<message::Model>) 
         }
     }
     Ok(())
+}
+
+/// The same of many kinds, by whole rows.
+async fn rewrite_each(open: &Open, account: AccountId, changed: &[Spot]) -> Result<()> {
+    let ids: Vec<_> = changed.iter().map(|spot| MessageId(spot.id)).collect();
+    let spots: BTreeMap<_, _> = changed.iter().map(|spot| (spot.id, spot)).collect();
+    let mut rows = open.read_message_rows(account, &ids).await?;
+    for row in &mut rows {
+        let Some(spot) = spots.get(&row.id) else { continue };
+        (row.flags, row.modseq) = (spot.flags, spot.modseq);
+        row.keywords.clone_from(&spot.keywords);
+    }
+    use message::Column::{Flags, Keywords, Modseq};
+    rewrite(open, rows, [Flags, Keywords, Modseq]).await
 }
 
 /// Writes these columns of rows that are there. Many different values are one statement this way.

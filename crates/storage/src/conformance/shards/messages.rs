@@ -12,6 +12,7 @@ pub(super) async fn run(shards: &Arc<dyn Shards>) {
     the_same_id_is_added_once(shards).await;
     filters_leave_out(shards).await;
     flags_and_keywords_change(shards).await;
+    what_differs_stays_different(shards).await;
     moved_messages_get_new_uids(shards).await;
     bodies_go_with_their_last_user(shards).await;
     references_lead_to_threads(shards).await;
@@ -147,8 +148,15 @@ async fn flags_and_keywords_change(shards: &Arc<dyn Shards>) {
     for message in &changed {
         assert!(message.flags.contains(Flags::SEEN));
         assert_eq!(message.keywords, ["a", "b"]);
-        assert!(message.modseq > before.modseq && message.created < message.modseq);
-        assert_eq!(kit.get(message.id).await.as_ref(), Some(message));
+        assert!(message.modseq > before.modseq);
+        assert_eq!(message.received_at, before.received_at);
+        let now = kit.get(message.id).await.unwrap();
+        assert!(now.created < now.modseq);
+        assert_eq!(
+            (now.flags, &now.keywords, now.modseq),
+            (message.flags, &message.keywords, message.modseq)
+        );
+        assert_eq!((now.mailbox, now.uid), (message.mailbox, message.uid));
     }
     assert_eq!(kit.mailbox(Role::Inbox).await.unread, 0);
     let same = change(Flags::SEEN, Flags::DRAFT, &["a"], &["z"]).await.unwrap();
@@ -157,7 +165,42 @@ async fn flags_and_keywords_change(shards: &Arc<dyn Shards>) {
     let back = change(Flags::FLAGGED, Flags::SEEN, &[], &["a"]).await.unwrap();
     assert!(back.iter().all(|message| message.flags == Flags::FLAGGED && message.keywords == ["b"]));
     assert_eq!(kit.mailbox(Role::Inbox).await.unread, 2);
+    let read = kit.read().await.placements(account, &[second, gone, first, second]).await.unwrap();
+    assert_eq!(read, back, "in order of their ids, each once");
     kit.check_counts().await;
+}
+
+/// Messages of more kinds than are written alike.
+async fn what_differs_stays_different(shards: &Arc<dyn Shards>) {
+    let kit = Kit::new(shards).await;
+    let account = kit.account;
+    let mut ids = Vec::new();
+    for number in 0..12_u64 {
+        let id = kit.add(number).await;
+        let add_keywords = vec![format!("k{}", number % 6)];
+        kit.write(move |tx| {
+            let change = FlagChange { add_keywords: add_keywords.clone(), ..FlagChange::default() };
+            Box::pin(async move { tx.change_flags(account, &[id], &change).await })
+        })
+        .await
+        .unwrap();
+        ids.push(id);
+    }
+    let all = ids.clone();
+    let changed = kit.write(move |tx| {
+        let (ids, seen) = (all.clone(), FlagChange { add: Flags::SEEN, ..FlagChange::default() });
+        let flagged = FlagChange { add: Flags::FLAGGED, remove: Flags::SEEN, ..FlagChange::default() };
+        Box::pin(async move {
+            tx.change_flags(account, &ids, &seen).await?;
+            tx.change_flags(account, &ids, &flagged).await
+        })
+    });
+    assert_eq!(changed.await.unwrap().len(), 12);
+    for (number, id) in ids.iter().enumerate() {
+        let now = kit.get(*id).await.unwrap();
+        assert_eq!((now.flags, now.keywords), (Flags::FLAGGED, vec![format!("k{}", number % 6)]));
+    }
+    assert_eq!(kit.mailbox(Role::Inbox).await.unread, 12);
 }
 
 async fn moved_messages_get_new_uids(shards: &Arc<dyn Shards>) {
