@@ -42,15 +42,7 @@ impl Schedule {
     }
 }
 
-impl Schedule {
-    /// By how much to part those who come back at the same time: up to a tenth of the first pause.
-    #[must_use]
-    pub fn spread(&self, random: u64) -> Duration {
-        let first = self.delays.first().copied().unwrap_or(Duration::from_secs(60));
-        let most = u64::try_from(first.as_millis()).unwrap_or(u64::MAX) / 10;
-        Duration::from_millis(random % most.max(1))
-    }
-}
+impl Schedule {}
 
 fn jittered(delay: Duration, random: u64) -> Duration {
     let ms = i128::try_from(delay.as_millis()).unwrap_or(i128::MAX >> 64);

@@ -132,7 +132,7 @@ impl Worker {
     pub fn new(parts: Parts) -> Self {
         let Parts { mail, router, courier, signer, config, shutdown } = parts;
         let in_hand = Arc::new(Semaphore::new(config.in_hand));
-        let groups = Groups::new(&config);
+        let groups = Groups::new(&config, &in_hand);
         let tasks = TaskTracker::new();
         let deferred = Notify::new();
         Self(Arc::new(Inner {

@@ -24,7 +24,10 @@ pub(super) struct Groups {
     memory_limit_kib: u32,
     per_group: usize,
     first_lanes: usize,
-    /// How many may wait for one group, or be on their way there.
+    /// Room for what is claimed, and how much of it is kept free for groups that have little: while that is there, as many
+    /// may wait for a group as like to; then only its `share` may.
+    in_hand: Arc<Semaphore>,
+    reserve: usize,
     share: usize,
     groups: Mutex<HashMap<String, Arc<Group>>>,
     silent: Mutex<HashMap<String, Silence>>,
@@ -83,15 +86,16 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
 /// What is known of a group or of silent hosts is forgotten after this.
 const FORGET: Duration = Duration::from_secs(15 * 60);
 /// Before it is known how fast a group is.
-const FIRST_GUESS: Duration = Duration::from_millis(200);
+const FIRST_GUESS: Duration = Duration::from_millis(50);
 const ROUND: u32 = 20;
-const SHORTEST_PUT_OFF: Duration = Duration::from_secs(1);
+const SHORTEST_PUT_OFF: Duration = Duration::from_millis(250);
 const LONGEST_PUT_OFF: Duration = Duration::from_secs(10 * 60);
 /// Groups and silences are tidied up when there are so many.
 const MANY: usize = 1_000;
 
 impl Groups {
-    pub(super) fn new(config: &WorkerConfig) -> Self {
+    /// `in_hand` is the room for what is claimed, as much as the configuration says.
+    pub(super) fn new(config: &WorkerConfig, in_hand: &Arc<Semaphore>) -> Self {
         let memory_limit_kib = u32::try_from(config.memory_bytes / 1024).unwrap_or(u32::MAX).max(1);
         let per_group = config.per_destination.max(1);
         let waits = &config.schedule.delays;
@@ -105,7 +109,9 @@ impl Groups {
             memory_limit_kib,
             per_group,
             first_lanes: config.first_connections.clamp(1, per_group),
-            share: (config.in_hand / 4).max(per_group).max(1),
+            in_hand: Arc::clone(in_hand),
+            reserve: config.in_hand.div_ceil(4),
+            share: (config.in_hand / 16).max(per_group),
             groups: Mutex::default(),
             silent: Mutex::default(),
             silences,
@@ -116,7 +122,8 @@ impl Groups {
     pub(super) async fn enter(&self, name: &str, now: Timestamp) -> Result<Place, Crowded> {
         let group = self.group(name, now);
         // Everybody who waits or delivers holds the group; so does the table.
-        if Arc::strong_count(&group) > self.share + 1 {
+        let is_scarce = self.in_hand.available_permits() < self.reserve;
+        if is_scarce && Arc::strong_count(&group) > self.share + 1 {
             return Err(group.pace().put_off(now));
         }
         let lane = Arc::clone(&group.lanes).acquire_owned().await;
@@ -256,10 +263,11 @@ impl Pace {
         }
     }
 
-    /// One after the other at the pace of the group: so not all of them are back at the same time.
+    /// One after the other, so that not all of them are back at the same time; at twice the pace of the group, or it would
+    /// never turn out to be faster: what it was given is all that it can have taken.
     fn put_off(&mut self, now: Timestamp) -> Crowded {
         let earliest = now.plus(SHORTEST_PUT_OFF);
-        let next = self.put_off_until.plus(self.per_mail);
+        let next = self.put_off_until.plus(self.per_mail / 2);
         self.put_off_until = next.max(earliest);
         if self.put_off_until > now.plus(LONGEST_PUT_OFF) {
             self.put_off_until = earliest;
@@ -297,7 +305,11 @@ mod tests {
     const START: Timestamp = Timestamp::from_seconds(1_000_000);
 
     fn groups(in_hand: usize, first_connections: usize, per_destination: usize) -> Groups {
-        Groups::new(&WorkerConfig { in_hand, first_connections, per_destination, ..WorkerConfig::default() })
+        of(&WorkerConfig { in_hand, first_connections, per_destination, ..WorkerConfig::default() })
+    }
+
+    fn of(config: &WorkerConfig) -> Groups {
+        Groups::new(config, &Arc::new(Semaphore::new(config.in_hand)))
     }
 
     fn way(host: &str) -> Way {
@@ -314,11 +326,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_group_holds_its_own_lanes_only() {
-        let groups = groups(12, 2, 2);
+        let groups = groups(16, 2, 3);
+        let claim = |count| Arc::clone(&groups.in_hand).try_acquire_many_owned(count).unwrap();
+        let _claimed = claim(12);
         let _first = groups.enter("slow.test", START).await.ok().unwrap();
         let second = groups.enter("slow.test", START).await.ok().unwrap();
         let mut waiting = Box::pin(groups.enter("slow.test", START));
         assert!(waiting.as_mut().now_or_never().is_none(), "both lanes are taken");
+        let mut roomy = Box::pin(groups.enter("slow.test", START));
+        assert!(roomy.as_mut().now_or_never().is_none(), "there is room for more than its share");
+        drop(roomy);
+        let _more = claim(1);
         let crowded = groups.enter("slow.test", START).now_or_never();
         assert!(matches!(crowded, Some(Err(Crowded { .. }))), "three is its share");
         assert!(matches!(groups.enter("other.test", START).now_or_never(), Some(Ok(_))));
@@ -396,7 +414,7 @@ mod tests {
     #[tokio::test]
     async fn no_silence_is_longer_than_the_schedules_waits() {
         let schedule = Schedule { delays: vec![Duration::from_secs(1), Duration::from_secs(3)] };
-        let groups = Groups::new(&WorkerConfig { schedule, ..WorkerConfig::default() });
+        let groups = of(&WorkerConfig { schedule, ..WorkerConfig::default() });
         let place = groups.enter("g", START).await.ok().unwrap();
         let (dead, mut now) = (way("dead.test"), START);
         for seconds in [1, 2, 3, 3] {
@@ -416,12 +434,12 @@ mod tests {
             group.taken(1, now);
         }
         let times: Vec<_> = (0..4).map(|_| group.pace().put_off(now).until.since(now).as_millis()).collect();
-        assert_eq!(times, [1_000, 1_500, 2_000, 2_500]);
+        assert_eq!(times, [250, 500, 750, 1_000]);
     }
 
     #[tokio::test]
     async fn a_mail_larger_than_the_memory_goes_alone() {
-        let groups = Groups::new(&WorkerConfig { memory_bytes: 10 << 10, ..WorkerConfig::default() });
+        let groups = of(&WorkerConfig { memory_bytes: 10 << 10, ..WorkerConfig::default() });
         let small = groups.memory(100).await.unwrap();
         assert!(groups.memory(1 << 30).now_or_never().is_none());
         drop(small);

@@ -243,7 +243,7 @@ impl Worker {
         let schedule = &self.0.config.schedule;
         match until {
             Some(_) if now >= expires_at => Next::GiveUp,
-            Some(until) => Next::At(until.max(now).plus(schedule.spread(self.random())).min(expires_at)),
+            Some(until) => Next::At(until.max(now).min(expires_at)),
             None => schedule.next(now, attempts.max(1), expires_at, self.random()),
         }
     }

@@ -157,7 +157,7 @@ async fn the_shutdown_gives_back_what_takes_too_long() -> Result<()> {
 async fn who_was_not_tried_has_not_used_an_attempt() -> Result<()> {
     let desk = Desk::open().await?;
     let gate = desk.courier.stalls("slow.test");
-    let worker = desk.another(WorkerConfig { in_hand: 4, per_destination: 1, ..WorkerConfig::default() });
+    let worker = desk.another(WorkerConfig { in_hand: 2, per_destination: 1, ..WorkerConfig::default() });
     for to in ["carol@slow.test", "dave@slow.test"] {
         desk.send(&[to], &[]).await?;
     }
