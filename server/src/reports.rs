@@ -4,6 +4,7 @@
 //! counts in a crash: they are statistics. One node at a time makes the mails of the days that are over.
 
 mod dmarc;
+mod pass;
 mod tally;
 mod tls;
 
@@ -39,18 +40,13 @@ pub(crate) struct Reports {
 
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(300);
 const SEND_EVERY: Duration = Duration::from_secs(600);
-/// Renewed for each report; who has died loses it after this.
+/// Renewed for each group; who has died loses it after this.
 const TURN: Duration = Duration::from_secs(900);
-/// Reports of a kind about domains below one that was registered: whoever has a zone makes as many names as there are mails.
-const MAX_A_DAY: u32 = 50;
-const DAY: Duration = Duration::from_secs(86_400);
 const DAY_SECONDS: i64 = 86_400;
 /// After midnight every node has written down what it knows of the day.
 const SETTLED_SECONDS: i64 = 900;
 /// So that not everybody reports at the same time (RFC 8460 §5): within four hours.
 const SPREAD_SECONDS: i64 = 4 * 3_600;
-/// What could not be reported for so many days is not reported any more.
-const LATEST_DAYS: i32 = 3;
 /// Rows of a report, the most frequent first.
 const MAX_ROWS: u32 = 10_000;
 
@@ -119,47 +115,6 @@ impl Reports {
         }
     }
 
-    /// Sends what is due by then, unless another node is at it; returns how many mails that made.
-    pub(crate) async fn send_due(&self, by: Timestamp) -> anyhow::Result<usize> {
-        let today = day_of(by);
-        let mut sent = 0;
-        for kind in &self.wanted {
-            for (day, domain) in self.directory.counted_before(*kind, today).await? {
-                if by.seconds() < self.due(day, &domain) {
-                    continue;
-                }
-                let now = self.clock.now();
-                if !self.directory.take_turn("reports", &self.holder, now, now.plus(TURN)).await? {
-                    return Ok(sent);
-                }
-                let made = if day.saturating_add(LATEST_DAYS) < today {
-                    tracing::info!(domain, "reports that were not sent for days are dropped");
-                    Ok(0)
-                } else {
-                    self.send(*kind, day, &domain).await
-                };
-                match made {
-                    Ok(mails) => {
-                        sent += mails;
-                        self.directory.forget_counts(*kind, day, &domain).await?;
-                    }
-                    Err(error) => tracing::info!(domain, %error, "the report has to wait"),
-                }
-            }
-        }
-        metrics::counter!("magpie_reports_sent_total").increment(sent as u64);
-        Ok(sent)
-    }
-
-    async fn send(&self, kind: ReportKind, day: i32, domain: &str) -> anyhow::Result<usize> {
-        let Some(reporter) = self.reporter().await? else { return Ok(0) };
-        let rows = self.directory.counts(kind, day, domain, MAX_ROWS).await?;
-        match kind {
-            ReportKind::Dmarc => self.send_dmarc(&reporter, day, domain, &rows).await,
-            ReportKind::Tls => self.send_tls(&reporter, day, domain, &rows).await,
-        }
-    }
-
     /// None if no domain of ours could vouch for a report.
     async fn reporter(&self) -> anyhow::Result<Option<Reporter>> {
         let address = match &self.from {
@@ -184,14 +139,6 @@ impl Reports {
             )
         });
         Ok(domains.first().and_then(|domain| format!("postmaster@{}", domain.name).parse().ok()))
-    }
-
-    /// When the day's report about the domain leaves, in seconds.
-    fn due(&self, day: i32, domain: &str) -> i64 {
-        let hash = blake3::hash(format!("{} {domain}", self.host).as_bytes());
-        let [a, b, ..] = *hash.as_bytes();
-        let spread = i64::from(u16::from_be_bytes([a, b])) * SPREAD_SECONDS / 0x1_0000;
-        (i64::from(day) + 1) * DAY_SECONDS + SETTLED_SECONDS + spread
     }
 }
 

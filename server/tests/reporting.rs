@@ -15,7 +15,11 @@ use support::{
 use testkit::{Script, Sink, Zone};
 use types::Timestamp;
 
-on_both_planes!(domains_hear_of_mail_in_their_names, domains_hear_of_connections_to_them);
+on_both_planes!(
+    domains_hear_of_mail_in_their_names,
+    domains_hear_of_connections_to_them,
+    slow_names_keep_nobody_else_waiting,
+);
 
 /// A server that finds every other domain's mail server at the sink, behind a load balancer that tells of any client.
 async fn server(plane: &Plane<'_>, zone: &Zone, sink: &Sink) -> Server {
@@ -124,5 +128,38 @@ async fn domains_hear_of_connections_to_them(plane: &Plane<'_>) {
     let Findings::Tls(sessions) = &report.findings else { panic!("{report:?}") };
     assert_eq!((report.from.as_str(), report.domain.as_str()), ("Demo Mail", "far.test"));
     assert_eq!((sessions.policy.as_str(), sessions.succeeded, sessions.failed), ("no-policy-found", 1, 0));
+    server.stop().await;
+}
+
+/// Whoever has a zone has as many names as they like, and answers as slowly.
+async fn slow_names_keep_nobody_else_waiting(plane: &Plane<'_>) {
+    let (zone, sink) = (Zone::start().await.unwrap(), Sink::start(Script::default()).await.unwrap());
+    let slow: Vec<_> = (0..6).map(|n| format!("a{n}.crawl.test")).collect();
+    for name in slow.iter().map(String::as_str).chain(["far.test"]) {
+        let rua = if name == "far.test" { "dmarc@far.test" } else { "dmarc@watch.test" };
+        zone.txt(name, "v=spf1 ip4:192.0.2.1 -all").unwrap();
+        zone.txt(&format!("_dmarc.{name}"), &format!("v=DMARC1; p=none; rua=mailto:{rua}")).unwrap();
+        zone.stall(&format!("{name}._report._dmarc.watch.test")).unwrap();
+    }
+    zone.mx("far.test", 10, "mx.far.test").unwrap();
+    zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
+    let server = server(plane, &zone, &sink).await;
+    for name in slow.iter().map(String::as_str).chain(["far.test"]) {
+        let raw = mail(&format!("ceo@{name}"), "one");
+        let reply = bring(&server, FRIEND, &format!("bounces@{name}"), &raw).await;
+        assert!(reply.starts_with("250 "), "{name}: {reply}");
+    }
+    let received = async { eventually("the report", async || sink.received().pop()).await };
+    let received = tokio::select! {
+        sent = server.node.report(tomorrow()) => panic!("all {sent:?} are there before the slow ones were asked"),
+        received = received => received,
+    };
+    assert!(received.recipients[0].starts_with("<dmarc@far.test>"), "{:?}", received.recipients);
+
+    // Where there may be no more today, DNS is not asked.
+    let day = Duration::from_secs(86_400);
+    while server.node.mail.throttle("report:crawl.test", 50, day).await.is_none() {}
+    let sent = tokio::time::timeout(Duration::from_secs(5), server.node.report(tomorrow())).await;
+    sent.expect("nobody is asked").unwrap();
     server.stop().await;
 }

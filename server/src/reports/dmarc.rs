@@ -5,9 +5,15 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use filter::aggregate::{Destination, Row, destinations, report};
 use mail::Notice;
 use message::{Feedback, Reporter};
+use storage::ReportKind;
+use tokio::time::Instant;
 use types::{EmailAddress, Terms};
 
-use super::{DAY, MAX_A_DAY, Reports, span};
+use super::{
+    Reports,
+    pass::{group_of, in_time},
+    span,
+};
 
 /// A domain that changes its policy more often has no more reports for the day.
 const MAX_POLICIES: usize = 3;
@@ -20,6 +26,7 @@ impl Reports {
         day: i32,
         domain: &str,
         counted: &[(String, u64)],
+        asking: Instant,
     ) -> anyhow::Result<usize> {
         let read =
             |(detail, count): &(String, u64)| Some((serde_json::from_str::<Row>(detail).ok()?, *count));
@@ -34,14 +41,18 @@ impl Reports {
         }
         let mut policies = policies.into_iter().collect::<Vec<_>>();
         policies.sort_by_key(|(_, rows)| Reverse(rows.iter().map(|(_, count)| *count).sum::<u64>()));
-        let mut sent = 0;
+        let (mut sent, group) = (0, group_of(domain));
         // Asked before anything is sent: who cannot be asked now keeps all of it waiting, so that nothing goes twice.
         let mut asked = Vec::new();
         for (record, rows) in policies.into_iter().take(MAX_POLICIES) {
-            let to = destinations(&self.dns, domain, &record).await?;
+            let to = in_time(asking, destinations(&self.dns, domain, &record)).await?;
             asked.push((record, rows, to));
         }
         for (record, rows, to) in asked {
+            // The first one is counted.
+            if sent > 0 && !self.may_send(ReportKind::Dmarc, &group).await {
+                break;
+            }
             sent += usize::from(self.submit(reporter, day, domain, (&record, &rows), to).await?);
         }
         Ok(sent)
@@ -74,11 +85,6 @@ impl Reports {
         }
         if fitting.len() < all.len() {
             raw = make(&fitting);
-        }
-        let group = queue::way::group(domain);
-        if self.mail.throttle(&format!("report:{group}"), MAX_A_DAY, DAY).await.is_some() {
-            tracing::info!(domain, group, "too many reports for one day");
-            return Ok(false);
         }
         let (from, terms) = (reporter.address.clone(), Terms::default());
         let sent = self.mail.send_notice(Notice { from, to: fitting, terms, raw: raw.into() }).await?;

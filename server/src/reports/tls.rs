@@ -4,9 +4,10 @@ use filter::dns::to_a_labels;
 use mail::Notice;
 use message::{Feedback, Reporter};
 use queue::tlsrpt::{Session, report};
+use tokio::time::Instant;
 use types::{EmailAddress, Terms};
 
-use super::{DAY, MAX_A_DAY, Reports, span};
+use super::{Reports, pass::in_time, span};
 
 /// More addresses than this get none.
 const MAX_ADDRESSES: usize = 5;
@@ -19,20 +20,16 @@ impl Reports {
         day: i32,
         domain: &str,
         counted: &[(String, u64)],
+        asking: Instant,
     ) -> anyhow::Result<usize> {
         let Some(domain) = to_a_labels(domain) else { return Ok(0) };
-        let texts = self.dns.txt(&format!("_smtp._tls.{domain}.")).await?;
+        let name = format!("_smtp._tls.{domain}.");
+        let texts = in_time(asking, self.dns.txt(&name)).await?;
         let to = addresses(&texts);
         let read =
             |(detail, count): &(String, u64)| Some((serde_json::from_str::<Session>(detail).ok()?, *count));
         let sessions = counted.iter().filter_map(read).collect::<Vec<_>>();
         if to.is_empty() || sessions.is_empty() {
-            return Ok(0);
-        }
-        // Nobody asks the addresses whether they want these: one zone with many names must not make many mails.
-        let group = queue::way::group(&domain);
-        if self.mail.throttle(&format!("tlsrpt:{group}"), MAX_A_DAY, DAY).await.is_some() {
-            tracing::info!(domain, group, "too many reports on TLS for one day");
             return Ok(0);
         }
         let (begin, end) = span(day);
