@@ -63,7 +63,7 @@ impl Reports {
             directory: Arc::clone(&parts.directory),
             clock: Arc::clone(&parts.clock),
             dns: dns.clone(),
-            tally: Arc::new(Tally::new(Arc::clone(&parts.clock))),
+            tally: Arc::new(Tally::new(Arc::clone(&parts.clock), config.reports.day_size.0)),
             wanted,
             organisation: config.reports.organization.clone().unwrap_or_else(|| host.clone()),
             from: config.reports.from.as_deref().and_then(|from| from.parse().ok()),

@@ -19,10 +19,11 @@ on_both_planes!(
     domains_hear_of_mail_in_their_names,
     domains_hear_of_connections_to_them,
     slow_names_keep_nobody_else_waiting,
+    a_day_has_its_size,
 );
 
 /// A server that finds every other domain's mail server at the sink, behind a load balancer that tells of any client.
-async fn server(plane: &Plane<'_>, zone: &Zone, sink: &Sink) -> Server {
+async fn server(plane: &Plane<'_>, zone: &Zone, sink: &Sink, more: &[(&str, &str)]) -> Server {
     let (resolver, port) = (zone.address().to_string(), sink.address().port().to_string());
     let mut keys = vec![
         ("MAGPIE_DNS__RESOLVER", resolver.as_str()),
@@ -32,6 +33,7 @@ async fn server(plane: &Plane<'_>, zone: &Zone, sink: &Sink) -> Server {
         ("MAGPIE_REPORTS__ORGANIZATION", "Demo Mail"),
     ];
     keys.extend(BEHIND_PROXY);
+    keys.extend(more);
     Server::start_with(plane, &keys).await
 }
 
@@ -53,7 +55,7 @@ async fn domains_hear_of_mail_in_their_names(plane: &Plane<'_>) {
         zone.mx(name, 10, "mx.far.test").unwrap();
     }
     zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
-    let server = server(plane, &zone, &sink).await;
+    let server = server(plane, &zone, &sink, &[]).await;
     for (client, from, subject, wanted) in [
         (FRIEND, "far.test", "one", "250 "),
         (FRIEND, "far.test", "two", "250 "),
@@ -109,7 +111,7 @@ async fn domains_hear_of_connections_to_them(plane: &Plane<'_>) {
     for host in ["mx.far.test", "mx.silent.test"] {
         zone.host(host, "127.0.0.1".parse().unwrap()).unwrap();
     }
-    let server = server(plane, &zone, &sink).await;
+    let server = server(plane, &zone, &sink, &[]).await;
     let alice = server.login("alice").await;
     for to in ["carol@far.test", "dave@silent.test"] {
         let sent = serde_json::json!({ "to": [{ "email": to }], "subject": "Hello", "text": "Hello\n" });
@@ -143,7 +145,7 @@ async fn slow_names_keep_nobody_else_waiting(plane: &Plane<'_>) {
     }
     zone.mx("far.test", 10, "mx.far.test").unwrap();
     zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
-    let server = server(plane, &zone, &sink).await;
+    let server = server(plane, &zone, &sink, &[]).await;
     for name in slow.iter().map(String::as_str).chain(["far.test"]) {
         let raw = mail(&format!("ceo@{name}"), "one");
         let reply = bring(&server, FRIEND, &format!("bounces@{name}"), &raw).await;
@@ -161,5 +163,16 @@ async fn slow_names_keep_nobody_else_waiting(plane: &Plane<'_>) {
     while server.node.mail.throttle("report:crawl.test", 50, day).await.is_none() {}
     let sent = tokio::time::timeout(Duration::from_secs(5), server.node.report(tomorrow())).await;
     sent.expect("nobody is asked").unwrap();
+    server.stop().await;
+}
+
+async fn a_day_has_its_size(plane: &Plane<'_>) {
+    let (zone, sink) = (Zone::start().await.unwrap(), Sink::start(Script::default()).await.unwrap());
+    zone.txt("far.test", "v=spf1 ip4:192.0.2.1 -all").unwrap();
+    zone.txt("_dmarc.far.test", "v=DMARC1; p=none; rua=mailto:dmarc@far.test").unwrap();
+    let server = server(plane, &zone, &sink, &[("MAGPIE_REPORTS__DAY_SIZE", "1KB")]).await;
+    let reply = bring(&server, FRIEND, "bounces@far.test", &mail("ceo@far.test", "one")).await;
+    assert!(reply.starts_with("250 "), "{reply}");
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "its share has no room for a row");
     server.stop().await;
 }
