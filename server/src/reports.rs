@@ -43,8 +43,10 @@ const SEND_EVERY: Duration = Duration::from_secs(600);
 /// Renewed for each group; who has died loses it after this.
 const TURN: Duration = Duration::from_secs(900);
 const DAY_SECONDS: i64 = 86_400;
-/// After midnight every node has written down what it knows of the day.
-const SETTLED_SECONDS: i64 = 900;
+/// What a node writes down later than this after midnight counts as of the next day.
+const LATE_SECONDS: i64 = 900;
+/// After midnight every node has written down what it knows of the day, and whoever began in time has ended.
+const SETTLED_SECONDS: i64 = 2 * LATE_SECONDS;
 /// So that not everybody reports at the same time (RFC 8460 §5): within four hours.
 const SPREAD_SECONDS: i64 = 4 * 3_600;
 /// Rows of a report, the most frequent first.

@@ -20,6 +20,7 @@ on_both_planes!(
     domains_hear_of_connections_to_them,
     slow_names_keep_nobody_else_waiting,
     a_day_has_its_size,
+    a_day_may_have_several_policies,
 );
 
 /// A server that finds every other domain's mail server at the sink, behind a load balancer that tells of any client.
@@ -174,5 +175,32 @@ async fn a_day_has_its_size(plane: &Plane<'_>) {
     let reply = bring(&server, FRIEND, "bounces@far.test", &mail("ceo@far.test", "one")).await;
     assert!(reply.starts_with("250 "), "{reply}");
     assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "its share has no room for a row");
+    server.stop().await;
+}
+
+async fn a_day_may_have_several_policies(plane: &Plane<'_>) {
+    let (zone, sink) = (Zone::start().await.unwrap(), Sink::start(Script::default()).await.unwrap());
+    let publish = |policy: &str| {
+        let record = format!("v=DMARC1; p={policy}; rua=mailto:dmarc@far.test");
+        zone.forget("_dmarc.far.test").unwrap().txt("_dmarc.far.test", &record).unwrap();
+    };
+    publish("none");
+    zone.mx("far.test", 10, "mx.far.test").unwrap();
+    zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
+    let server = server(plane, &zone, &sink, &[]).await;
+    let forged = async || bring(&server, STRANGER, "x@far.test", &mail("ceo@far.test", "forged")).await;
+    assert!(forged().await.starts_with("250 "));
+    publish("reject");
+    eventually("the new policy", async || forged().await.starts_with("550 ").then_some(())).await;
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 2);
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "each once");
+    let received = eventually("both", async || {
+        let received = sink.received();
+        (received.len() == 2).then_some(received)
+    })
+    .await;
+    let reports: Vec<_> = received.iter().flat_map(|mail| read(&mail.data).unwrap()).collect();
+    assert_ne!(reports[0].id, reports[1].id);
+    assert!(reports.iter().all(|report| report.domain == "far.test"), "{reports:?}");
     server.stop().await;
 }

@@ -41,31 +41,29 @@ impl Reports {
         }
         let mut policies = policies.into_iter().collect::<Vec<_>>();
         policies.sort_by_key(|(_, rows)| Reverse(rows.iter().map(|(_, count)| *count).sum::<u64>()));
-        let (mut sent, group) = (0, group_of(domain));
-        // Asked before anything is sent: who cannot be asked now keeps all of it waiting, so that nothing goes twice.
-        let mut asked = Vec::new();
+        let group = group_of(domain);
+        let mut mails: Vec<Notice> = Vec::new();
         for (record, rows) in policies.into_iter().take(MAX_POLICIES) {
             let to = in_time(asking, destinations(&self.dns, domain, &record)).await?;
-            asked.push((record, rows, to));
-        }
-        for (record, rows, to) in asked {
+            let Some(mail) = self.mail_about(reporter, day, domain, (&record, &rows), to)? else { continue };
             // The first one is counted.
-            if sent > 0 && !self.may_send(ReportKind::Dmarc, &group).await {
+            if !mails.is_empty() && !self.may_send(ReportKind::Dmarc, &group).await {
                 break;
             }
-            sent += usize::from(self.submit(reporter, day, domain, (&record, &rows), to).await?);
+            mails.push(mail);
         }
-        Ok(sent)
+        self.submit(reporter, domain, mails).await
     }
 
-    async fn submit(
+    /// None if nobody takes it.
+    fn mail_about(
         &self,
         reporter: &Reporter,
         day: i32,
         domain: &str,
         (record, rows): (&str, &[(Row, u64)]),
         to: Vec<Destination>,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<Option<Notice>> {
         let (begin, end) = span(day);
         let id = id_of(domain, day, rows)?;
         let make = |to: &[EmailAddress]| {
@@ -74,24 +72,20 @@ impl Reports {
         };
         let all = to.iter().map(|to| to.address.clone()).collect::<Vec<_>>();
         if all.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let mut raw = make(&all);
         let fits = |to: &&Destination| to.max_bytes.is_none_or(|most| raw.len() as u64 <= most);
         let fitting = to.iter().filter(fits).map(|to| to.address.clone()).collect::<Vec<_>>();
         if fitting.is_empty() {
             tracing::info!(domain, size_bytes = raw.len(), "the report is larger than the domain wants it");
-            return Ok(false);
+            return Ok(None);
         }
         if fitting.len() < all.len() {
             raw = make(&fitting);
         }
-        let (from, terms) = (reporter.address.clone(), Terms::default());
-        let sent = self.mail.send_notice(Notice { from, to: fitting, terms, raw: raw.into() }).await?;
-        if sent {
-            tracing::info!(domain, report = id, rows = rows.len(), "a DMARC report leaves");
-        }
-        Ok(sent)
+        tracing::debug!(domain, report = id, rows = rows.len(), "a DMARC report is made");
+        Ok(Some(Notice { to: fitting, terms: Terms::default(), raw: raw.into() }))
     }
 }
 

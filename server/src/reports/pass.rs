@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use cluster::Quota;
 use filter::dns::to_a_labels;
 use futures::{StreamExt as _, stream};
+use mail::Notice;
+use message::Reporter;
 use storage::ReportKind;
 use tokio::time::{Instant, timeout_at};
 use types::Timestamp;
@@ -124,6 +126,22 @@ impl Reports {
             ReportKind::Dmarc => self.send_dmarc(&reporter, day, domain, &rows, asking).await,
             ReportKind::Tls => self.send_tls(&reporter, day, domain, &rows, asking).await,
         }
+    }
+
+    /// Queues what there is about the domain's day in one commit: a part that fails must not have the rest sent again.
+    /// Returns how many mails that made.
+    pub(super) async fn submit(
+        &self,
+        reporter: &Reporter,
+        domain: &str,
+        mails: Vec<Notice>,
+    ) -> anyhow::Result<usize> {
+        let count = mails.len();
+        if count == 0 || !self.mail.send_notices(&reporter.address, mails).await? {
+            return Ok(0);
+        }
+        tracing::info!(domain, mails = count, "reports leave");
+        Ok(count)
     }
 
     /// When the day's report about the domain leaves, in seconds.

@@ -10,9 +10,9 @@ use filter::aggregate::{Ledger, Row};
 use queue::tlsrpt;
 use serde::Serialize;
 use storage::{Counted, Directory, ReportKind};
-use types::Clock;
+use types::{Clock, Timestamp};
 
-use super::{day_of, pass::group_of};
+use super::{DAY_SECONDS, LATE_SECONDS, day_of, pass::group_of};
 
 /// Counts in memory.
 pub(super) struct Tally {
@@ -83,7 +83,7 @@ impl Tally {
 
     /// Adds everything to the directory. What it does not take stays.
     pub(super) async fn write_down(&self, directory: &dyn Directory) -> storage::Result<()> {
-        let mut counts = self.counts().taken(day_of(self.clock.now())).into_iter();
+        let mut counts = self.counts().taken(self.clock.now()).into_iter();
         loop {
             let some = counts.by_ref().take(AT_ONCE).collect::<Vec<_>>();
             if some.is_empty() {
@@ -132,12 +132,26 @@ impl Counts {
         true
     }
 
-    /// All rows; what is known of days long over is forgotten.
-    fn taken(&mut self, today: i32) -> HashMap<Key, u64> {
+    /// All rows, as of the days that they are written down for; what is known of days long over is forgotten.
+    fn taken(&mut self, now: Timestamp) -> HashMap<Key, u64> {
+        let today = day_of(now);
         self.days.retain(|(_, day), _| day.saturating_add(1) >= today);
         self.bytes = 0;
-        std::mem::take(&mut self.rows)
+        let mut taken = HashMap::with_capacity(self.rows.len());
+        for (mut key, count) in self.rows.drain() {
+            key.day = written_for(key.day, now);
+            let known = taken.entry(key).or_default();
+            *known = count.saturating_add(*known);
+        }
+        taken
     }
+}
+
+/// The directory was away until the day was settled: what happened then is told with today. A second report of that day
+/// would be taken for another one in place of the first, and none at all would hide what somebody sent meanwhile.
+fn written_for(day: i32, now: Timestamp) -> i32 {
+    let is_late = now.seconds() >= (i64::from(day) + 1) * DAY_SECONDS + LATE_SECONDS;
+    if is_late { day_of(now) } else { day }
 }
 
 fn hash_of(key: &Key) -> u64 {
@@ -168,6 +182,8 @@ fn counted(key: &Key, count: u64) -> Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use testkit::TurnedClock;
 
     use super::*;
@@ -192,11 +208,37 @@ mod tests {
         tally.count(ReportKind::Tls, "a0.crawl.test", &"z");
         assert_eq!(rows(&tally), before + 2, "others, and other kinds, have their own");
         // Written down, it takes its room still; what comes again takes no more.
-        drop(tally.counts().taken(0));
+        drop(tally.counts().taken(tally.clock.now()));
         tally.count(ReportKind::Dmarc, "a999.crawl.test", &"x".repeat(80));
         assert_eq!(rows(&tally), 0);
         tally.count(ReportKind::Dmarc, "a0.crawl.test", &"x".repeat(80));
         assert_eq!(rows(&tally), 1);
+    }
+
+    #[test]
+    fn what_comes_late_is_told_with_the_next_day() {
+        let clock = Arc::new(TurnedClock::default());
+        let tally = Tally::new(Arc::clone(&clock) as Arc<dyn Clock>, u64::MAX);
+        let taken = || {
+            let taken = tally.counts().taken(clock.now());
+            let mut rows =
+                taken.into_iter().map(|(key, count)| (key.day, key.domain, count)).collect::<Vec<_>>();
+            rows.sort_unstable();
+            rows
+        };
+        let today = day_of(clock.now());
+        let midnight = Timestamp::from_seconds((i64::from(today) + 1) * DAY_SECONDS);
+        let note = |domain: &str| tally.count(ReportKind::Dmarc, domain, &"x");
+        note("a.test");
+        clock.set(midnight.plus(Duration::from_secs(899)));
+        note("a.test");
+        assert_eq!(taken(), [(today, "a.test".to_owned(), 1), (today + 1, "a.test".to_owned(), 1)]);
+        clock.set(midnight.minus(Duration::from_secs(1)));
+        note("a.test");
+        note("b.test");
+        clock.set(midnight.plus(Duration::from_secs(900)));
+        note("a.test");
+        assert_eq!(taken(), [(today + 1, "a.test".to_owned(), 2), (today + 1, "b.test".to_owned(), 1)]);
     }
 
     #[test]

@@ -40,12 +40,7 @@ impl Reports {
         let raw = report(&about, &sessions).into();
         // §3: whatever the domain demands of connections may be what fails.
         let terms = Terms { tls_optional: true, ..Terms::default() };
-        let from = reporter.address.clone();
-        let sent = self.mail.send_notice(Notice { from, to, terms, raw }).await?;
-        if sent {
-            tracing::info!(domain, report = id, "a report on TLS leaves");
-        }
-        Ok(usize::from(sent))
+        self.submit(reporter, &domain, vec![Notice { to, terms, raw }]).await
     }
 }
 
