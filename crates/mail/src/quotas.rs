@@ -127,7 +127,7 @@ impl Admin {
             states.push(DomainState {
                 usage: directory.domain_use(&domain.name).await?,
                 accounts: directory.count_accounts(&domain.name).await?,
-                max_message_bytes: directory.message_limit(std::slice::from_ref(&domain.name)).await?,
+                max_message_bytes: directory.message_limit(&address::domain_keys(&domain.name)).await?,
                 name: domain.name,
             });
         }
