@@ -40,8 +40,6 @@ pub(crate) struct Reports {
 
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(300);
 const SEND_EVERY: Duration = Duration::from_secs(600);
-/// Renewed for each group; who has died loses it after this.
-const TURN: Duration = Duration::from_secs(900);
 const DAY_SECONDS: i64 = 86_400;
 /// What a node writes down later than this after midnight counts as of the next day.
 const LATE_SECONDS: i64 = 900;

@@ -11,7 +11,7 @@ use storage::ReportKind;
 use tokio::time::{Instant, timeout_at};
 use types::Timestamp;
 
-use super::{DAY_SECONDS, MAX_ROWS, Reports, SETTLED_SECONDS, SPREAD_SECONDS, TURN, day_of};
+use super::{DAY_SECONDS, MAX_ROWS, Reports, SETTLED_SECONDS, SPREAD_SECONDS, day_of};
 
 /// A report that is due.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ struct Due {
     domain: String,
 }
 
+/// Who dies while sending loses the turn after this.
+const TURN: Duration = Duration::from_secs(60);
 /// Whose reports are made at the same time; who waits for DNS keeps a place and nothing else.
 const GROUPS_AT_ONCE: usize = 8;
 /// For all of a group in one pass; what is left waits for the next. Whoever has a zone makes as many names as there are
@@ -36,6 +38,13 @@ const LATEST_DAYS: i32 = 3;
 impl Reports {
     /// Sends what is due by then, unless another node is at it; returns how many mails that made.
     pub(crate) async fn send_due(&self, by: Timestamp) -> anyhow::Result<usize> {
+        let Some(turn) = self.mail.turn("reports", &self.holder, TURN).await? else { return Ok(0) };
+        let sent = turn.keep(self.send_all(by)).await;
+        turn.pass_on(Duration::ZERO).await;
+        sent.unwrap_or(Ok(0))
+    }
+
+    async fn send_all(&self, by: Timestamp) -> anyhow::Result<usize> {
         let today = day_of(by);
         let mut groups = BTreeMap::<_, Vec<_>>::new();
         for kind in &self.wanted {
@@ -55,17 +64,8 @@ impl Reports {
 
     /// What is due about the names of a group; returns how many mails that made.
     async fn pass(&self, group: &str, mut due: Vec<Due>, today: i32) -> usize {
-        let now = self.clock.now();
-        match self.directory.take_turn("reports", &self.holder, now, now.plus(TURN)).await {
-            Ok(true) => {}
-            Ok(false) => return 0,
-            Err(error) => {
-                tracing::info!(group, %error, "the reports have to wait");
-                return 0;
-            }
-        }
         // None is always the last one, which the others leave no time for.
-        let first = usize::try_from(now.seconds()).unwrap_or_default() % due.len().max(1);
+        let first = usize::try_from(self.clock.now().seconds()).unwrap_or_default() % due.len().max(1);
         due.rotate_left(first);
         let until = Instant::now() + GROUP_TIME;
         let (mut sent, mut left) = (0, due.len());
