@@ -3,6 +3,7 @@
 //! Each node counts in memory, adds that to the directory every few minutes and when it stops, and so loses a few
 //! counts in a crash: they are statistics. One node at a time makes the mails of the days that are over.
 
+mod about;
 mod dmarc;
 mod pass;
 mod tally;
@@ -140,12 +141,6 @@ impl Reports {
         });
         Ok(domains.first().and_then(|domain| format!("postmaster@{}", domain.name).parse().ok()))
     }
-}
-
-/// The first and the last second of the day.
-fn span(day: i32) -> (Timestamp, Timestamp) {
-    let begin = i64::from(day) * DAY_SECONDS;
-    (Timestamp::from_seconds(begin), Timestamp::from_seconds(begin + DAY_SECONDS - 1))
 }
 
 /// In UTC, since 1970-01-01.

@@ -6,12 +6,11 @@ use cluster::Quota;
 use filter::dns::to_a_labels;
 use futures::{StreamExt as _, stream};
 use mail::Notice;
-use message::Reporter;
 use storage::ReportKind;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use types::Timestamp;
 
-use super::{DAY_SECONDS, MAX_ROWS, Reports, SETTLED_SECONDS, SPREAD_SECONDS, day_of};
+use super::{DAY_SECONDS, MAX_ROWS, Reports, SETTLED_SECONDS, SPREAD_SECONDS, about::About, day_of};
 
 /// A report that is due.
 #[derive(Debug, Clone)]
@@ -121,26 +120,23 @@ impl Reports {
 
     async fn send(&self, kind: ReportKind, day: i32, domain: &str, asking: Instant) -> anyhow::Result<usize> {
         let Some(reporter) = self.reporter().await? else { return Ok(0) };
-        let rows = self.directory.counts(kind, day, domain, MAX_ROWS).await?;
+        let counted = self.directory.counts(kind, day, domain, MAX_ROWS).await?;
+        let Some(domain) = to_a_labels(domain) else { return Ok(0) };
+        let about = About { reporter: &reporter, day, domain: &domain, counted: &counted, asking };
         match kind {
-            ReportKind::Dmarc => self.send_dmarc(&reporter, day, domain, &rows, asking).await,
-            ReportKind::Tls => self.send_tls(&reporter, day, domain, &rows, asking).await,
+            ReportKind::Dmarc => self.send_dmarc(&about).await,
+            ReportKind::Tls => self.send_tls(&about).await,
         }
     }
 
     /// Queues what there is about the domain's day in one commit: a part that fails must not have the rest sent again.
     /// Returns how many mails that made.
-    pub(super) async fn submit(
-        &self,
-        reporter: &Reporter,
-        domain: &str,
-        mails: Vec<Notice>,
-    ) -> anyhow::Result<usize> {
+    pub(super) async fn submit(&self, about: &About<'_>, mails: Vec<Notice>) -> anyhow::Result<usize> {
         let count = mails.len();
-        if count == 0 || !self.mail.send_notices(&reporter.address, mails).await? {
+        if count == 0 || !self.mail.send_notices(&about.reporter.address, mails).await? {
             return Ok(0);
         }
-        tracing::info!(domain, mails = count, "reports leave");
+        tracing::info!(domain = about.domain, day = about.day, mails = count, "reports leave");
         Ok(count)
     }
 
@@ -151,20 +147,6 @@ impl Reports {
         let spread = i64::from(u16::from_be_bytes([a, b])) * SPREAD_SECONDS / 0x1_0000;
         (i64::from(day) + 1) * DAY_SECONDS + SETTLED_SECONDS + spread
     }
-}
-
-/// What DNS says, if it says so in time.
-pub(super) async fn in_time<T, E>(
-    asking: Instant,
-    answer: impl Future<Output = Result<T, E>> + Send,
-) -> anyhow::Result<T>
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    timeout_at(asking, answer)
-        .await
-        .map_err(|_| anyhow::anyhow!("DNS does not answer in time"))?
-        .map_err(Into::into)
 }
 
 pub(super) fn group_of(domain: &str) -> String {

@@ -1,46 +1,31 @@
 //! Reports on connections to other domains' mail servers (RFC 8460).
 
-use filter::dns::to_a_labels;
 use mail::Notice;
-use message::{Feedback, Reporter};
 use queue::tlsrpt::{Session, report};
-use tokio::time::Instant;
 use types::{EmailAddress, Terms};
 
-use super::{Reports, pass::in_time, span};
+use super::{Reports, about::About};
 
 /// More addresses than this get none.
 const MAX_ADDRESSES: usize = 5;
 
 impl Reports {
     /// The day's report, if the domain asks for one; returns how many mails that made.
-    pub(super) async fn send_tls(
-        &self,
-        reporter: &Reporter,
-        day: i32,
-        domain: &str,
-        counted: &[(String, u64)],
-        asking: Instant,
-    ) -> anyhow::Result<usize> {
-        let Some(domain) = to_a_labels(domain) else { return Ok(0) };
-        let name = format!("_smtp._tls.{domain}.");
-        let texts = in_time(asking, self.dns.txt(&name)).await?;
-        let to = addresses(&texts);
-        let read =
-            |(detail, count): &(String, u64)| Some((serde_json::from_str::<Session>(detail).ok()?, *count));
-        let sessions = counted.iter().filter_map(read).collect::<Vec<_>>();
-        if to.is_empty() || sessions.is_empty() {
+    pub(super) async fn send_tls(&self, about: &About<'_>) -> anyhow::Result<usize> {
+        let sessions = about.rows::<Session>();
+        if sessions.is_empty() {
             return Ok(0);
         }
-        let (begin, end) = span(day);
-        let hash = blake3::hash(&serde_json::to_vec(&(&domain, day, &sessions))?);
-        let id = hash.to_hex().chars().take(24).collect::<String>();
-        let now = self.clock.now();
-        let about = Feedback { reporter, domain: &domain, id: &id, begin, end, now, to: &to };
-        let raw = report(&about, &sessions).into();
+        let name = format!("_smtp._tls.{}.", about.domain);
+        let to = addresses(&about.ask(self.dns.txt(&name)).await?);
+        if to.is_empty() {
+            return Ok(0);
+        }
+        let id = about.id(&sessions)?;
+        let raw = report(&about.feedback(&id, &to, self.clock.now()), &sessions).into();
         // §3: whatever the domain demands of connections may be what fails.
         let terms = Terms { tls_optional: true, ..Terms::default() };
-        self.submit(reporter, &domain, vec![Notice { to, terms, raw }]).await
+        self.submit(about, vec![Notice { to, terms, raw }]).await
     }
 }
 
