@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use filter::{Dns, aggregate::Ledger};
 use message::Reporter;
-use queue::tlsrpt;
+use queue::{https::Https, tlsrpt};
 use storage::{Directory, ReportKind};
 use tokio_util::sync::CancellationToken;
 use types::{Clock, EmailAddress, Timestamp};
@@ -30,6 +30,7 @@ pub(crate) struct Reports {
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     dns: Dns,
+    https: Https,
     tally: Arc<Tally>,
     wanted: Vec<ReportKind>,
     host: String,
@@ -52,15 +53,17 @@ const SPREAD_SECONDS: i64 = 4 * 3_600;
 const MAX_ROWS: u32 = 10_000;
 
 impl Reports {
-    pub(crate) fn new(config: &Config, parts: &Parts, dns: &Dns) -> Self {
+    pub(crate) fn new(config: &Config, parts: &Parts, dns: &Dns) -> anyhow::Result<Self> {
         let host = parts::hostname(config);
         // Who has no name of the Internet cannot be asked back.
         let is_known = host.contains('.');
         let wanted = [(ReportKind::Dmarc, config.reports.dmarc), (ReportKind::Tls, config.reports.tls)];
         let wanted =
             wanted.into_iter().filter(|(_, wanted)| *wanted && is_known).map(|(kind, _)| kind).collect();
-        Self {
+        let https = Https::to_whoever_answers(dns.resolver(), config.queue.allow_private_targets)?;
+        Ok(Self {
             mail: parts.mail.clone(),
+            https,
             directory: Arc::clone(&parts.directory),
             clock: Arc::clone(&parts.clock),
             dns: dns.clone(),
@@ -70,7 +73,7 @@ impl Reports {
             from: config.reports.from.as_deref().and_then(|from| from.parse().ok()),
             holder: format!("{host}/{:016x}", u64::from_le_bytes(parts::random())),
             host,
-        }
+        })
     }
 
     /// Who counts mail at the door, if that is reported.

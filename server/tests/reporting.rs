@@ -6,13 +6,14 @@ mod support;
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use filter::report::{Findings, Report, Source, read};
 use support::{
     Plane, Server,
     door::{FRIEND, STRANGER, behind_proxy, bring, command_at, mail, with_sink},
     eventually, on_both_planes,
 };
-use testkit::{Script, Sink, Zone};
+use testkit::{HttpsServer, Script, Sink, Zone};
 use types::Timestamp;
 
 on_both_planes!(
@@ -21,6 +22,7 @@ on_both_planes!(
     slow_names_keep_nobody_else_waiting,
     a_day_has_its_size,
     a_day_may_have_several_policies,
+    reports_on_connections_are_posted,
 );
 
 /// Who reports, in words.
@@ -190,6 +192,41 @@ async fn a_day_may_have_several_policies(plane: &Plane<'_>) {
     let reports: Vec<_> = received.iter().flat_map(|mail| read(&mail.data).unwrap()).collect();
     assert_ne!(reports[0].id, reports[1].id);
     assert!(reports.iter().all(|report| report.domain == "far.test"), "{reports:?}");
+    server.stop().await;
+}
+
+async fn reports_on_connections_are_posted(plane: &Plane<'_>) {
+    let zone = Zone::start().await.unwrap();
+    let sink = Sink::start(Script::default().extensions(&["STARTTLS", "PIPELINING"])).await.unwrap();
+    let there = HttpsServer::start("tls.far.test", "HTTP/1.1 503 Later\r\n\r\n").await.unwrap();
+    let rua = format!("https://tls.far.test:{}/in,mailto:tls@far.test", there.port());
+    zone.txt("_smtp._tls.far.test", &format!("v=TLSRPTv1; rua={rua}")).unwrap();
+    zone.mx("far.test", 10, "mx.far.test").unwrap();
+    for host in ["mx.far.test", "tls.far.test"] {
+        zone.host(host, "127.0.0.1".parse().unwrap()).unwrap();
+    }
+    let server = with_sink(plane, &zone, &sink, &[NAMED]).await;
+    let sent =
+        serde_json::json!({ "to": [{ "email": "carol@far.test" }], "subject": "Hello", "text": "Hello\n" });
+    assert_eq!(server.login("alice").await.post("/v1/messages", &sent).await.status(), 201);
+    eventually("the mail", async || (sink.received().len() == 1).then_some(())).await;
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 1, "by mail");
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "who has it gets it once");
+    there.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 1, "over HTTPS");
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "that is all");
+    let asked = there.asked();
+    assert_eq!(asked.len(), 3);
+    let (one, last) = (&asked[0], &asked[2]);
+    assert!(one.head.starts_with("POST /in HTTP/1.1\r\n"), "{}", one.head);
+    assert!(one.head.contains("\r\nContent-Type: application/tlsrpt+gzip\r\n"), "{}", one.head);
+    assert_eq!(one.body, last.body, "the same under the same id");
+    let text = base64::engine::general_purpose::STANDARD.encode(&last.body);
+    let as_mail = format!(
+        "Content-Type: application/tlsrpt+gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n{text}\r\n"
+    );
+    let [report] = &read(as_mail.as_bytes()).unwrap()[..] else { panic!("one policy") };
+    assert_eq!((report.from.as_str(), report.domain.as_str()), ("Demo Mail", "far.test"));
     server.stop().await;
 }
 

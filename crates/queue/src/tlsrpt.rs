@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Security, Target, sts};
 
-pub use report::report;
+pub use report::{FILE_TYPE, file, report};
 
 /// Counts sessions.
 pub trait Ledger: Send + Sync {

@@ -14,7 +14,7 @@ pub(super) struct About<'a> {
     /// In A-labels.
     pub(super) domain: &'a str,
     pub(super) counted: &'a [(String, u64)],
-    /// DNS is not waited for beyond this.
+    /// Nobody else is waited for beyond this.
     pub(super) asking: Instant,
 }
 
@@ -25,7 +25,7 @@ impl About<'_> {
         self.counted.iter().filter_map(read).collect()
     }
 
-    /// What DNS says, if it says so in time.
+    /// What others say, if they say so in time.
     pub(super) async fn ask<T, E>(
         &self,
         answer: impl Future<Output = Result<T, E>> + Send,
@@ -34,7 +34,7 @@ impl About<'_> {
         E: std::error::Error + Send + Sync + 'static,
     {
         let answered = timeout_at(self.asking, answer).await;
-        answered.map_err(|_| anyhow::anyhow!("DNS does not answer in time"))?.map_err(Into::into)
+        answered.map_err(|_| anyhow::anyhow!("there is no answer in time"))?.map_err(Into::into)
     }
 
     /// The same for the same rows: who gets a report again after a crash sees that.

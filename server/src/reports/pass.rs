@@ -20,6 +20,15 @@ struct Due {
     domain: String,
 }
 
+/// What became of a report.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// How often it was sent.
+    pub(super) sent: usize,
+    /// Why somebody who is to get it has to wait.
+    pub(super) waits: Option<anyhow::Error>,
+}
+
 /// Who dies while sending loses the turn after this.
 const TURN: Duration = Duration::from_secs(60);
 /// Whose reports are made at the same time; who waits for DNS keeps a place and nothing else.
@@ -27,7 +36,7 @@ const GROUPS_AT_ONCE: usize = 8;
 /// For all of a group in one pass; what is left waits for the next. Whoever has a zone makes as many names as there are
 /// mails, and answers as slowly as they like.
 const GROUP_TIME: Duration = Duration::from_secs(30);
-/// For the questions to DNS about one report.
+/// For DNS and HTTPS about one report.
 const ASKING_TIME: Duration = Duration::from_secs(10);
 /// Reports of a kind about the names of a group.
 const A_DAY: Quota = Quota { burst: 50, count: 50, period: Duration::from_secs(86_400) };
@@ -70,40 +79,39 @@ impl Reports {
         let (mut sent, mut left) = (0, due.len());
         for report in due {
             if Instant::now() >= until {
-                tracing::info!(group, left, "asking DNS took too long: these reports wait for the next time");
+                tracing::info!(group, left, "others are too slow: these reports wait for the next time");
                 break;
             }
             left -= 1;
             let Due { kind, day, domain } = &report;
             let made = if day.saturating_add(LATEST_DAYS) < today {
                 tracing::info!(domain, "reports that were not sent for days are dropped");
-                Ok(0)
+                Made::default()
             } else {
                 self.within_quota(group, &report, until).await
             };
-            let done = match made {
-                Ok(mails) => {
-                    sent += mails;
-                    self.directory.forget_counts(*kind, *day, domain).await.map_err(Into::into)
-                }
-                Err(error) => Err(error),
+            sent += made.sent;
+            let done = match made.waits {
+                None => self.directory.forget_counts(*kind, *day, domain).await.map_err(Into::into),
+                Some(error) => Err(error),
             };
             if let Err(error) = done {
-                tracing::info!(domain, %error, "the report has to wait");
+                tracing::info!(domain, error = format!("{error:#}"), "the report has to wait");
             }
         }
         sent
     }
 
     /// Whether there may be another is asked before DNS is. None is counted where none was sent.
-    async fn within_quota(&self, group: &str, report: &Due, until: Instant) -> anyhow::Result<usize> {
+    async fn within_quota(&self, group: &str, report: &Due, until: Instant) -> Made {
         let Due { kind, day, domain } = report;
         if !self.may_send(*kind, group).await {
-            return Ok(0);
+            return Made::default();
         }
         let asking = until.min(Instant::now() + ASKING_TIME);
         let made = self.send(*kind, *day, domain, asking).await;
-        if !matches!(made, Ok(1..)) {
+        let made = made.unwrap_or_else(|error| Made { sent: 0, waits: Some(error) });
+        if made.sent == 0 {
             self.mail.limits().give_back(&quota_key(*kind, group), A_DAY).await;
         }
         made
@@ -118,13 +126,13 @@ impl Reports {
         may
     }
 
-    async fn send(&self, kind: ReportKind, day: i32, domain: &str, asking: Instant) -> anyhow::Result<usize> {
-        let Some(reporter) = self.reporter().await? else { return Ok(0) };
+    async fn send(&self, kind: ReportKind, day: i32, domain: &str, asking: Instant) -> anyhow::Result<Made> {
+        let Some(reporter) = self.reporter().await? else { return Ok(Made::default()) };
         let counted = self.directory.counts(kind, day, domain, MAX_ROWS).await?;
-        let Some(domain) = to_a_labels(domain) else { return Ok(0) };
+        let Some(domain) = to_a_labels(domain) else { return Ok(Made::default()) };
         let about = About { reporter: &reporter, day, domain: &domain, counted: &counted, asking };
         match kind {
-            ReportKind::Dmarc => self.send_dmarc(&about).await,
+            ReportKind::Dmarc => Ok(Made { sent: self.send_dmarc(&about).await?, waits: None }),
             ReportKind::Tls => self.send_tls(&about).await,
         }
     }
