@@ -134,7 +134,7 @@ impl Node {
         let config = Arc::new(config);
         let dns = Dns::new(config.dns.resolver.0).context("dns.resolver")?;
         look_around(&config, &parts, &warnings, &stop, &tasks);
-        let reports = keep_reports(&config, &parts, &dns, &roles, &stop, &tasks);
+        let reports = keep_reports(&config, &parts, &dns, &roles, &stop, &tasks)?;
         if roles.has(Role::Worker) {
             let sessions = reports.of_sessions();
             work(&config, &parts, (&dns, sessions), &addresses, (member, indexed), &stop, &tasks)?;
@@ -227,11 +227,11 @@ fn keep_reports(
     roles: &Roles,
     stop: &CancellationToken,
     tasks: &TaskTracker,
-) -> Arc<Reports> {
-    let reports = Arc::new(Reports::new(config, parts, dns));
+) -> anyhow::Result<Arc<Reports>> {
+    let reports = Arc::new(Reports::new(config, parts, dns)?);
     let (running, stop, sends) = (Arc::clone(&reports), stop.clone(), roles.has(Role::Worker));
     tasks.spawn(async move { running.run(sends, stop).await });
-    reports
+    Ok(reports)
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

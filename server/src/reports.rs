@@ -3,7 +3,9 @@
 //! Each node counts in memory, adds that to the directory every few minutes and when it stops, and so loses a few
 //! counts in a crash: they are statistics. One node at a time makes the mails of the days that are over.
 
+mod about;
 mod dmarc;
+mod pass;
 mod tally;
 mod tls;
 
@@ -11,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use filter::{Dns, aggregate::Ledger};
 use message::Reporter;
-use queue::tlsrpt;
+use queue::{https::Https, tlsrpt};
 use storage::{Directory, ReportKind};
 use tokio_util::sync::CancellationToken;
 use types::{Clock, EmailAddress, Timestamp};
@@ -28,6 +30,7 @@ pub(crate) struct Reports {
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     dns: Dns,
+    https: Https,
     tally: Arc<Tally>,
     wanted: Vec<ReportKind>,
     host: String,
@@ -39,41 +42,38 @@ pub(crate) struct Reports {
 
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(300);
 const SEND_EVERY: Duration = Duration::from_secs(600);
-/// Renewed for each report; who has died loses it after this.
-const TURN: Duration = Duration::from_secs(900);
-/// Reports of a kind about domains below one that was registered: whoever has a zone makes as many names as there are mails.
-const MAX_A_DAY: u32 = 50;
-const DAY: Duration = Duration::from_secs(86_400);
 const DAY_SECONDS: i64 = 86_400;
-/// After midnight every node has written down what it knows of the day.
-const SETTLED_SECONDS: i64 = 900;
+/// What a node writes down later than this after midnight counts as of the next day.
+const LATE_SECONDS: i64 = 900;
+/// After midnight every node has written down what it knows of the day, and whoever began in time has ended.
+const SETTLED_SECONDS: i64 = 2 * LATE_SECONDS;
 /// So that not everybody reports at the same time (RFC 8460 §5): within four hours.
 const SPREAD_SECONDS: i64 = 4 * 3_600;
-/// What could not be reported for so many days is not reported any more.
-const LATEST_DAYS: i32 = 3;
 /// Rows of a report, the most frequent first.
 const MAX_ROWS: u32 = 10_000;
 
 impl Reports {
-    pub(crate) fn new(config: &Config, parts: &Parts, dns: &Dns) -> Self {
+    pub(crate) fn new(config: &Config, parts: &Parts, dns: &Dns) -> anyhow::Result<Self> {
         let host = parts::hostname(config);
         // Who has no name of the Internet cannot be asked back.
         let is_known = host.contains('.');
         let wanted = [(ReportKind::Dmarc, config.reports.dmarc), (ReportKind::Tls, config.reports.tls)];
         let wanted =
             wanted.into_iter().filter(|(_, wanted)| *wanted && is_known).map(|(kind, _)| kind).collect();
-        Self {
+        let https = Https::to_whoever_answers(dns.resolver(), config.queue.allow_private_targets)?;
+        Ok(Self {
             mail: parts.mail.clone(),
+            https,
             directory: Arc::clone(&parts.directory),
             clock: Arc::clone(&parts.clock),
             dns: dns.clone(),
-            tally: Arc::new(Tally::new(Arc::clone(&parts.clock))),
+            tally: Arc::new(Tally::new(Arc::clone(&parts.clock), config.reports.day_size.0)),
             wanted,
             organisation: config.reports.organization.clone().unwrap_or_else(|| host.clone()),
             from: config.reports.from.as_deref().and_then(|from| from.parse().ok()),
             holder: format!("{host}/{:016x}", u64::from_le_bytes(parts::random())),
             host,
-        }
+        })
     }
 
     /// Who counts mail at the door, if that is reported.
@@ -119,47 +119,6 @@ impl Reports {
         }
     }
 
-    /// Sends what is due by then, unless another node is at it; returns how many mails that made.
-    pub(crate) async fn send_due(&self, by: Timestamp) -> anyhow::Result<usize> {
-        let today = day_of(by);
-        let mut sent = 0;
-        for kind in &self.wanted {
-            for (day, domain) in self.directory.counted_before(*kind, today).await? {
-                if by.seconds() < self.due(day, &domain) {
-                    continue;
-                }
-                let now = self.clock.now();
-                if !self.directory.take_turn("reports", &self.holder, now, now.plus(TURN)).await? {
-                    return Ok(sent);
-                }
-                let made = if day.saturating_add(LATEST_DAYS) < today {
-                    tracing::info!(domain, "reports that were not sent for days are dropped");
-                    Ok(0)
-                } else {
-                    self.send(*kind, day, &domain).await
-                };
-                match made {
-                    Ok(mails) => {
-                        sent += mails;
-                        self.directory.forget_counts(*kind, day, &domain).await?;
-                    }
-                    Err(error) => tracing::info!(domain, %error, "the report has to wait"),
-                }
-            }
-        }
-        metrics::counter!("magpie_reports_sent_total").increment(sent as u64);
-        Ok(sent)
-    }
-
-    async fn send(&self, kind: ReportKind, day: i32, domain: &str) -> anyhow::Result<usize> {
-        let Some(reporter) = self.reporter().await? else { return Ok(0) };
-        let rows = self.directory.counts(kind, day, domain, MAX_ROWS).await?;
-        match kind {
-            ReportKind::Dmarc => self.send_dmarc(&reporter, day, domain, &rows).await,
-            ReportKind::Tls => self.send_tls(&reporter, day, domain, &rows).await,
-        }
-    }
-
     /// None if no domain of ours could vouch for a report.
     async fn reporter(&self) -> anyhow::Result<Option<Reporter>> {
         let address = match &self.from {
@@ -185,20 +144,6 @@ impl Reports {
         });
         Ok(domains.first().and_then(|domain| format!("postmaster@{}", domain.name).parse().ok()))
     }
-
-    /// When the day's report about the domain leaves, in seconds.
-    fn due(&self, day: i32, domain: &str) -> i64 {
-        let hash = blake3::hash(format!("{} {domain}", self.host).as_bytes());
-        let [a, b, ..] = *hash.as_bytes();
-        let spread = i64::from(u16::from_be_bytes([a, b])) * SPREAD_SECONDS / 0x1_0000;
-        (i64::from(day) + 1) * DAY_SECONDS + SETTLED_SECONDS + spread
-    }
-}
-
-/// The first and the last second of the day.
-fn span(day: i32) -> (Timestamp, Timestamp) {
-    let begin = i64::from(day) * DAY_SECONDS;
-    (Timestamp::from_seconds(begin), Timestamp::from_seconds(begin + DAY_SECONDS - 1))
 }
 
 /// In UTC, since 1970-01-01.

@@ -4,13 +4,13 @@
 
 mod support;
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use filter::{Authentication, Dns, Filter, Mail, Mode, OnTempError, Outcome, Rules, Spf};
 use serde_json::{Value, json};
 use support::{
-    Plane, Server,
-    door::{BEHIND_PROXY, FRIEND, STRANGER, bring, bring_to, mail},
+    Plane,
+    door::{FRIEND, STRANGER, behind_proxy, bring, bring_to, command, mail, with_sink},
     eventually, on_both_planes,
 };
 use testkit::{Script, Sink, Zone};
@@ -21,16 +21,6 @@ on_both_planes!(
     our_own_policy_is_served,
 );
 
-/// A server that asks this zone, behind a load balancer that tells of any client.
-async fn server(plane: &Plane<'_>, zone: &Zone, keys: &[(&str, &str)]) -> Server {
-    let resolver = zone.address().to_string();
-    let mut all =
-        vec![("MAGPIE_DNS__RESOLVER", resolver.as_str()), ("MAGPIE_SMTP__HOSTNAME", "mx.demo.test")];
-    all.extend(BEHIND_PROXY);
-    all.extend(keys);
-    Server::start_with(plane, &all).await
-}
-
 async fn mail_is_checked_before_it_is_accepted(plane: &Plane<'_>) {
     let zone = Zone::start().await.unwrap();
     for domain in ["reject", "quarantine", "none"] {
@@ -38,7 +28,7 @@ async fn mail_is_checked_before_it_is_accepted(plane: &Plane<'_>) {
         zone.txt(&name, "v=spf1 ip4:192.0.2.1 -all").unwrap();
         zone.txt(&format!("_dmarc.{name}"), &format!("v=DMARC1; p={domain}")).unwrap();
     }
-    let server = server(plane, &zone, &[]).await;
+    let server = behind_proxy(plane, &zone, &[]).await;
     let alice = server.login("alice").await;
     let reply = bring(&server, STRANGER, "x@reject.test", &mail("ceo@reject.test", "forged")).await;
     assert!(reply.starts_with("550 5.7.1 ") && reply.contains("reject.test"), "{reply}");
@@ -81,23 +71,10 @@ async fn dns_that_is_down_loses_no_mail(plane: &Plane<'_>) {
     let zone = Zone::start().await.unwrap();
     zone.servfail("down.test").unwrap().servfail("_dmarc.down.test").unwrap();
     // Whoever forges mail could wait for DNS to fail, so it is not taken as it comes.
-    let server = server(plane, &zone, &[]).await;
+    let server = behind_proxy(plane, &zone, &[]).await;
     let reply = bring(&server, STRANGER, "x@down.test", &mail("ceo@down.test", "later")).await;
     assert!(reply.starts_with("451 4.7.0 "), "{reply}");
     server.stop().await;
-}
-
-/// What a command prints beside the running server, and whether it succeeded.
-fn command(server: &Server, zone: &Zone, args: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_magpie"))
-        .args(args)
-        .current_dir(server.folder())
-        .env("MAGPIE_DATA_DIR", server.folder().join("data"))
-        .env("MAGPIE_DNS__RESOLVER", zone.address().to_string())
-        .env("MAGPIE_SMTP__HOSTNAME", "mx.demo.test")
-        .output()
-        .unwrap();
-    (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
 fn publish(zone: &Zone, records: &str) {
@@ -113,9 +90,7 @@ async fn mail_that_leaves_is_signed() {
     let sink = Sink::start(Script::default()).await.unwrap();
     zone.mx("there.test", 10, "mx.there.test").unwrap();
     zone.host("mx.there.test", "127.0.0.1".parse().unwrap()).unwrap();
-    let port = sink.address().port().to_string();
-    let keys = [("MAGPIE_QUEUE__PORT", port.as_str()), ("MAGPIE_QUEUE__ALLOW_PRIVATE_TARGETS", "true")];
-    let server = server(&Plane::Embedded, &zone, &keys).await;
+    let server = with_sink(&Plane::Embedded, &zone, &sink, &[]).await;
     let (made, said) = command(&server, &zone, &["domain", "rotate-keys", "demo.test"]);
     assert!(made && said.contains("waits for its record"), "{said}");
     let (complete, records) = command(&server, &zone, &["domain", "check", "demo.test", "--json"]);
@@ -198,7 +173,7 @@ async fn mail_that_leaves_is_signed() {
 
 async fn our_own_policy_is_served(plane: &Plane<'_>) {
     let zone = Zone::start().await.unwrap();
-    let server = server(plane, &zone, &[("MAGPIE_MTA_STS__MODE", "testing")]).await;
+    let server = behind_proxy(plane, &zone, &[("MAGPIE_MTA_STS__MODE", "testing")]).await;
     let ask = async |host: &str| {
         let request = server.nobody().request(reqwest::Method::GET, "/.well-known/mta-sts.txt");
         request.header("host", host).send().await.unwrap()

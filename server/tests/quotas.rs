@@ -14,7 +14,7 @@ use tokio::{
 };
 use types::Secret;
 
-on_both_planes!(a_domain_has_no_more_than_it_may);
+on_both_planes!(a_domain_has_no_more_than_it_may, international_domains_have_limits_in_either_form);
 
 /// The last reply to these lines.
 async fn ask(server: &Server, lines: &[&str]) -> String {
@@ -96,6 +96,58 @@ async fn a_domain_has_no_more_than_it_may(plane: &Plane<'_>) {
     assert!(rcpt(" SIZE=5000", "alice@demo.test").await.starts_with("552 5.3.4 "));
     assert!(bring("", "alice@demo.test").await.starts_with("552 5.3.4 "));
     server.stop().await;
+}
+
+async fn international_domains_have_limits_in_either_form(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
+    let (admin, mail) = (server.node.mail.admin(), &server.node.mail);
+    admin.add_domain("한국.test").await.unwrap();
+    let kim = "kim@한국.test".parse().unwrap();
+    admin.add_account(&kim, "", Secret::new(PASSWORD.into()), None).await.unwrap();
+    let forms = ["한국.test", "xn--3e0b707e.test"];
+    let rcpt = async |domain: &str| {
+        let from = "MAIL FROM:<x@elsewhere.example> SIZE=5000 SMTPUTF8";
+        ask(&server, &["EHLO client.test", from, &format!("RCPT TO:<kim@{domain}>")]).await
+    };
+    for set in forms {
+        admin
+            .set_domain_limits(set, |limits| (limits.max_bytes, limits.max_accounts) = (Some(1_000), Some(1)))
+            .await
+            .unwrap();
+        for form in forms {
+            let refused = rcpt(form).await;
+            assert!(refused.starts_with("452 4.2.2 "), "set for {set}: {form}: {refused}");
+            let another = format!("lee@{form}").parse().unwrap();
+            let another = admin.add_account(&another, "", Secret::new(PASSWORD.into()), None).await;
+            assert!(another.is_err(), "set for {set}: {form}");
+        }
+        let said = shown(&server, plane).await;
+        assert!(said.contains("한국.test\t1 of 1 accounts, 0 of 1000 bytes"), "set for {set}: {said}");
+        admin
+            .set_domain_limits(set, |limits| (limits.max_bytes, limits.max_accounts) = (None, None))
+            .await
+            .unwrap();
+        admin.limit_domain(set, Some(2_000)).await.unwrap();
+        for form in forms {
+            assert!(rcpt(form).await.starts_with("552 5.3.4 "), "set for {set}: {form}");
+        }
+        assert!(shown(&server, plane).await.contains("mails of at most 2000 bytes"), "set for {set}");
+        admin.limit_domain(set, None).await.unwrap();
+        for form in forms {
+            assert!(rcpt(form).await.starts_with("250 "), "there is no limit any more: {form}");
+        }
+    }
+    mail.measure_domains().await.unwrap();
+    server.stop().await;
+}
+
+/// What `magpie domain list` says. The test's own parts, such as S3, answer it meanwhile.
+async fn shown(server: &Server, plane: &Plane<'_>) -> String {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_magpie"));
+    command.current_dir(server.folder()).args(["domain", "list"]).stdin(Stdio::null());
+    let output = command.envs(server.variables(plane)).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test]

@@ -6,30 +6,27 @@ mod support;
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use filter::report::{Findings, Report, Source, read};
 use support::{
     Plane, Server,
-    door::{BEHIND_PROXY, FRIEND, STRANGER, bring, mail},
+    door::{FRIEND, STRANGER, behind_proxy, bring, command_at, mail, with_sink},
     eventually, on_both_planes,
 };
-use testkit::{Script, Sink, Zone};
+use testkit::{HttpsServer, Script, Sink, Zone};
 use types::Timestamp;
 
-on_both_planes!(domains_hear_of_mail_in_their_names, domains_hear_of_connections_to_them);
+on_both_planes!(
+    domains_hear_of_mail_in_their_names,
+    domains_hear_of_connections_to_them,
+    slow_names_keep_nobody_else_waiting,
+    a_day_has_its_size,
+    a_day_may_have_several_policies,
+    reports_on_connections_are_posted,
+);
 
-/// A server that finds every other domain's mail server at the sink, behind a load balancer that tells of any client.
-async fn server(plane: &Plane<'_>, zone: &Zone, sink: &Sink) -> Server {
-    let (resolver, port) = (zone.address().to_string(), sink.address().port().to_string());
-    let mut keys = vec![
-        ("MAGPIE_DNS__RESOLVER", resolver.as_str()),
-        ("MAGPIE_SMTP__HOSTNAME", "mx.demo.test"),
-        ("MAGPIE_QUEUE__PORT", port.as_str()),
-        ("MAGPIE_QUEUE__ALLOW_PRIVATE_TARGETS", "true"),
-        ("MAGPIE_REPORTS__ORGANIZATION", "Demo Mail"),
-    ];
-    keys.extend(BEHIND_PROXY);
-    Server::start_with(plane, &keys).await
-}
+/// Who reports, in words.
+const NAMED: (&str, &str) = ("MAGPIE_REPORTS__ORGANIZATION", "Demo Mail");
 
 /// When every report of today is due.
 fn tomorrow() -> Timestamp {
@@ -49,7 +46,7 @@ async fn domains_hear_of_mail_in_their_names(plane: &Plane<'_>) {
         zone.mx(name, 10, "mx.far.test").unwrap();
     }
     zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
-    let server = server(plane, &zone, &sink).await;
+    let server = with_sink(plane, &zone, &sink, &[NAMED]).await;
     for (client, from, subject, wanted) in [
         (FRIEND, "far.test", "one", "250 "),
         (FRIEND, "far.test", "two", "250 "),
@@ -105,7 +102,7 @@ async fn domains_hear_of_connections_to_them(plane: &Plane<'_>) {
     for host in ["mx.far.test", "mx.silent.test"] {
         zone.host(host, "127.0.0.1".parse().unwrap()).unwrap();
     }
-    let server = server(plane, &zone, &sink).await;
+    let server = with_sink(plane, &zone, &sink, &[NAMED]).await;
     let alice = server.login("alice").await;
     for to in ["carol@far.test", "dave@silent.test"] {
         let sent = serde_json::json!({ "to": [{ "email": to }], "subject": "Hello", "text": "Hello\n" });
@@ -125,4 +122,176 @@ async fn domains_hear_of_connections_to_them(plane: &Plane<'_>) {
     assert_eq!((report.from.as_str(), report.domain.as_str()), ("Demo Mail", "far.test"));
     assert_eq!((sessions.policy.as_str(), sessions.succeeded, sessions.failed), ("no-policy-found", 1, 0));
     server.stop().await;
+}
+
+/// Whoever has a zone has as many names as they like, and answers as slowly.
+async fn slow_names_keep_nobody_else_waiting(plane: &Plane<'_>) {
+    let (zone, sink) = (Zone::start().await.unwrap(), Sink::start(Script::default()).await.unwrap());
+    let slow: Vec<_> = (0..6).map(|n| format!("a{n}.crawl.test")).collect();
+    for name in slow.iter().map(String::as_str).chain(["far.test"]) {
+        let rua = if name == "far.test" { "dmarc@far.test" } else { "dmarc@watch.test" };
+        zone.txt(name, "v=spf1 ip4:192.0.2.1 -all").unwrap();
+        zone.txt(&format!("_dmarc.{name}"), &format!("v=DMARC1; p=none; rua=mailto:{rua}")).unwrap();
+        zone.stall(&format!("{name}._report._dmarc.watch.test")).unwrap();
+    }
+    zone.mx("far.test", 10, "mx.far.test").unwrap();
+    zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
+    let server = with_sink(plane, &zone, &sink, &[NAMED]).await;
+    for name in slow.iter().map(String::as_str).chain(["far.test"]) {
+        let raw = mail(&format!("ceo@{name}"), "one");
+        let reply = bring(&server, FRIEND, &format!("bounces@{name}"), &raw).await;
+        assert!(reply.starts_with("250 "), "{name}: {reply}");
+    }
+    let received = async { eventually("the report", async || sink.received().pop()).await };
+    let received = tokio::select! {
+        sent = server.node.report(tomorrow()) => panic!("all {sent:?} are there before the slow ones were asked"),
+        received = received => received,
+    };
+    assert!(received.recipients[0].starts_with("<dmarc@far.test>"), "{:?}", received.recipients);
+
+    // Where there may be no more today, DNS is not asked.
+    let day = Duration::from_secs(86_400);
+    while server.node.mail.throttle("report:crawl.test", 50, day).await.is_none() {}
+    let sent = tokio::time::timeout(Duration::from_secs(5), server.node.report(tomorrow())).await;
+    sent.expect("nobody is asked").unwrap();
+    server.stop().await;
+}
+
+async fn a_day_has_its_size(plane: &Plane<'_>) {
+    let (zone, sink) = (Zone::start().await.unwrap(), Sink::start(Script::default()).await.unwrap());
+    zone.txt("far.test", "v=spf1 ip4:192.0.2.1 -all").unwrap();
+    zone.txt("_dmarc.far.test", "v=DMARC1; p=none; rua=mailto:dmarc@far.test").unwrap();
+    let server = with_sink(plane, &zone, &sink, &[("MAGPIE_REPORTS__DAY_SIZE", "1KB")]).await;
+    let reply = bring(&server, FRIEND, "bounces@far.test", &mail("ceo@far.test", "one")).await;
+    assert!(reply.starts_with("250 "), "{reply}");
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "its share has no room for a row");
+    server.stop().await;
+}
+
+async fn a_day_may_have_several_policies(plane: &Plane<'_>) {
+    let (zone, sink) = (Zone::start().await.unwrap(), Sink::start(Script::default()).await.unwrap());
+    let publish = |policy: &str| {
+        let record = format!("v=DMARC1; p={policy}; rua=mailto:dmarc@far.test");
+        zone.forget("_dmarc.far.test").unwrap().txt("_dmarc.far.test", &record).unwrap();
+    };
+    publish("none");
+    zone.mx("far.test", 10, "mx.far.test").unwrap();
+    zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
+    let server = with_sink(plane, &zone, &sink, &[NAMED]).await;
+    let forged = async || bring(&server, STRANGER, "x@far.test", &mail("ceo@far.test", "forged")).await;
+    assert!(forged().await.starts_with("250 "));
+    publish("reject");
+    eventually("the new policy", async || forged().await.starts_with("550 ").then_some(())).await;
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 2);
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "each once");
+    let received = eventually("both", async || {
+        let received = sink.received();
+        (received.len() == 2).then_some(received)
+    })
+    .await;
+    let reports: Vec<_> = received.iter().flat_map(|mail| read(&mail.data).unwrap()).collect();
+    assert_ne!(reports[0].id, reports[1].id);
+    assert!(reports.iter().all(|report| report.domain == "far.test"), "{reports:?}");
+    server.stop().await;
+}
+
+async fn reports_on_connections_are_posted(plane: &Plane<'_>) {
+    let zone = Zone::start().await.unwrap();
+    let sink = Sink::start(Script::default().extensions(&["STARTTLS", "PIPELINING"])).await.unwrap();
+    let there = HttpsServer::start("tls.far.test", "HTTP/1.1 503 Later\r\n\r\n").await.unwrap();
+    let rua = format!("https://tls.far.test:{}/in,mailto:tls@far.test", there.port());
+    zone.txt("_smtp._tls.far.test", &format!("v=TLSRPTv1; rua={rua}")).unwrap();
+    zone.mx("far.test", 10, "mx.far.test").unwrap();
+    for host in ["mx.far.test", "tls.far.test"] {
+        zone.host(host, "127.0.0.1".parse().unwrap()).unwrap();
+    }
+    let server = with_sink(plane, &zone, &sink, &[NAMED]).await;
+    let sent =
+        serde_json::json!({ "to": [{ "email": "carol@far.test" }], "subject": "Hello", "text": "Hello\n" });
+    assert_eq!(server.login("alice").await.post("/v1/messages", &sent).await.status(), 201);
+    eventually("the mail", async || (sink.received().len() == 1).then_some(())).await;
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 1, "by mail");
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "who has it gets it once");
+    there.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 1, "over HTTPS");
+    assert_eq!(server.node.report(tomorrow()).await.unwrap(), 0, "that is all");
+    let asked = there.asked();
+    assert_eq!(asked.len(), 3);
+    let (one, last) = (&asked[0], &asked[2]);
+    assert!(one.head.starts_with("POST /in HTTP/1.1\r\n"), "{}", one.head);
+    assert!(one.head.contains("\r\nContent-Type: application/tlsrpt+gzip\r\n"), "{}", one.head);
+    assert_eq!(one.body, last.body, "the same under the same id");
+    let text = base64::engine::general_purpose::STANDARD.encode(&last.body);
+    let as_mail = format!(
+        "Content-Type: application/tlsrpt+gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n{text}\r\n"
+    );
+    let [report] = &read(as_mail.as_bytes()).unwrap()[..] else { panic!("one policy") };
+    assert_eq!((report.from.as_str(), report.domain.as_str()), ("Demo Mail", "far.test"));
+    server.stop().await;
+}
+
+/// One service reports, the other is reported to and shows it.
+#[tokio::test]
+async fn what_we_report_we_show() {
+    let zone = Zone::start().await.unwrap();
+    for (name, record) in [
+        ("far.test", "v=spf1 ip4:192.0.2.1 -all"),
+        ("_dmarc.far.test", "v=DMARC1; p=reject; rua=mailto:postmaster@far.test"),
+        ("_smtp._tls.far.test", "v=TLSRPTv1; rua=mailto:postmaster@far.test"),
+        ("demo.test", "v=spf1 ip4:127.0.0.1 -all"),
+        ("_dmarc.demo.test", "v=DMARC1; p=reject"),
+    ] {
+        zone.txt(name, record).unwrap();
+    }
+    zone.mx("far.test", 10, "mx.far.test").unwrap();
+    zone.host("mx.far.test", "127.0.0.1".parse().unwrap()).unwrap();
+    let resolver = zone.address().to_string();
+    let keys = [
+        ("MAGPIE_DNS__RESOLVER", resolver.as_str()),
+        ("MAGPIE_SMTP__HOSTNAME", "mx.far.test"),
+        ("MAGPIE_FILTER__TRUSTED_NETWORKS", "[]"),
+    ];
+    let far = Server::join(&Plane::Embedded, &keys).await;
+    let admin = far.node.mail.admin();
+    admin.add_domain("far.test").await.unwrap();
+    for name in ["postmaster", "carol"] {
+        let address = format!("{name}@far.test").parse().unwrap();
+        admin.add_account(&address, "", types::Secret::new(support::PASSWORD.into()), None).await.unwrap();
+    }
+    let port = far.node.addresses.smtp.unwrap().port().to_string();
+    let keys =
+        [("MAGPIE_QUEUE__PORT", port.as_str()), ("MAGPIE_QUEUE__ALLOW_PRIVATE_TARGETS", "true"), NAMED];
+    let near = behind_proxy(&Plane::Embedded, &zone, &keys).await;
+
+    for (client, wanted) in [(FRIEND, "250 "), (STRANGER, "550 5.7.1 ")] {
+        let reply = bring(&near, client, "bounces@far.test", &mail("ceo@far.test", "one")).await;
+        assert!(reply.starts_with(wanted), "{reply}");
+    }
+    let sent =
+        serde_json::json!({ "to": [{ "email": "carol@far.test" }], "subject": "Hello", "text": "Hello\n" });
+    assert_eq!(near.login("alice").await.post("/v1/messages", &sent).await.status(), 201);
+    let carol = far.node.mail.admin().open(&"carol@far.test".parse().unwrap()).await.unwrap();
+    eventually("the mail", async || {
+        let folders = carol.folders().await.unwrap().folders;
+        folders.iter().any(|folder| folder.total > 0).then_some(())
+    })
+    .await;
+    assert_eq!(near.node.report(tomorrow()).await.unwrap(), 2);
+
+    let shown = eventually("both reports", async || {
+        let (_, said) = command_at("mx.far.test", &far, &zone, &["domain", "reports", "far.test"]);
+        (said.contains("DMARC  ") && said.contains("TLS    ")).then_some(said)
+    })
+    .await;
+    for wanted in [
+        "DMARC  Demo Mail (postmaster@demo.test)  ",
+        "       192.0.2.1  1 mails  SPF pass  DKIM fail  none\n",
+        "       203.0.113.9  1 mails  SPF fail  DKIM fail  reject\n",
+        "TLS    Demo Mail (postmaster@demo.test)  ",
+        "       no-policy-found  1 connections succeeded, 0 failed\n",
+    ] {
+        assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
+    }
+    near.stop().await;
+    far.stop().await;
 }

@@ -36,10 +36,10 @@ pub enum Mode {
 pub enum OnTempError {
     /// The mail is taken and marked.
     Accept,
-    /// The mail may come again if its domain wants forged mail rejected, or does not tell now what it wants: otherwise who
-    /// forges it would only need DNS to fail.
+    /// The mail may come again if its domain wants forged mail rejected, or does not tell now what it wants, and is junk if
+    /// that is what its domain makes of forgeries: otherwise who forges it would only need DNS to fail.
     Protect,
-    /// The mail may come again, whatever its domain wants.
+    /// The mail may come again, whatever its domain wants. Under each of these what is proven to be the author's is taken.
     Defer,
 }
 
@@ -215,7 +215,8 @@ impl Judge {
 impl Judge {
     async fn judgement(&self, author: &str, signatures: &[DkimOutput<'_>]) -> Judgement {
         let judging = dmarc::judge(&self.dns, author, &self.sender, signatures, self.sample);
-        timeout(self.part(), judging).await.unwrap_or_else(|_| Judgement::unknown(author))
+        let unknown = |_| Judgement::unknown(author, dmarc::is_proven(author, &self.sender, signatures));
+        timeout(self.part(), judging).await.unwrap_or_else(unknown)
     }
 }
 

@@ -6,12 +6,12 @@ use futures::future::join_all;
 use mail_auth::common::parse::TxtRecordParser as _;
 use mail_auth::dmarc::{Dmarc, Policy, verify::DmarcParameters};
 use mail_auth::{
-    AuthenticatedMessage, DkimOutput, DmarcOutput, DmarcResult, DnsError, Error, Parameters, SpfOutput,
-    SpfResult, Txt,
+    AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, DnsError, Error, Parameters,
+    SpfOutput, SpfResult, Txt,
 };
 
 use crate::aggregate::{Because, Disposition, Evaluation};
-use crate::dns::{Dns, Seen};
+use crate::dns::{Dns, Seen, to_a_labels};
 use crate::{Action, AuthResult, Mode, OnTempError, Outcome, Reply};
 
 /// What SPF says for DMARC: of the MAIL FROM, or of HELO if that is null (RFC 9989 §4.6).
@@ -30,6 +30,8 @@ pub(crate) struct Judgement {
     /// not tell.
     pub(crate) policy: Option<Policy>,
     pub(crate) found: Option<Found>,
+    /// SPF or a signature passed for the very domain, which no policy takes for a forgery.
+    pub(crate) proven: bool,
 }
 
 /// The policy that counts, and what spoke for the mail.
@@ -56,13 +58,20 @@ pub(crate) async fn judge(
     dkim: &[DkimOutput<'_>],
     sample: u8,
 ) -> Judgement {
+    let own = format!("_dmarc.{author}.");
     let names = tree(author);
     let answers = join_all(names.iter().map(|name| dns.txt(name))).await;
     let mut known = HashMap::new();
-    let mut records = Vec::new();
+    let mut records: Vec<(String, Dmarc, Vec<u8>)> = Vec::new();
+    let mut unknown = Vec::new();
     for (name, answer) in names.into_iter().zip(answers) {
         let record = match answer {
             Ok(texts) => the_one(texts),
+            // Whoever has a policy of their own needs no other: then only whom they may share it with is open.
+            Err(_) if records.iter().any(|(name, ..)| *name == own) => {
+                unknown.push(domain_of(&name).to_owned());
+                Err(Error::Dns(DnsError::InvalidRecordType))
+            }
             Err(error) => Err(Error::Dns(DnsError::Resolver(error.0))),
         };
         let parsed = record.and_then(|text| {
@@ -77,16 +86,15 @@ pub(crate) async fn judge(
     let (mut policy, mut found) = (output.policy(), None);
     if let Some(record) = output.dmarc_record() {
         // The author's own policy, or that of the organisation, which has the shortest name.
-        let own = |name: &String| *name == format!("_dmarc.{author}.");
         let mut same = records.iter().filter(|(_, parsed, _)| parsed == record);
-        let text = same.clone().find(|(name, ..)| own(name)).or_else(|| same.next_back());
+        let text = same.clone().find(|(name, ..)| *name == own).or_else(|| same.next_back());
         if let Some((name, parsed, text)) = text {
             let is_sampled_out = sample >= percentage(text);
             if is_sampled_out {
                 policy = milder(policy);
             }
             found = Some(Found {
-                domain: name.trim_start_matches("_dmarc.").trim_end_matches('.').to_owned(),
+                domain: domain_of(name).to_owned(),
                 record: String::from_utf8_lossy(text).into_owned(),
                 spf: *output.spf_result() == DmarcResult::Pass,
                 dkim: *output.dkim_result() == DmarcResult::Pass,
@@ -95,9 +103,46 @@ pub(crate) async fn judge(
             });
         }
     }
-    let outcome = outcome(&output.result());
+    let mut outcome = outcome(&output.result());
+    if outcome == Outcome::Fail && unknown.iter().any(|above| speaks_within(above, sender, dkim)) {
+        outcome = Outcome::TempError;
+    }
     let is_known = outcome != Outcome::TempError || output.dmarc_record().is_some();
-    Judgement { author: author.to_owned(), outcome, policy: is_known.then_some(policy), found }
+    let proven = is_proven(author, sender, dkim);
+    Judgement { author: author.to_owned(), outcome, policy: is_known.then_some(policy), found, proven }
+}
+
+/// Whether SPF or a signature passes for exactly this domain: that is aligned, whatever DNS says of names above.
+pub(crate) fn is_proven(author: &str, sender: &Sender, dkim: &[DkimOutput<'_>]) -> bool {
+    let is_signed = |output: &DkimOutput<'_>| {
+        *output.result() == DkimResult::Pass
+            && output
+                .signature()
+                .is_some_and(|signature| to_a_labels(&signature.d).as_deref() == Some(author))
+    };
+    (sender.outcome == Outcome::Pass && sender.domain == author) || dkim.iter().any(is_signed)
+}
+
+/// Whether somebody below this name speaks for the mail, or might: they may belong to the author, which only DNS of that
+/// name can say. A top-level domain is nobody's.
+fn speaks_within(above: &str, sender: &Sender, dkim: &[DkimOutput<'_>]) -> bool {
+    let is_within = |name: &str| {
+        name.strip_suffix(above).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    let by_path = matches!(sender.outcome, Outcome::Pass | Outcome::TempError) && is_within(&sender.domain);
+    let speaks = |output: &DkimOutput<'_>| {
+        matches!(output.result(), DkimResult::Pass | DkimResult::TempError(_))
+            && output
+                .signature()
+                .and_then(|signature| to_a_labels(&signature.d))
+                .is_some_and(|name| is_within(&name))
+    };
+    above.contains('.') && (by_path || dkim.iter().any(speaks))
+}
+
+/// Of a name where a policy may be.
+fn domain_of(name: &str) -> &str {
+    name.trim_start_matches("_dmarc.").trim_end_matches('.')
 }
 
 async fn evaluate(
@@ -222,21 +267,30 @@ fn outcome(result: &DmarcResult) -> Outcome {
     }
 }
 
+/// What follows where DNS does not tell.
+enum Unknown {
+    Accept,
+    Quarantine,
+    Defer,
+}
+
 impl OnTempError {
-    /// Whether mail of a domain with this policy has to come again.
-    fn defers(self, policy: Option<Policy>) -> bool {
-        match self {
-            Self::Accept => false,
-            Self::Protect => matches!(policy, None | Some(Policy::Reject)),
-            Self::Defer => true,
+    /// What follows for mail of a domain with this policy. RFC 9989 leaves that to us, as long as nothing is refused for
+    /// good: coming again is for what might have to be refused. A domain that wants junk made of forgeries gets no more
+    /// than that for what may be one; its mail arrives even if its DNS is away for days.
+    fn decides(self, policy: Option<Policy>) -> Unknown {
+        match (self, policy) {
+            (Self::Defer, _) | (Self::Protect, None | Some(Policy::Reject)) => Unknown::Defer,
+            (Self::Protect, Some(Policy::Quarantine)) => Unknown::Quarantine,
+            (Self::Accept, _) | (Self::Protect, Some(Policy::None | Policy::Unspecified)) => Unknown::Accept,
         }
     }
 }
 
 impl Judgement {
     /// DNS does not tell in time.
-    pub(crate) fn unknown(author: &str) -> Self {
-        Self { author: author.to_owned(), outcome: Outcome::TempError, policy: None, found: None }
+    pub(crate) fn unknown(author: &str, proven: bool) -> Self {
+        Self { author: author.to_owned(), outcome: Outcome::TempError, policy: None, found: None, proven }
     }
 
     /// What is to be reported of it, if the domain wants that and it is known.
@@ -284,10 +338,14 @@ impl Judgement {
                 Action::Reject(Reply::new(550, (7, 1), text))
             }
             (Outcome::Fail, Some(Policy::Quarantine)) => Action::Quarantine,
-            (Outcome::TempError, policy) if on_temperror.defers(policy) => {
-                let text = format!("DNS does not tell now whether this is from {}", self.author);
-                Action::Defer(Reply::new(451, (7, 0), text))
-            }
+            (Outcome::TempError, policy) if !self.proven => match on_temperror.decides(policy) {
+                Unknown::Accept => Action::Accept,
+                Unknown::Quarantine => Action::Quarantine,
+                Unknown::Defer => {
+                    let text = format!("DNS does not tell now whether this is from {}", self.author);
+                    Action::Defer(Reply::new(451, (7, 0), text))
+                }
+            },
             _ => Action::Accept,
         }
     }
@@ -363,7 +421,13 @@ mod tests {
 
     #[test]
     fn actions_follow_from_results() {
-        let judge = |outcome, policy| Judgement { author: "a.test".to_owned(), outcome, policy, found: None };
+        let judge = |outcome, policy| Judgement {
+            author: "a.test".to_owned(),
+            outcome,
+            policy,
+            found: None,
+            proven: false,
+        };
         let check = |outcome, policy: Policy, mode, on, vouched, wanted: &str| {
             // There is none that a domain could publish under this name.
             let known = (policy != Policy::Unspecified).then_some(policy);
@@ -390,10 +454,13 @@ mod tests {
         check(Outcome::TempError, Policy::None, Mark, Defer, false, "accept");
         check(Outcome::TempError, Policy::Reject, Enforce, Protect, false, "defer");
         check(Outcome::TempError, Policy::Unspecified, Enforce, Protect, false, "defer");
-        check(Outcome::TempError, Policy::Quarantine, Enforce, Protect, false, "accept");
+        check(Outcome::TempError, Policy::Quarantine, Enforce, Protect, false, "quarantine");
+        check(Outcome::TempError, Policy::Quarantine, Mark, Protect, false, "accept");
         check(Outcome::TempError, Policy::None, Enforce, Protect, false, "accept");
         check(Outcome::TempError, Policy::Reject, Mark, Protect, false, "accept");
         check(Outcome::Fail, Policy::None, Enforce, Protect, false, "accept");
         check(Outcome::PermError, Policy::Reject, Enforce, Defer, false, "accept");
+        let proven = Judgement { proven: true, ..judge(Outcome::TempError, None) };
+        assert_eq!(proven.action(Enforce, Defer, false), Action::Accept);
     }
 }

@@ -248,30 +248,36 @@ impl Admin {
 
     /// Entries of all queues, at most `limit` of each shard; an error if a shard is away.
     pub async fn queue(&self, limit: u32) -> Result<Vec<QueueEntry>> {
-        match self.queue_there(limit).await {
+        match self.queue_there(limit).await? {
             (entries, absent) if absent.is_empty() => Ok(entries),
             (_, absent) => Err(Absent::all(absent)),
         }
     }
 
     /// The same of those shards that answer, and those that do not.
-    pub async fn queue_there(&self, limit: u32) -> (Vec<QueueEntry>, Vec<Absent>) {
+    pub async fn queue_there(&self, limit: u32) -> Result<(Vec<QueueEntry>, Vec<Absent>)> {
         let (mut entries, mut absent) = (Vec::new(), Vec::new());
         for shard in self.service.parts.shards.all() {
             let filter = QueueFilter { limit, ..QueueFilter::default() };
             let read = async { self.service.parts.shards.snapshot(shard).await?.queue(&filter).await };
             match read.await {
                 Ok(found) => entries.extend(found),
-                Err(error) => absent.push(self.absent(shard, &error)),
+                Err(error) => absent.push(self.absent(shard, error)?),
             }
         }
         entries.sort_by_key(|entry| entry.id);
-        (entries, absent)
+        Ok((entries, absent))
     }
 
-    /// What is said of a shard that does not answer.
-    pub(crate) fn absent(&self, shard: ShardId, error: &StorageError) -> Absent {
-        Absent { shard, name: self.service.parts.shards.name(shard), reason: why(error) }
+    /// What is said of a shard that does not answer. Whatever else is wrong with it is an error: nobody would look for it
+    /// behind one that comes back by itself.
+    pub(crate) fn absent(&self, shard: ShardId, error: StorageError) -> Result<Absent> {
+        match error {
+            StorageError::Unavailable(_) => {
+                Ok(Absent { shard, name: self.service.parts.shards.name(shard), reason: why(&error) })
+            }
+            other => Err(other.into()),
+        }
     }
 
     /// A queue entry by its id, on whichever shard it is.
@@ -295,7 +301,7 @@ impl Admin {
             match self.find_on(shard, id).await {
                 Ok(Some(entry)) => return Ok((shard, entry)),
                 Ok(None) => {}
-                Err(error) => absent.push(self.absent(shard, &error)),
+                Err(error) => absent.push(self.absent(shard, error)?),
             }
         }
         // It may be where nobody answers.

@@ -49,12 +49,13 @@ impl Access {
 }
 
 impl Operator {
-    /// A page of the queues of all shards, shard by shard; those that do not answer are named instead.
+    /// A page of the queues of all shards, shard by shard; those that do not answer are named instead, on each page from
+    /// then on.
     pub async fn queue(&self, query: &QueueQuery) -> Result<QueuePage> {
         let limit = usize::try_from(self.access.page_limit(query.limit)?).unwrap_or(usize::MAX);
-        let (first, mut after) = match &query.cursor {
+        let Cursor { shard: first, mut after, mut away } = match &query.cursor {
             Some(cursor) => decode(cursor)?,
-            None => (ShardId(0), None),
+            None => Cursor { shard: ShardId(0), after: None, away: Vec::new() },
         };
         let wanted = Wanted {
             domain: query.domain.as_deref().map(address::domain_key),
@@ -62,7 +63,7 @@ impl Operator {
             now: self.now(),
         };
         let shards = &self.access.service.parts.shards;
-        let (mut entries, mut away, mut looked_at) = (Vec::new(), Vec::new(), 0);
+        let (mut entries, mut looked_at) = (Vec::new(), 0);
         for shard in shards.all().into_iter().filter(|shard| *shard >= first) {
             after = after.filter(|_| shard == first);
             loop {
@@ -71,11 +72,12 @@ impl Operator {
                 let read = match read.await {
                     Ok(read) => read,
                     // Nobody should have to do without the others.
-                    Err(error) => {
+                    Err(error @ storage::Error::Unavailable(_)) => {
                         tracing::warn!(%shard, %error, "the queue of a shard cannot be listed");
                         away.push(shard.0);
                         break;
                     }
+                    Err(error) => return Err(error.into()),
                 };
                 let is_last = read.len() < usize::try_from(READ).unwrap_or(usize::MAX);
                 for entry in read {
@@ -86,7 +88,8 @@ impl Operator {
                         entries.push(view(&entry, wanted.now));
                     }
                     if entries.len() == limit || looked_at == LOOKED_AT {
-                        return Ok(QueuePage { entries, next: Some(encode(shard, after)), away });
+                        let next = encode(&Cursor { shard, after, away: away.clone() });
+                        return Ok(QueuePage { entries, next: Some(next), away });
                     }
                 }
                 if is_last {
@@ -192,26 +195,43 @@ fn view_recipient(to: &QueueRecipient) -> QueuedRecipient {
     }
 }
 
+/// Where a page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cursor {
+    shard: ShardId,
+    after: Option<Last>,
+    /// The shards that the pages before lack.
+    away: Vec<u16>,
+}
+
 /// Apart from cursors of messages, which are shorter.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CURSOR_BYTES: usize = 1 + 2 + 8 + 16;
 
-fn encode(shard: ShardId, after: Option<Last>) -> String {
-    let (account, id) = after.unwrap_or((AccountId(i64::MIN), QueueId(Uuid::nil())));
-    let mut bytes = Vec::with_capacity(CURSOR_BYTES);
+fn encode(cursor: &Cursor) -> String {
+    let (account, id) = cursor.after.unwrap_or((AccountId(i64::MIN), QueueId(Uuid::nil())));
+    let mut bytes = Vec::with_capacity(CURSOR_BYTES + 2 * cursor.away.len());
     bytes.push(VERSION);
-    bytes.extend_from_slice(&shard.0.to_be_bytes());
+    bytes.extend_from_slice(&cursor.shard.0.to_be_bytes());
     bytes.extend_from_slice(&account.0.to_be_bytes());
     bytes.extend_from_slice(id.0.as_bytes());
+    bytes.extend(cursor.away.iter().flat_map(|shard| shard.to_be_bytes()));
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(cursor: &str) -> Result<(ShardId, Option<Last>)> {
+fn decode(cursor: &str) -> Result<Cursor> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Error::Cursor)?;
-    let bytes = <[u8; CURSOR_BYTES]>::try_from(bytes).map_err(|_| Error::Cursor)?;
-    let [VERSION, s0, s1, a0, a1, a2, a3, a4, a5, a6, a7, id @ ..] = bytes else { return Err(Error::Cursor) };
+    let (place, away) = bytes.split_first_chunk::<CURSOR_BYTES>().ok_or(Error::Cursor)?;
+    let [VERSION, s0, s1, a0, a1, a2, a3, a4, a5, a6, a7, id @ ..] = *place else {
+        return Err(Error::Cursor);
+    };
+    let (away, []) = away.as_chunks() else { return Err(Error::Cursor) };
     let account = AccountId(i64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7]));
-    Ok((ShardId(u16::from_be_bytes([s0, s1])), Some((account, QueueId(Uuid::from_bytes(id))))))
+    Ok(Cursor {
+        shard: ShardId(u16::from_be_bytes([s0, s1])),
+        after: Some((account, QueueId(Uuid::from_bytes(id)))),
+        away: away.iter().map(|shard| u16::from_be_bytes(*shard)).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -220,11 +240,14 @@ mod tests {
 
     #[test]
     fn only_our_own_cursors_are_read() {
-        let last = (AccountId(7), QueueId::at(Timestamp::from_millis(5), [9; 10]));
-        let cursor = encode(ShardId(3), Some(last));
-        assert_eq!(decode(&cursor).unwrap(), (ShardId(3), Some(last)));
-        for bad in ["", "x", "AAAA", "!!", &cursor[1..], &format!("{cursor}A")] {
-            assert!(matches!(decode(bad), Err(Error::Cursor)), "{bad}");
+        let after = Some((AccountId(7), QueueId::at(Timestamp::from_millis(5), [9; 10])));
+        for away in [vec![], vec![2, 5]] {
+            let place = Cursor { shard: ShardId(3), after, away };
+            let cursor = encode(&place);
+            assert_eq!(decode(&cursor).unwrap(), place);
+            for bad in ["", "x", "AAAA", "!!", &cursor[1..], &format!("{cursor}A"), &format!("{cursor}AA")] {
+                assert!(matches!(decode(bad), Err(Error::Cursor)), "{bad}");
+            }
         }
     }
 }

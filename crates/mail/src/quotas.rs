@@ -6,7 +6,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use cluster::Quota;
 use storage::{DomainLimits, DomainUse};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -15,9 +14,10 @@ use types::{AccountId, address};
 use crate::{Admin, Error, Result, Service};
 
 const EVERY: Duration = Duration::from_secs(60);
-/// Of several nodes one adds up each time; two at once only do it twice.
-const TURNS: Quota = Quota { burst: 1, count: 1, period: Duration::from_secs(50) };
-/// So many times as long as it took nobody begins anew.
+/// Who dies while adding up loses the turn after this.
+const TURN: Duration = Duration::from_secs(60);
+/// After an end no other node begins anew for this; nobody does for so many times as long as it took.
+const PAUSE: Duration = Duration::from_secs(50);
 const REST: u32 = 9;
 const AT_ONCE: u32 = 1_000;
 
@@ -35,12 +35,11 @@ pub struct DomainState {
 impl Service {
     /// Adds up until told to stop.
     pub async fn run_quotas(&self, stop: CancellationToken) {
+        let holder = format!("{:032x}", u128::from_le_bytes(self.random_bytes()));
         let adding = async {
             loop {
                 let begun = Instant::now();
-                if self.parts.limits.check("quotas", TURNS).await.is_allowed()
-                    && let Err(error) = self.measure_domains().await
-                {
+                if let Err(error) = self.measure_in_turn(&holder).await {
                     tracing::warn!(%error, "what domains have is not added up; trying again later");
                 }
                 sleep(EVERY.max(begun.elapsed() * REST)).await;
@@ -50,6 +49,15 @@ impl Service {
             () = stop.cancelled() => {}
             () = adding => {}
         }
+    }
+
+    /// Of all nodes one adds up at a time, however long it takes.
+    async fn measure_in_turn(&self, holder: &str) -> Result<()> {
+        let Some(turn) = self.turn("quotas", holder, TURN).await? else { return Ok(()) };
+        let begun = Instant::now();
+        let Some(measured) = turn.keep(self.measure_domains()).await else { return Ok(()) };
+        turn.pass_on(PAUSE.max(begun.elapsed() * REST)).await;
+        measured
     }
 
     /// Adds up what the domains have that have a limit. One that is partly away keeps its last sum; the last error is
@@ -127,7 +135,7 @@ impl Admin {
             states.push(DomainState {
                 usage: directory.domain_use(&domain.name).await?,
                 accounts: directory.count_accounts(&domain.name).await?,
-                max_message_bytes: directory.message_limit(std::slice::from_ref(&domain.name)).await?,
+                max_message_bytes: directory.message_limit(&address::domain_keys(&domain.name)).await?,
                 name: domain.name,
             });
         }

@@ -36,7 +36,7 @@ impl Admin {
         for shard in self.service.parts.shards.all() {
             match self.indexed_on(shard).await {
                 Ok(indexed) => all.push(indexed),
-                Err(Error::Storage(error)) => absent.push(self.absent(shard, &error)),
+                Err(Error::Storage(error)) => absent.push(self.absent(shard, error)?),
                 Err(other) => return Err(other),
             }
         }

@@ -76,7 +76,9 @@ pub fn feedback(feedback: &Feedback<'_>, contents: Contents<'_>) -> Vec<u8> {
     })
 }
 
-fn packed(bytes: &[u8]) -> Vec<u8> {
+/// The bytes, compressed as files of reports are (gzip).
+#[must_use]
+pub fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     // A vector takes all there is.
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());

@@ -11,7 +11,7 @@ mod exchange;
 mod observed;
 mod parameters;
 mod pool;
-mod tls;
+pub(crate) mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

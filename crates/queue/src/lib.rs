@@ -5,6 +5,7 @@
 pub mod body;
 pub mod courier;
 pub mod dane;
+pub mod https;
 pub mod private;
 pub mod reply;
 pub mod route;

@@ -21,7 +21,8 @@ use types::address::domain_key;
 use crate::{
     Caller, Reply, Route, Security, Target, Way,
     courier::Tls,
-    sts::{Https, Sts},
+    https::Https,
+    sts::{Domains, Sts},
     tlsrpt::{Ledger, Whose},
     way::group,
 };
@@ -155,12 +156,9 @@ impl DnsRouter {
 
     /// Heeds what domains say of their mail servers (RFC 8461).
     pub fn with_sts(mut self, service: Service, config: &StsConfig) -> Result<Self, rustls::Error> {
-        let source = Https {
-            resolver: self.resolver.clone(),
-            tls: Arc::clone(Tls::trusting(&config.authorities)?.verified()),
-            port: config.port,
-            allow_private_targets: self.routing.allow_private_targets,
-        };
+        let tls = Tls::trusting(&config.authorities)?;
+        let https = Https::new(&self.resolver, tls.verified(), self.routing.allow_private_targets);
+        let source = Domains { resolver: self.resolver.clone(), https, port: config.port };
         self.sts = Some(Sts::new(Box::new(source), service));
         Ok(self)
     }

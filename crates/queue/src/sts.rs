@@ -18,7 +18,7 @@ use mail::Service;
 use types::{Timestamp, address::domain_key};
 
 use crate::tlsrpt::ResultType;
-pub(crate) use fetch::Https;
+pub(crate) use fetch::Domains;
 pub use policy::{Mode, Policy};
 
 /// Where policies come from.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Security, Target, sts};
 
-pub use report::report;
+pub use report::{FILE_TYPE, file, report};
 
 /// Counts sessions.
 pub trait Ledger: Send + Sync {
@@ -95,7 +95,7 @@ impl Whose {
         let policy = match (&target.security, &self.sts) {
             (Security::Dane(pin), _) => Applied {
                 policy_type: PolicyType::Tlsa,
-                policy_string: pin.records.iter().map(ToString::to_string).collect(),
+                policy_string: told(pin.records.iter().map(ToString::to_string)),
                 mx_host: Vec::new(),
             },
             // Its records are of no use, which says that TLS is wanted (RFC 7672 §2.2).
@@ -128,6 +128,40 @@ impl Applied {
     }
 
     fn sts(policy: &sts::Policy) -> Self {
-        Self { policy_type: PolicyType::Sts, policy_string: policy.lines.clone(), mx_host: policy.mx.clone() }
+        let (lines, hosts) = (policy.lines.iter().cloned(), policy.mx.iter().cloned());
+        Self { policy_type: PolicyType::Sts, policy_string: told(lines), mx_host: told(hosts) }
+    }
+}
+
+/// A policy is in every row about its domain, and may be as long as its owner likes: of its lines and of its hosts so
+/// many bytes are told. Policies of people who mean it have less than a tenth.
+const MAX_TOLD_BYTES: usize = 4 << 10;
+
+/// The first ones, as many as there is room for.
+fn told(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut left = MAX_TOLD_BYTES;
+    let fits = |text: &String| {
+        let rest = left.checked_sub(text.len());
+        left = rest.unwrap_or_default();
+        rest.is_some()
+    };
+    texts.take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_policies_are_not_told_to_their_end() {
+        let hosts: String = (0..2_000).map(|n| format!("mx: host{n}.of.a.long.name.demo.test\n")).collect();
+        let text = format!("version: STSv1\nmode: enforce\nmax_age: 86400\n{hosts}");
+        let policy = sts::Policy::parse(&text).unwrap();
+        assert_eq!(policy.mx.len(), 2_000, "all of them count");
+        let session = Session::barred(Some(&policy), ResultType::ValidationFailure, Some("mx.demo.test"));
+        assert!(session.policy.mx_host.starts_with(&["host0.of.a.long.name.demo.test".to_owned()]));
+        assert!(session.policy.mx_host.len() > 100);
+        let row = serde_json::to_string(&session).unwrap();
+        assert!(row.len() < 3 * MAX_TOLD_BYTES, "{}", row.len());
     }
 }

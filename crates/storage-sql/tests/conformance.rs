@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use sea_orm::ConnectionTrait as _;
-use storage::{BucketMap, Directory as _, Door as _, Error, Group, NewAccount, conformance};
+use storage::{
+    BucketMap, Directory as _, DomainLimits, DomainUse, Door as _, Error, Group, NewAccount, Quotas as _,
+    conformance,
+};
 use storage_sql::{DatabaseUrl, Options, Schema, SqlDirectory, SqlShards, pending_migrations};
 use testkit::PostgresCluster;
 use types::{EmailAddress, Secret, ShardId, Timestamp};
@@ -141,6 +144,10 @@ async fn directories_of_earlier_versions_are_found_by_either_form() {
         };
         assert!(matches!(directory.add_account(new).await, Err(Error::Exists(_))), "{form}");
     }
+    let limit = "INSERT INTO domain_limit (domain, max_bytes, max_accounts, used_bytes, used_at) \
+                 VALUES ('한국.test', 9, 1, 3, 0)";
+    other.execute_unprepared(limit).await.unwrap();
+    limits_of_earlier_versions_hold(&directory).await;
     assert!(directory.set_group(&group).await.unwrap());
     let changed = directory.group(&email("all@한국.test")).await.unwrap();
     assert_eq!(changed, Some(group), "changed, not added beside the old one");
@@ -150,6 +157,36 @@ async fn directories_of_earlier_versions_are_found_by_either_form() {
         let found = directory.resolve(&email(&format!("a@{form}"))).await.unwrap();
         assert_eq!(found.map(|id| id.0), Some(account), "{form}");
     }
+}
+
+async fn limits_of_earlier_versions_hold(directory: &SqlDirectory) {
+    let forms = ["한국.test", "xn--3e0b707e.test", "한국。TEST"];
+    let limits = DomainLimits { max_bytes: Some(9), max_accounts: Some(1) };
+    for form in forms {
+        let known = DomainUse { limits, used_bytes: 3 };
+        assert_eq!(directory.domain_use(form).await.unwrap(), known, "{form}");
+        assert_eq!(directory.count_accounts(form).await.unwrap(), 1, "{form}");
+        assert_eq!(directory.domain_accounts(form, None, 9).await.unwrap(), [types::AccountId(1)], "{form}");
+    }
+    assert_eq!(directory.measured_domains().await.unwrap(), ["xn--3e0b707e.test"]);
+    let new = NewAccount {
+        email: "new@한국.test".parse().unwrap(),
+        name: String::new(),
+        password_hash: Secret::default(),
+        quota_bytes: None,
+        created_at: Timestamp::from_millis(1),
+    };
+    assert!(matches!(directory.add_account(new).await, Err(Error::Reached(_))));
+    for (used, form) in (4..).zip(forms) {
+        directory.note_domain_use(form, used, Timestamp::from_millis(1)).await.unwrap();
+        let limits = DomainLimits { max_bytes: Some(used + 100), max_accounts: None };
+        directory.set_domain_limits(form, limits).await.unwrap();
+        for form in forms {
+            let known = directory.domain_use(form).await.unwrap();
+            assert_eq!(known, DomainUse { limits, used_bytes: used }, "{form}");
+        }
+    }
+    assert_eq!(directory.measured_domains().await.unwrap(), ["xn--3e0b707e.test"], "one row is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,8 @@ pub struct DomainUse {
     pub used_bytes: u64,
 }
 
-/// A part of the [`Directory`](crate::Directory); domains in the form of [`types::EmailAddress::domain_key`].
+/// A part of the [`Directory`](crate::Directory); domains in any form, and told in that of
+/// [`types::EmailAddress::domain_key`].
 #[async_trait]
 pub trait Quotas: Send + Sync {
     /// What the domain may have from now on. That of accounts is heeded by [`crate::Directory::add_account`].

@@ -31,9 +31,9 @@ pub struct Counted {
 /// A part of the [`Directory`](crate::Directory).
 #[async_trait]
 pub trait Reports: Send + Sync {
-    /// Adds to what was counted before. Kinds and days of which `most` are there already are left out; returns how many
-    /// were.
-    async fn add_counts(&self, counts: &[Counted], most: u64) -> Result<u64>;
+    /// Adds to what was counted before. Kinds and days of which so many bytes (of domains and details) are there already
+    /// are left out; returns how many rows were.
+    async fn add_counts(&self, counts: &[Counted], most_bytes: u64) -> Result<u64>;
 
     /// The domains of which something was counted before this day, by day and name.
     async fn counted_before(&self, kind: ReportKind, day: i32) -> Result<Vec<(i32, String)>>;

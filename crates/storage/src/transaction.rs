@@ -137,8 +137,8 @@ pub trait Transaction: Snapshot {
 
     async fn enqueue(&mut self, entry: NewQueueEntry) -> Result<()>;
 
-    /// Claims due entries that nobody else holds: urgent ones first, then what has been due for an hour, patient ones last,
-    /// and of each kind the oldest due.
+    /// Claims due entries that nobody else holds: urgent ones first, then what has been due for an hour, but a quarter of
+    /// the limit at most, patient ones last, and of each kind the oldest due.
     async fn lease(&mut self, lease: &Lease) -> Result<Vec<QueueEntry>>;
 
     /// Lengthens the worker's lease. False if the entry is gone or the lease is lost.

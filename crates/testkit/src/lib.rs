@@ -1,5 +1,5 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
-//! Postfix' `smtp-sink`, PostgreSQL servers and a gate before them, a Redis, an S3 server, all of the cluster plane
+//! Postfix' `smtp-sink`, an HTTPS server, PostgreSQL servers and a gate before them, a Redis, an S3 server, all of the cluster plane
 //! together, fixtures and a clock to turn; and the rule that statements name their account.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
@@ -8,6 +8,7 @@ pub mod clock;
 pub mod fixtures;
 pub mod gate;
 pub mod house;
+pub mod https;
 pub mod isolation;
 pub mod postfix;
 pub mod postgres;
@@ -22,6 +23,7 @@ pub mod zone;
 pub use clock::TurnedClock;
 pub use gate::{Gate, Way};
 pub use house::House;
+pub use https::HttpsServer;
 pub use postfix::SmtpSink;
 pub use postgres::PostgresCluster;
 pub use redis::Redis;

@@ -12,7 +12,7 @@ pub struct QueuePage {
     /// For the next page; null: there is none. A page may be short, even empty, and have one all the same, when only a part
     /// of a long queue was looked at.
     pub next: Option<String>,
-    /// Numbers of the shards that do not answer now: what is queued there is not listed.
+    /// Numbers of the shards that did not answer: what is queued there is missing on this page or one before.
     #[serde(default)]
     pub away: Vec<u16>,
 }

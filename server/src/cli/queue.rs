@@ -39,7 +39,7 @@ impl Queue {
         let admin = super::admin(config).await?;
         let (id, action, done) = match self {
             Self::List { limit } => {
-                let (entries, absent) = admin.queue_there(limit).await;
+                let (entries, absent) = admin.queue_there(limit).await?;
                 for entry in entries {
                     say!("{}", line(&entry))?;
                 }

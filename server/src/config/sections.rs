@@ -200,6 +200,7 @@ pub struct Reports {
     pub from: Option<String>,
     #[serde(deserialize_with = "optional")]
     pub organization: Option<String>,
+    pub day_size: Size,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,59 +1,92 @@
 //! Reports on connections to other domains' mail servers (RFC 8460).
 
-use filter::dns::to_a_labels;
+use std::{collections::HashSet, time::Duration};
+
+use bytes::Bytes;
 use mail::Notice;
-use message::{Feedback, Reporter};
-use queue::tlsrpt::{Session, report};
+use queue::{
+    https::Url,
+    tlsrpt::{FILE_TYPE, Session, file, report},
+};
 use types::{EmailAddress, Terms};
 
-use super::{DAY, MAX_A_DAY, Reports, span};
+use super::{Reports, about::About, pass::Made};
 
-/// More addresses than this get none.
-const MAX_ADDRESSES: usize = 5;
+/// More destinations than this get none.
+const MAX_DESTINATIONS: usize = 5;
+
+/// Where a domain wants its reports.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Destination {
+    Mail(EmailAddress),
+    Post(Url),
+}
 
 impl Reports {
-    /// The day's report, if the domain asks for one; returns how many mails that made.
-    pub(super) async fn send_tls(
-        &self,
-        reporter: &Reporter,
-        day: i32,
-        domain: &str,
-        counted: &[(String, u64)],
-    ) -> anyhow::Result<usize> {
-        let Some(domain) = to_a_labels(domain) else { return Ok(0) };
-        let texts = self.dns.txt(&format!("_smtp._tls.{domain}.")).await?;
-        let to = addresses(&texts);
-        let read =
-            |(detail, count): &(String, u64)| Some((serde_json::from_str::<Session>(detail).ok()?, *count));
-        let sessions = counted.iter().filter_map(read).collect::<Vec<_>>();
-        if to.is_empty() || sessions.is_empty() {
-            return Ok(0);
+    /// The day's report, if the domain asks for one.
+    ///
+    /// What is posted is not queued: it goes at once or with a later pass. Meanwhile the nodes' cache knows who has it;
+    /// should that be lost, they get it again under the same id.
+    pub(super) async fn send_tls(&self, about: &About<'_>) -> anyhow::Result<Made> {
+        let sessions = about.rows::<Session>();
+        if sessions.is_empty() {
+            return Ok(Made::default());
         }
-        // Nobody asks the addresses whether they want these: one zone with many names must not make many mails.
-        let group = queue::way::group(&domain);
-        if self.mail.throttle(&format!("tlsrpt:{group}"), MAX_A_DAY, DAY).await.is_some() {
-            tracing::info!(domain, group, "too many reports on TLS for one day");
-            return Ok(0);
+        let name = format!("_smtp._tls.{}.", about.domain);
+        let wanted = destinations(&about.ask(self.dns.txt(&name)).await?);
+        let id = about.id(&sessions)?;
+        let (mut mails, mut urls) = (Vec::new(), Vec::new());
+        for destination in wanted {
+            match destination {
+                Destination::Mail(address) => mails.push(address),
+                Destination::Post(url) => urls.push(url),
+            }
         }
-        let (begin, end) = span(day);
-        let hash = blake3::hash(&serde_json::to_vec(&(&domain, day, &sessions))?);
-        let id = hash.to_hex().chars().take(24).collect::<String>();
-        let now = self.clock.now();
-        let about = Feedback { reporter, domain: &domain, id: &id, begin, end, now, to: &to };
-        let raw = report(&about, &sessions).into();
-        // §3: whatever the domain demands of connections may be what fails.
-        let terms = Terms { tls_optional: true, ..Terms::default() };
-        let from = reporter.address.clone();
-        let sent = self.mail.send_notice(Notice { from, to, terms, raw }).await?;
-        if sent {
-            tracing::info!(domain, report = id, "a report on TLS leaves");
+        let mut made = Made::default();
+        if !mails.is_empty() && !self.was_sent(&id, BY_MAIL).await {
+            let raw = report(&about.feedback(&id, &mails, self.clock.now()), &sessions).into();
+            // §3: whatever the domain demands of connections may be what fails.
+            let terms = Terms { tls_optional: true, ..Terms::default() };
+            made.sent += self.submit(about, vec![Notice { to: mails, terms, raw }]).await?;
+            self.note_sent(&id, BY_MAIL).await;
         }
-        Ok(usize::from(sent))
+        let packed = file(&about.feedback(&id, &[], self.clock.now()), &sessions);
+        for url in urls {
+            let to = url.to_string();
+            if self.was_sent(&id, &to).await {
+                continue;
+            }
+            match about.ask(self.https.post(&url, FILE_TYPE, &packed)).await {
+                Ok(()) => {
+                    tracing::info!(domain = about.domain, day = about.day, to, "a report leaves");
+                    self.note_sent(&id, &to).await;
+                    made.sent += 1;
+                }
+                Err(error) => made.waits = Some(error.context(to)),
+            }
+        }
+        Ok(made)
+    }
+
+    async fn was_sent(&self, id: &str, to: &str) -> bool {
+        self.mail.cache().get(&sent_key(id, to)).await.is_some()
+    }
+
+    async fn note_sent(&self, id: &str, to: &str) {
+        self.mail.cache().set(&sent_key(id, to), Bytes::from_static(b"1"), REMEMBERED).await;
     }
 }
 
-/// §3: where the domain wants them; nowhere if it has several records. Over HTTPS they are not sent.
-fn addresses(texts: &[Vec<u8>]) -> Vec<EmailAddress> {
+const BY_MAIL: &str = "mailto:";
+/// Longer than a report waits.
+const REMEMBERED: Duration = Duration::from_secs(5 * 86_400);
+
+fn sent_key(id: &str, to: &str) -> String {
+    format!("tlsrpt-sent:{id}:{}", blake3::hash(to.as_bytes()).to_hex())
+}
+
+/// §3: where the domain wants them; nowhere if it has several records.
+fn destinations(texts: &[Vec<u8>]) -> Vec<Destination> {
     let texts = texts.iter().map(|text| String::from_utf8_lossy(text));
     let mut records = texts.filter(|text| {
         let version = text.split(';').next().unwrap_or_default();
@@ -62,12 +95,28 @@ fn addresses(texts: &[Vec<u8>]) -> Vec<EmailAddress> {
     let (Some(record), None) = (records.next(), records.next()) else { return Vec::new() };
     let fields = record.split(';').filter_map(|field| field.split_once('='));
     let named = fields.filter(|(key, _)| key.trim() == "rua").flat_map(|(_, value)| value.split(','));
-    let found = named.filter_map(|uri| {
-        let (scheme, address) = uri.trim().split_once(':')?;
-        let address = address.split(['?', '!']).next()?;
-        scheme.eq_ignore_ascii_case("mailto").then(|| address.parse::<EmailAddress>().ok())?
-    });
-    found.filter(|address| !address.domain().starts_with('[')).take(MAX_ADDRESSES).collect()
+    let mut seen = HashSet::new();
+    let found =
+        named.filter_map(|uri| destination(uri.trim())).filter(|found| seen.insert(found.to_string()));
+    found.take(MAX_DESTINATIONS).collect()
+}
+
+fn destination(uri: &str) -> Option<Destination> {
+    let (scheme, rest) = uri.split_once(':')?;
+    if !scheme.eq_ignore_ascii_case("mailto") {
+        return Url::parse(uri).map(Destination::Post);
+    }
+    let address = rest.split(['?', '!']).next()?.parse::<EmailAddress>().ok()?;
+    (!address.domain().starts_with('[')).then_some(Destination::Mail(address))
+}
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Mail(address) => write!(f, "mailto:{address}"),
+            Self::Post(url) => write!(f, "{url}"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -75,21 +124,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_those_of_the_only_record() {
+    fn destinations_are_those_of_the_only_record() {
         let check = |texts: &[&str], wanted: &[&str]| {
             let texts: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-            let found: Vec<_> = addresses(&texts).iter().map(ToString::to_string).collect();
+            let found: Vec<_> = destinations(&texts).iter().map(ToString::to_string).collect();
             assert_eq!(found, wanted, "{texts:?}");
         };
         check(
-            &["v=TLSRPTv1; rua=mailto:a@b.test,https://b.test/x , mailto:c@b.test"],
-            &["a@b.test", "c@b.test"],
+            &["v=TLSRPTv1; rua=mailto:a@b.test,https://B.test/x?a=b , mailto:c@b.test"],
+            &["mailto:a@b.test", "https://b.test/x?a=b", "mailto:c@b.test"],
         );
-        check(&["v=spf1 -all", " v = TLSRPTv1 ;rua = MAILTO:a@b.test?subject=x;"], &["a@b.test"]);
+        check(&["v=spf1 -all", " v = TLSRPTv1 ;rua = MAILTO:a@b.test?subject=x;"], &["mailto:a@b.test"]);
         check(&["v=TLSRPTv1; rua=mailto:a@b.test", "v=TLSRPTv1; rua=mailto:c@b.test"], &[]);
+        check(&["v=TLSRPTv1; rua=https://b.test,https://b.test/,http://b.test/"], &["https://b.test/"]);
+        check(&["v=TLSRPTv1; rua=https://127.0.0.1/x,https://[::1]/,https://localhost/"], &[]);
         check(&["v=TLSRPTv2; rua=mailto:a@b.test"], &[]);
         check(&["v=TLSRPTv1; rua=mailto:nobody"], &[]);
         check(&["v=TLSRPTv1"], &[]);
         check(&[], &[]);
+        let many: Vec<_> = (0..9).map(|n| format!("https://h{n}.b.test/")).collect();
+        let record = format!("v=TLSRPTv1; rua={}", many.join(","));
+        assert_eq!(destinations(&[record.into_bytes()]).len(), MAX_DESTINATIONS);
     }
 }

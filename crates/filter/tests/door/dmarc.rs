@@ -141,12 +141,48 @@ async fn dns_that_fails_refuses_nothing_for_good() {
             assert!(matches!(verdict.action, Action::Defer(ref reply) if reply.code == 451), "{verdict:?}");
         }
     }
-    // Nobody would have refused it.
+    // Nobody would have refused it, and nobody answers for it.
     let verdict = protecting.check(Some("x@mild.test"), letter("ceo@mild.test")).await;
-    assert_eq!(verdict.action, Action::Accept);
+    assert_eq!(verdict.action, Action::Quarantine);
     assert_eq!(outcome(&verdict, "dmarc"), Outcome::TempError);
     let verdict = deferring.check(Some("x@mild.test"), letter("ceo@mild.test")).await;
     assert!(matches!(verdict.action, Action::Defer(_)), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn what_is_proven_needs_no_other_names() {
+    let door = Door::with(Rules { on_temperror: OnTempError::Protect, ..rules() }).await;
+    let zone = &door.zone;
+    // Where the policy is does not answer, and where the domain ends neither.
+    zone.servfail("_dmarc.a.test").unwrap();
+    zone.txt("a.test", "v=spf1 ip4:192.0.2.1 -all").unwrap();
+    zone.servfail("_dmarc.test").unwrap();
+    let check = async |sender: &str, raw: String, wanted: &str| {
+        let verdict = door.check(Some(sender), raw).await;
+        let (found, outcome) = match verdict.action {
+            Action::Accept => ("taken", outcome(&verdict, "dmarc")),
+            Action::Defer(_) => ("later", outcome(&verdict, "dmarc")),
+            Action::Quarantine => ("junk", outcome(&verdict, "dmarc")),
+            Action::Reject(_) => ("refused", outcome(&verdict, "dmarc")),
+        };
+        assert_eq!(format!("{found} {outcome}"), wanted, "{sender} {:?}", verdict.results);
+    };
+    check("x@a.test", letter("ceo@a.test"), "taken temperror").await;
+    check("x@other.test", door.signed("a.test", &letter("ceo@a.test")), "taken temperror").await;
+    check("x@other.test", letter("ceo@a.test"), "later temperror").await;
+    check("x@a.test", letter("ceo@news.a.test"), "later temperror").await;
+    // A policy of its own holds whatever the names above say.
+    zone.txt("_dmarc.own.up.test", "v=DMARC1; p=reject").unwrap();
+    zone.servfail("_dmarc.up.test").unwrap();
+    for domain in ["own.up.test", "bounce.own.up.test", "beside.up.test", "other.test"] {
+        zone.txt(domain, "v=spf1 ip4:192.0.2.1 -all").unwrap();
+    }
+    check("x@own.up.test", letter("ceo@own.up.test"), "taken pass").await;
+    check("x@bounce.own.up.test", letter("ceo@own.up.test"), "taken pass").await;
+    check("x@other.test", letter("ceo@own.up.test"), "refused fail").await;
+    check("x@nobody.test", letter("ceo@own.up.test"), "refused fail").await;
+    // Only that name can say whether they belong together.
+    check("x@beside.up.test", letter("ceo@own.up.test"), "later temperror").await;
 }
 
 #[tokio::test]

@@ -83,6 +83,10 @@ impl Tls {
         }
     }
 
+    pub(crate) fn unverified(&self) -> &Arc<ClientConfig> {
+        &self.unverified
+    }
+
     pub(crate) fn verified(&self) -> &Arc<ClientConfig> {
         &self.verified
     }

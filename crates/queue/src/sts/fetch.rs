@@ -1,34 +1,26 @@
 //! Policies over HTTPS, RFC 8461 §3.3: one request, no redirects, a good certificate, and not much to read.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-
 use async_trait::async_trait;
 use hickory_resolver::{TokioResolver, proto::rr::RecordType};
-use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
-use tokio_rustls::TlsConnector;
 
 use super::{Source, Unfetched, policy::id_in};
-use crate::{private::is_private, tlsrpt::ResultType};
+use crate::{
+    https::{Failed, Https, Url, status},
+    tlsrpt::ResultType,
+};
 
 /// The domains themselves.
-pub(crate) struct Https {
+pub(crate) struct Domains {
     pub(crate) resolver: TokioResolver,
-    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) https: Https,
     /// 443, except in tests.
     pub(crate) port: u16,
-    pub(crate) allow_private_targets: bool,
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const MAX_BYTES: u64 = 64 << 10;
 
 #[async_trait]
-impl Source for Https {
+impl Source for Domains {
     async fn id(&self, domain: &str) -> Result<Option<String>, String> {
         let name = format!("_mta-sts.{domain}.");
         let found = match self.resolver.lookup(name, RecordType::TXT).await {
@@ -47,46 +39,20 @@ impl Source for Https {
     }
 
     async fn text(&self, domain: &str) -> Result<String, Unfetched> {
-        let fetched = timeout(PATIENCE, self.get(domain)).await;
-        fetched.map_err(|_| away("its server took too long".to_owned()))?
-    }
-}
-
-impl Https {
-    async fn get(&self, domain: &str) -> Result<String, Unfetched> {
         let host = format!("mta-sts.{domain}");
-        let found = self.resolver.lookup_ip(format!("{host}.")).await;
-        let found = found.map_err(|error| away(error.to_string()))?;
-        let addresses = found.iter().filter(|ip| self.allow_private_targets || !is_private(*ip));
-        let addresses = addresses.map(|ip| SocketAddr::new(ip, self.port)).collect::<Vec<_>>();
-        let stream = TcpStream::connect(&*addresses).await;
-        let stream = stream.map_err(|error| away(error.kind().to_string()))?;
-        let name = ServerName::try_from(host.clone()).map_err(|error| away(error.to_string()))?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await;
-        let mut stream = tls
-            .map_err(|error| Unfetched { result: ResultType::StsWebpkiInvalid, reason: error.to_string() })?;
-        let request = format!(
-            "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {host}\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.map_err(|error| away(error.kind().to_string()))?;
-        let answer = read_all(stream).await.map_err(away)?;
-        body(&answer).ok_or_else(|| away("its server did not answer with a text".to_owned()))
+        let url = Url { host, port: self.port, target: "/.well-known/mta-sts.txt".to_owned() };
+        let answer = self.https.get(&url, "text/plain", MAX_BYTES).await.map_err(unfetched)?;
+        let text = body(&answer);
+        text.ok_or_else(|| unfetched(Failed::Away("its server did not answer with a text".to_owned())))
     }
 }
 
-fn away(reason: String) -> Unfetched {
-    Unfetched { result: ResultType::StsPolicyFetchError, reason }
-}
-
-async fn read_all(stream: impl AsyncRead + Unpin) -> Result<Vec<u8>, String> {
-    let mut answer = Vec::new();
-    let mut stream = stream.take(MAX_BYTES);
-    match stream.read_to_end(&mut answer).await {
-        // Whoever ends TLS without saying so has told how long the text is, or it is not taken.
-        Ok(_) => Ok(answer),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(answer),
-        Err(error) => Err(error.kind().to_string()),
-    }
+fn unfetched(failed: Failed) -> Unfetched {
+    let result = match failed {
+        Failed::Tls(_) => ResultType::StsWebpkiInvalid,
+        Failed::Away(_) | Failed::Refused(_) => ResultType::StsPolicyFetchError,
+    };
+    Unfetched { result, reason: failed.to_string() }
 }
 
 /// The text of a whole answer with status 200 (RFC 9112).
@@ -94,12 +60,10 @@ fn body(answer: &[u8]) -> Option<String> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
     let rest = answer.get(end + 4..)?;
-    let mut lines = head.split("\r\n");
-    let mut status = lines.next()?.split(' ');
-    if !status.next()?.starts_with("HTTP/1.") || status.next()? != "200" {
+    if status(answer) != Some(200) {
         return None;
     }
-    let fields = lines.filter_map(|line| line.split_once(':'));
+    let fields = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
     let fields = fields.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_ascii_lowercase()));
     let fields = fields.collect::<Vec<_>>();
     let field =

@@ -1,11 +1,20 @@
-//! A day's sessions as a report: JSON (RFC 8460 §4), packed, in a mail (§5.3).
+//! A day's sessions as a report: JSON (RFC 8460 §4), packed, in a mail (§5.3) or as it is (§5.4).
 
 use std::collections::BTreeMap;
 
-use message::feedback::{Contents, Feedback, feedback};
+use message::feedback::{Contents, Feedback, feedback, packed};
 use serde_json::{Value, json};
 
 use super::Session;
+
+/// What a packed report is called (RFC 8460 §6.4).
+pub const FILE_TYPE: &str = "application/tlsrpt+gzip";
+
+/// The packed file alone, for who takes it over HTTPS.
+#[must_use]
+pub fn file(about: &Feedback<'_>, sessions: &[(Session, u64)]) -> Vec<u8> {
+    packed(json(about, sessions).to_string().as_bytes())
+}
 
 /// The mail. It is the same whenever it is made of the same.
 #[must_use]
@@ -20,7 +29,7 @@ pub fn report(about: &Feedback<'_>, sessions: &[(Session, u64)]) -> Vec<u8> {
         text,
         file: json(about, sessions).to_string(),
         ending: "json",
-        content_type: "application/tlsrpt+gzip",
+        content_type: FILE_TYPE,
         report_type: Some("tlsrpt"),
         headers: vec![
             ("TLS-Report-Domain", domain),

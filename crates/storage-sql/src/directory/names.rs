@@ -32,7 +32,7 @@ pub(super) async fn find_address<C: ConnectionTrait>(
 }
 
 /// The row whose key comes first.
-fn preferred<T>(rows: Vec<T>, keys: &[String], key: impl Fn(&T) -> &String) -> Option<T> {
+pub(super) fn preferred<T>(rows: Vec<T>, keys: &[String], key: impl Fn(&T) -> &String) -> Option<T> {
     rows.into_iter().min_by_key(|row| keys.iter().position(|known| known == key(row)))
 }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait as _, EntityTrait, PaginatorTrait as _, QueryFilter, QueryOrder,
-    QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait as _, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    sea_query::Expr,
 };
 use storage::{Counted, ReportKind, Reports, Result};
 use types::Timestamp;
 
 use super::SqlDirectory;
 use crate::{
+    connect::Conn,
     entity::directory::report_count,
     error::failed,
     rows,
@@ -20,7 +21,7 @@ use crate::{
 
 #[async_trait]
 impl Reports for SqlDirectory {
-    async fn add_counts(&self, counts: &[Counted], most: u64) -> Result<u64> {
+    async fn add_counts(&self, counts: &[Counted], most_bytes: u64) -> Result<u64> {
         let mut kinds = BTreeMap::<_, Vec<_>>::new();
         for counted in counts {
             kinds.entry((counted.kind, counted.day)).or_default().push(counted);
@@ -28,13 +29,7 @@ impl Reports for SqlDirectory {
         let tx = self.begin().await?;
         let mut left_out = 0;
         for ((kind, day), counts) in kinds {
-            let there = report_count::Entity::find()
-                .filter(report_count::Column::Kind.eq(stored(kind)))
-                .filter(report_count::Column::Day.eq(day))
-                .count(&tx)
-                .await
-                .map_err(failed)?;
-            if there >= most {
+            if bytes_of(&tx, kind, day).await? >= most_bytes {
                 left_out += counts.len() as u64;
                 continue;
             }
@@ -97,6 +92,18 @@ impl Reports for SqlDirectory {
         let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
         Ok(conn.execute_raw(statement).await.map_err(failed)?.rows_affected() > 0)
     }
+}
+
+/// What is there of the kind and day already.
+async fn bytes_of(tx: &Conn, kind: ReportKind, day: i32) -> Result<u64> {
+    let all = "CAST(COALESCE(SUM(octet_length(domain) + octet_length(detail)), 0) AS BIGINT)";
+    let found = report_count::Entity::find()
+        .select_only()
+        .column_as(Expr::cust(all), "bytes")
+        .filter(report_count::Column::Kind.eq(stored(kind)))
+        .filter(report_count::Column::Day.eq(day))
+        .into_tuple::<i64>();
+    Ok(found.one(tx).await.map_err(failed)?.map_or(0, rows::count))
 }
 
 fn row(counted: &Counted) -> report_count::Model {

@@ -68,7 +68,7 @@ pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueE
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
     Urgent,
-    /// Those that have been due for so long that it is their turn, whatever they are.
+    /// Those that have been due for so long that it is their turn, whatever they are: to a part of what is claimed.
     Aged,
     /// Those that are not patient, the urgent ones among them.
     Ordinary,

@@ -324,6 +324,26 @@ async fn what_is_urgent_goes_first_and_what_is_patient_last(shards: &Arc<dyn Sha
     for id in [waiting, fresh, newer] {
         drop_entry(kit, id).await;
     }
+    // However much of it there is, what is new does not wait for it.
+    let (mut backlog, mut new) = (Vec::new(), Vec::new());
+    for n in 0..8 {
+        backlog.push(with(n, -4).await);
+    }
+    for n in 0..6 {
+        new.push(with(7_000 + n, 0).await);
+    }
+    let claimed = ids(&lease(kit, "one", at(7_100), 4).await);
+    assert_eq!(claimed, [&backlog[..1], &new[..3]].concat());
+    let one_by_one = async |millis: u64| {
+        let now = at(7_100).plus(Duration::from_millis(millis));
+        ids(&lease(kit, "one", now, 1).await)[0]
+    };
+    assert_eq!([one_by_one(4).await, one_by_one(5).await, one_by_one(6).await], [backlog[1], new[3], new[4]]);
+    let rest = ids(&lease(kit, "one", at(7_100), 12).await);
+    assert_eq!(rest, [&backlog[2..5], &new[5..], &backlog[5..]].concat(), "nothing is left out for that");
+    for id in backlog.into_iter().chain(new) {
+        drop_entry(kit, id).await;
+    }
 }
 
 async fn bodies_are_shared_with_messages(shards: &Arc<dyn Shards>) {
