@@ -102,6 +102,8 @@ pub(super) struct Selected {
     pub(super) contexts: Vec<Context>,
     /// Of its owner's, if that is somebody else.
     pub(super) hints: Option<Subscription>,
+    /// The client knows that it may not read it any more.
+    pub(super) barred: bool,
 }
 
 impl Session {
