@@ -4,9 +4,13 @@
 
 mod support;
 
+use async_trait::async_trait;
+use mail::Denied;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use storage::{Grant, Needs, Transaction, Unit};
 use support::{Plane, Server, eventually, header, json_of, mail};
+use types::{AccountId, MailboxId, Rights, Timestamp};
 
 support::on_both_planes!(
     a_mail_is_read_starred_moved_and_deleted,
@@ -14,6 +18,8 @@ support::on_both_planes!(
     parts_of_a_mail_can_be_asked_for,
     folders_are_made_renamed_and_deleted,
     folders_are_shared,
+    an_account_has_so_many_grants,
+    anothers_ids_are_not_found,
     pages_follow_one_another_and_filters_filter,
     what_came_in_is_found,
     html_is_shown_apart_and_under_its_own_policy,
@@ -256,5 +262,133 @@ async fn html_is_shown_apart_and_under_its_own_policy(plane: &Plane<'_>) {
         assert!(html.contains("Hi") && !html.contains("alert"), "{html}");
         assert_eq!(html.contains(" src=\"https://x.example/a.png\""), remote, "{html}");
     }
+    server.stop().await;
+}
+
+/// Grants to people that never were.
+struct Fill {
+    owner: AccountId,
+    mailbox: MailboxId,
+    count: i64,
+}
+
+#[async_trait]
+impl Unit for Fill {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.owner], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<()> {
+        for number in 0..self.count {
+            let (mailbox, grantee) = (self.mailbox, AccountId(1_000_000 + number));
+            let (rights, grantee_since) = (Rights::parse("lr").unwrap(), Timestamp::from_millis(1));
+            let grant = Grant { grantee, mailbox, grantee_since, rights, subscribed: false };
+            tx.set_grant(self.owner, &grant).await?;
+        }
+        Ok(())
+    }
+}
+
+/// However it comes to one more: by its owner over REST, or where somebody makes a mailbox in one that is shared.
+async fn an_account_has_so_many_grants(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
+    let alice = server.login("alice").await;
+    let (owner, bob) = (server.access("alice").await, server.access("bob").await);
+    let put = async |folder: &str, rights: &str| {
+        let path = format!("/v1/folders/{folder}/access/bob@demo.test");
+        let answer = alice.request(Method::PUT, &path).json(&json!({ "rights": rights })).send();
+        answer.await.unwrap().status()
+    };
+    let (inbox, archive) = (alice.folder("inbox").await, alice.folder("archive").await);
+    assert_eq!(put(&inbox, "lrk").await, StatusCode::OK);
+    let shard = server.node.mail.shards().shard_of(owner.id());
+    let fill = Fill { owner: owner.id(), mailbox: MailboxId(archive.parse().unwrap()), count: 998 };
+    server.node.mail.write(shard, fill).await.unwrap();
+    let create = async |name: &str| {
+        let made = bob.create_named(&format!("Other Users/alice@demo.test/INBOX/{name}")).await.unwrap();
+        made.map(drop)
+    };
+    assert_eq!(create("One").await, Ok(()));
+    assert_eq!(create("Two").await, Err(Denied::Limit));
+    let made = json_of(alice.post("/v1/folders", &json!({ "name": "Mine" })).await).await;
+    let mine = made["id"].as_str().unwrap();
+    assert_eq!(put(mine, "lr").await, StatusCode::CONFLICT);
+    assert_eq!(put(&inbox, "l").await, StatusCode::OK, "what is there may change");
+    let path = format!("/v1/folders/{inbox}/access/bob@demo.test");
+    assert_eq!(alice.delete(&path).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(put(mine, "lr").await, StatusCode::OK);
+    server.stop().await;
+}
+
+/// Ids of somebody else's are ids of nothing, also where they share something.
+async fn anothers_ids_are_not_found(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
+    let (alice, bob) = (server.login("alice").await, server.login("bob").await);
+    let upload = alice.request(Method::POST, "/v1/attachments?filename=a.txt").body("secret");
+    let upload = json_of(upload.send().await.unwrap()).await["id"].as_str().unwrap().to_owned();
+    let draft = json!({ "subject": "secret", "text": "secret", "draft": true, "attachments": [upload] });
+    let draft = json_of(alice.post("/v1/messages", &draft).await).await;
+    let (id, thread) = (draft["id"].as_str().unwrap(), draft["thread_id"].as_str().unwrap());
+    let whole = alice.read(&format!("/v1/messages/{id}")).await;
+    let part = whole["attachments"][0]["id"].as_str().unwrap();
+    let again = alice.request(Method::POST, "/v1/attachments?filename=b.txt").body("secret");
+    let upload = json_of(again.send().await.unwrap()).await["id"].as_str().unwrap().to_owned();
+    let folder = json_of(alice.post("/v1/folders", &json!({ "name": "Secret" })).await).await;
+    let folder = folder["id"].as_str().unwrap();
+    let shared = alice.request(Method::PUT, &format!("/v1/folders/{folder}/access/bob@demo.test"));
+    let shared = shared.json(&json!({ "rights": "lrswipkxtea" })).send().await.unwrap();
+    assert_eq!(shared.status(), StatusCode::OK);
+
+    for path in [
+        format!("/v1/messages/{id}"),
+        format!("/v1/messages/{id}/raw"),
+        format!("/v1/messages/{id}/html"),
+        format!("/v1/messages/{id}/attachments/{part}"),
+        format!("/v1/threads/{thread}"),
+        format!("/v1/folders/{folder}/messages"),
+        format!("/v1/folders/{folder}/access"),
+    ] {
+        assert_eq!(alice.get(&path).await.status(), StatusCode::OK, "{path}");
+        assert_eq!(bob.get(&path).await.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let send = async |method: Method, path: String, body| {
+        let request = bob.request(method, &path).header("content-type", "application/json");
+        request.body(serde_json::Value::to_string(&body)).send().await.unwrap()
+    };
+    for (method, path, body) in [
+        (Method::PATCH, format!("/v1/messages/{id}"), json!({ "flagged": true })),
+        (Method::DELETE, format!("/v1/messages/{id}"), json!({})),
+        (Method::POST, format!("/v1/messages/{id}/recall"), json!({})),
+        (Method::PATCH, format!("/v1/folders/{folder}"), json!({ "name": "Mine" })),
+        (Method::DELETE, format!("/v1/folders/{folder}"), json!({})),
+        (Method::POST, "/v1/folders".into(), json!({ "name": "Below", "parent_id": folder })),
+        (Method::PUT, format!("/v1/folders/{folder}/access/bob@demo.test"), json!({ "rights": "lr" })),
+        (Method::DELETE, format!("/v1/folders/{folder}/access/bob@demo.test"), json!({})),
+        (Method::DELETE, format!("/v1/attachments/{upload}"), json!({})),
+    ] {
+        let answer = send(method.clone(), path.clone(), body).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{method} {path}");
+    }
+    let many = send(Method::PATCH, "/v1/messages".into(), json!({ "ids": [id], "flagged": true })).await;
+    assert_eq!(json_of(many).await, json!({ "messages": [] }));
+    let own = server.deliver("bob", &mail("Own")).await;
+    let there = send(Method::PATCH, format!("/v1/messages/{own}"), json!({ "folder_id": folder })).await;
+    assert!(there.status().is_client_error(), "{}", there.status());
+    for with in [
+        json!({ "attachments": [upload] }),
+        json!({ "attachments": [format!("{id}/{part}")] }),
+        json!({ "replaces": id }),
+        json!({ "forward_of": id, "attachments": [format!("{id}/{part}")] }),
+    ] {
+        let mut mail = json!({ "subject": "Mine", "text": "x", "draft": true });
+        mail.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        let answer = bob.post("/v1/messages", &mail).await;
+        assert!(answer.status().is_client_error(), "{with}: {}", answer.status());
+    }
+    // All of it is as it was.
+    assert_eq!(alice.read(&format!("/v1/messages/{id}")).await, whole);
+    assert_eq!(alice.delete(&format!("/v1/attachments/{upload}")).await.status(), StatusCode::NO_CONTENT);
     server.stop().await;
 }

@@ -4,13 +4,18 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::{Client, PASSWORD, Plane, Server};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 use types::Secret;
 
 support::on_both_planes!(
@@ -18,6 +23,7 @@ support::on_both_planes!(
     a_command_ends_sessions_in_a_moment,
     no_session_outlives_a_password_it_began_with,
     clients_are_known_through_several_proxies,
+    open_connections_end_though_the_account_is_open_again,
 );
 
 async fn set_password(server: &Server, name: &str, password: &str) {
@@ -132,5 +138,117 @@ async fn clients_are_known_through_several_proxies(plane: &Plane<'_>) {
     for other in [&["203.0.113.7, 192.0.2.44, 10.0.0.2"][..], &["203.0.113.7, 2001:db8::1"], &[]] {
         assert_eq!(login(other, PASSWORD).await, 200, "{other:?}");
     }
+    server.stop().await;
+}
+
+/// A mail program's connection.
+struct Program(BufReader<TcpStream>);
+
+impl Program {
+    async fn connect(address: Option<SocketAddr>) -> Self {
+        let mut program = Self(BufReader::new(TcpStream::connect(address.unwrap()).await.unwrap()));
+        program.line().await;
+        program
+    }
+
+    /// The next line; empty at the end.
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        timeout(Duration::from_secs(20), self.0.read_line(&mut line)).await.expect("nothing came").unwrap();
+        line.trim_end().to_owned()
+    }
+
+    async fn say(&mut self, line: &str, wanted: &str) {
+        self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        let said = self.line().await;
+        assert!(said.starts_with(wanted), "{line}: {said}");
+    }
+
+    async fn is_over(&mut self) {
+        assert_eq!(self.line().await, "");
+    }
+}
+
+/// An account that is closed and opened again at once is let in anew, and nobody stays who was in before: neither in a
+/// mailbox nor to send. Of others nobody notices.
+async fn open_connections_end_though_the_account_is_open_again(plane: &Plane<'_>) {
+    let keys = [("MAGPIE_AUTH__ALLOW_CLEARTEXT", "true"), ("MAGPIE_LIMITS__LOGINS_PER_MINUTE", "1000")];
+    let server = Server::start_with(plane, &keys).await;
+    let (addresses, admin) = (&server.node.addresses, server.node.mail.admin());
+    let imap = async |name: &str| {
+        let mut program = Program::connect(addresses.imap).await;
+        program.say(&format!("a LOGIN {name}@demo.test \"{PASSWORD}\""), "a OK ").await;
+        program
+    };
+    let pop3 = async |name: &str| {
+        let mut program = Program::connect(addresses.pop3).await;
+        program.say(&format!("USER {name}@demo.test"), "+OK").await;
+        program.say(&format!("PASS {PASSWORD}"), "+OK").await;
+        program
+    };
+    let submission = async |name: &str| {
+        let mut program = Program::connect(addresses.submission).await;
+        program.say("HELO laptop.test", "250").await;
+        let secret = STANDARD.encode(format!("\0{name}@demo.test\0{PASSWORD}"));
+        program.say(&format!("AUTH PLAIN {secret}"), "235").await;
+        program
+    };
+    let (from_alice, from_bob) = ("MAIL FROM:<alice@demo.test>", "MAIL FROM:<bob@demo.test>");
+    for own_process in [true, false] {
+        let mut mailboxes = [imap("alice").await, imap("alice").await];
+        let (mut inbox, mut idle, mut writing) =
+            (pop3("alice").await, submission("alice").await, submission("alice").await);
+        let mut others = (imap("bob").await, pop3("bob").await, submission("bob").await);
+        for program in &mut mailboxes {
+            program.say("b NOOP", "b OK").await;
+        }
+        inbox.say("NOOP", "+OK").await;
+        writing.say(from_alice, "250").await;
+        writing.say("RCPT TO:<bob@demo.test>", "250").await;
+        let address = "alice@demo.test".parse().unwrap();
+        if own_process {
+            admin.set_enabled(&address, false).await.unwrap();
+            admin.set_enabled(&address, true).await.unwrap();
+        } else {
+            // A node that shares nothing but the databases, which is how a command is.
+            for what in ["disable", "enable"] {
+                let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_magpie"));
+                command.args(["account", what, "alice@demo.test"]).envs(server.variables(plane));
+                assert!(command.status().await.unwrap().success());
+            }
+            let heard = async || {
+                mailboxes[0].0.write_all(b"c NOOP\r\n").await.unwrap();
+                (mailboxes[0].line().await == "* BYE Please log in again").then_some(())
+            };
+            support::eventually("the end of the session", heard).await;
+        }
+        if own_process {
+            mailboxes[0].say("c NOOP", "* BYE Please log in again").await;
+        }
+        mailboxes[0].is_over().await;
+        mailboxes[1].say("c SELECT INBOX", "* BYE Please log in again").await;
+        mailboxes[1].is_over().await;
+        inbox.say("STAT", "-ERR [AUTH] Please log in again").await;
+        inbox.is_over().await;
+        idle.say(from_alice, "421 4.7.0 ").await;
+        idle.is_over().await;
+        writing.say("DATA", "354").await;
+        writing.say("Subject: x\r\n\r\ny\r\n.", "421 4.7.0 ").await;
+        writing.is_over().await;
+
+        others.0.say("c NOOP", "c OK").await;
+        others.1.say("STAT", "+OK").await;
+        others.2.say(from_bob, "250").await;
+        for mut program in [others.1, pop3("alice").await] {
+            program.say("QUIT", "+OK").await;
+        }
+        imap("alice").await.say("c NOOP", "c OK").await;
+        submission("alice").await.say(from_alice, "250").await;
+    }
+    // Closed for good, the answer is the same.
+    let mut sending = submission("alice").await;
+    admin.set_enabled(&"alice@demo.test".parse().unwrap(), false).await.unwrap();
+    sending.say(from_alice, "421 4.7.0 ").await;
+    sending.is_over().await;
     server.stop().await;
 }

@@ -70,10 +70,10 @@ impl Service {
     }
 
     async fn hear(&self, known: Option<i64>) -> Result<i64> {
-        let (number, accounts) = self.parts.directory.ended_since(known).await?;
+        let (newest, notes) = self.parts.directory.ended_since(known).await?;
         let now = self.now();
-        accounts.into_iter().for_each(|account| self.endings.note(account, now, number));
-        Ok(number)
+        notes.into_iter().for_each(|(number, account)| self.endings.note(account, now, number));
+        Ok(newest)
     }
 
     /// The number of the newest note.

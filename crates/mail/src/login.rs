@@ -170,9 +170,7 @@ impl Service {
 
     /// Ends all sessions of an account.
     pub(crate) async fn end_sessions(&self, account: AccountId) -> Result<()> {
-        let ended = self.parts.directory.end_sessions(account).await?;
-        // Should this fail, it is heard like an end elsewhere.
-        let number = self.newest_ending().await.unwrap_or_default();
+        let (number, ended) = self.parts.directory.end_sessions(account).await?;
         self.endings.note(account, self.now(), number);
         for hash in ended {
             self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;

@@ -70,8 +70,14 @@ impl Access {
 
     /// Gives a mailbox another name, which may be elsewhere; what is in it goes along.
     pub async fn rename_named(&self, from: &str, to: &str) -> Result<Result<Mailbox, Denied>> {
-        if let Some(shared) = self.if_shared(from).await? {
-            return self.rename_shared(&shared, to).await;
+        if is_of_others(from) {
+            match self.by_name(from).await? {
+                Some(named) if named.mailbox.account != self.id => {
+                    return self.rename_shared(&named, to).await;
+                }
+                Some(_) => {}
+                None => return Ok(Err(Denied::NonExistent)),
+            }
         }
         if is_of_others(to) {
             return Ok(Err(Denied::Cannot("A mailbox stays with its owner")));

@@ -143,8 +143,8 @@ impl Reach {
         self.by.as_ref().map(|by| by.grantee)
     }
 
-    /// The same with the rights as they are now.
-    pub(crate) async fn anew(&self) -> Result<Self> {
+    /// The same with the rights as they are now; an error if there are none.
+    pub async fn anew(&self) -> Result<Self> {
         let Some(by) = &self.by else { return Ok(self.clone()) };
         by.access.reach(self.owner(), self.mailbox).await?.ok_or(Error::NotFound("mailbox"))
     }

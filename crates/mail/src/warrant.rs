@@ -55,7 +55,11 @@ impl<U: Unit> Unit for Warranted<U> {
     type Output = Result<U::Output>;
 
     fn needs(&self) -> Needs {
-        self.unit.needs()
+        let mut needs = self.unit.needs();
+        if !needs.accounts.contains(&self.owner) {
+            needs.accounts.push(self.owner);
+        }
+        needs
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {

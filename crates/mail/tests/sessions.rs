@@ -238,3 +238,50 @@ async fn who_is_unknown_now_may_be_known_in_a_moment() {
     let token = login(&house.mail, ALICE).await;
     assert!(who(&house.mail, &token).await.is_some());
 }
+
+/// Whoever was in when the account was closed is out, though it is open again; whoever logs in then is in, whatever ends
+/// of others are heard of later.
+#[tokio::test]
+async fn a_connection_ends_by_the_notes_after_its_login() {
+    let house = House::open().await.unwrap();
+    let command = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+    let secret = Secret::new(PASSWORD.to_owned());
+    let connect =
+        async |email: &str| house.mail.authenticate(email, &secret, &Client::default()).await.unwrap();
+    let close_and_open = async |node: &Service, email: &str| {
+        let email: EmailAddress = email.parse().unwrap();
+        node.admin().set_enabled(&email, false).await.unwrap();
+        node.admin().set_enabled(&email, true).await.unwrap();
+    };
+    // On the node itself, where another's end comes right behind.
+    let (before, bob) = (connect(ALICE).await, connect(BOB).await);
+    close_and_open(&house.mail, ALICE).await;
+    let after = connect(ALICE).await;
+    close_and_open(&house.mail, BOB).await;
+    for (access, wanted) in [(&before, false), (&after, true), (&bob, false)] {
+        assert_eq!(access.is_still_theirs().await, wanted);
+    }
+    // By a command beside it, once the node listens: ends of several are heard at once, each by its own number.
+    let stop = CancellationToken::new();
+    let (listens, until) = (house.mail.clone(), stop.clone());
+    let listening = TaskTracker::new().spawn(async move { listens.run_endings(until).await });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let before = connect(ALICE).await;
+        close_and_open(&command, ALICE).await;
+        let after = connect(ALICE).await;
+        close_and_open(&command, BOB).await;
+        let soon = Instant::now() + Duration::from_secs(3);
+        while before.is_still_theirs().await && Instant::now() < soon {
+            sleep(Duration::from_millis(20)).await;
+        }
+        // What was there when it began to listen it takes for known.
+        if !before.is_still_theirs().await {
+            assert!(after.is_still_theirs().await && after.is_valid().await.unwrap());
+            break;
+        }
+        assert!(Instant::now() < deadline, "it goes on");
+    }
+    stop.cancel();
+    listening.await.unwrap();
+}

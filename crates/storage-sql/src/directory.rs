@@ -344,11 +344,11 @@ impl Directory for SqlDirectory {
         Ok(())
     }
 
-    async fn end_sessions(&self, account: AccountId) -> Result<Vec<[u8; 32]>> {
+    async fn end_sessions(&self, account: AccountId) -> Result<(i64, Vec<[u8; 32]>)> {
         endings::end_all(&self.writers, account).await
     }
 
-    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<AccountId>)> {
+    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<(i64, AccountId)>)> {
         endings::since(&self.readers.each(), number).await
     }
 

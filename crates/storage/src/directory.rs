@@ -134,11 +134,11 @@ pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas + Shares {
     /// The session, if it has not expired, and its account as it is now: one query, past every cache.
     async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<(Session, Account)>>;
     async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()>;
-    /// Ends all sessions of the account, and notes that; returns the hashes of their tokens.
-    async fn end_sessions(&self, account: AccountId) -> Result<Vec<[u8; 32]>>;
-    /// The accounts of the notes after this number, and the number of the last one; `None`: no accounts, and the number
-    /// of the newest note. One small query.
-    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<AccountId>)>;
+    /// Ends all sessions of the account, and notes that; returns the note's number and the hashes of their tokens.
+    async fn end_sessions(&self, account: AccountId) -> Result<(i64, Vec<[u8; 32]>)>;
+    /// The notes after this number, in order, and the number of the last one; `None`: no notes, and the number of the
+    /// newest one. One small query.
+    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<(i64, AccountId)>)>;
     /// Removes expired sessions; returns how many.
     async fn expire_sessions(&self, now: Timestamp) -> Result<u64>;
 

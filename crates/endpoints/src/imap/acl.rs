@@ -14,10 +14,7 @@ use super::session::{Answer, Session};
 impl Session {
     /// RFC 4314 §3.5
     pub(super) async fn my_rights(&mut self, mailbox: &MailboxName) -> Answer {
-        let named = self.named(mailbox).await?;
-        if !named.rights.meets(TELLING) {
-            return Err(answers::non_existent());
-        }
+        let named = self.known(mailbox).await?;
         let mut out = self.writer();
         write_rights(&mut out, &named.name, named.rights);
         self.send(out);
@@ -90,16 +87,6 @@ impl Session {
         Ok((named.name, reach))
     }
 }
-
-/// RFC 4314 §4: who has one of these is told all.
-const TELLING: Rights = Rights::from_bits(
-    Rights::LOOKUP.bits()
-        | Rights::READ.bits()
-        | Rights::INSERT.bits()
-        | Rights::CREATE.bits()
-        | Rights::DELETE.bits()
-        | Rights::ADMINISTER.bits(),
-);
 
 pub(super) fn write_rights(out: &mut imap::Writer, name: &str, rights: Rights) {
     out.text("* MYRIGHTS ").mailbox(name).text(" ").text(&rights.with_obsolete()).end();

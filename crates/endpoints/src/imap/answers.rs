@@ -52,6 +52,19 @@ pub(super) fn non_existent() -> Status {
     Status::no("There is no such mailbox").with(Code::NonExistent)
 }
 
+/// What is told of the selected mailbox: it may be somebody else's, who has taken all rights away just now.
+pub(super) fn refused(error: Error) -> Status {
+    match error {
+        Error::NotFound(_) => barred(),
+        error => refusal(error),
+    }
+}
+
+/// The selected mailbox is somebody else's, who does not let it be read any more, or has removed it.
+pub(super) fn barred() -> Status {
+    Status::no("The selected mailbox is not shared with you for reading any more").with(Code::NoPerm)
+}
+
 pub(super) fn cannot(why: &'static str) -> Status {
     Status::no(why).with(Code::Cannot)
 }

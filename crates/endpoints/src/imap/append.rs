@@ -31,7 +31,10 @@ impl Session {
     ) -> Result<(UidValidity, Vec<Uid>), Status> {
         let (target, progress) = (self.target(mailbox).await?, Progress::default());
         let added = self.patiently(&progress, target.append(letters)).await.map_err(answers::refusal)?;
-        added.ok_or_else(|| answers::non_existent().with(Code::TryCreate))
+        match added {
+            Some(added) => Ok(added),
+            None => Err(self.no_target(mailbox).await),
+        }
     }
 
     /// The new one is there before the old one goes.
@@ -56,7 +59,7 @@ impl Session {
         let mut out = self.writer();
         out.status(&with_uids(Status::ok("It is there now"), validity, &uids));
         self.send(out);
-        reach.remove(&[old]).await.map_err(answers::refusal)?;
+        reach.remove(&[old]).await.map_err(answers::refused)?;
         self.tell_news(Expunges::Told).await?;
         Ok(Status::ok("Replaced"))
     }

@@ -18,8 +18,8 @@ impl Session {
         self.charge_carried(&from, &to, &messages)?;
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
         let progress = Progress::default();
-        let copied = self.patiently(&progress, from.copy(&targets, &to)).await.map_err(answers::refusal)?;
-        let copied = copied.ok_or_else(|| answers::non_existent().with(Code::TryCreate))?;
+        let copied = self.patiently(&progress, from.copy(&targets, &to)).await;
+        let copied = self.carried(copied, mailbox).await?;
         if copied.pairs.len() < messages.len() && copied.pairs.is_empty() {
             return Err(Status::no("The messages are gone").with(Code::ExpungeIssued));
         }
@@ -41,9 +41,8 @@ impl Session {
         self.charge_carried(&from, &to, &messages)?;
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
         let progress = Progress::default();
-        let moved =
-            self.patiently(&progress, from.move_all(&targets, &to)).await.map_err(answers::refusal)?;
-        let moved = moved.ok_or_else(|| answers::non_existent().with(Code::TryCreate))?;
+        let moved = self.patiently(&progress, from.move_all(&targets, &to)).await;
+        let moved = self.carried(moved, mailbox).await?;
         if !moved.pairs.is_empty() {
             let mut out = self.writer();
             out.status(&with_uids(Status::ok("They are there now"), &moved));
@@ -51,6 +50,22 @@ impl Session {
         }
         self.tell_news(Expunges::Told).await?;
         Ok(self.limited(Status::ok("Moved"), lowest))
+    }
+
+    /// What became of it. Either mailbox may have gone meanwhile, or the rights to it.
+    async fn carried(
+        &mut self,
+        outcome: mail::Result<Option<Copied>>,
+        to: &MailboxName,
+    ) -> Result<Copied, Status> {
+        match outcome {
+            Ok(Some(carried)) => Ok(carried),
+            Ok(None) | Err(mail::Error::NotFound(_)) => {
+                self.reach().await?;
+                Err(self.no_target(to).await)
+            }
+            Err(error) => Err(answers::refusal(error)),
+        }
     }
 
     /// Between accounts, and with rights that do not let all flags come along, messages are read and written anew.

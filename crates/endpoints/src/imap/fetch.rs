@@ -22,8 +22,10 @@ use items::{Needs, needs};
 
 /// A FETCH that is being answered.
 pub(super) struct Fetching {
-    /// The rights that it began with; `None`: they are asked for when it begins.
+    /// With the rights that were found last; `None`: they are asked for when it begins.
     reach: Option<Reach>,
+    /// Some was read by them.
+    used: bool,
     items: Vec<Item>,
     needs: Needs,
     left: VecDeque<(u32, Listed)>,
@@ -103,6 +105,7 @@ impl Session {
         let items = items::each_once(items);
         self.fetching = Some(Box::new(Fetching {
             reach: Some(reach),
+            used: false,
             needs: needs(&items),
             items,
             left: messages.into(),
@@ -130,6 +133,7 @@ impl Session {
         let items = items::each_once(items);
         self.fetching = Some(Box::new(Fetching {
             reach: None,
+            used: false,
             needs: needs(&items),
             items,
             left: left.into(),
@@ -174,7 +178,7 @@ impl Session {
             return Ok(false);
         }
         let change = Change::Add { flags: Flags::SEEN, keywords: Vec::new() };
-        let stored = reach.store(&targets, &change, None).await.map_err(answers::refusal)?;
+        let stored = reach.store(&targets, &change, None).await.map_err(answers::refused)?;
         let uids: Vec<_> = stored.messages.iter().map(|message| message.uid).collect();
         self.tell_news_but(Expunges::Held, Own::Told(&uids)).await?;
         let selected = self.selected()?;
@@ -189,7 +193,7 @@ impl Session {
     /// Sends some more; ends the command when everything was sent.
     pub(super) async fn fetch_on(&mut self) -> Result<(), Broken> {
         let Some(mut fetching) = self.fetching.take() else { return Ok(()) };
-        let reach = match fetching.reach.take() {
+        let mut reach = match fetching.reach.take() {
             Some(reach) => reach,
             None => match self.reach().await {
                 Ok(reach) => reach,
@@ -200,7 +204,7 @@ impl Session {
                 }
             },
         };
-        let some = fetching.some(&reach).await?;
+        let some = fetching.some(&mut reach).await?;
         fetching.reach = Some(reach);
         match some {
             Some(bytes) => {
@@ -220,7 +224,7 @@ impl Session {
 
 impl Fetching {
     /// The next bytes; `None`: that was all.
-    async fn some(&mut self, reach: &Reach) -> Result<Option<Bytes>, Broken> {
+    async fn some(&mut self, reach: &mut Reach) -> Result<Option<Bytes>, Broken> {
         loop {
             match self.ready.pop_front() {
                 Some(Piece::Bytes(bytes)) => return Ok(Some(bytes)),
@@ -253,10 +257,14 @@ impl Fetching {
         }
     }
 
-    /// Reads the next messages, and makes their answers ready.
-    async fn batch(&mut self, reach: &Reach) -> Result<(), Status> {
+    /// Reads the next messages, and makes their answers ready. A client may take its time over what it is sent, so the
+    /// rights are asked for anew.
+    async fn batch(&mut self, reach: &mut Reach) -> Result<(), Status> {
+        if std::mem::replace(&mut self.used, true) {
+            *reach = reach.anew().await.map_err(answers::refused)?;
+        }
         let batch: Vec<_> = self.left.drain(..self.batch_length()).collect();
-        let known = read(self.needs, reach, &batch).await.map_err(answers::refusal)?;
+        let known = read(self.needs, reach, &batch).await.map_err(answers::refused)?;
         let mut out = Writer::new(self.utf8);
         for (number, message) in batch {
             if !self.has(&known, &message) {

@@ -46,7 +46,7 @@ impl Session {
         if mailbox.0.is_empty() {
             return Ok((String::new(), None));
         }
-        let named = self.named(mailbox).await?;
+        let named = self.known(mailbox).await?;
         if named.shared {
             return Err(answers::not_theirs());
         }

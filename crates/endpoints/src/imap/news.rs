@@ -37,7 +37,11 @@ impl Session {
     pub(super) async fn tell_news_but(&mut self, expunges: Expunges, own: Own<'_>) -> Result<(), Status> {
         let Some(selected) = &self.selected else { return Ok(()) };
         let validity = selected.mailbox.uid_validity;
-        let roll = self.reach().await?.roll().await.map_err(answers::refusal)?;
+        let Some(reach) = self.readable().await? else {
+            self.tell_barred();
+            return Ok(());
+        };
+        let roll = reach.roll().await.map_err(answers::refusal)?;
         let Some(roll) = roll.filter(|roll| roll.mailbox.uid_validity == validity) else {
             return Err(self.lost());
         };

@@ -18,7 +18,7 @@ impl Session {
     }
 
     pub(super) async fn get_quota_root(&mut self, mailbox: &MailboxName) -> Answer {
-        let named = self.named(mailbox).await?;
+        let named = self.known(mailbox).await?;
         if named.shared {
             // How full another's account is, is not told.
             let mut out = self.writer();

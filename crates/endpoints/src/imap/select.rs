@@ -52,6 +52,7 @@ impl Session {
             contexts: Vec::new(),
             grown: false,
             hints,
+            barred: false,
         });
         self.engine.enter(State::Selected);
         let is_writable = !read_only && reach.rights().meets(CHANGING);
@@ -162,13 +163,14 @@ impl Session {
         let selected = self.selected()?;
         let read_only = selected.read_only;
         let mut modseq = selected.mailbox.modseq;
-        if expunge && !read_only {
-            let reach = self.reach().await?;
-            // RFC 4314 §4: without the right it is closed all the same.
-            if reach.rights().contains(Rights::EXPUNGE) {
-                self.expunge_deleted(&reach, None).await?;
-                modseq = self.roll_of(&reach).await?.mailbox.modseq;
-            }
+        // RFC 4314 §4: without the right it is closed all the same.
+        if expunge
+            && !read_only
+            && let Some(reach) = self.readable().await?
+            && reach.rights().contains(Rights::EXPUNGE)
+        {
+            self.expunge_deleted(&reach, None).await?;
+            modseq = self.roll_of(&reach).await?.mailbox.modseq;
         }
         self.unselect();
         Ok(news::highest(Status::ok("Closed"), modseq, self.enabled))
@@ -208,7 +210,7 @@ impl Session {
         let lowest = set.and_then(|_| self.cut(&mut deleted));
         let targets: Vec<_> = deleted.iter().map(|(_, message)| target(message)).collect();
         let progress = Progress::default();
-        self.patiently(&progress, reach.expunge(&targets)).await.map_err(answers::refusal)?;
+        self.patiently(&progress, reach.expunge(&targets)).await.map_err(answers::refused)?;
         Ok(lowest)
     }
 

@@ -104,6 +104,8 @@ pub(super) struct Selected {
     pub(super) grown: bool,
     /// Of its owner's, if that is somebody else.
     pub(super) hints: Option<Subscription>,
+    /// The client knows that it may not read it any more.
+    pub(super) barred: bool,
 }
 
 impl Session {

@@ -26,7 +26,7 @@ impl Session {
         let since = unchanged_since.map(|since| ModSeq(i64::try_from(since).unwrap_or(i64::MAX)));
         let (reach, progress) = (self.reach().await?, Progress::default());
         let work = reach.store(&targets, &change, since);
-        let stored = self.patiently(&progress, work).await.map_err(answers::refusal)?;
+        let stored = self.patiently(&progress, work).await.map_err(answers::refused)?;
         let changed: Vec<Uid> = stored.messages.iter().map(|message| message.uid).collect();
         // RFC 9051 §7.5.1: sequence numbers must stay for this command, and for what a client sent behind it.
         let expunges = if uid { Expunges::Told } else { Expunges::Held };

@@ -92,7 +92,7 @@ impl Mta for Service {
 
     async fn sender_limit(&self, principal: &Access) -> Result<u64, Refusal> {
         if !principal.is_still_theirs().await {
-            return Err(Refusal::Credentials);
+            return Err(Refusal::Ended);
         }
         self.message_limit(principal.id()).await.map_err(refusal)
     }
@@ -113,7 +113,10 @@ impl Mta for Service {
         let Submission { id, return_path, recipients, terms, not_before, raw } = mail;
         let submission =
             ::mail::Submission { id: QueueId(id.0), return_path, recipients, terms, not_before, raw };
-        principal.submit(submission).await.map_err(refusal)?;
+        principal.submit(submission).await.map_err(|error| match error {
+            Error::Unauthenticated => Refusal::Ended,
+            error => refusal(error),
+        })?;
         Ok(id)
     }
 

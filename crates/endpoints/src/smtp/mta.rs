@@ -145,6 +145,9 @@ pub enum Refusal {
     MailboxFull,
     #[error("wrong user or password")]
     Credentials,
+    /// Who logged in is out meanwhile: the account was closed, or has another password.
+    #[error("the session has ended")]
+    Ended,
     /// Of a client, to log in or to send.
     #[error("too many attempts")]
     TooMany,
@@ -193,6 +196,8 @@ impl Refusal {
             Self::NotLocal => Reply::new(550, (7, 1), "Relaying denied"),
             Self::MailboxFull => Reply::new(452, (2, 2), "The mailbox is full"),
             Self::Credentials => Reply::new(535, (7, 8), "Wrong user or password"),
+            // Whoever comes again is asked to log in.
+            Self::Ended => Reply::new(421, (7, 0), "Your session has ended, please log in again"),
             Self::TooMany => Reply::new(454, (7, 0), "Too many attempts, please try again later"),
             Self::ForeignSender => Reply::new(553, (7, 1), "The sender is not an address of yours"),
             Self::TooLarge => Reply::new(552, (3, 4), "The mail is too large"),

@@ -7,5 +7,6 @@ mod client;
 mod judge;
 mod long;
 mod model;
+mod sharing;
 mod texts;
 mod transcripts;

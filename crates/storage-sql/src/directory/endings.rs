@@ -18,7 +18,7 @@ const KEPT: i64 = 100_000;
 const AT_ONCE: i64 = 10_000;
 
 /// Ends all sessions of the account, and notes it.
-pub(super) async fn end_all(writers: &Pool, account: AccountId) -> Result<Vec<[u8; 32]>> {
+pub(super) async fn end_all(writers: &Pool, account: AccountId) -> Result<(i64, Vec<[u8; 32]>)> {
     let theirs = session::Column::AccountId.eq(account.0);
     let tx = writers.begin().await.map_err(failed)?;
     let ended = session::Entity::find()
@@ -30,27 +30,29 @@ pub(super) async fn end_all(writers: &Pool, account: AccountId) -> Result<Vec<[u
         .await
         .map_err(failed)?;
     session::Entity::delete_many().filter(theirs).exec(&tx).await.map_err(failed)?;
-    note(&tx, account).await?;
+    let number = note(&tx, account).await?;
     tx.commit().await.map_err(failed)?;
     let damaged = |_| Error::Corrupt("the hash of a session's token".to_owned());
-    ended.into_iter().map(|hash| hash.try_into().map_err(damaged)).collect()
+    let tokens: Result<_> = ended.into_iter().map(|hash| hash.try_into().map_err(damaged)).collect();
+    Ok((number, tokens?))
 }
 
 /// One at a time, so that who asks for what came after a number misses no lower one that is committed later.
-async fn note(tx: &Conn, account: AccountId) -> Result<()> {
+async fn note(tx: &Conn, account: AccountId) -> Result<i64> {
     if tx.is_postgres() {
         let lock = "LOCK TABLE session_end IN SHARE ROW EXCLUSIVE MODE";
         tx.execute_unprepared(lock).await.map_err(failed)?;
     }
     let sql = "INSERT INTO session_end (number, account_id) \
-               SELECT COALESCE(MAX(number), 0) + 1, CAST($1 AS BIGINT) FROM session_end";
+               SELECT COALESCE(MAX(number), 0) + 1, CAST($1 AS BIGINT) FROM session_end RETURNING number";
     let note = Statement::from_sql_and_values(tx.get_database_backend(), sql, [account.0.into()]);
-    tx.execute_raw(note).await.map_err(failed)?;
-    Ok(())
+    let noted = tx.query_one_raw(note).await.map_err(failed)?;
+    let noted = noted.ok_or_else(|| Error::Corrupt("a note without a number".to_owned()))?;
+    noted.try_get("", "number").map_err(failed)
 }
 
 /// See [`storage::Directory::ended_since`].
-pub(super) async fn since(conn: &Conn, number: Option<i64>) -> Result<(i64, Vec<AccountId>)> {
+pub(super) async fn since(conn: &Conn, number: Option<i64>) -> Result<(i64, Vec<(i64, AccountId)>)> {
     #[derive(FromQueryResult)]
     struct Row {
         number: i64,
@@ -64,8 +66,8 @@ pub(super) async fn since(conn: &Conn, number: Option<i64>) -> Result<(i64, Vec<
     let notes = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
     let notes = Row::find_by_statement(notes).all(conn).await.map_err(failed)?;
     let newest = notes.last().map(|note| note.number).or(number).unwrap_or_default();
-    let accounts = notes.iter().map(|note| AccountId(note.account_id));
-    Ok((newest, if number.is_some() { accounts.collect() } else { Vec::new() }))
+    let all = notes.iter().map(|note| (note.number, AccountId(note.account_id)));
+    Ok((newest, if number.is_some() { all.collect() } else { Vec::new() }))
 }
 
 /// Removes old notes.

@@ -20,13 +20,15 @@ impl<M: Mta> Session<M> {
             Kind::Lmtp => Recipients::Local(Vec::new()),
             Kind::Submission | Kind::Submissions => {
                 let principal = self.principal.as_ref().ok_or(Refusal::Credentials)?;
+                // Who may send no more hears that first.
+                let limit = self.mta.sender_limit(principal).await?;
                 // RFC 6409 §6.1. The null path is for notifications, which programs may send.
                 if let ReversePath::Mailbox(sender) = &mail.reverse_path
                     && !self.mta.may_send_as(principal, sender).await?
                 {
                     return Err(Refusal::ForeignSender);
                 }
-                if size > self.mta.sender_limit(principal).await? {
+                if size > limit {
                     return Err(Refusal::TooLarge);
                 }
                 Recipients::Anywhere(Vec::new())

@@ -2,6 +2,10 @@
 
 #![cfg(test)]
 
+mod closed;
+mod gate;
+mod taken;
+
 use std::sync::Arc;
 
 use cluster::LocalCache;
@@ -96,6 +100,8 @@ async fn what_is_shared(house: House) {
     assert!(reach.structures(&[id]).await.unwrap().is_empty());
     assert!(reach.letters(&[id]).await.unwrap().is_empty());
     assert!(reach.signatures(&[id]).await.unwrap().is_empty());
+    assert!(reach.portraits(&[id]).await.unwrap().is_empty());
+    assert!(reach.headers(&[id]).await.unwrap().is_empty());
     // Nor by the access that is theirs alone.
     assert!(matches!(shared.grantee.message(id).await, Err(Error::NotFound(_))));
 
@@ -213,6 +219,8 @@ async fn every_use_asks_for_its_right() {
         assert_eq!(reach.letters(&[id]).await.is_ok(), has("r"), "{rights}: letters");
         assert_eq!(reach.structures(&[id]).await.is_ok(), has("r"), "{rights}: structures");
         assert_eq!(reach.signatures(&[id]).await.is_ok(), has("r"), "{rights}: signatures");
+        assert_eq!(reach.portraits(&[id]).await.is_ok(), has("r"), "{rights}: portraits");
+        assert_eq!(reach.headers(&[id]).await.is_ok(), has("r"), "{rights}: headers");
         assert_eq!(reach.sign(Vec::new()).await.is_ok(), has("r"), "{rights}: sign");
         let stored = reach.store(std::slice::from_ref(&target), &all, None).await;
         assert_eq!(stored.is_ok(), has("swt"), "{rights}: store");
