@@ -47,5 +47,6 @@ const UNITS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 
 /// Libraries that tell every step at `info`, or each connection that an outage ends. What the configuration says of one of
 /// them counts more.
-const QUIET: &str =
-    "sea_orm_migration=warn,sqlx=warn,sqlx::postgres::notice=error,sqlx_core::pool=error,tantivy=warn";
+const QUIET: &str = "sea_orm_migration=warn,sqlx=warn,sqlx::postgres::notice=error,sqlx_core::pool=error,tantivy=warn,\
+    hickory_proto=warn,hickory_resolver=warn,hickory_net=warn,rustls=warn,tokio_rustls=warn,h2=warn,hyper_util=warn,\
+    reqwest=warn";
