@@ -1,6 +1,6 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
-//! Postfix' `smtp-sink`, an HTTPS server, PostgreSQL servers and a gate before them, a Redis, an S3 server, all of the cluster plane
-//! together, fixtures and a clock to turn; and the rule that statements name their account.
+//! Postfix' `smtp-sink`, an HTTPS server, PostgreSQL servers and a gate before them, a Redis, an S3 server, all of the
+//! cluster plane together, fixtures and a clock to turn; and the rule that statements name their account.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
 
