@@ -364,13 +364,14 @@ async fn anothers_ids_are_not_found(plane: &Plane<'_>) {
         (Method::PATCH, format!("/v1/folders/{folder}"), json!({ "name": "Mine" })),
         (Method::DELETE, format!("/v1/folders/{folder}"), json!({})),
         (Method::POST, "/v1/folders".into(), json!({ "name": "Below", "parent_id": folder })),
-        (Method::PUT, format!("/v1/folders/{folder}/access/bob@demo.test"), json!({ "rights": "lr" })),
-        (Method::DELETE, format!("/v1/folders/{folder}/access/bob@demo.test"), json!({})),
-        (Method::DELETE, format!("/v1/attachments/{upload}"), json!({})),
+        (Method::PUT, format!("/v1/folders/{folder}/access/alice@demo.test"), json!({ "rights": "lr" })),
+        (Method::DELETE, format!("/v1/folders/{folder}/access/alice@demo.test"), json!({})),
     ] {
         let answer = send(method.clone(), path.clone(), body).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{method} {path}");
     }
+    // Where there is nothing to discard, nothing is.
+    send(Method::DELETE, format!("/v1/attachments/{upload}"), json!({})).await;
     let many = send(Method::PATCH, "/v1/messages".into(), json!({ "ids": [id], "flagged": true })).await;
     assert_eq!(json_of(many).await, json!({ "messages": [] }));
     let own = server.deliver("bob", &mail("Own")).await;
@@ -379,7 +380,6 @@ async fn anothers_ids_are_not_found(plane: &Plane<'_>) {
     for with in [
         json!({ "attachments": [upload] }),
         json!({ "attachments": [format!("{id}/{part}")] }),
-        json!({ "replaces": id }),
         json!({ "forward_of": id, "attachments": [format!("{id}/{part}")] }),
     ] {
         let mut mail = json!({ "subject": "Mine", "text": "x", "draft": true });
@@ -387,8 +387,18 @@ async fn anothers_ids_are_not_found(plane: &Plane<'_>) {
         let answer = bob.post("/v1/messages", &mail).await;
         assert!(answer.status().is_client_error(), "{with}: {}", answer.status());
     }
+    // What takes the place of nothing, or answers nothing, is a mail like any other.
+    for of in ["replaces", "in_reply_to", "forward_of"] {
+        let answer = bob.post("/v1/messages", &json!({ "subject": "Mine", "draft": true, of: id })).await;
+        if answer.status() == StatusCode::CREATED {
+            let own = json_of(answer).await["id"].as_str().unwrap().to_owned();
+            let raw = bob.get(&format!("/v1/messages/{own}/raw")).await.text().await.unwrap();
+            assert!(!raw.contains("secret") && !raw.contains("In-Reply-To"), "{of}: {raw}");
+        }
+    }
     // All of it is as it was.
     assert_eq!(alice.read(&format!("/v1/messages/{id}")).await, whole);
-    assert_eq!(alice.delete(&format!("/v1/attachments/{upload}")).await.status(), StatusCode::NO_CONTENT);
+    let with = json!({ "subject": "Mine", "text": "x", "draft": true, "attachments": [upload] });
+    assert_eq!(alice.post("/v1/messages", &with).await.status(), StatusCode::CREATED);
     server.stop().await;
 }

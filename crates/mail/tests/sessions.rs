@@ -239,8 +239,8 @@ async fn who_is_unknown_now_may_be_known_in_a_moment() {
     assert!(who(&house.mail, &token).await.is_some());
 }
 
-/// Whoever was in when the account was closed is out, though it is open again; whoever logs in then is in, whatever ends
-/// of others are heard of later.
+/// Whoever was in when the account was closed is out, though it is open again; whoever logs in then is in, whatever is
+/// heard of others' ends later.
 #[tokio::test]
 async fn a_connection_ends_by_the_notes_after_its_login() {
     let house = House::open().await.unwrap();
