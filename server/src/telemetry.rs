@@ -45,8 +45,8 @@ const SECONDS: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 /// The bounds of how many units share a commit.
 const UNITS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Libraries that tell every step at `info`, or each connection that an outage ends. What the configuration says of one of
-/// them counts more.
+/// Libraries that tell every step at `info` or `debug`, each connection that an outage ends, or what is odd in others' HTML.
+/// What the configuration says of one of them counts more.
 const QUIET: &str = "sea_orm_migration=warn,sqlx=warn,sqlx::postgres::notice=error,sqlx_core::pool=error,tantivy=warn,\
-    hickory_proto=warn,hickory_resolver=warn,hickory_net=warn,rustls=warn,tokio_rustls=warn,h2=warn,hyper_util=warn,\
-    reqwest=warn";
+    html5ever=error,hickory_proto=warn,hickory_resolver=warn,hickory_net=warn,rustls=warn,tokio_rustls=warn,h2=warn,\
+    hyper_util=warn,reqwest=warn";
