@@ -35,6 +35,8 @@ impl Cached for Kept {
 }
 
 const DEFAULT_LIMIT: u32 = 50;
+/// Pages that are kept: those that lists begin with, here and in the webmail.
+const KEPT_LIMITS: [u32; 2] = [DEFAULT_LIMIT, 100];
 /// Conversations longer than this show their newest messages.
 const THREAD_LIMIT: u32 = 200;
 
@@ -45,7 +47,8 @@ impl Access {
         let limit = self.page_limit(query.limit)?;
         // One more than wanted tells whether there is a next page.
         let request = PageRequest { mailbox: Some(folder), filter: query.filter, before, limit: limit + 1 };
-        let key = before.is_none().then(|| key(self.id, folder, &request));
+        let is_kept = before.is_none() && KEPT_LIMITS.contains(&limit);
+        let key = is_kept.then(|| key(self.id, folder, &request));
         let cache = &self.service.parts.cache;
         let kept = match &key {
             Some(key) => cache.load::<Kept>(key).await,

@@ -1,7 +1,14 @@
 //! Passwords: argon2id in the PHC string format, hashed and compared off the async threads, a few at a time. What was
 //! right lately is known again without that: mail programs log in all day, with several connections each.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use argon2::{Argon2, PasswordHash, PasswordHasher as _, PasswordVerifier as _, password_hash::SaltString};
 use moka::sync::Cache as Memory;
@@ -23,8 +30,8 @@ pub(crate) struct Passwords {
     /// Marks of what was right: each of a hash and the password that made it, under a key that this process alone has
     /// and never writes down. A new password has another hash, so an old one is forgotten with it.
     right: Memory<[u8; 32], ()>,
-    /// Marks of what was wrong, under the same key: programs try what they have by each mechanism.
-    wrong: Memory<[u8; 32], ()>,
+    /// Marks of what was wrong, under the same key, and how often: programs try what they have by each mechanism.
+    wrong: Memory<[u8; 32], Arc<AtomicU32>>,
     key: [u8; 32],
 }
 
@@ -32,6 +39,8 @@ pub(crate) struct Passwords {
 const MARKS: u64 = 100_000;
 const MARKS_LAST: Duration = Duration::from_secs(3600);
 const WRONG_LAST: Duration = Duration::from_secs(600);
+/// So many times the same mistake is one.
+const PATIENT: u32 = 10;
 
 /// How a password compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +94,8 @@ impl Passwords {
         }
     }
 
-    /// Whether this client has not come with this wrong password for this address lately. Who tries the same again, or by
-    /// another mechanism, guesses nothing.
+    /// Whether this client has not come with this wrong password for this address lately, or has come with it a whole
+    /// [`PATIENT`] times more. Who tries the same again, or by another mechanism, guesses nothing; but not for ever.
     pub(crate) fn is_new_mistake(
         &self,
         address: &EmailAddress,
@@ -100,7 +109,8 @@ impl Passwords {
             mark.update(part.as_bytes()).update(&[0]);
         }
         let mark = mark.update(password.expose().as_bytes()).finalize().into();
-        self.wrong.entry(mark).or_insert(()).is_fresh()
+        let times = self.wrong.get_with(mark, Arc::default);
+        times.fetch_add(1, Ordering::Relaxed).is_multiple_of(PATIENT)
     }
 
     fn mark(&self, password: &Secret, hash: &Secret) -> [u8; 32] {
@@ -161,6 +171,8 @@ mod tests {
         assert!(is_new("a@a.test", "older", "192.0.2.1"));
         assert!(is_new("b@a.test", "old", "192.0.2.1"));
         assert!(is_new("a@a.test", "old", "192.0.2.2"));
+        let mistakes = (0..25).filter(|_| is_new("c@a.test", "old", "192.0.2.1")).count();
+        assert_eq!(mistakes, 3, "whoever does not stop");
     }
 
     #[tokio::test]

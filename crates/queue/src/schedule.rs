@@ -42,8 +42,6 @@ impl Schedule {
     }
 }
 
-impl Schedule {}
-
 fn jittered(delay: Duration, random: u64) -> Duration {
     let ms = i128::try_from(delay.as_millis()).unwrap_or(i128::MAX >> 64);
     let spread = ms * JITTER_PERCENT / 100;

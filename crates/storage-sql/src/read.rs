@@ -92,7 +92,11 @@ impl Snapshot for Open {
 
     async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>> {
         self.flush().await?;
-        self.read_message_rows(account, ids).await?.into_iter().map(rows::message).collect()
+        let found = self.read_message_rows(account, ids).await?;
+        if self.writes {
+            self.remember(account.0, &found.iter().map(Spot::from).collect::<Vec<_>>());
+        }
+        found.into_iter().map(rows::message).collect()
     }
 
     async fn placements(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Placement>> {

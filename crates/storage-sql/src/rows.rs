@@ -123,10 +123,11 @@ pub(crate) struct Spot {
     pub(crate) body_id: Uuid,
     pub(crate) received_at: i64,
     pub(crate) size_bytes: i64,
+    pub(crate) delivery: Option<String>,
 }
 
 impl Spot {
-    pub(crate) const COLUMNS: [message::Column; 9] = {
+    pub(crate) const COLUMNS: [message::Column; 10] = {
         use message::Column as C;
         [
             C::Id,
@@ -138,6 +139,7 @@ impl Spot {
             C::BodyId,
             C::ReceivedAt,
             C::SizeBytes,
+            C::Delivery,
         ]
     };
 }
@@ -154,6 +156,7 @@ impl From<&message::Model> for Spot {
             body_id: row.body_id,
             received_at: row.received_at,
             size_bytes: row.size_bytes,
+            delivery: row.delivery.clone(),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use anyhow::Context as _;
 use bytes::Bytes;
+use futures::future::join_all;
 use mail::Notice;
 use queue::{
     https::Url,
@@ -51,21 +53,27 @@ impl Reports {
             self.note_sent(&id, BY_MAIL).await;
         }
         let packed = file(&about.feedback(&id, &[], self.clock.now()), &sessions);
-        for url in urls {
-            let to = url.to_string();
-            if self.was_sent(&id, &to).await {
-                continue;
-            }
-            match about.ask(self.https.post(&url, FILE_TYPE, &packed)).await {
-                Ok(()) => {
-                    tracing::info!(domain = about.domain, day = about.day, to, "a report leaves");
-                    self.note_sent(&id, &to).await;
-                    made.sent += 1;
-                }
-                Err(error) => made.waits = Some(error.context(to)),
+        // At once, so that one which is slow has its own time only.
+        for posted in join_all(urls.iter().map(|url| self.post(about, &id, url, &packed))).await {
+            match posted {
+                Ok(posted) => made.sent += usize::from(posted),
+                Err(error) => made.waits = Some(error),
             }
         }
         Ok(made)
+    }
+
+    /// Whether it left; it does not, if it has already.
+    async fn post(&self, about: &About<'_>, id: &str, url: &Url, packed: &[u8]) -> anyhow::Result<bool> {
+        let to = url.to_string();
+        if self.was_sent(id, &to).await {
+            return Ok(false);
+        }
+        let posting = self.https.post(url, FILE_TYPE, packed);
+        about.ask(posting).await.with_context(|| to.clone())?;
+        tracing::info!(domain = about.domain, day = about.day, to, "a report leaves");
+        self.note_sent(id, &to).await;
+        Ok(true)
     }
 
     async fn was_sent(&self, id: &str, to: &str) -> bool {

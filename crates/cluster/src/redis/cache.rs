@@ -14,7 +14,8 @@ use crate::{Cache, LocalCache};
 #[derive(Debug)]
 pub struct RedisCache {
     link: Arc<Link>,
-    /// Values never change under their key, so what is here needs no check. Of passes, what this node issued and
+    /// Values never change under their key, or name the version that they are of, which is asked for elsewhere: so what is
+    /// here needs no check. Of passes, what this node issued and
     /// revoked.
     near: LocalCache,
 }

@@ -31,7 +31,7 @@ impl Session {
     /// Tells once more how many messages there are, where that was told in answer to a command that did not ask for news:
     /// Thunderbird looks for new ones only if it is told so while it idles.
     fn tell_growth(&mut self) {
-        let Some(selected) = &self.selected else { return };
+        let Some(selected) = self.selected.as_ref().filter(|selected| !selected.barred) else { return };
         let mut out = self.writer();
         out.line(format_args!("{} EXISTS", selected.view.len()));
         self.send(out);

@@ -29,6 +29,8 @@ pub(super) struct Groups {
     in_hand: Arc<Semaphore>,
     reserve: usize,
     share: usize,
+    /// Whatever is free, no group has more.
+    most: usize,
     groups: Mutex<HashMap<String, Arc<Group>>>,
     silent: Mutex<HashMap<String, Silence>>,
     /// The first silence and the longest: no longer than a mail would wait by the schedule.
@@ -87,6 +89,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
 const FORGET: Duration = Duration::from_secs(15 * 60);
 /// Before it is known how fast a group is.
 const FIRST_GUESS: Duration = Duration::from_millis(50);
+const LEAST_PER_MAIL: Duration = Duration::from_millis(1);
 const ROUND: u32 = 20;
 const SHORTEST_PUT_OFF: Duration = Duration::from_millis(250);
 const LONGEST_PUT_OFF: Duration = Duration::from_secs(10 * 60);
@@ -111,6 +114,7 @@ impl Groups {
             first_lanes: config.first_connections.clamp(1, per_group),
             in_hand: Arc::clone(in_hand),
             reserve: config.in_hand.div_ceil(4),
+            most: config.in_hand.div_ceil(2),
             share: (config.in_hand / 16).max(per_group),
             groups: Mutex::default(),
             silent: Mutex::default(),
@@ -123,7 +127,8 @@ impl Groups {
         let group = self.group(name, now);
         // Everybody who waits or delivers holds the group; so does the table.
         let is_scarce = self.in_hand.available_permits() < self.reserve;
-        if is_scarce && Arc::strong_count(&group) > self.share + 1 {
+        let share = if is_scarce { self.share } else { self.most };
+        if Arc::strong_count(&group) > share + 1 {
             return Err(group.pace().put_off(now));
         }
         let lane = Arc::clone(&group.lanes).acquire_owned().await;
@@ -258,7 +263,9 @@ impl Pace {
     fn measure(&mut self, now: Timestamp) {
         self.round += 1;
         if self.round >= ROUND {
-            self.per_mail = now.since(self.round_began) / self.round;
+            // Lanes that end together would make a round of no time at all.
+            let measured = now.since(self.round_began) / self.round;
+            self.per_mail = ((self.per_mail + measured) / 2).max(LEAST_PER_MAIL);
             (self.round, self.round_began) = (0, now);
         }
     }
@@ -429,12 +436,17 @@ mod tests {
     fn who_is_put_off_comes_back_one_after_the_other() {
         let group = Group::new(1, 1, START);
         let mut now = START;
-        for _ in 0..ROUND {
+        for _ in 0..ROUND * 12 {
             now = now.plus(Duration::from_millis(500));
             group.taken(1, now);
         }
+        let measured = std::mem::replace(&mut group.pace().per_mail, Duration::from_millis(500));
+        assert!((450..=500).contains(&measured.as_millis()), "{measured:?}");
         let times: Vec<_> = (0..4).map(|_| group.pace().put_off(now).until.since(now).as_millis()).collect();
         assert_eq!(times, [250, 500, 750, 1_000]);
+        // So many at once are no measure.
+        (0..ROUND * 20).for_each(|_| group.taken(1, now));
+        assert_eq!(group.pace().per_mail, LEAST_PER_MAIL);
     }
 
     #[tokio::test]

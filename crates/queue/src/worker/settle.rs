@@ -238,7 +238,7 @@ impl Worker {
         !known.warned && known.terms.wants_delay() && due.is_some_and(|due| due <= now)
     }
 
-    /// When to try next. Whoever was put off comes back when it was told, or no later than after a first attempt.
+    /// When to try next. Whoever was put off comes back when it was told, or where nothing was told, as after a first attempt.
     fn next(&self, now: Timestamp, attempts: u32, until: Option<Timestamp>, expires_at: Timestamp) -> Next {
         let schedule = &self.0.config.schedule;
         match until {
@@ -289,7 +289,9 @@ impl Unit for Settle {
     async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {
         let settled = tx.settle(self.account, self.id, &self.lease, &self.updates, self.until).await?;
         let Some(entry) = settled else { return Ok(false) };
-        if let Some(id) = self.message.filter(|_| !self.updates.is_empty()) {
+        // Who was put off has not been tried, which is nothing to tell the sender.
+        let is_news = |update: &RecipientUpdate| update.attempted || update.state != RecipientState::Pending;
+        if let Some(id) = self.message.filter(|_| self.updates.iter().any(is_news)) {
             let sent = tx.messages(self.account, &[id]).await?;
             if let Some(sent) = sent.into_iter().next() {
                 let delivery = merged(sent.delivery, &entry.recipients);

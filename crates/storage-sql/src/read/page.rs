@@ -58,15 +58,17 @@ pub(super) async fn if_new(
     Ok(edition.map(|edition| Paged { edition, messages: (known != Some(edition)).then_some(messages) }))
 }
 
-/// A row for each message; one without a message where there is none, or none is to be read. PostgreSQL then does not
-/// look for any, since what is lateral can be ruled out by the mailbox; SQLite, which has no such thing, does not either,
-/// and knows that there is one mailbox, so that the order is the index's.
+/// A row for each message; one without a message where there is none, or none is to be read. Then none is looked for:
+/// PostgreSQL rules out what is lateral by the mailbox alone; SQLite, which has no such thing, has no key to look with. (Were
+/// the editions compared beside the key, it would do so for every message that there is.)
 fn if_new_sql(is_postgres: bool, request: &PageRequest) -> String {
-    let mut wanted = vec![
-        "m.account_id = box.account_id".to_owned(),
-        "m.mailbox_id = box.id".to_owned(),
-        "(box.uid_validity <> $3 OR box.modseq <> $4)".to_owned(),
-    ];
+    let is_new = "box.uid_validity <> $3 OR box.modseq <> $4";
+    let mut wanted = vec!["m.account_id = box.account_id".to_owned()];
+    if is_postgres {
+        wanted.extend(["m.mailbox_id = box.id".to_owned(), format!("({is_new})")]);
+    } else {
+        wanted.push(format!("m.mailbox_id = CASE WHEN {is_new} THEN box.id END"));
+    }
     wanted.extend(request.before.map(|_| "m.id < $5".to_owned()));
     wanted.extend(conditions(request.filter).map(str::to_owned));
     let wanted = wanted.join(" AND ");

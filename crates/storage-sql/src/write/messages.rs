@@ -191,16 +191,22 @@ pub(super) async fn set_delivery(
     open.hold(account).await?;
     open.flush().await?;
     let delivery = rows::stored_delivery(delivery)?;
-    let Some(mut row) = open.read_message_rows(account, &[id]).await?.pop() else { return Ok(()) };
-    if row.delivery == delivery {
+    let Some(mut spot) = open.spots(account, &[id]).await?.pop() else { return Ok(()) };
+    if spot.delivery == delivery {
         return Ok(());
     }
-    row.delivery = delivery;
-    row.modseq = open.advance(account.0)?;
-    open.change_mailbox(account.0, row.mailbox_id, row.modseq)?;
-    open.remember(account.0, &[Spot::from(&row)]);
-    use message::Column::{Delivery, Modseq};
-    rewrite(open, vec![row], [Delivery, Modseq]).await
+    spot.delivery = delivery;
+    spot.modseq = open.advance(account.0)?;
+    open.change_mailbox(account.0, spot.mailbox_id, spot.modseq)?;
+    open.remember(account.0, std::slice::from_ref(&spot));
+    use message::Column::{AccountId, Delivery, Id, Modseq};
+    let change = message::Entity::update_many()
+        .col_expr(Delivery, Expr::value(spot.delivery))
+        .col_expr(Modseq, Expr::value(spot.modseq))
+        .filter(AccountId.eq(account.0))
+        .filter(Id.eq(spot.id));
+    change.exec(&open.conn).await.map_err(failed)?;
+    Ok(())
 }
 
 pub(super) async fn sign(

