@@ -166,6 +166,7 @@ async fn entries_are_held_released_sent_another_way_and_dropped(plane: &Plane<'_
 
     assert_eq!(act(&bob, &id, "hold").await, StatusCode::NO_CONTENT);
     assert_eq!(bob.read(&one).await["state"], "held");
+    assert_eq!(act(&bob, &id, "retry").await, StatusCode::CONFLICT, "it would not be tried");
     assert_eq!(act(&bob, &id, "release").await, StatusCode::NO_CONTENT);
     assert_eq!(bob.read(&one).await["state"], "waiting");
     let attempts = to["attempts"].as_u64().unwrap();

@@ -431,13 +431,12 @@ async fn wrong_passwords_keep_out_and_whoever_is_kept_out_hears_it_at_the_door()
     };
     let site = Site::start(bans, Config::default(), true).await;
     // Of each kind one: a password by command, one by a mechanism, a token, a proof that is none.
-    let [wrong, other] = ["wrong", "other"].map(|wrong| STANDARD.encode(format!("\0{ALICE}\0{wrong}")));
+    let [again, other] = ["wrong", "other"].map(|wrong| STANDARD.encode(format!("\0{ALICE}\0{wrong}")));
     let (mut imap, _) = from(&site, Speaks::Imap, 7).await;
     assert!(imap.ask("a LOGIN alice@demo.test wrong").await.starts_with("a NO "));
     assert!(imap.scram(Speaks::Imap, ALICE, "wrong", None).await.starts_with("a NO "));
     let (mut pop3, _) = from(&site, Speaks::Pop3, 7).await;
-    // The same again is no further mistake.
-    assert!(pop3.ask(&format!("AUTH PLAIN {wrong}")).await.starts_with("-ERR [AUTH]"));
+    assert!(pop3.ask(&format!("AUTH PLAIN {again}")).await.starts_with("-ERR [AUTH]"));
     assert!(pop3.ask(&format!("AUTH PLAIN {other}")).await.starts_with("-ERR [AUTH]"));
     let (_, greeting) = from(&site, Speaks::Imap, 7).await;
     assert!(greeting.starts_with("* OK "), "one is left: {greeting}");

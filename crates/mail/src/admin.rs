@@ -291,6 +291,9 @@ impl Admin {
             check_host(host)?;
         }
         let (shard, entry) = self.find(id).await?;
+        if entry.held && action == QueueAction::Retry {
+            return Err(Error::Conflict("the mail is held: release it first".to_owned()));
+        }
         let unit = Act { account: entry.account, id, action, now: self.service.now() };
         if self.service.write(shard, unit).await? { Ok(()) } else { Err(Error::NotFound("queue entry")) }
     }
