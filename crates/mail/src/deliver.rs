@@ -342,6 +342,7 @@ pub(crate) fn needs(messages: &[NewMessage]) -> Needs {
             .collect(),
         ids: messages.iter().map(|message| (message.account, message.id)).collect(),
         blobs: messages.iter().flat_map(|message| message.body.blobs.iter().copied()).collect(),
+        ..Needs::default()
     }
 }
 

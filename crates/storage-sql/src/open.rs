@@ -4,6 +4,7 @@
 //! changed in memory, and written once. New messages wait, too. Whatever must see them in the database calls
 //! [`Open::flush`] first. A snapshot is the same with nothing to write.
 
+mod entries;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,14 +21,18 @@ use crate::{
     },
     fence,
     mark::{Left, Mark},
+    read::queue::Found,
     rows::Spot,
     statement::{Conflict, Writes},
+    write::{bodies, messages},
 };
 
 /// New rows that wait at most, and the bytes of their bodies: a statement of PostgreSQL cannot be longer than 1 GiB, and
 /// no memory should be that large.
 const MOST_WAITING: usize = 256;
 const MOST_WAITING_BYTES: usize = 16 << 20;
+/// Messages that are remembered from one unit to the next.
+const MOST_SPOTS: usize = 1_024;
 
 pub(crate) struct Open {
     pub(crate) conn: Conn,
@@ -36,6 +41,10 @@ pub(crate) struct Open {
     pub(crate) known: HashMap<(i64, Uuid), bool>,
     pub(crate) threads: HashMap<(i64, RefHash), Option<Uuid>>,
     pub(crate) waiting: Waiting,
+    /// Messages that were read, as they are now.
+    spots: HashMap<(i64, Uuid), Spot>,
+    /// Entries of the queue that were read, as they are now; `None`: there is none.
+    entries: HashMap<(i64, Uuid), Option<Found>>,
     unit: UnitState,
     /// Whether this may write, and so must have the lock of an account before it reads what it will act upon.
     pub(crate) writes: bool,
@@ -56,7 +65,7 @@ pub(crate) struct Loaded {
     changed_mailboxes: BTreeSet<i64>,
 }
 
-/// Rows to be inserted.
+/// What is to be written: new rows, and changes of those that are there.
 #[derive(Default)]
 pub(crate) struct Waiting {
     pub(crate) bodies: BTreeMap<(i64, Uuid), body::Model>,
@@ -68,13 +77,18 @@ pub(crate) struct Waiting {
     pub(crate) tombstones: Vec<tombstone::Model>,
     pub(crate) entries: Vec<queue_entry::Model>,
     pub(crate) recipients: Vec<queue_recipient::Model>,
+    /// What sent messages tell, each as of a modseq.
+    pub(crate) deliveries: BTreeMap<(i64, Uuid), (Option<String>, i64)>,
+    /// Which of [`Open::entries`] are to be written, or to go.
+    changed_entries: BTreeSet<(i64, Uuid)>,
+    gone_entries: BTreeSet<(i64, Uuid)>,
+    /// Users that leave bodies.
+    pub(crate) leaving: BTreeMap<(i64, Uuid), i64>,
 }
 
 /// What the unit that runs now has done.
 #[derive(Default)]
 struct UnitState {
-    /// Messages that it has read, as they are now.
-    spots: HashMap<(i64, Uuid), Spot>,
     changed: BTreeSet<i64>,
     queued: bool,
     wrote: bool,
@@ -102,6 +116,8 @@ impl Open {
             known: HashMap::new(),
             threads: HashMap::new(),
             waiting: Waiting::default(),
+            spots: HashMap::new(),
+            entries: HashMap::new(),
             unit: UnitState::default(),
         }
     }
@@ -120,26 +136,26 @@ impl Open {
         }
     }
 
-    /// The messages, if the unit that runs knows all of them; in order of their ids.
+    /// The messages, if all of them are known; in order of their ids.
     pub(crate) fn known_spots(&self, account: AccountId, ids: &[MessageId]) -> Option<Vec<Spot>> {
         let mut known: Vec<_> =
-            ids.iter().map(|id| self.unit.spots.get(&(account.0, id.0)).cloned()).collect::<Option<_>>()?;
+            ids.iter().map(|id| self.spots.get(&(account.0, id.0)).cloned()).collect::<Option<_>>()?;
         known.sort_unstable_by_key(|spot| spot.id);
         known.dedup_by_key(|spot| spot.id);
         Some(known)
     }
 
-    /// Notes what messages are like now, if that can change only by what the unit itself does.
+    /// Notes what messages are like now, if that can change only by what is done here.
     pub(crate) fn remember(&mut self, account: i64, spots: &[Spot]) {
-        if self.writes {
-            self.unit.spots.extend(spots.iter().map(|spot| ((account, spot.id), spot.clone())));
+        if self.writes && self.accounts.contains_key(&account) {
+            self.spots.extend(spots.iter().map(|spot| ((account, spot.id), spot.clone())));
         }
     }
 
     /// Notes that these are gone.
     pub(crate) fn forget_spots(&mut self, account: i64, spots: &[Spot]) {
         for spot in spots {
-            self.unit.spots.remove(&(account, spot.id));
+            self.spots.remove(&(account, spot.id));
         }
     }
 
@@ -224,6 +240,9 @@ impl Open {
     pub(crate) fn finish_unit(&mut self, shard: ShardId) -> Committed {
         let unit = std::mem::take(&mut self.unit);
         self.wrote |= unit.wrote;
+        if self.spots.len() > MOST_SPOTS {
+            self.spots.clear();
+        }
         let modseq = |account: i64| {
             let row = self.accounts.get(&account)?.row.as_ref()?;
             Some((AccountId(account), ModSeq(row.modseq)))
@@ -237,12 +256,9 @@ impl Open {
 
     /// Forgets an account that was removed.
     pub(crate) fn forget(&mut self, account: i64) {
+        self.reload(account);
         self.accounts.insert(account, Loaded::default());
-        self.known.retain(|key, _| key.0 != account);
-        self.threads.retain(|key, _| key.0 != account);
-        self.unit.spots.clear();
         self.unit.changed.remove(&account);
-        self.unit.wrote = true;
     }
 
     /// Has the account read again when it is needed next: it was written past this memory.
@@ -250,7 +266,8 @@ impl Open {
         self.accounts.remove(&account);
         self.known.retain(|key, _| key.0 != account);
         self.threads.retain(|key, _| key.0 != account);
-        self.unit.spots.clear();
+        self.spots.retain(|key, _| key.0 != account);
+        self.entries.retain(|key, _| key.0 != account);
         self.unit.wrote = true;
     }
 
@@ -259,15 +276,22 @@ impl Open {
         self.accounts.clear();
         self.known.clear();
         self.threads.clear();
-        self.unit.spots.clear();
+        self.spots.clear();
+        self.entries.clear();
         self.unit.wrote = true;
     }
 
     /// Writes if so much waits that memory would grow.
     pub(crate) async fn flush_if_much(&mut self) -> Result<()> {
         let waiting = &self.waiting;
-        let is_much = waiting.messages.len().max(waiting.entries.len()) >= MOST_WAITING
-            || waiting.body_bytes >= MOST_WAITING_BYTES;
+        let rows = [
+            waiting.messages.len(),
+            waiting.entries.len(),
+            waiting.deliveries.len(),
+            waiting.changed_entries.len() + waiting.gone_entries.len(),
+        ];
+        let is_much =
+            rows.into_iter().any(|rows| rows >= MOST_WAITING) || waiting.body_bytes >= MOST_WAITING_BYTES;
         if is_much { self.flush().await } else { Ok(()) }
     }
 
@@ -285,6 +309,14 @@ impl Open {
         writes.insert::<tombstone::Entity>(waiting.tombstones, Conflict::Fails);
         writes.insert::<queue_entry::Entity>(waiting.entries, Conflict::Fails);
         writes.insert::<queue_recipient::Entity>(waiting.recipients, Conflict::Fails);
+        let changed = waiting.changed_entries.iter().filter_map(|key| self.entries.get(key)?.clone());
+        let (rows, recipients): (Vec<_>, Vec<_>) = changed.map(|found| (found.row, found.recipients)).unzip();
+        writes.insert::<queue_entry::Entity>(rows, Conflict::Replaces(&ENTRY));
+        writes.insert::<queue_recipient::Entity>(recipients.concat(), Conflict::Replaces(&RECIPIENT));
+        let gone: Vec<_> = waiting.gone_entries.into_iter().collect();
+        writes.remove::<queue_entry::Entity, _>("id", &gone);
+        writes.remove::<queue_recipient::Entity, _>("queue_id", &gone);
+        messages::write_deliveries(&mut writes, waiting.deliveries);
         let (mut added, mut changed, mut mailboxes) = (Vec::new(), Vec::new(), Vec::new());
         for loaded in self.accounts.values_mut() {
             let is_new = std::mem::take(&mut loaded.new);
@@ -299,15 +331,15 @@ impl Open {
         writes.insert::<account::Entity>(added, Conflict::Fails);
         writes.insert::<account::Entity>(changed, Conflict::Replaces(&COUNTERS));
         writes.insert::<mailbox::Entity>(mailboxes, Conflict::Replaces(&MAILBOX));
-        if writes.is_empty() {
-            return Ok(());
+        if !writes.is_empty() {
+            if let Some(mark) = self.mark {
+                mark.leave(&mut writes);
+            }
+            let process = writes.run().await?;
+            self.has_left(process);
         }
-        if let Some(mark) = self.mark {
-            mark.leave(&mut writes);
-        }
-        let process = writes.run().await?;
-        self.has_left(process);
-        Ok(())
+        // Whoever has come meanwhile is counted by now.
+        bodies::let_go(&self.conn, waiting.leaving).await
     }
 
     /// Writes everything that waits. If anything was written at all, PostgreSQL can be asked for the outcome by what
@@ -347,6 +379,16 @@ pub(crate) const COUNTERS: [account::Column; 7] = {
         C::NextMailboxId,
         C::LastUidValidity,
     ]
+};
+
+/// What changes in an entry of the queue, and in its recipients.
+const ENTRY: [queue_entry::Column; 6] = {
+    use queue_entry::Column as C;
+    [C::NextAttemptAt, C::DueAt, C::Held, C::LeasedBy, C::LeasedUntil, C::Via]
+};
+const RECIPIENT: [queue_recipient::Column; 5] = {
+    use queue_recipient::Column as C;
+    [C::State, C::Attempts, C::NextAttemptAt, C::Reply, C::Warned]
 };
 
 /// What changes in a mailbox's row.

@@ -366,6 +366,7 @@ impl Open {
         if let Some(known) = self.known_spots(account, ids) {
             return Ok(known);
         }
+        self.flush().await?;
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let mut found = Vec::new();
         for list in lists(&self.conn, &ids) {

@@ -176,7 +176,6 @@ pub(crate) fn placement(spot: &Spot) -> Placement {
 pub(crate) fn message(row: message::Model) -> Result<Message> {
     let damaged = |what| Error::Corrupt(format!("{what} of message {}", row.id));
     let to = serde_json::from_str(&row.to_json).map_err(|_| damaged("the recipients"))?;
-    let delivery = row.delivery.as_deref().map_or(Ok(Vec::new()), serde_json::from_str);
     Ok(Message {
         account: AccountId(row.account_id),
         id: MessageId(row.id),
@@ -192,7 +191,7 @@ pub(crate) fn message(row: message::Model) -> Result<Message> {
         sent_at: row.sent_at.map(Timestamp::from_millis),
         saved_at: row.saved_at.map(Timestamp::from_millis),
         size_bytes: count(row.size_bytes),
-        delivery: delivery.map_err(|_| damaged("the delivery state"))?,
+        delivery: delivery(row.id, row.delivery.as_deref())?,
         summary: Summary {
             from: Address { name: row.from_name, email: row.from_email },
             to,
@@ -221,6 +220,11 @@ pub(crate) fn stored_keywords(mut keywords: Vec<String>) -> String {
     keywords.sort_unstable();
     keywords.dedup();
     keywords.join(" ")
+}
+
+pub(crate) fn delivery(id: Uuid, stored: Option<&str>) -> Result<Vec<Delivery>> {
+    let delivery = stored.map_or(Ok(Vec::new()), serde_json::from_str);
+    delivery.map_err(|_| Error::Corrupt(format!("the delivery state of message {id}")))
 }
 
 pub(crate) fn stored_delivery(delivery: &[Delivery]) -> Result<Option<String>> {

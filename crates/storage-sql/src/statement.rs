@@ -68,7 +68,7 @@ impl<'a> Writes<'a> {
             return;
         }
         let columns: Vec<E::Column> = E::Column::iter().collect();
-        let into = into::<E>(&columns);
+        let into = into::<E>(self.conn, &columns);
         let conflict = on_conflict::<E>(conflict);
         let rows = rows.into_iter().map(|row| {
             let mut row = row.into_active_model();
@@ -82,9 +82,62 @@ impl<'a> Writes<'a> {
         }
         let mut rows: Vec<_> = rows.collect();
         while !rows.is_empty() {
-            let rest = rows.split_off(largest_power(rows.len().min(MOST)));
+            let rest = rows.split_off(largest_size(rows.len().min(MOST)));
             let row = format!("({})", vec!["?"; columns.len()].join(", "));
             let sql = format!("{into} VALUES {}{conflict}", vec![row; rows.len()].join(", "));
+            let values = std::mem::replace(&mut rows, rest).into_iter().flatten();
+            self.statements.push(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values));
+        }
+    }
+
+    /// Adds that the rows of these accounts and keys are removed.
+    pub(crate) fn remove<E, K>(&mut self, column: &str, keys: &[(i64, K)])
+    where
+        E: EntityTrait,
+        K: Into<Value> + Clone,
+    {
+        if keys.is_empty() {
+            return;
+        }
+        let table = quoted(&E::default());
+        if self.conn.is_postgres() {
+            let sql = format!(
+                "DELETE FROM {table} AS t USING unnest({{1}}, {{2}}) AS gone (a, b) \
+                 WHERE t.account_id = gone.a AND t.{column} = gone.b"
+            );
+            self.add(&sql, arrays(keys));
+            return;
+        }
+        for list in lists(self.conn, keys) {
+            // One look-up each: SQLite scans the table for a list of pairs.
+            let one = format!("(account_id = ? AND {column} = ?)");
+            let sql = format!("DELETE FROM {table} WHERE {}", vec![one; list.len()].join(" OR "));
+            self.statements.push(Statement::from_sql_and_values(DbBackend::Sqlite, sql, pairs(&list)));
+        }
+    }
+
+    /// Adds an update of many rows, each from a row of the table `new`, whose columns are `a`, `b` and so on. Of each
+    /// column it is told whether it may be NULL.
+    pub(crate) fn update<const N: usize>(
+        &mut self,
+        set: &str,
+        condition: &str,
+        nullable: [bool; N],
+        mut rows: Vec<[Value; N]>,
+    ) {
+        if rows.is_empty() {
+            return;
+        }
+        let names = ('a'..='z').take(N).map(String::from).collect::<Vec<_>>().join(", ");
+        if self.conn.is_postgres() {
+            let select = unnested(&nullable, rows.into_iter().map(Vec::from), &mut self.values);
+            self.parts.push(format!("{set} FROM ({select}) AS new ({names}) WHERE {condition}"));
+            return;
+        }
+        while !rows.is_empty() {
+            let rest = rows.split_off(largest_size(rows.len().min(MOST)));
+            let places = vec![format!("({})", vec!["?"; N].join(", ")); rows.len()].join(", ");
+            let sql = format!("WITH new ({names}) AS (VALUES {places}) {set} FROM new WHERE {condition}");
             let values = std::mem::replace(&mut rows, rest).into_iter().flatten();
             self.statements.push(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values));
         }
@@ -120,9 +173,11 @@ impl<'a> Writes<'a> {
     }
 }
 
-fn into<E: EntityTrait>(columns: &[E::Column]) -> String {
+fn into<E: EntityTrait>(conn: &Conn, columns: &[E::Column]) -> String {
     let names: Vec<_> = columns.iter().map(quoted).collect();
-    format!("INSERT INTO {} ({})", quoted(&E::default()), names.join(", "))
+    // Whatever fails is rolled back as a whole: there is no need to be ready to undo one statement.
+    let insert = if conn.is_postgres() { "INSERT" } else { "INSERT OR FAIL" };
+    format!("{insert} INTO {} ({})", quoted(&E::default()), names.join(", "))
 }
 
 fn quoted(name: &impl Iden) -> String {
@@ -215,11 +270,37 @@ where
     E: EntityTrait,
     K: Into<Value> + Clone,
 {
+    found::<E, K>(conn, column, keys, "").await
+}
+
+/// The same, and nobody else changes them until the transaction ends.
+pub(crate) async fn find_to_change<E, K>(
+    conn: &Conn,
+    column: &str,
+    keys: &[(i64, K)],
+) -> Result<Vec<E::Model>>
+where
+    E: EntityTrait,
+    K: Into<Value> + Clone,
+{
+    let lock = if conn.is_postgres() {
+        format!("FOR UPDATE OF {}", E::default().table_name())
+    } else {
+        String::new()
+    };
+    found::<E, K>(conn, column, keys, &lock).await
+}
+
+async fn found<E, K>(conn: &Conn, column: &str, keys: &[(i64, K)], lock: &str) -> Result<Vec<E::Model>>
+where
+    E: EntityTrait,
+    K: Into<Value> + Clone,
+{
     let table = E::default();
     let table = table.table_name();
     let rest = format!(
         "SELECT {table}.* FROM wanted CROSS JOIN {table} \
-         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b"
+         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b {lock}"
     );
     E::find().from_raw_sql(with_wanted(conn, keys, &rest)).all(conn).await.map_err(failed)
 }
@@ -227,17 +308,24 @@ where
 /// A statement that looks up accounts and keys, which are the columns `a` and `b` of the table `wanted`.
 pub(crate) fn with_wanted<K: Into<Value> + Clone>(conn: &Conn, keys: &[(i64, K)], rest: &str) -> Statement {
     let (wanted, values) = if conn.is_postgres() {
-        let accounts = keys.iter().map(|(account, _)| Value::from(*account)).collect();
-        let values = keys.iter().map(|(_, key)| key.clone().into()).collect();
-        ("SELECT * FROM unnest($1, $2)".to_owned(), vec![array_of(accounts), array_of(values)])
+        ("SELECT * FROM unnest($1, $2)".to_owned(), arrays(keys).to_vec())
     } else {
         // Without numbers: SQLite takes `$1` for a name, and looks for each name among all others.
-        let places = vec!["(?, ?)"; keys.len()].join(", ");
-        let values = keys.iter().flat_map(|(account, key)| [Value::from(*account), key.clone().into()]);
-        (format!("VALUES {places}"), values.collect())
+        (format!("VALUES {}", vec!["(?, ?)"; keys.len()].join(", ")), pairs(keys))
     };
     let sql = format!("WITH wanted (a, b) AS ({wanted}) {rest}");
     Statement::from_sql_and_values(conn.get_database_backend(), sql, values)
+}
+
+/// Accounts and keys as two arrays for PostgreSQL.
+fn arrays<K: Into<Value> + Clone>(keys: &[(i64, K)]) -> [Value; 2] {
+    let accounts = keys.iter().map(|(account, _)| Value::from(*account)).collect();
+    [array_of(accounts), array_of(keys.iter().map(|(_, key)| key.clone().into()).collect())]
+}
+
+/// Accounts and keys one after another for SQLite.
+fn pairs<K: Into<Value> + Clone>(keys: &[(i64, K)]) -> Vec<Value> {
+    keys.iter().flat_map(|(account, key)| [Value::from(*account), key.clone().into()]).collect()
 }
 
 /// The entity's columns of the table called `alias`, each named with the alias and an underscore before it.
@@ -260,8 +348,11 @@ fn fill<T: Clone>(chunk: &[T]) -> Vec<T> {
     chunk.iter().chain(chunk.last().into_iter().cycle().take(fill)).cloned().collect()
 }
 
-const fn largest_power(count: usize) -> usize {
-    if count.is_power_of_two() { count } else { count.next_power_of_two() / 2 }
+/// The largest power of two, or one and a half of one, that is not more.
+const fn largest_size(count: usize) -> usize {
+    let power = if count.is_power_of_two() { count } else { count.next_power_of_two() / 2 };
+    let more = power + power / 2;
+    if more <= count { more } else { power }
 }
 
 #[cfg(test)]
@@ -269,9 +360,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_powers_of_two() {
-        for (count, power) in [(1, 1), (2, 2), (3, 2), (7, 4), (255, 128), (256, 256)] {
-            assert_eq!(largest_power(count), power);
+    fn sizes_repeat() {
+        for (count, size) in [(1, 1), (2, 2), (3, 3), (4, 4), (7, 6), (25, 24), (255, 192), (256, 256)] {
+            assert_eq!(largest_size(count), size);
         }
         assert_eq!(fill(&[256, 257, 258]), [256, 257, 258, 258]);
         assert!(fill::<i32>(&[]).is_empty());

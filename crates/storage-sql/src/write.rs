@@ -6,7 +6,7 @@ pub(crate) mod grants;
 mod mailboxes;
 pub(crate) mod messages;
 pub(crate) mod metadata;
-mod queue;
+pub(crate) mod queue;
 
 use async_trait::async_trait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
@@ -164,6 +164,10 @@ impl Transaction for Open {
 
     async fn delete_mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<bool> {
         mailboxes::delete(self, account, id).await
+    }
+
+    async fn delivery(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<Delivery>>> {
+        messages::delivery(self, account, id).await
     }
 
     async fn set_delivery(&mut self, account: AccountId, id: MessageId, delivery: &[Delivery]) -> Result<()> {

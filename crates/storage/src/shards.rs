@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use types::{AccountId, BlobId, MessageId, ModSeq, Secret, ShardId, Timestamp};
+use types::{AccountId, BlobId, MessageId, ModSeq, QueueId, Secret, ShardId, Timestamp};
 
 use crate::{Error, RefHash, Result, Snapshot, Transaction};
 
@@ -62,6 +62,10 @@ pub struct Needs {
     pub refs: Vec<(AccountId, RefHash)>,
     /// For [`Transaction::append`].
     pub ids: Vec<(AccountId, MessageId)>,
+    /// For [`Transaction::settle`] and whatever else changes entries of the queue.
+    pub entries: Vec<(AccountId, QueueId)>,
+    /// For [`Transaction::delivery`] and [`Transaction::set_delivery`].
+    pub sent: Vec<(AccountId, MessageId)>,
     /// Blobs that its rows are going to name: wherever it is run, they are there before.
     pub blobs: Vec<BlobId>,
 }

@@ -132,13 +132,17 @@ pub trait Transaction: Snapshot {
     /// Removes an empty mailbox without children; false if there is none, or it is not empty.
     async fn delete_mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<bool>;
 
+    /// How a sent message fares, as it tells; `None` if it is gone.
+    async fn delivery(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<Delivery>>>;
+
     /// Notes how a sent message fares. Nothing happens if the message is gone.
     async fn set_delivery(&mut self, account: AccountId, id: MessageId, delivery: &[Delivery]) -> Result<()>;
 
     async fn enqueue(&mut self, entry: NewQueueEntry) -> Result<()>;
 
-    /// Claims due entries that nobody else holds: urgent ones first, then what has been due for an hour, but a quarter of
-    /// the limit at most, patient ones last, and of each kind the oldest due.
+    /// Claims due entries that nobody else holds: urgent ones first, patient ones last, and of each kind the oldest due.
+    /// Where not all can be claimed, a quarter at most goes to what has been due for an hour, before what is neither urgent
+    /// nor that old.
     async fn lease(&mut self, lease: &Lease) -> Result<Vec<QueueEntry>>;
 
     /// Lengthens the worker's lease. False if the entry is gone or the lease is lost.

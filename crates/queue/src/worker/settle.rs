@@ -283,7 +283,9 @@ impl Unit for Settle {
     type Output = bool;
 
     fn needs(&self) -> Needs {
-        Needs { accounts: vec![self.account], ..Needs::default() }
+        let sent = self.message.map(|id| (self.account, id)).into_iter().collect();
+        let entries = vec![(self.account, self.id)];
+        Needs { accounts: vec![self.account], entries, sent, ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {
@@ -292,9 +294,8 @@ impl Unit for Settle {
         // Who was put off has not been tried, which is nothing to tell the sender.
         let is_news = |update: &RecipientUpdate| update.attempted || update.state != RecipientState::Pending;
         if let Some(id) = self.message.filter(|_| self.updates.iter().any(is_news)) {
-            let sent = tx.messages(self.account, &[id]).await?;
-            if let Some(sent) = sent.into_iter().next() {
-                let delivery = merged(sent.delivery, &entry.recipients);
+            if let Some(told) = tx.delivery(self.account, id).await? {
+                let delivery = merged(told, &entry.recipients);
                 tx.set_delivery(self.account, id, &delivery).await?;
             }
         }
@@ -317,7 +318,8 @@ impl Unit for Renew {
     type Output = bool;
 
     fn needs(&self) -> Needs {
-        Needs { accounts: vec![self.account], ..Needs::default() }
+        let entries = vec![(self.account, self.id)];
+        Needs { accounts: vec![self.account], entries, ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> storage::Result<bool> {

@@ -68,12 +68,17 @@ pub(super) fn connections(path: &Path, options: &Options, purpose: Purpose) -> D
             .max_connections(options.readers)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(one.pragma("query_only", "ON")),
-        Purpose::Write | Purpose::Migrate => {
-            pool.max_connections(1).idle_timeout(None).connect_lazy_with(one)
-        }
+        Purpose::Write | Purpose::Migrate => pool
+            .max_connections(1)
+            .idle_timeout(None)
+            .connect_lazy_with(one.pragma("cache_size", WRITER_CACHE)),
     };
     SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
 }
+
+/// KiB, as a negative number: what a batch of many accounts changes, with its indexes. What does not fit is written and read
+/// again before the commit.
+const WRITER_CACHE: &str = "-16384";
 
 fn settings(path: &Path, options: &Options) -> SqliteConnectOptions {
     // The pragma's own default.
@@ -88,7 +93,7 @@ fn settings(path: &Path, options: &Options) -> SqliteConnectOptions {
         .pragma("max_page_count", max_pages.to_string())
         .pragma("temp_store", "MEMORY")
         .pragma("mmap_size", "268435456")
-        .pragma("wal_autocheckpoint", "2000")
+        .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
         .statement_cache_capacity(256)
         // Rows that the connection's thread reads ahead: each wait for it costs more than a row.

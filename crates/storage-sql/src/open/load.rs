@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
-    Value, prelude::Uuid,
+    Value, prelude::Uuid, sea_query::Iden as _,
 };
 use storage::{Needs, RefHash, Result};
 use types::{AccountId, MessageId};
@@ -17,7 +17,8 @@ use super::Open;
 use crate::{
     entity::shard::{account, mailbox, message, thread_ref, tombstone},
     error::failed,
-    statement::{among, array, find, lists, prefixed},
+    rows::Spot,
+    statement::{among, array, find, lists, prefixed, with_wanted},
 };
 
 impl Open {
@@ -28,10 +29,33 @@ impl Open {
             all.accounts.extend(needs.accounts);
             all.refs.extend(needs.refs);
             all.ids.extend(needs.ids);
+            all.entries.extend(needs.entries);
+            all.sent.extend(needs.sent);
         }
         let accounts: BTreeSet<_> = all.accounts.iter().map(|account| account.0).collect();
         self.load(accounts.into_iter().collect()).await?;
-        self.look_up(&all.ids, &all.refs).await
+        self.look_up(&all.ids, &all.refs).await?;
+        self.look_up_entries(all.entries.iter().map(|(account, id)| (account.0, id.0)).collect()).await?;
+        self.look_up_spots(&all.sent).await
+    }
+
+    /// Reads messages of several accounts that are about to be changed.
+    async fn look_up_spots(&mut self, sent: &[(AccountId, MessageId)]) -> Result<()> {
+        let keys: Vec<_> = sent.iter().map(|(account, id)| (account.0, id.0)).collect();
+        for list in lists(&self.conn, &keys) {
+            let columns = Spot::COLUMNS.map(|column| format!("message.{}", column.unquoted())).join(", ");
+            let rest = format!(
+                "SELECT message.account_id AS owner, {columns} FROM wanted CROSS JOIN message \
+                 WHERE message.account_id = wanted.a AND message.id = wanted.b"
+            );
+            let found =
+                self.conn.query_all_raw(with_wanted(&self.conn, &list, &rest)).await.map_err(failed)?;
+            for row in found {
+                let owner = row.try_get("", "owner").map_err(failed)?;
+                self.remember(owner, &[Spot::from_query_result(&row, "").map_err(failed)?]);
+            }
+        }
+        Ok(())
     }
 
     /// Loads accounts that are not loaded yet.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, Select, Statement,
+    prelude::Uuid,
     sea_query::{Expr, LockBehavior, LockType},
 };
 use storage::{QueueEntry, QueueFilter, QueueLengths, Result};
@@ -15,10 +16,11 @@ use crate::{
     entity::shard::{queue_entry, queue_recipient},
     error::failed,
     rows,
-    statement::{among, find, lists},
+    statement::{among, find, find_to_change, lists},
 };
 
 /// The rows of an entry.
+#[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) row: queue_entry::Model,
     /// In order.
@@ -26,6 +28,10 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    pub(crate) const fn key(&self) -> (i64, Uuid) {
+        (self.row.account_id, self.row.id)
+    }
+
     pub(crate) fn view(&self) -> Result<QueueEntry> {
         rows::queue_entry(&self.row, &self.recipients)
     }
@@ -36,11 +42,15 @@ pub(crate) async fn entry(conn: &Conn, account: AccountId, id: QueueId) -> Resul
     Ok(with_recipients(conn, row.into_iter().collect()).await?.pop())
 }
 
-/// The same, kept as it is until the transaction ends.
-pub(crate) async fn entry_to_change(conn: &Conn, account: AccountId, id: QueueId) -> Result<Option<Found>> {
-    let row = queue_entry::Entity::find_by_id((account.0, id.0)).lock_exclusive();
-    let row = row.one(conn).await.map_err(failed)?;
-    Ok(with_recipients(conn, row.into_iter().collect()).await?.pop())
+/// Those of these that are there, kept as they are until the transaction ends.
+pub(crate) async fn entries_to_change(conn: &Conn, keys: &[(i64, Uuid)]) -> Result<Vec<Found>> {
+    let mut rows = Vec::new();
+    for list in lists(conn, keys) {
+        rows.extend(find_to_change::<queue_entry::Entity, _>(conn, "id", &list).await?);
+    }
+    rows.sort_unstable_by_key(|row| (row.account_id, row.id));
+    rows.dedup_by_key(|row| (row.account_id, row.id));
+    with_recipients(conn, rows).await
 }
 
 pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueEntry>> {
@@ -75,13 +85,10 @@ pub(crate) enum Which {
     All,
 }
 
-/// The accounts of the entries that are due for the longest time, each once.
+/// The accounts of the entries that are due for the longest time, one for each entry.
 pub(crate) async fn accounts_due(conn: &Conn, which: Which, now: Timestamp, limit: u32) -> Result<Vec<i64>> {
     let found = entries_due(which, now, limit).select_only().column(queue_entry::Column::AccountId);
-    let mut accounts: Vec<i64> = found.into_tuple().all(conn).await.map_err(failed)?;
-    accounts.sort_unstable();
-    accounts.dedup();
-    Ok(accounts)
+    found.into_tuple().all(conn).await.map_err(failed)
 }
 
 /// Due entries of these accounts that nobody else is about to take, oldest due first; nobody else can take them until

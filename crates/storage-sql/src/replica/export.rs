@@ -302,7 +302,8 @@ impl Pager<'_> {
     async fn add_bodies(&mut self, ids: &[Uuid]) -> Result<()> {
         let mut blobs: BTreeMap<Uuid, Vec<BlobId>> = BTreeMap::new();
         let mut found = HashMap::new();
-        let users = users(self.conn, self.account, ids).await?;
+        let keys: Vec<_> = ids.iter().map(|id| (self.account, *id)).collect();
+        let users = users(self.conn, &keys).await?;
         for list in lists(self.conn, ids) {
             let names = body_blob::Entity::find()
                 .filter(body_blob::Column::AccountId.eq(self.account))
@@ -324,7 +325,7 @@ impl Pager<'_> {
             self.records.push(Record::Body(replica::Body {
                 id: row.id,
                 size_bytes: row.size_bytes,
-                refs: users.get(id).copied().unwrap_or(row.refs),
+                refs: users.get(&(self.account, *id)).copied().unwrap_or(row.refs),
                 structure: row.structure,
                 layout: row.layout,
                 inline: row.inline,

@@ -21,7 +21,7 @@ use crate::{
     open::{COUNTERS, MAILBOX, Open},
     statement::{Conflict, among, insert, lists},
     write::{
-        bodies::{self, add_users, release_bodies},
+        bodies::{self, add_users},
         grants,
     },
 };
@@ -193,7 +193,14 @@ impl Import<'_> {
                 .await
                 .map_err(failed)?;
         }
-        release_bodies(self.open, self.account, gone.iter().map(|row| row.body_id)).await
+        self.release(gone.iter().map(|row| row.body_id)).await
+    }
+
+    /// Takes a user from each of these bodies.
+    async fn release(&self, ids: impl Iterator<Item = Uuid>) -> Result<()> {
+        let mut leaving = BTreeMap::new();
+        ids.for_each(|id| *leaving.entry((self.account, id)).or_default() += 1);
+        bodies::let_go(&self.open.conn, leaving).await
     }
 
     async fn clear_uploads(&self, run: &[Record]) -> Result<()> {
@@ -242,7 +249,7 @@ impl Import<'_> {
             }
             entries.exec(&self.open.conn).await.map_err(failed)?;
             recipients.exec(&self.open.conn).await.map_err(failed)?;
-            release_bodies(self.open, self.account, bodies.into_iter()).await?;
+            self.release(bodies.into_iter()).await?;
         }
         Ok(())
     }
@@ -342,13 +349,13 @@ impl Import<'_> {
 
     /// One more user of each of these bodies, which must be there.
     async fn share_bodies(&self, bodies: impl Iterator<Item = Uuid>) -> Result<()> {
-        let mut users: BTreeMap<Uuid, i64> = BTreeMap::new();
-        bodies.for_each(|body| *users.entry(body).or_default() += 1);
-        let ids: Vec<_> = users.keys().copied().collect();
-        if bodies::users(&self.open.conn, self.account, &ids).await?.len() != ids.len() {
+        let mut users: BTreeMap<(i64, Uuid), i64> = BTreeMap::new();
+        bodies.for_each(|body| *users.entry((self.account, body)).or_default() += 1);
+        let keys: Vec<_> = users.keys().copied().collect();
+        if bodies::users(&self.open.conn, &keys).await?.len() != keys.len() {
             return Err(Error::Corrupt(format!("a copy of account {} lacks bodies", self.account)));
         }
-        add_users(self.open, self.account, users).await
+        add_users(&self.open.conn, users.into_iter().collect()).await
     }
 }
 

@@ -6,10 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{
-    ColumnTrait, ConnectionTrait as _, DbBackend, EntityTrait, QueryFilter, QuerySelect, Statement,
-    prelude::Uuid,
-};
+use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait, QuerySelect, Statement, prelude::Uuid};
 use storage::{Error, Result};
 
 use crate::{
@@ -17,7 +14,7 @@ use crate::{
     entity::shard::{body, body_blob, body_share, signature},
     error::failed,
     open::Open,
-    statement::{Conflict, among, array, insert, lists},
+    statement::{Conflict, Writes, array, insert, lists, with_wanted},
 };
 
 /// Adds a body to what waits, or one more user of it.
@@ -51,78 +48,75 @@ pub(super) async fn share_body(open: &mut Open, account: i64, id: Uuid) -> Resul
         .map_err(failed)?;
     let size =
         size.ok_or_else(|| Error::Backend(format!("account {account} has no body {id} to share").into()))?;
-    add_users(open, account, [(id, 1)]).await?;
+    add_users(&open.conn, vec![((account, id), 1)]).await?;
     Ok(size)
 }
 
 /// So many more users, or fewer, of bodies that were written.
-pub(crate) async fn add_users(
-    open: &Open,
-    account: i64,
-    users: impl IntoIterator<Item = (Uuid, i64)>,
-) -> Result<()> {
-    if open.conn.is_postgres() {
-        let (ids, more): (Vec<_>, Vec<_>) = users.into_iter().unzip();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let values = [account.into(), array(ids, Uuid::nil()), array(more, 0)];
-        let statement = Statement::from_sql_and_values(DbBackend::Postgres, ADD_USERS, values);
-        return open.conn.execute_raw(statement).await.map(|_| ()).map_err(failed);
+pub(crate) async fn add_users(conn: &Conn, users: Vec<((i64, Uuid), i64)>) -> Result<()> {
+    if users.is_empty() {
+        return Ok(());
     }
-    let rows =
-        users.into_iter().map(|(body_id, users)| body_share::Model { account_id: account, body_id, users });
-    insert::<body_share::Entity>(&open.conn, rows.collect(), Conflict::Adds(body_share::Column::Users)).await
+    if conn.is_postgres() {
+        let values = [
+            array(users.iter().map(|((account, _), _)| *account), 0),
+            array(users.iter().map(|((_, id), _)| *id), Uuid::nil()),
+            array(users.iter().map(|(_, more)| *more), 0),
+        ];
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, ADD_USERS, values);
+        return conn.execute_raw(statement).await.map(|_| ()).map_err(failed);
+    }
+    let rows = users.into_iter().map(|((account_id, body_id), users)| body_share::Model {
+        account_id,
+        body_id,
+        users,
+    });
+    insert::<body_share::Entity>(conn, rows.collect(), Conflict::Adds(body_share::Column::Users)).await
 }
 
-const ADD_USERS: &str = "UPDATE body SET refs = refs + used.users FROM unnest($2, $3) AS used (id, users) \
-    WHERE body.account_id = $1 AND body.id = used.id";
+const ADD_USERS: &str = "UPDATE body SET refs = refs + used.users FROM unnest($1, $2, $3) AS used (account, id, users) \
+    WHERE body.account_id = used.account AND body.id = used.id";
 
 /// How many use each of those of these bodies that are there.
-pub(crate) async fn users(conn: &Conn, account: i64, ids: &[Uuid]) -> Result<BTreeMap<Uuid, i64>> {
+pub(crate) async fn users(conn: &Conn, bodies: &[(i64, Uuid)]) -> Result<BTreeMap<(i64, Uuid), i64>> {
     let mut users = BTreeMap::new();
-    for list in lists(conn, ids) {
-        let own = body::Entity::find()
-            .select_only()
-            .columns([body::Column::Id, body::Column::Refs])
-            .filter(body::Column::AccountId.eq(account))
-            .filter(among(conn, body::Column::Id, list.clone()))
-            .into_tuple::<(Uuid, i64)>();
-        users.extend(own.all(conn).await.map_err(failed)?);
-        let more = body_share::Entity::find()
-            .filter(body_share::Column::AccountId.eq(account))
-            .filter(among(conn, body_share::Column::BodyId, list));
-        for row in more.all(conn).await.map_err(failed)? {
-            users.entry(row.body_id).and_modify(|users| *users += row.users);
+    for list in lists(conn, bodies) {
+        let found = conn.query_all_raw(with_wanted(conn, &list, USERS)).await.map_err(failed)?;
+        for row in found {
+            let key = (row.try_get("", "account").map_err(failed)?, row.try_get("", "id").map_err(failed)?);
+            users.insert(key, row.try_get("", "users").map_err(failed)?);
         }
     }
     Ok(users)
 }
 
-/// Takes a user from each of these bodies (which were written); those without any go.
-pub(crate) async fn release_bodies(
-    open: &Open,
-    account: i64,
-    bodies: impl Iterator<Item = Uuid>,
-) -> Result<()> {
-    let mut leaving: BTreeMap<Uuid, i64> = BTreeMap::new();
-    bodies.for_each(|body| *leaving.entry(body).or_default() += 1);
-    let ids: Vec<_> = leaving.keys().copied().collect();
-    let users = users(&open.conn, account, &ids).await?;
-    let is_used = |(id, leaving): &(&Uuid, &i64)| users.get(id).is_some_and(|users| users > leaving);
-    let (used, unused): (Vec<_>, Vec<_>) = leaving.iter().partition(is_used);
-    add_users(open, account, used.into_iter().map(|(id, leaving)| (*id, -leaving))).await?;
-    let unused: Vec<_> = unused.into_iter().map(|(id, _)| *id).collect();
-    macro_rules! remove {
-        ($list:ident: $($table:ident by $key:ident),*) => {$(
-            let rows = $table::Entity::delete_many()
-                .filter($table::Column::AccountId.eq(account))
-                .filter(among(&open.conn, $table::Column::$key, $list.clone()));
-            rows.exec(&open.conn).await.map_err(failed)?;
-        )*};
+const USERS: &str = "SELECT body.account_id AS account, body.id AS id, \
+    CAST(body.refs + COALESCE(more.users, 0) AS BIGINT) AS users FROM wanted CROSS JOIN body \
+    LEFT JOIN body_share AS more ON more.account_id = body.account_id AND more.body_id = body.id \
+    WHERE body.account_id = wanted.a AND body.id = wanted.b";
+
+/// Notes that a user leaves each of these bodies.
+pub(super) fn release(open: &mut Open, account: i64, bodies: impl Iterator<Item = Uuid>) {
+    for body in bodies {
+        *open.waiting.leaving.entry((account, body)).or_default() += 1;
     }
-    for list in lists(&open.conn, &unused) {
-        remove!(list: body_blob by BodyId, signature by BodyId, body_share by BodyId, body by Id);
+}
+
+/// Takes so many users from each of these bodies (which were written); those without any go.
+pub(crate) async fn let_go(conn: &Conn, leaving: BTreeMap<(i64, Uuid), i64>) -> Result<()> {
+    if leaving.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let keys: Vec<_> = leaving.keys().copied().collect();
+    let users = users(conn, &keys).await?;
+    let is_used = |(key, leaving): &((i64, Uuid), i64)| users.get(key).is_some_and(|users| users > leaving);
+    let (used, unused): (Vec<_>, Vec<_>) = leaving.into_iter().partition(is_used);
+    add_users(conn, used.into_iter().map(|(key, leaving)| (key, -leaving)).collect()).await?;
+    let unused: Vec<_> = unused.into_iter().map(|(key, _)| key).collect();
+    let mut writes = Writes::new(conn);
+    writes.remove::<body_blob::Entity, _>("body_id", &unused);
+    writes.remove::<signature::Entity, _>("body_id", &unused);
+    writes.remove::<body_share::Entity, _>("body_id", &unused);
+    writes.remove::<body::Entity, _>("id", &unused);
+    writes.run().await.map(|_| ())
 }

@@ -25,7 +25,7 @@ pub(super) async fn copy_to(
     let found: BTreeMap<Uuid, _> =
         open.read_message_rows(account, &from).await?.into_iter().map(|row| (row.id, row)).collect();
     let mut made = Vec::new();
-    let mut users: BTreeMap<Uuid, i64> = BTreeMap::new();
+    let mut users: BTreeMap<(i64, Uuid), i64> = BTreeMap::new();
     let mut modseq = None;
     for copy in copies {
         let known = open.known.get(&(account.0, copy.to.0)).copied().unwrap_or_default();
@@ -51,11 +51,11 @@ pub(super) async fn copy_to(
         owner.messages += 1;
         owner.used_bytes += row.size_bytes;
         open.known.insert((account.0, row.id), true);
-        *users.entry(row.body_id).or_default() += 1;
+        *users.entry((account.0, row.body_id)).or_default() += 1;
         open.waiting.messages.push(row.clone());
         made.push(row);
     }
-    add_users(open, account.0, users).await?;
+    add_users(&open.conn, users.into_iter().collect()).await?;
     open.flush_if_much().await?;
     made.into_iter().map(rows::message).collect()
 }

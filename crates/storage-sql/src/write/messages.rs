@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Uuid, sea_query::Expr};
 use storage::{Appended, Error, FlagChange, Message, NewMessage, Placement, Result, Source};
 use types::{AccountId, MailboxId, MessageId, ModSeq, Role, Timestamp, Uid, api::Delivery};
 
-use super::bodies::{add_blobs, add_body, release_bodies};
+use super::bodies::{add_blobs, add_body, release};
 use crate::{
     entity::shard::{message, signature, thread_ref, tombstone},
     error::failed,
     open::Open,
     rows::{self, Spot},
-    statement::{Conflict, among, insert, lists},
+    statement::{Conflict, Writes, among, insert, lists},
 };
 
 /// More kinds of changes than this are written row by row.
@@ -178,8 +178,18 @@ pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageI
             .await
             .map_err(failed)?;
     }
-    release_bodies(open, account.0, found.iter().map(|row| row.body_id)).await?;
+    release(open, account.0, found.iter().map(|row| row.body_id));
     Ok(rows::count(i64::try_from(found.len()).unwrap_or(i64::MAX)))
+}
+
+pub(super) async fn delivery(
+    open: &mut Open,
+    account: AccountId,
+    id: MessageId,
+) -> Result<Option<Vec<Delivery>>> {
+    open.hold(account).await?;
+    let spot = open.spots(account, &[id]).await?.pop();
+    spot.map(|spot| rows::delivery(spot.id, spot.delivery.as_deref())).transpose()
 }
 
 pub(super) async fn set_delivery(
@@ -189,7 +199,6 @@ pub(super) async fn set_delivery(
     delivery: &[Delivery],
 ) -> Result<()> {
     open.hold(account).await?;
-    open.flush().await?;
     let delivery = rows::stored_delivery(delivery)?;
     let Some(mut spot) = open.spots(account, &[id]).await?.pop() else { return Ok(()) };
     if spot.delivery == delivery {
@@ -199,14 +208,24 @@ pub(super) async fn set_delivery(
     spot.modseq = open.advance(account.0)?;
     open.change_mailbox(account.0, spot.mailbox_id, spot.modseq)?;
     open.remember(account.0, std::slice::from_ref(&spot));
-    use message::Column::{AccountId, Delivery, Id, Modseq};
-    let change = message::Entity::update_many()
-        .col_expr(Delivery, Expr::value(spot.delivery))
-        .col_expr(Modseq, Expr::value(spot.modseq))
-        .filter(AccountId.eq(account.0))
-        .filter(Id.eq(spot.id));
-    change.exec(&open.conn).await.map_err(failed)?;
-    Ok(())
+    open.waiting.deliveries.insert((account.0, spot.id), (spot.delivery, spot.modseq));
+    open.flush_if_much().await
+}
+
+/// What waits of [`set_delivery`]; by many values one statement.
+pub(crate) fn write_deliveries(
+    writes: &mut Writes<'_>,
+    deliveries: BTreeMap<(i64, Uuid), (Option<String>, i64)>,
+) {
+    let told = deliveries.into_iter().map(|((account, id), (delivery, modseq))| {
+        [account.into(), id.into(), delivery.into(), modseq.into()]
+    });
+    writes.update(
+        "UPDATE message SET delivery = new.c, modseq = new.d",
+        "message.account_id = new.a AND message.id = new.b",
+        [false, false, true, false],
+        told.collect(),
+    );
 }
 
 pub(super) async fn sign(

@@ -6,10 +6,10 @@ use types::{AccountId, QueueId, Timestamp};
 
 use super::{
     NOT_FENCED,
-    bodies::{add_blobs, add_body, release_bodies, share_body},
+    bodies::{add_blobs, add_body, release, share_body},
 };
 use crate::{
-    entity::shard::{queue_entry, queue_recipient},
+    entity::shard::queue_entry,
     error::failed,
     open::Open,
     read::queue::{self, Found, Which},
@@ -35,6 +35,7 @@ pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<(
         }
     };
     let (entry, recipients) = rows::new_entry(new, body, size);
+    open.forget_entry((entry.account_id, entry.id));
     open.waiting.entries.push(entry);
     open.waiting.recipients.extend(recipients);
     open.flush_if_much().await
@@ -43,11 +44,21 @@ pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<(
 pub(super) async fn lease(open: &mut Open, lease: &Lease) -> Result<Vec<QueueEntry>> {
     open.flush().await?;
     let mut found = Vec::new();
-    for which in [Which::Urgent, Which::Aged, Which::Ordinary, Which::All] {
-        // Those that were just claimed are not due any more.
-        let left = lease.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
-        let most = if which == Which::Aged { left.min(share_of_aged(lease)) } else { left };
-        found.extend(claim(open, lease, which, most).await?);
+    let due = queue::accounts_due(&open.conn, Which::All, lease.now, lease.limit.saturating_add(1)).await?;
+    if due.len() <= usize::try_from(lease.limit).unwrap_or(usize::MAX) {
+        // There is room for all of them.
+        found = claim(open, lease, Which::All, lease.limit, due).await?;
+        found.sort_by_key(|entry| (!entry.row.urgent, entry.row.patient));
+    } else {
+        for which in [Which::Urgent, Which::Aged, Which::Ordinary, Which::All] {
+            // Those that were just claimed are not due any more.
+            let left = lease.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+            let most = if which == Which::Aged { left.min(share_of_aged(lease)) } else { left };
+            if most > 0 {
+                let due = queue::accounts_due(&open.conn, which, lease.now, most).await?;
+                found.extend(claim(open, lease, which, most, due).await?);
+            }
+        }
     }
     found.iter().map(Found::view).collect()
 }
@@ -61,15 +72,20 @@ fn share_of_aged(lease: &Lease) -> u32 {
 
 const AGED_PART: u32 = 4;
 
-async fn claim(open: &mut Open, lease: &Lease, which: Which, limit: u32) -> Result<Vec<Found>> {
-    if limit == 0 {
-        return Ok(Vec::new());
-    }
-    // Accounts are locked before their entries, as by everybody: two who wait for each other end in a deadlock.
-    let accounts = queue::accounts_due(&open.conn, which, lease.now, limit).await?;
+/// Claims entries of these accounts, each of which may be named several times.
+async fn claim(
+    open: &mut Open,
+    lease: &Lease,
+    which: Which,
+    limit: u32,
+    mut accounts: Vec<i64>,
+) -> Result<Vec<Found>> {
     if accounts.is_empty() {
         return Ok(Vec::new());
     }
+    // Accounts are locked before their entries, as by everybody: two who wait for each other end in a deadlock.
+    accounts.sort_unstable();
+    accounts.dedup();
     open.load(accounts.clone()).await?;
     let mut found = queue::due(&open.conn, accounts, which, lease.now, limit).await?;
     // An account that was fenced meanwhile is not ours any more.
@@ -83,9 +99,16 @@ async fn claim(open: &mut Open, lease: &Lease, which: Which, limit: u32) -> Resu
         entry.row.leased_until = Some(lease.until.millis());
         entry.row.due_at = lease.until.millis();
     }
-    rewrite(open, found.iter().map(|entry| entry.row.clone()).collect()).await?;
+    let rows = found.iter().map(|entry| entry.row.clone()).collect();
+    insert::<queue_entry::Entity>(&open.conn, rows, Conflict::Replaces(&CLAIM)).await?;
+    open.note_entries(&found);
     Ok(found)
 }
+
+const CLAIM: [queue_entry::Column; 3] = {
+    use queue_entry::Column as C;
+    [C::DueAt, C::LeasedBy, C::LeasedUntil]
+};
 
 pub(super) async fn renew(
     open: &mut Open,
@@ -94,22 +117,20 @@ pub(super) async fn renew(
     worker: &str,
     until: Timestamp,
 ) -> Result<bool> {
-    open.hold(account).await?;
-    open.flush().await?;
-    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
+    let Some(mut found) = open.entry(account, id).await? else { return Ok(false) };
     if found.row.leased_by.as_deref() != Some(worker) {
         return Ok(false);
     }
-    open.wrote();
     found.row.leased_until = Some(until.millis());
     found.row.due_at = until.millis();
-    rewrite(open, vec![found.row]).await?;
+    open.change_entry(found);
     Ok(true)
 }
 
 pub(super) async fn end_leases(open: &mut Open) -> Result<u64> {
     use queue_entry::Column::{DueAt, LeasedBy, LeasedUntil, NextAttemptAt};
     open.flush().await?;
+    open.forget_entries();
     open.wrote();
     let ended = queue_entry::Entity::update_many()
         .col_expr(LeasedBy, Expr::value(Option::<String>::None))
@@ -128,9 +149,7 @@ pub(super) async fn settle(
     updates: &[RecipientUpdate],
     until: Option<Timestamp>,
 ) -> Result<Option<QueueEntry>> {
-    open.hold(account).await?;
-    open.flush().await?;
-    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(None) };
+    let Some(mut found) = open.entry(account, id).await? else { return Ok(None) };
     if found.row.leased_by.as_deref() != Some(worker) {
         return Ok(None);
     }
@@ -146,27 +165,26 @@ pub(super) async fn settle(
     }
     found.row.leased_by = found.row.leased_by.filter(|_| until.is_some());
     found.row.leased_until = until.map(Timestamp::millis);
-    open.wrote();
-    match next_attempt(&found) {
-        None => take_out(open, &found).await?,
-        Some(at) => {
-            found.row.next_attempt_at = at;
-            found.row.due_at = found.row.leased_until.unwrap_or(at);
-            rewrite(open, vec![found.row.clone()]).await?;
-            rewrite_recipients(open, found.recipients.clone()).await?;
-        }
+    let next = next_attempt(&found);
+    if let Some(at) = next {
+        found.row.next_attempt_at = at;
+        found.row.due_at = found.row.leased_until.unwrap_or(at);
     }
-    found.view().map(Some)
+    let view = found.view()?;
+    match next {
+        Some(_) => open.change_entry(found),
+        None => take_out(open, &found),
+    }
+    open.flush_if_much().await?;
+    Ok(Some(view))
 }
 
 pub(super) async fn hold(open: &mut Open, account: AccountId, id: QueueId, held: bool) -> Result<bool> {
-    open.hold(account).await?;
-    open.flush().await?;
-    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
+    let Some(mut found) = open.entry(account, id).await? else { return Ok(false) };
     if found.row.held != held {
         open.queued();
         found.row.held = held;
-        rewrite(open, vec![found.row]).await?;
+        open.change_entry(found);
     }
     Ok(true)
 }
@@ -177,9 +195,7 @@ pub(super) async fn retry_now(
     id: QueueId,
     now: Timestamp,
 ) -> Result<bool> {
-    open.hold(account).await?;
-    open.flush().await?;
-    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
+    let Some(mut found) = open.entry(account, id).await? else { return Ok(false) };
     open.queued();
     for recipient in found.recipients.iter_mut().filter(|recipient| recipient.state == rows::PENDING) {
         recipient.next_attempt_at = now.millis();
@@ -187,8 +203,7 @@ pub(super) async fn retry_now(
     found.row.next_attempt_at = now.millis();
     // Whoever has it now may finish; a lease that has run out is no obstacle.
     found.row.due_at = found.row.leased_until.unwrap_or(i64::MIN).max(now.millis());
-    rewrite(open, vec![found.row]).await?;
-    rewrite_recipients(open, found.recipients).await?;
+    open.change_entry(found);
     Ok(true)
 }
 
@@ -198,21 +213,15 @@ pub(super) async fn reroute(
     id: QueueId,
     via: Option<String>,
 ) -> Result<bool> {
-    open.hold(account).await?;
-    open.flush().await?;
-    let Some(mut found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
-    open.wrote();
+    let Some(mut found) = open.entry(account, id).await? else { return Ok(false) };
     found.row.via = via;
-    rewrite(open, vec![found.row]).await?;
+    open.change_entry(found);
     Ok(true)
 }
 
 pub(super) async fn remove(open: &mut Open, account: AccountId, id: QueueId) -> Result<bool> {
-    open.hold(account).await?;
-    open.flush().await?;
-    let Some(found) = queue::entry_to_change(&open.conn, account, id).await? else { return Ok(false) };
-    open.wrote();
-    take_out(open, &found).await?;
+    let Some(found) = open.entry(account, id).await? else { return Ok(false) };
+    take_out(open, &found);
     Ok(true)
 }
 
@@ -222,26 +231,7 @@ fn next_attempt(found: &Found) -> Option<i64> {
     pending.map(|recipient| recipient.next_attempt_at).min()
 }
 
-async fn take_out(open: &Open, found: &Found) -> Result<()> {
-    let row = &found.row;
-    queue_entry::Entity::delete_by_id((row.account_id, row.id)).exec(&open.conn).await.map_err(failed)?;
-    queue_recipient::Entity::delete_many()
-        .filter(queue_recipient::Column::AccountId.eq(row.account_id))
-        .filter(queue_recipient::Column::QueueId.eq(row.id))
-        .exec(&open.conn)
-        .await
-        .map_err(failed)?;
-    release_bodies(open, row.account_id, std::iter::once(row.body_id)).await
-}
-
-async fn rewrite(open: &Open, changed: Vec<queue_entry::Model>) -> Result<()> {
-    use queue_entry::Column::{DueAt, Held, LeasedBy, LeasedUntil, NextAttemptAt, Via};
-    let columns = [NextAttemptAt, DueAt, Held, LeasedBy, LeasedUntil, Via];
-    insert::<queue_entry::Entity>(&open.conn, changed, Conflict::Replaces(&columns)).await
-}
-
-async fn rewrite_recipients(open: &Open, changed: Vec<queue_recipient::Model>) -> Result<()> {
-    use queue_recipient::Column::{Attempts, NextAttemptAt, Reply, State, Warned};
-    let columns = [State, Attempts, NextAttemptAt, Reply, Warned];
-    insert::<queue_recipient::Entity>(&open.conn, changed, Conflict::Replaces(&columns)).await
+fn take_out(open: &mut Open, found: &Found) {
+    open.take_out_entry(found.key());
+    release(open, found.row.account_id, std::iter::once(found.row.body_id));
 }
