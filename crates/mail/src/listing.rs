@@ -5,7 +5,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use moka::sync::Cache as Memory;
-use storage::{Listed, Listing, Mailbox, Snapshot};
+use storage::{Listed, Listing, Mailbox, Snapshot, Stamp};
 use types::{AccountId, MailboxId, ModSeq, Uid};
 
 use crate::{Access, Result};
@@ -21,29 +21,48 @@ pub struct Roll {
 }
 
 /// Lists that were asked for lately. Only speed.
-pub(crate) type Rolls = Memory<(AccountId, MailboxId), Arc<Roll>>;
+pub(crate) type Rolls = Memory<(AccountId, MailboxId), Seen>;
+
+/// What was read, and the shard as it was before.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    roll: Arc<Roll>,
+    stamp: Option<Stamp>,
+}
 
 const ROLLS_KIB: u64 = 256 << 10;
 
 pub(crate) fn rolls() -> Rolls {
-    let weight = |_: &_, roll: &Arc<Roll>| {
-        let bytes = roll.messages.len().saturating_mul(size_of::<Listed>());
+    let weight = |_: &_, seen: &Seen| {
+        let bytes = seen.roll.messages.len().saturating_mul(size_of::<Listed>());
         u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1)
     };
     Memory::builder().max_capacity(ROLLS_KIB).weigher(weight).build()
 }
 
 impl Access {
-    /// The mailbox as it is now; `None` if there is no such mailbox. One small query where nothing has changed.
+    /// The mailbox as it is now; `None` if there is no such mailbox. One small query where it has not changed, and none
+    /// where nothing on its shard has, if the shard can tell.
     pub async fn roll(&self, mailbox: MailboxId) -> Result<Option<Arc<Roll>>> {
         let rolls = &self.service.rolls;
         let key = (self.id, mailbox);
+        // Before anything is read.
+        let stamp = self.service.stamp(self.id);
         let known = rolls.get(&key);
-        if let Some(roll) = &known {
+        if let Some(seen) = &known {
+            if stamp.is_some() && seen.stamp == stamp {
+                return Ok(Some(Arc::clone(&seen.roll)));
+            }
             let account = self.id;
             let look = |mut shard: Box<dyn Snapshot>| async move { shard.mailbox(account, mailbox).await };
             match self.service.look(account, look).await? {
-                Some(now) if now == roll.mailbox => return Ok(known),
+                Some(now) if now == seen.roll.mailbox => {
+                    let is_same = |there: &Seen| Arc::ptr_eq(&there.roll, &seen.roll);
+                    if stamp.is_some() && rolls.get(&key).is_some_and(|there| is_same(&there)) {
+                        rolls.insert(key, Seen { roll: Arc::clone(&seen.roll), stamp });
+                    }
+                    return Ok(Some(Arc::clone(&seen.roll)));
+                }
                 Some(_) => {}
                 None => {
                     rolls.invalidate(&key);
@@ -52,6 +71,7 @@ impl Access {
             }
         }
         let mut snapshot = self.service.snapshot(self.id).await?;
+        let known = known.map(|seen| seen.roll);
         let Some(roll) = read(self.id, mailbox, known.as_deref(), &mut *snapshot).await? else {
             return Ok(None);
         };
@@ -61,8 +81,8 @@ impl Access {
             there.mailbox.modseq <= roll.mailbox.modseq
                 || there.mailbox.uid_validity < roll.mailbox.uid_validity
         };
-        if rolls.get(&key).is_none_or(|there| is_older(&there)) {
-            rolls.insert(key, Arc::clone(&roll));
+        if rolls.get(&key).is_none_or(|there| is_older(&there.roll)) {
+            rolls.insert(key, Seen { roll: Arc::clone(&roll), stamp });
         }
         Ok(Some(roll))
     }

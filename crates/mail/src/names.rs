@@ -1,9 +1,12 @@
 //! Mailboxes by their whole names, as mail programs know them: levels with slashes between, the inbox `INBOX`.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use moka::sync::Cache as Memory;
 use storage::{
-    Error as StorageError, Mailbox, Needs, NewMailbox, PageRequest, Result as StorageResult, Transaction,
-    Unit,
+    Error as StorageError, Mailbox, Needs, NewMailbox, PageRequest, Result as StorageResult, Stamp,
+    Transaction, Unit,
 };
 use types::{AccountId, MailboxId, Rights, Role, Timestamp, address::fold};
 
@@ -39,20 +42,47 @@ pub enum Denied {
 
 const INBOX: &str = "INBOX";
 
+/// Mailboxes by their names, as of a state of their shard. Only speed.
+pub(crate) type Names = Memory<AccountId, (Stamp, Arc<[Named]>)>;
+
+const NAMES_KIB: u64 = 16 << 10;
+
+pub(crate) fn kept() -> Names {
+    let weight = |_: &_, (_, all): &(Stamp, Arc<[Named]>)| {
+        let bytes = all.iter().map(|one| size_of::<Named>() + one.name.len() + one.mailbox.name.len());
+        u32::try_from(bytes.sum::<usize>() >> 10).unwrap_or(u32::MAX).saturating_add(1)
+    };
+    Memory::builder().max_capacity(NAMES_KIB).weigher(weight).build()
+}
+
 impl Access {
-    /// All mailboxes of the account by their whole names; one query.
+    /// All mailboxes of the account by their whole names; one query at most.
     pub async fn named(&self) -> Result<Vec<Named>> {
+        Ok(self.own_named().await?.to_vec())
+    }
+
+    async fn own_named(&self) -> Result<Arc<[Named]>> {
+        // Before anything is read.
+        let stamp = self.service.stamp(self.id);
+        let known = self.service.names.get(&self.id).filter(|(seen, _)| Some(seen) == stamp.as_ref());
+        if let Some((_, all)) = known {
+            return Ok(all);
+        }
         let mut all = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         if all.is_empty() {
             self.write(Provision { account: self.id, now: self.service.now() }).await?;
             all = self.service.latest(self.id).await?.mailboxes(self.id).await?;
         }
-        Ok(named(all))
+        let all: Arc<[Named]> = named(all).into();
+        if let Some(stamp) = stamp {
+            self.service.names.insert(self.id, (stamp, Arc::clone(&all)));
+        }
+        Ok(all)
     }
 
     /// The mailbox of this name; it may be one that somebody else shares, which its account tells.
     pub async fn by_name(&self, name: &str) -> Result<Option<Named>> {
-        match find(&self.named().await?, name) {
+        match find(&self.own_named().await?, name) {
             Some(own) => Ok(Some(own.clone())),
             None if is_of_others(name) => Ok(find(&self.shared(Some(name)).await?, name).cloned()),
             None => Ok(None),

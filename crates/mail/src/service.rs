@@ -17,6 +17,7 @@ use crate::{
     Config, Error, Random, Result,
     endings::Endings,
     listing::{self, Rolls},
+    names::{self, Names},
     password::Passwords,
     portraits::{self, Headers, Portraits},
     random,
@@ -44,6 +45,7 @@ pub struct Service {
     /// Texts of mails that just came in, so that the indexer need not read and parse them again. Only speed.
     pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
     pub(crate) rolls: Rolls,
+    pub(crate) names: Names,
     pub(crate) signatures: Signatures,
     pub(crate) portraits: Portraits,
     pub(crate) headers: Headers,
@@ -71,6 +73,7 @@ impl Service {
             parts: Arc::new(parts),
             texts,
             rolls: listing::rolls(),
+            names: names::kept(),
             signatures: signatures::kept(),
             portraits,
             headers,

@@ -5,7 +5,7 @@
 //! who finds nothing, or finds a part missing, looks whether the bucket is fenced where it has looked, and if it is,
 //! follows the bucket map and looks again. That costs a query where something is missing, and nothing elsewhere.
 
-use storage::Snapshot;
+use storage::{Snapshot, Stamp};
 use types::{AccountId, Bucket, ShardId};
 
 use crate::{Result, Service};
@@ -31,6 +31,11 @@ impl Service {
                 None => return Ok(found?),
             }
         }
+    }
+
+    /// The state of the shard that the account is looked for on, if that is cheap to tell.
+    pub(crate) fn stamp(&self, account: AccountId) -> Option<Stamp> {
+        self.parts.shards.stamp(self.shard_of(account))
     }
 
     /// What `look` finds of so many things on the account's shard.

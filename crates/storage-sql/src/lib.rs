@@ -24,6 +24,7 @@ mod replica;
 mod rows;
 mod schema;
 mod shards;
+mod stamp;
 mod statement;
 mod url;
 mod write;

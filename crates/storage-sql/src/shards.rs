@@ -17,7 +17,7 @@ use std::{
 use async_trait::async_trait;
 use sea_orm::ConnectionTrait;
 use storage::{
-    BucketMap, Committed, Directory as _, ErasedUnit, Error, Moves as _, Result, Shards, Snapshot,
+    BucketMap, Committed, Directory as _, ErasedUnit, Error, Moves as _, Result, Shards, Snapshot, Stamp,
     moves::AddedShard,
 };
 use tokio::{sync::Mutex, time::sleep};
@@ -30,6 +30,7 @@ use crate::{
     connect::Options,
     error::{failed, why},
     open::Open,
+    stamp,
 };
 
 /// All shards, in SQL databases.
@@ -263,6 +264,15 @@ impl Shards for SqlShards {
 
     async fn latest(&self, shard: ShardId) -> Result<Box<dyn Snapshot>> {
         Ok(Box::new(Open::reader(self.opened(shard).await?.readers.each())))
+    }
+
+    fn stamp(&self, shard: ShardId) -> Option<Stamp> {
+        let shard = self.view().shards.get(&shard).cloned()?;
+        shard.if_open()?;
+        match shard.url()? {
+            DatabaseUrl::Sqlite(path) => stamp::stamp(shard.id, path),
+            DatabaseUrl::Postgres(_) => None,
+        }
     }
 
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed> {

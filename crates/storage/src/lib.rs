@@ -48,7 +48,7 @@ pub use queue::{
 };
 pub use quotas::{DomainLimits, DomainUse, Quotas};
 pub use reports::{Counted, ReportKind, Reports};
-pub use shards::{Committed, ErasedUnit, Fence, Needs, Pending, Shards, Totals, Unit, write};
+pub use shards::{Committed, ErasedUnit, Fence, Needs, Pending, Shards, Stamp, Totals, Unit, write};
 pub use shares::Shares;
 pub use snapshot::Snapshot;
 pub use transaction::Transaction;

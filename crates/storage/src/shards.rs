@@ -28,6 +28,13 @@ pub trait Shards: Send + Sync {
     /// committed in between. It costs a round trip less than a snapshot, and holds no connection between calls.
     async fn latest(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
 
+    /// Says whether anything was committed to the shard, by whomever, for next to nothing: while it stays the same, nothing
+    /// was, and what was read after it was taken is still so. `None`: the shard has no such thing.
+    fn stamp(&self, shard: ShardId) -> Option<Stamp> {
+        let _ = shard;
+        None
+    }
+
     /// Runs the unit in a transaction, perhaps together with others, and returns when it is durable.
     /// If the unit fails, nothing of it is kept and its error is returned. Call [`write()`] rather than this.
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed>;
@@ -51,6 +58,14 @@ pub trait Shards: Send + Sync {
 
     /// Checks that the shard answers; for readiness.
     async fn ping(&self, shard: ShardId) -> Result<()>;
+}
+
+/// The state of a shard; see [`Shards::stamp`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    pub shard: ShardId,
+    /// Whatever tells one state from another.
+    pub state: Box<[u8]>,
 }
 
 /// What a unit is going to touch, so that the rows of a whole batch are loaded by a few queries.
