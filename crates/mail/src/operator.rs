@@ -154,7 +154,7 @@ impl Wanted {
 }
 
 fn state(entry: &QueueEntry, now: Timestamp) -> QueuedState {
-    if entry.leased_until.is_some_and(|until| until > now) {
+    if entry.is_sending(now) {
         QueuedState::Sending
     } else if entry.held {
         QueuedState::Held
