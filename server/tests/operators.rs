@@ -199,6 +199,11 @@ async fn entries_are_held_released_sent_another_way_and_dropped(plane: &Plane<'_
     assert_eq!(bob.delete(&format!("{QUEUE}/{id}")).await.status(), StatusCode::NO_CONTENT);
     assert!(entries(&bob, "").await.is_empty());
     for action in ["retry", "hold", "release"] {
+    // Its sender sees that it is not on its way any more.
+    let told = &alice.messages("sent").await[0]["delivery"][0];
+    assert_eq!((&told["recipient"], &told["state"]), (&json!("carol@far.test"), &json!("failed")));
+    assert_eq!(told["reply"], "Removed from the queue by the operator");
+    assert_eq!(told["next_attempt_at"], Value::Null);
         assert_eq!(act(&bob, &id, action).await, StatusCode::NOT_FOUND);
     }
     assert_eq!(bob.delete(&format!("{QUEUE}/{id}")).await.status(), StatusCode::NOT_FOUND);

@@ -30,7 +30,7 @@ pub(super) enum Queue {
         /// Like relay.example.com:25; none: where its recipients' domains say
         host: Option<String>,
     },
-    /// Remove a mail from the queue; nobody is told
+    /// Remove a mail from the queue; its sender sees so in their Sent folder, and nobody gets a notification
     Drop { id: QueueId },
 }
 
