@@ -57,6 +57,8 @@ impl Queue {
             Self::Drop { id } => (id, QueueAction::Drop, "is dropped"),
         };
         admin.queue_action(id, action).await?;
+        // Before this process ends, so that workers elsewhere hear of it now.
+        parts.mail.bus().sent().await;
         say!("{id} {done}.")?;
         Ok(())
     }
