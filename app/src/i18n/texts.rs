@@ -330,6 +330,14 @@ impl Texts {
             {
                 return problem.detail.clone();
             }
+            ProblemKind::InvalidRequest
+                if problem.field.as_deref().is_some_and(|f| f.ends_with("].email")) =>
+            {
+                (
+                    "One of the recipients' addresses is wrong.",
+                    "받는 사람 주소가 잘못되었거나 없는 주소입니다. 주소를 확인해 주세요.",
+                )
+            }
             ProblemKind::InvalidRequest => ("This is not valid.", "올바르지 않은 요청입니다."),
             ProblemKind::Conflict => ("This cannot be done now.", "지금은 할 수 없는 작업입니다."),
             ProblemKind::Forbidden => ("This is not allowed.", "허용되지 않은 작업입니다."),
