@@ -97,7 +97,7 @@ impl Admin {
         let password_hash = self.hash(password.clone()).await?;
         let now = self.service.now();
         let new = NewAccount {
-            email: email.clone(),
+            email: email.with_domain_folded(),
             name: name.trim().to_owned(),
             password_hash: password_hash.clone(),
             quota_bytes,
@@ -177,7 +177,7 @@ impl Admin {
     /// Gives an account another address.
     pub async fn add_alias(&self, alias: &EmailAddress, to: &EmailAddress) -> Result<()> {
         let id = self.account(to).await?.id;
-        let added = self.directory().add_alias(id, alias).await;
+        let added = self.directory().add_alias(id, &alias.with_domain_folded()).await;
         if !added.map_err(|error| exists(error, format!("the address {alias} is taken already")))? {
             let domain = alias.domain();
             return Err(Error::invalid("alias", format!("{domain} is not a domain of this service")));
@@ -197,7 +197,7 @@ impl Admin {
             return Err(Error::invalid("targets", "a group has at least one member"));
         }
         let owner = self.account(owner).await?.id;
-        let group = Group { address: address.clone(), owner, targets: targets.to_vec() };
+        let group = Group { address: address.with_domain_folded(), owner, targets: targets.to_vec() };
         let set = self.directory().set_group(&group).await;
         if !set.map_err(|error| exists(error, format!("the address {address} is taken already")))? {
             let domain = address.domain();
