@@ -9,7 +9,7 @@ use queue::{
 };
 use types::Secret;
 
-use crate::config::{Config, RouteTls, SmtpRoute};
+use crate::config::{Config, RouteTls, Shared, SmtpRoute};
 
 /// Finds the way for mail; `own` is where we take mail ourselves.
 pub(crate) fn router(
@@ -79,6 +79,11 @@ pub(crate) fn worker(config: &Config, hostname: &str) -> WorkerConfig {
         concurrency: count(queue.workers),
         per_destination: count(queue.per_destination),
         rate: (rate.count > 0).then_some(rate),
+        poll: match config.bus.url {
+            // What a command beside it does to the queue is seen by looking only: one short read of an index.
+            Shared::Memory => Duration::from_secs(2),
+            Shared::Redis(_) => WorkerConfig::default().poll,
+        },
         ..WorkerConfig::default()
     }
 }

@@ -108,7 +108,7 @@ async fn people_use_it(server: &Server) {
     let ids: Vec<_> = alice.messages("inbox").await.iter().map(id_of).collect();
     reading(&alice, &ids).await;
     changing(&alice, &inbox, &ids).await;
-    sending(&alice, &bob).await;
+    sending(server, &alice, &bob).await;
     eventually("what came in, in the index", async || {
         let found = alice.get("/v1/search?q=Numbers").await;
         let found = json_of(found).await;
@@ -157,7 +157,7 @@ async fn changing(alice: &Client, inbox: &str, ids: &[String]) {
     }
 }
 
-async fn sending(alice: &Client, bob: &Client) {
+async fn sending(server: &Server, alice: &Client, bob: &Client) {
     let upload = async |name: &str| {
         let upload = alice.request(Method::POST, &format!("/v1/attachments?filename={name}"));
         let answer = upload.body(vec![7; 200_000]).send().await.unwrap();
@@ -166,16 +166,16 @@ async fn sending(alice: &Client, bob: &Client) {
     let unwanted = upload("unwanted.bin").await;
     assert_eq!(alice.delete(&format!("/v1/attachments/{unwanted}")).await.status(), StatusCode::NO_CONTENT);
     let attached = upload("wanted.bin").await;
-    let to = [
-        json!({ "name": "Bob", "email": "bob@demo.test" }),
-        // Nobody is there: it fails for good, and a notification comes back.
-        json!({ "name": "", "email": "nobody@demo.test" }),
-    ];
-    for to in to {
-        let mail =
-            json!({ "to": [to], "subject": "Offer", "text": "See the file.", "attachments": [attached] });
-        alice.post("/v1/messages", &mail).await;
+    let (admin, gone) = (server.node.mail.admin(), "gone@demo.test".parse().unwrap());
+    admin.add_account(&gone, "", types::Secret::new(support::PASSWORD.into()), None).await.unwrap();
+    let later = server.node.mail.now().plus(std::time::Duration::from_secs(2));
+    // Once the mail is due, nobody is there: it fails for good, and a notification comes back.
+    for (to, at) in [("bob@demo.test", None), ("gone@demo.test", Some(later))] {
+        let mail = json!({ "to": [{ "name": "", "email": to }], "subject": "Offer", "text": "See the file.",
+                           "attachments": [attached], "send_at": at });
+        assert_eq!(alice.post("/v1/messages", &mail).await.status(), StatusCode::CREATED);
     }
+    admin.remove_account(&gone).await.unwrap();
     let plain =
         json!({ "to": [{ "name": "", "email": "x@elsewhere.example" }], "subject": "Far", "text": "Hello" });
     assert_eq!(alice.post("/v1/messages", &plain).await.status(), StatusCode::CREATED);

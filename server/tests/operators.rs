@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ support::on_both_planes!(
     only_who_was_made_an_operator_sees_the_queue,
     the_queue_is_paged_and_filtered,
     entries_are_held_released_sent_another_way_and_dropped,
+    commands_are_heard_by_the_worker_at_once,
 );
 
 const QUEUE: &str = "/v1/admin/queue";
@@ -198,10 +199,66 @@ async fn entries_are_held_released_sent_another_way_and_dropped(plane: &Plane<'_
     settled(&bob, &id).await;
     assert_eq!(bob.delete(&format!("{QUEUE}/{id}")).await.status(), StatusCode::NO_CONTENT);
     assert!(entries(&bob, "").await.is_empty());
+    // Its sender sees that it is not on its way any more.
+    let told = &alice.messages("sent").await[0]["delivery"][0];
+    assert_eq!((&told["recipient"], &told["state"]), (&json!("carol@far.test"), &json!("failed")));
+    assert_eq!(told["reply"], "Removed from the queue by the operator");
+    assert_eq!(told["next_attempt_at"], Value::Null);
     for action in ["retry", "hold", "release"] {
         assert_eq!(act(&bob, &id, action).await, StatusCode::NOT_FOUND);
     }
     assert_eq!(bob.delete(&format!("{QUEUE}/{id}")).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(bob.get(&format!("{QUEUE}/banana")).await.status(), StatusCode::NOT_FOUND);
+    tokio::time::timeout(Duration::from_secs(20), server.stop()).await.unwrap();
+}
+
+/// What `magpie` prints for these arguments, beside the server.
+async fn told(server: &Server, plane: &Plane<'_>, args: &[&str]) -> String {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_magpie"));
+    command.current_dir(server.folder()).args(args).stdin(Stdio::null()).envs(server.variables(plane));
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Much less than the worker takes to look again where nothing tells it to.
+const SOON: Duration = Duration::from_secs(10);
+
+async fn commands_are_heard_by_the_worker_at_once(plane: &Plane<'_>) {
+    let sink = Sink::start(Script::default()).await.unwrap();
+    let server = start(plane).await;
+    let (alice, bob) = (server.login("alice").await, server.login("bob").await);
+    make_admin(&server, "bob", true).await;
+    send(&alice, "carol@far.test").await;
+    let id = entries(&bob, "").await[0]["id"].as_str().unwrap().to_owned();
+    settled(&bob, &id).await;
+    told(&server, plane, &["queue", "hold", &id]).await;
+    assert!(told(&server, plane, &["queue", "list"]).await.contains("\theld\t"));
+    told(&server, plane, &["queue", "release", &id]).await;
+    let by = sink.address().to_string();
+    told(&server, plane, &["queue", "reroute", &id, &by]).await;
+    let arrives = eventually("it arrives", async || (sink.received().len() == 1).then_some(()));
+    tokio::time::timeout(SOON, arrives).await.expect("the worker hears of it");
+
+    // One that gets no answer is being sent until somebody has had enough of it.
+    sink.follow(Script::default().stall("RCPT"));
+    send(&alice, "dave@far.test").await;
+    let entry = eventually("the next one", async || entries(&bob, "").await.pop()).await;
+    let id = entry["id"].as_str().unwrap().to_owned();
+    settled(&bob, &id).await;
+    told(&server, plane, &["queue", "reroute", &id, &by]).await;
+    let sending = eventually("it is on its way", async || {
+        let list = told(&server, plane, &["queue", "list"]).await;
+        list.contains("\tsending\t").then_some(list)
+    });
+    tokio::time::timeout(SOON, sending).await.expect("the worker hears of it");
+    assert!(told(&server, plane, &["queue", "show", &id]).await.contains("sending:  yes\n"));
+    told(&server, plane, &["queue", "drop", &id]).await;
+    assert!(told(&server, plane, &["queue", "list"]).await.is_empty());
+    let dropped = &alice.messages("sent").await[0]["delivery"][0];
+    assert_eq!((&dropped["recipient"], &dropped["state"]), (&json!("dave@far.test"), &json!("failed")));
+    let words = "Removed from the queue by the operator while it was being sent; it may have arrived";
+    assert_eq!(dropped["reply"], words);
+    sink.follow(Script::default());
     tokio::time::timeout(Duration::from_secs(20), server.stop()).await.unwrap();
 }

@@ -58,6 +58,13 @@ async fn every_bad_request_has_its_problem(plane: &Plane<'_>) {
             400,
             "invalid-request",
         ),
+        (
+            "POST",
+            "/v1/messages",
+            "{\"to\":[{\"email\":\"alice@demo.test\"},{\"email\":\"nobody@demo.test\"}],\"subject\":\"x\"}",
+            400,
+            "invalid-request",
+        ),
         ("POST", "/v1/messages", &long, 413, "too-large"),
         ("POST", "/v1/folders", "{\"name\":\"  \"}", 400, "invalid-request"),
         ("GET", "/v1/events", "", 400, "invalid-request"),
@@ -74,6 +81,15 @@ async fn every_bad_request_has_its_problem(plane: &Plane<'_>) {
         assert_eq!(problem["status"], status);
         assert!(!problem["detail"].as_str().unwrap().is_empty());
     }
+
+    // Who is nobody here is refused at once, and named; a draft may be for anybody.
+    let mut unknown = json!({ "cc": [{ "email": "alice+x@demo.test" }, { "email": "nobody@demo.test" }] });
+    let problem = json_of(alice.post("/v1/messages", &unknown).await).await;
+    assert_eq!(problem["field"], "cc[1].email", "{problem}");
+    assert_eq!(problem["detail"], "there is no mailbox nobody@demo.test here");
+    unknown["draft"] = json!(true);
+    assert_eq!(alice.post("/v1/messages", &unknown).await.status(), StatusCode::CREATED);
+    assert!(alice.messages("sent").await.is_empty());
 
     let form = alice.request(Method::POST, "/v1/messages").body("to=x").send().await.unwrap();
     assert_eq!(form.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);

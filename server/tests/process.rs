@@ -169,6 +169,11 @@ fn accounts_are_kept_beside_a_running_server_and_without() {
     assert!(server.address("web").starts_with("http://127.0.0.1:"));
     assert!(server.address("submissions").starts_with("127.0.0.1:"));
     server.stop();
+    // The name is shown as it was written, and found however it is.
+    told(folder, &["account", "add", "Erin@Demo.TEST"], "");
+    assert!(told(folder, &["account", "list"], "").contains("\tErin@demo.test\t"));
+    told(folder, &["alias", "add", "Post2@DEMO.test", "erin@demo.test"], "");
+    assert_eq!(told(folder, &["alias", "list", "ERIN@demo.test"], ""), "Erin@demo.test\nPost2@demo.test\n");
     told(folder, &["account", "delete", "carol@demo.test"], "");
     assert!(!told(folder, &["account", "list"], "").contains("carol"));
 }

@@ -122,7 +122,7 @@ async fn international_domains_have_limits_in_either_form(plane: &Plane<'_>) {
             assert!(another.is_err(), "set for {set}: {form}");
         }
         let said = shown(&server, plane).await;
-        assert!(said.contains("한국.test\t1 of 1 accounts, 0 of 1000 bytes"), "set for {set}: {said}");
+        assert!(said.contains("한국.test\t1 of 1 accounts, 0 bytes of 1000 bytes"), "set for {set}: {said}");
         admin
             .set_domain_limits(set, |limits| (limits.max_bytes, limits.max_accounts) = (None, None))
             .await
@@ -131,7 +131,7 @@ async fn international_domains_have_limits_in_either_form(plane: &Plane<'_>) {
         for form in forms {
             assert!(rcpt(form).await.starts_with("552 5.3.4 "), "set for {set}: {form}");
         }
-        assert!(shown(&server, plane).await.contains("mails of at most 2000 bytes"), "set for {set}");
+        assert!(shown(&server, plane).await.contains("mails of at most 2 KB"), "set for {set}");
         admin.limit_domain(set, None).await.unwrap();
         for form in forms {
             assert!(rcpt(form).await.starts_with("250 "), "there is no limit any more: {form}");
@@ -164,15 +164,24 @@ async fn operators_set_and_see_limits() {
     let (set, said) =
         magpie(&["domain", "set", "demo.test", "--accounts", "2", "--storage", "1MB", "--message", "64KB"]);
     assert!(set && said.starts_with("demo.test\t2 of 2 accounts, "), "{said}");
-    assert!(said.ends_with(" of 1048576 bytes, mails of at most 65536 bytes\n"), "{said}");
+    assert!(said.ends_with(" of 1 MB, mails of at most 64 KB\n"), "{said}");
     let (added, said) = magpie(&["account", "add", "carol@demo.test"]);
     assert!(!added && said.contains("demo.test has as many accounts as it may have"), "{said}");
     let (added, said) = magpie(&["domain", "add", "new.test", "--accounts", "0"]);
     assert!(added && said.contains("new.test\t0 of 0 accounts\n"), "{said}");
     let (_, said) = magpie(&["domain", "set", "demo.test", "--accounts", "none", "--storage", "none"]);
-    assert_eq!(said, "demo.test\tmails of at most 65536 bytes\n");
+    assert_eq!(said, "demo.test\tmails of at most 64 KB\n");
     let (_, said) = magpie(&["domain", "list"]);
-    assert_eq!(said, "demo.test\tmails of at most 65536 bytes\nnew.test\t0 of 0 accounts\n");
+    assert_eq!(said, "demo.test\tmails of at most 64 KB\nnew.test\t0 of 0 accounts\n");
+    for nothing in [
+        ["account", "limit", "alice@demo.test", "0"].as_slice(),
+        &["domain", "limit", "demo.test", "0KB"],
+        &["domain", "set", "demo.test", "--message", "0"],
+        &["domain", "set", "demo.test", "--storage", "0"],
+    ] {
+        let (done, said) = magpie(nothing);
+        assert!(!done && said.contains("write \"none\""), "{nothing:?}: {said}");
+    }
     let (done, said) = magpie(&["domain", "set", "demo.test"]);
     assert!(!done && said.contains("--storage, --accounts or --message"), "{said}");
     let (done, said) = magpie(&["domain", "set", "nowhere.test", "--accounts", "1"]);

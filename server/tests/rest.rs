@@ -229,6 +229,20 @@ async fn pages_follow_one_another_and_filters_filter(plane: &Plane<'_>) {
     }
     let wanted: Vec<_> = (0..7).rev().map(|number| format!("Mail {number}")).collect();
     assert_eq!(seen, wanted);
+    // A cursor is good for the list that it came from.
+    let page = alice.read(&format!("/v1/folders/{folder}/messages?limit=3")).await;
+    let next = page["next"].as_str().unwrap();
+    let sent = alice.folder("sent").await;
+    for other in [
+        format!("/v1/folders/{sent}/messages?cursor={next}"),
+        format!("/v1/folders/{folder}/messages?unread=true&cursor={next}"),
+        format!("/v1/search?q=Mail&cursor={next}"),
+    ] {
+        let answer = alice.get(&other).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{other}");
+        let problem = json_of(answer).await;
+        assert_eq!(problem["type"], "/problems/invalid-cursor", "{other}");
+    }
     let none = alice.read(&format!("/v1/folders/{folder}/messages?unread=false")).await;
     assert_eq!(none["messages"], json!([]));
     server.stop().await;

@@ -1,6 +1,9 @@
 //! The texts themselves. One line a text: name, English, Korean.
 
-use types::{Problem, ProblemKind, Role, api::DeliveryState};
+use types::{
+    Problem, ProblemKind, Role,
+    api::{Delivery, DeliveryState},
+};
 
 use super::Lang;
 use crate::text::grouped;
@@ -171,6 +174,9 @@ texts! {
     deferred: "Delayed, tried again", "지연됨, 재시도 예정";
     delivered: "Delivered", "전달됨";
     failed: "Not delivered", "전달 실패";
+    dropped: "Removed from the queue by the operator", "관리자가 발송 대기열에서 제거했습니다";
+    cut_off: "Removed from the queue by the operator while it was being sent; it may have arrived",
+        "발송 중에 관리자가 발송 대기열에서 제거했습니다. 이미 전달되었을 수 있습니다";
     next_try: "Next try", "다음 시도";
     delivery: "Delivery", "전달 상태";
 }
@@ -210,6 +216,15 @@ impl Texts {
             DeliveryState::Deferred => self.deferred,
             DeliveryState::Delivered => self.delivered,
             DeliveryState::Failed => self.failed,
+        }
+    }
+
+    /// What was said of a delivery: others say it in words of their own.
+    pub(crate) fn delivery_reply(&self, reply: String) -> String {
+        match reply.as_str() {
+            Delivery::DROPPED => self.dropped.to_owned(),
+            Delivery::CUT_OFF => self.cut_off.to_owned(),
+            _ => reply,
         }
     }
 
@@ -314,6 +329,14 @@ impl Texts {
                 if self.lang == Lang::En && !problem.detail.is_empty() =>
             {
                 return problem.detail.clone();
+            }
+            ProblemKind::InvalidRequest
+                if problem.field.as_deref().is_some_and(|f| f.ends_with("].email")) =>
+            {
+                (
+                    "One of the recipients' addresses is wrong.",
+                    "받는 사람 주소가 잘못되었거나 없는 주소입니다. 주소를 확인해 주세요.",
+                )
             }
             ProblemKind::InvalidRequest => ("This is not valid.", "올바르지 않은 요청입니다."),
             ProblemKind::Conflict => ("This cannot be done now.", "지금은 할 수 없는 작업입니다."),

@@ -5,14 +5,20 @@
 
 use std::{any::Any, collections::HashMap, future::pending};
 
+use async_trait::async_trait;
 use storage::Committed;
 use tokio::sync::{broadcast, watch};
 use types::{AccountId, ModSeq, ShardId};
 
 /// Tells nodes and sessions that something changed.
+#[async_trait]
 pub trait Bus: Send + Sync {
     /// Tells everybody who listens. Never waits, never fails; may get lost.
     fn publish(&self, committed: &Committed);
+
+    /// Returns once what was published is on its way to other processes, or after a moment if it cannot be: for whoever
+    /// ends soon.
+    async fn sent(&self);
 
     /// Hints for one account; cheap to hold by the ten thousands.
     fn subscribe(&self, account: AccountId) -> Subscription;

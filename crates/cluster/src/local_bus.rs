@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use async_trait::async_trait;
 use storage::Committed;
 use tokio::sync::{broadcast, watch};
 use types::{AccountId, Bucket, ModSeq, ShardId};
@@ -125,6 +126,7 @@ impl LocalBus {
     }
 }
 
+#[async_trait]
 impl Bus for LocalBus {
     fn publish(&self, committed: &Committed) {
         for (account, modseq) in &committed.accounts {
@@ -134,6 +136,8 @@ impl Bus for LocalBus {
             self.queued(committed.shard);
         }
     }
+
+    async fn sent(&self) {}
 
     fn subscribe(&self, account: AccountId) -> Subscription {
         let receiver = self

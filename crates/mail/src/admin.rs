@@ -1,12 +1,15 @@
 //! The operator's use-cases: domains, accounts, aliases, the queue. Reached from the command line only;
 //! what of it is reached over the network, `operator` says.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
 use storage::{Account, Domain, Error as StorageError, Group, Needs, NewAccount, QueueEntry, QueueFilter};
 use storage::{Result as StorageResult, Transaction, Unit};
-use types::{AccountId, EmailAddress, QueueId, Secret, ShardId, Timestamp, address};
+use types::address::{self, key_of};
+use types::api::{Delivery, DeliveryState};
+use types::{AccountId, EmailAddress, QueueId, Secret, ShardId, Timestamp};
 
 use crate::folders::Provision;
 use crate::relocate::why;
@@ -94,7 +97,7 @@ impl Admin {
         let password_hash = self.hash(password.clone()).await?;
         let now = self.service.now();
         let new = NewAccount {
-            email: email.clone(),
+            email: email.with_domain_folded(),
             name: name.trim().to_owned(),
             password_hash: password_hash.clone(),
             quota_bytes,
@@ -174,7 +177,7 @@ impl Admin {
     /// Gives an account another address.
     pub async fn add_alias(&self, alias: &EmailAddress, to: &EmailAddress) -> Result<()> {
         let id = self.account(to).await?.id;
-        let added = self.directory().add_alias(id, alias).await;
+        let added = self.directory().add_alias(id, &alias.with_domain_folded()).await;
         if !added.map_err(|error| exists(error, format!("the address {alias} is taken already")))? {
             let domain = alias.domain();
             return Err(Error::invalid("alias", format!("{domain} is not a domain of this service")));
@@ -194,7 +197,7 @@ impl Admin {
             return Err(Error::invalid("targets", "a group has at least one member"));
         }
         let owner = self.account(owner).await?.id;
-        let group = Group { address: address.clone(), owner, targets: targets.to_vec() };
+        let group = Group { address: address.with_domain_folded(), owner, targets: targets.to_vec() };
         let set = self.directory().set_group(&group).await;
         if !set.map_err(|error| exists(error, format!("the address {address} is taken already")))? {
             let domain = address.domain();
@@ -294,7 +297,7 @@ impl Admin {
         if entry.held && action == QueueAction::Retry {
             return Err(Error::Conflict("the mail is held: release it first".to_owned()));
         }
-        let unit = Act { account: entry.account, id, action, now: self.service.now() };
+        let unit = Act { entry, action, now: self.service.now() };
         if self.service.write(shard, unit).await? { Ok(()) } else { Err(Error::NotFound("queue entry")) }
     }
 
@@ -406,10 +409,29 @@ impl Unit for Purge {
 }
 
 struct Act {
-    account: AccountId,
-    id: QueueId,
+    /// As it was a moment ago.
+    entry: QueueEntry,
     action: QueueAction,
     now: Timestamp,
+}
+
+impl Act {
+    /// The Sent copy says what became of those who were still to get it.
+    async fn tell(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
+        let QueueEntry { account, message: Some(message), recipients, .. } = &self.entry else {
+            return Ok(());
+        };
+        let Some(mut told) = tx.delivery(*account, *message).await? else { return Ok(()) };
+        let removed = if self.entry.is_sending(self.now) { Delivery::CUT_OFF } else { Delivery::DROPPED };
+        let keys: HashSet<_> = recipients.iter().map(|to| to.address.key()).collect();
+        let is_open = |to: &Delivery| matches!(to.state, DeliveryState::Queued | DeliveryState::Deferred);
+        for to in told.iter_mut().filter(|to| is_open(to) && keys.contains(&key_of(&to.recipient))) {
+            to.state = DeliveryState::Failed;
+            to.reply = Some(removed.to_owned());
+            to.next_attempt_at = None;
+        }
+        tx.set_delivery(*account, *message, &told).await
+    }
 }
 
 #[async_trait]
@@ -417,17 +439,25 @@ impl Unit for Act {
     type Output = bool;
 
     fn needs(&self) -> Needs {
-        Needs { accounts: vec![self.account], ..Needs::default() }
+        Needs { accounts: vec![self.entry.account], ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
+        let QueueEntry { account, id, .. } = self.entry;
         match &self.action {
-            QueueAction::Reroute(via) => Ok(tx.reroute(self.account, self.id, via.clone()).await?
-                && tx.retry_now(self.account, self.id, self.now).await?),
-            QueueAction::Hold => tx.hold(self.account, self.id, true).await,
-            QueueAction::Release => tx.hold(self.account, self.id, false).await,
-            QueueAction::Retry => tx.retry_now(self.account, self.id, self.now).await,
-            QueueAction::Drop => tx.drop_entry(self.account, self.id).await,
+            QueueAction::Reroute(via) => {
+                Ok(tx.reroute(account, id, via.clone()).await? && tx.retry_now(account, id, self.now).await?)
+            }
+            QueueAction::Hold => tx.hold(account, id, true).await,
+            QueueAction::Release => tx.hold(account, id, false).await,
+            QueueAction::Retry => tx.retry_now(account, id, self.now).await,
+            QueueAction::Drop => {
+                let dropped = tx.drop_entry(account, id).await?;
+                if dropped {
+                    self.tell(tx).await?;
+                }
+                Ok(dropped)
+            }
         }
     }
 }

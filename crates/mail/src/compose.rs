@@ -25,13 +25,15 @@ struct Author {
 impl Access {
     /// Keeps a draft, or sends: the Sent copy and the queue entry are one transaction, durable when it returns.
     pub async fn compose(&self, compose: Compose) -> Result<Composed> {
-        let recipients = recipients(&compose, self.service.config().max_recipients)?;
+        let named = recipients(&compose, self.service.config().max_recipients)?;
         if !compose.draft {
-            if recipients.is_empty() {
+            if named.is_empty() {
                 return Err(Error::invalid("to", "add at least one recipient"));
             }
-            self.limit_sends(recipients.len()).await?;
+            self.limit_sends(named.len()).await?;
+            self.check_recipients(&named).await?;
         }
+        let recipients: Vec<_> = named.into_iter().map(|(_, address)| address).collect();
         if compose.attachments.len() > MAX_ATTACHMENTS {
             return Err(Error::invalid(
                 "attachments",
@@ -79,6 +81,16 @@ impl Access {
         let thread_id = self.write(unit).await?;
         self.service.remember_text(&[(self.id, id)], &prepared);
         Ok(Composed { id, thread_id })
+    }
+
+    /// Who is nobody here would only send it back. After the sends are counted, so that names are not guessed quickly.
+    async fn check_recipients(&self, named: &[(String, EmailAddress)]) -> Result<()> {
+        for (field, address) in named {
+            if self.service.is_nobody(address).await? {
+                return Err(Error::invalid(field, format!("there is no mailbox {address} here")));
+            }
+        }
+        Ok(())
     }
 
     /// Whom the mail is from.
@@ -179,21 +191,20 @@ impl Access {
 
 const MAX_ATTACHMENTS: usize = 100;
 
-/// Everybody that it goes to, each once, in order.
-fn recipients(compose: &Compose, most: usize) -> Result<Vec<EmailAddress>> {
-    let mut all: Vec<EmailAddress> = Vec::new();
+/// Everybody that it goes to, each once, in order, and where they are named.
+fn recipients(compose: &Compose, most: usize) -> Result<Vec<(String, EmailAddress)>> {
+    let mut all: Vec<(String, EmailAddress)> = Vec::new();
     for (field, addresses) in [("to", &compose.to), ("cc", &compose.cc), ("bcc", &compose.bcc)] {
         for (index, address) in addresses.iter().enumerate() {
+            let place = format!("{field}[{index}].email");
             match address.email.trim().parse::<EmailAddress>() {
                 Ok(email) => {
-                    if !all.iter().any(|known| known.key() == email.key()) {
-                        all.push(email);
+                    if !all.iter().any(|(_, known)| known.key() == email.key()) {
+                        all.push((place, email));
                     }
                 }
                 // A draft keeps what was typed so far only where it is an address.
-                Err(error) => {
-                    return Err(Error::invalid(format!("{field}[{index}].email"), error.to_string()));
-                }
+                Err(error) => return Err(Error::invalid(place, error.to_string())),
             }
         }
     }

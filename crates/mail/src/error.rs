@@ -25,7 +25,7 @@ pub enum Error {
     Conflict(String),
     #[error("{0}")]
     TooLarge(String),
-    #[error("the cursor is not one of ours")]
+    #[error("the cursor is none of this list; begin again without it")]
     Cursor,
     #[error("the mailbox is full")]
     Quota,

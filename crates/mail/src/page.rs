@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use storage::{Edition, Filter, Message, PageRequest, Snapshot};
 use types::{AccountId, MailboxId, ModSeq, ThreadId, UidValidity, api};
 
-use crate::{Access, Error, Result, convert, cursor};
+use crate::cursor::{self, List};
+use crate::{Access, Error, Result, convert};
 
 /// What of a folder is wanted.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +31,7 @@ struct Kept {
 
 impl Cached for Kept {
     type Key = str;
-    const PREFIX: &'static str = "page-1";
+    const PREFIX: &'static str = "page-2";
     const TTL: Duration = Duration::from_secs(600);
 }
 
@@ -43,7 +44,8 @@ const THREAD_LIMIT: u32 = 200;
 impl Access {
     /// A page of a folder, newest first. Its cost does not depend on the folder's size.
     pub async fn page(&self, folder: MailboxId, query: &PageQuery) -> Result<api::Page> {
-        let before = query.cursor.as_deref().map(cursor::decode).transpose()?;
+        let list = List::folder(self.id, folder, query.filter);
+        let before = query.cursor.as_deref().map(|cursor| cursor::decode(list, cursor)).transpose()?;
         let limit = self.page_limit(query.limit)?;
         // One more than wanted tells whether there is a next page.
         let request = PageRequest { mailbox: Some(folder), filter: query.filter, before, limit: limit + 1 };
@@ -62,7 +64,7 @@ impl Access {
         let Some(messages) = paged.messages else {
             return kept.map(|kept| kept.page).ok_or(Error::NotFound("folder"));
         };
-        let page = page_of(messages, limit);
+        let page = page_of(list, messages, limit);
         if let Some(key) = key {
             let Edition { uid_validity, modseq } = paged.edition;
             let kept = Kept { uid_validity: uid_validity.0, modseq, page };
@@ -108,11 +110,11 @@ fn key(account: AccountId, folder: MailboxId, request: &PageRequest) -> String {
 }
 
 /// Of messages of which there may be one more than the page has.
-fn page_of(mut messages: Vec<Message>, limit: u32) -> api::Page {
+fn page_of(list: List, mut messages: Vec<Message>, limit: u32) -> api::Page {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = messages.len() > wanted;
     messages.truncate(wanted);
-    let next = messages.last().filter(|_| more).map(|last| cursor::encode(last.id));
+    let next = messages.last().filter(|_| more).map(|last| cursor::encode(list, last.id));
     api::Page { messages: messages.into_iter().map(convert::summary).collect(), next }
 }
 

@@ -83,6 +83,11 @@ impl Service {
         }
     }
 
+    /// Whether its domain is ours, and it is nobody's there: mail for it would only come back.
+    pub async fn is_nobody(&self, address: &EmailAddress) -> Result<bool> {
+        Ok(self.recipient(address).await? == Recipient::Unknown)
+    }
+
     /// The address under which it is known here, and whose that is.
     pub(crate) async fn named(&self, address: &EmailAddress) -> Result<Option<(EmailAddress, AccountId)>> {
         let untagged = self.config().subaddress_separator.and_then(|separator| address.split_tag(separator));

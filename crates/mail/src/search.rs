@@ -6,8 +6,9 @@ use search::{Hit, decide, snippet};
 use storage::{Filter, Mailbox, Message, PageRequest, Snapshot};
 use types::{Flags, MessageId, address::fold, api, query::Query};
 
+use crate::cursor::{self, List};
 use crate::indexer::{document, text};
-use crate::{Access, Result, convert, cursor};
+use crate::{Access, Result, convert};
 
 /// Candidates that one request looks at, at the most; the cursor goes on from there.
 const MAX_CANDIDATES: usize = 5_000;
@@ -27,7 +28,8 @@ impl Access {
         }
         let query = Query::parse(text, self.service.now());
         let limit = usize::try_from(self.page_limit(limit)?).unwrap_or(usize::MAX);
-        let mut before = cursor.map(cursor::decode).transpose()?;
+        let list = List::search(self.id, text);
+        let mut before = cursor.map(|cursor| cursor::decode(list, cursor)).transpose()?;
         // Not one view for all of it: that would hold a connection while the index is asked.
         let account = self.id;
         let look = |mut shard: Box<dyn Snapshot>| async move {
@@ -48,8 +50,8 @@ impl Access {
         let cut = found.len() > limit;
         found.truncate(limit);
         let next = match (cut, more) {
-            (true, _) => found.last().map(|message| cursor::encode(message.id)),
-            (false, true) => before.map(cursor::encode),
+            (true, _) => found.last().map(|message| cursor::encode(list, message.id)),
+            (false, true) => before.map(|last| cursor::encode(list, last)),
             (false, false) => None,
         };
         let count = found.len() as u64;

@@ -104,6 +104,14 @@ pub struct QueueEntry {
     pub leased_until: Option<Timestamp>,
 }
 
+impl QueueEntry {
+    /// Whether a worker has it in hand.
+    #[must_use]
+    pub fn is_sending(&self, now: Timestamp) -> bool {
+        self.leased_until.is_some_and(|until| until > now)
+    }
+}
+
 /// A claim on due entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {

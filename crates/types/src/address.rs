@@ -66,6 +66,13 @@ impl EmailAddress {
         domain_key(&self.domain)
     }
 
+    /// As it is kept of somebody of ours: the name before the `@` as it was written, which is how people know it, the domain
+    /// in lower case.
+    #[must_use]
+    pub fn with_domain_folded(&self) -> Self {
+        Self { local: self.local.clone(), domain: fold(&self.domain) }
+    }
+
     /// Every form in which a directory may know the address, the one to prefer first: see [`domain_keys`].
     #[must_use]
     pub fn keys(&self) -> Vec<String> {

@@ -119,12 +119,20 @@ pub struct Summary {
 pub struct Delivery {
     pub recipient: String,
     pub state: DeliveryState,
-    /// The other side's words, where it had any.
+    /// The other side's words, where it had any; our own where nobody else was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
+}
+
+impl Delivery {
+    /// The reply where an operator took the mail out of the queue.
+    pub const DROPPED: &str = "Removed from the queue by the operator";
+    /// The same while it was being sent: nobody knows whether it arrived.
+    pub const CUT_OFF: &str =
+        "Removed from the queue by the operator while it was being sent; it may have arrived";
 }
 
 /// The states of [`Delivery`].

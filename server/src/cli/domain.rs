@@ -104,7 +104,13 @@ async fn set(parts: &Parts, name: &str, limits: DomainLimits) -> anyhow::Result<
         .await?;
     let states = admin.domain_states().await?;
     let state = states.iter().find(|state| state.name == domain.name).context("the domain is gone")?;
-    say!("{}", limit::line(&shown_domain(&state.name), state))?;
+    let shown = shown_domain(&state.name);
+    say!("{}", limit::line(&shown, state))?;
+    if limits.accounts == Some(Number(Some(0))) {
+        out::aside(format_args!(
+            "{shown} may have aliases and groups, but no further account; `--accounts none` sets no limit."
+        ));
+    }
     Ok(())
 }
 

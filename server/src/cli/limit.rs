@@ -17,7 +17,11 @@ impl FromStr for MessageLimit {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self(None)),
-            size => Ok(Self(Some(size.parse::<Size>()?.0))),
+            size => match size.parse::<Size>()?.0 {
+                // Elsewhere it is no limit, and nobody wants what it would be here.
+                0 => Err("with 0 there would be no mail at all; write \"none\" to set no limit".to_owned()),
+                bytes => Ok(Self(Some(bytes))),
+            },
         }
     }
 }
@@ -25,7 +29,7 @@ impl FromStr for MessageLimit {
 impl fmt::Display for MessageLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(bytes) => write!(f, "at most {bytes} bytes"),
+            Some(bytes) => write!(f, "at most {}", Size(bytes)),
             None => f.write_str("as many bytes as everybody's"),
         }
     }
@@ -37,7 +41,7 @@ pub(super) struct DomainLimits {
     /// Bytes that the mail of all its accounts may take together, like "50GB"; "none" for no limit
     #[arg(long, value_name = "SIZE")]
     pub(super) storage: Option<MessageLimit>,
-    /// How many accounts it may have; "none" for no limit
+    /// How many accounts it may have; "none" for no limit, 0 for a domain of aliases and groups only
     #[arg(long, value_name = "NUMBER")]
     pub(super) accounts: Option<Number>,
     /// How large a mail of one of its accounts may be, in and out; "none" for as large as everybody's
@@ -76,10 +80,10 @@ pub(super) fn line(name: &str, state: &DomainState) -> String {
         told.push(format!("{} of {most} accounts", state.accounts));
     }
     if let Some(most) = limits.max_bytes {
-        told.push(format!("{} of {most} bytes", state.usage.used_bytes));
+        told.push(format!("{} of {}", Size(state.usage.used_bytes), Size(most)));
     }
     if let Some(most) = state.max_message_bytes {
-        told.push(format!("mails of at most {most} bytes"));
+        told.push(format!("mails of at most {}", Size(most)));
     }
     if told.is_empty() { name.to_owned() } else { format!("{name}\t{}", told.join(", ")) }
 }

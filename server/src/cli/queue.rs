@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use mail::admin::QueueAction;
 use storage::{QueueEntry, RecipientState};
-use types::QueueId;
+use types::{QueueId, Timestamp};
 
 use super::out::say;
 use crate::config::Config;
@@ -30,23 +30,25 @@ pub(super) enum Queue {
         /// Like relay.example.com:25; none: where its recipients' domains say
         host: Option<String>,
     },
-    /// Remove a mail from the queue; nobody is told
+    /// Remove a mail from the queue; its sender sees so in their Sent folder, and nobody gets a notification
     Drop { id: QueueId },
 }
 
 impl Queue {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let admin = super::admin(config).await?;
+        let parts = super::open(config).await?;
+        let admin = parts.mail.admin();
+        let now = parts.clock.now();
         let (id, action, done) = match self {
             Self::List { limit } => {
                 let (entries, absent) = admin.queue_there(limit).await?;
                 for entry in entries {
-                    say!("{}", line(&entry))?;
+                    say!("{}", line(&entry, now))?;
                 }
                 return super::complete(&absent);
             }
             Self::Show { id } => {
-                return show(&admin.queue_entry(id).await?);
+                return show(&admin.queue_entry(id).await?, now);
             }
             Self::Retry { id } => (id, QueueAction::Retry, "is tried now"),
             Self::Hold { id } => (id, QueueAction::Hold, "is held"),
@@ -55,19 +57,25 @@ impl Queue {
             Self::Drop { id } => (id, QueueAction::Drop, "is dropped"),
         };
         admin.queue_action(id, action).await?;
+        // Before this process ends, so that workers elsewhere hear of it now.
+        parts.mail.bus().sent().await;
         say!("{id} {done}.")?;
         Ok(())
     }
 }
 
-fn line(entry: &QueueEntry) -> String {
+fn line(entry: &QueueEntry, now: Timestamp) -> String {
     let pending: Vec<_> = entry
         .recipients
         .iter()
         .filter(|recipient| recipient.state == RecipientState::Pending)
         .map(|recipient| recipient.address.to_string())
         .collect();
-    let state = if entry.held { "held".to_owned() } else { format!("next {}", entry.next_attempt_at) };
+    let state = match entry {
+        entry if entry.is_sending(now) => "sending".to_owned(),
+        QueueEntry { held: true, .. } => "held".to_owned(),
+        entry => format!("next {}", entry.next_attempt_at),
+    };
     format!("{}\t{}\t{} bytes\t{state}\t{}", entry.id, sender(entry), entry.size_bytes, pending.join(", "))
 }
 
@@ -75,12 +83,15 @@ fn sender(entry: &QueueEntry) -> String {
     entry.return_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string)
 }
 
-fn show(entry: &QueueEntry) -> anyhow::Result<()> {
+fn show(entry: &QueueEntry, now: Timestamp) -> anyhow::Result<()> {
     say!("id:       {}", entry.id)?;
     say!("from:     {}", sender(entry))?;
     say!("size:     {} bytes", entry.size_bytes)?;
     say!("created:  {}", entry.created_at)?;
     say!("gives up: {}", entry.expires_at)?;
+    if entry.is_sending(now) {
+        say!("sending:  yes")?;
+    }
     if entry.held {
         say!("held:     yes")?;
     }

@@ -53,6 +53,21 @@ impl FromStr for Size {
     }
 }
 
+impl fmt::Display for Size {
+    /// As people read it, with one digit behind the point at the most; what is read again may be a little else.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("TB", 1_u64 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)];
+        let Some((name, unit)) = units.into_iter().find(|(_, unit)| self.0 >= *unit) else {
+            return write!(f, "{} bytes", self.0);
+        };
+        let tenths = (u128::from(self.0) * 10 + u128::from(unit / 2)) / u128::from(unit);
+        match tenths % 10 {
+            0 => write!(f, "{} {name}", tenths / 10),
+            digit => write!(f, "{}.{digit} {name}", tenths / 10),
+        }
+    }
+}
+
 impl Size {
     /// As a length in memory.
     #[must_use]

@@ -296,6 +296,11 @@ fn shown(value: &Value) -> String {
             let items: Vec<_> = items.iter().map(shown).collect();
             format!("[{}]", items.join(", "))
         }
+        Value::Dict(_, members) if !members.is_empty() => {
+            let members: Vec<_> =
+                members.iter().map(|(name, value)| format!("{name} = {}", shown(value))).collect();
+            format!("{{ {} }}", members.join(", "))
+        }
         Value::Dict(..) | Value::Empty(..) => "{}".into(),
     }
 }
@@ -407,11 +412,18 @@ mod tests {
             ("MAGPIE_CACHE__URL", "redis://:geheim@h:1/0"),
             ("MAGPIE_SEARCH__URL", "meilisearch://h:1?key=geheim"),
             ("AWS_SECRET_ACCESS_KEY", "geheim"),
+            (
+                "MAGPIE_SMTP__ROUTES",
+                "[{domains=[\"far.test\", \"*\"],host=\"mx.test:25\",user=\"m\",password_env=\"RELAY_PASSWORD\"}]",
+            ),
         ];
         let loaded = load(None, &variables.map(|(name, value)| (name.into(), value.into()))).unwrap();
         let text = loaded.to_string();
         assert!(!text.contains("geheim") && !format!("{loaded:?}").contains("geheim"), "{text} {loaded:?}");
         assert!(text.contains("recipients = 500  # MAGPIE_LIMITS__RECIPIENTS"), "{text}");
+        let route = "routes = [{ domains = [\"far.test\", \"*\"], host = \"mx.test:25\", password_env = \
+                     \"RELAY_PASSWORD\", user = \"m\" }]  # MAGPIE_SMTP__ROUTES";
+        assert!(text.contains(route), "{text}");
         check(&text, &[], "fine");
     }
 

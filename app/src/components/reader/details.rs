@@ -80,7 +80,9 @@ pub(crate) fn Delivery(summary: Memo<Summary>) -> impl IntoView {
                 <span>{t.delivery_state(delivery.state)}</span>
                 <bdi>{delivery.recipient}</bdi>
                 {next}
-                {delivery.reply.map(|reply| view! { <span class="delivery-reply"><bdi>{reply}</bdi></span> })}
+                {delivery.reply.map(|reply| {
+                    view! { <span class="delivery-reply"><bdi>{t.delivery_reply(reply)}</bdi></span> }
+                })}
             </li>
         }
     };

@@ -19,10 +19,11 @@ use ::redis::{
     aio::{PubSubSink, PubSubStream},
     pipe,
 };
+use async_trait::async_trait;
 use futures::StreamExt as _;
 use storage::Committed;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -52,6 +53,8 @@ struct Lines {
     outbox: Mutex<Outbox>,
     /// There is something in the outbox.
     published: Notify,
+    /// Whether something was published that is not sent yet.
+    unsent: watch::Sender<bool>,
     /// By stripe, whether its channel is listened to.
     open: [AtomicBool; STRIPES],
     /// Somebody came for a channel that is not.
@@ -75,6 +78,7 @@ impl RedisBus {
             local,
             outbox: Mutex::default(),
             published: Notify::new(),
+            unsent: watch::Sender::new(false),
             open: std::array::from_fn(|_| AtomicBool::new(false)),
             wanted: Notify::new(),
         });
@@ -85,11 +89,17 @@ impl RedisBus {
     }
 }
 
+#[async_trait]
 impl Bus for RedisBus {
     fn publish(&self, committed: &Committed) {
         self.lines.local.publish(committed);
-        self.lines.outbox().add(committed);
+        self.lines.post(committed);
         self.lines.published.notify_one();
+    }
+
+    async fn sent(&self) {
+        // Nobody waits longer for a Redis that is away.
+        let _ = timeout(LONGEST, self.lines.unsent.subscribe().wait_for(|unsent| !unsent)).await;
     }
 
     fn subscribe(&self, account: AccountId) -> Subscription {
@@ -115,6 +125,22 @@ impl Bus for RedisBus {
 impl Lines {
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn post(&self, committed: &Committed) {
+        let mut outbox = self.outbox();
+        outbox.add(committed);
+        self.unsent.send_replace(true);
+    }
+
+    /// What waits to be sent, once what was taken before is; `None` if nothing does.
+    fn take(&self) -> Option<Outbox> {
+        let mut outbox = self.outbox();
+        if outbox.is_empty() {
+            self.unsent.send_replace(false);
+            return None;
+        }
+        Some(std::mem::take(&mut *outbox))
     }
 
     fn is_open(&self, stripe: usize) -> bool {
@@ -210,10 +236,7 @@ async fn send(lines: Arc<Lines>) {
         lines.published.notified().await;
         loop {
             lines.link.there().await;
-            let batch = std::mem::take(&mut *lines.outbox());
-            if batch.is_empty() {
-                break;
-            }
+            let Some(batch) = lines.take() else { break };
             let mut publish = pipe();
             for (stripe, packet) in batch.packets(lines.link.node()) {
                 publish.cmd("PUBLISH").arg(lines.channel(stripe)).arg(packet.encode()).ignore();

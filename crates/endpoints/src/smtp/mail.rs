@@ -30,6 +30,16 @@ impl Mta for Service {
         }
     }
 
+    async fn is_nobody(&self, address: &EmailAddress) -> bool {
+        Self::is_nobody(self, address).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a recipient is taken without being looked up"
+            );
+            false
+        })
+    }
+
     async fn recipient_limit(&self, recipient: &Destination) -> Result<u64, Refusal> {
         match recipient {
             Destination::Account(account) => self.message_limit(*account).await.map_err(refusal),

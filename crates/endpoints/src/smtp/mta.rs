@@ -25,6 +25,11 @@ pub trait Mta: Send + Sync + 'static {
     /// Is there such a recipient here, with room for so many bytes?
     async fn recipient(&self, address: &EmailAddress, size_bytes: u64) -> Result<Self::Recipient, Refusal>;
 
+    /// Is its domain ours, and it nobody's there? Whoever cannot tell says no: the queue finds out.
+    async fn is_nobody(&self, address: &EmailAddress) -> bool {
+        matches!(self.recipient(address, 0).await, Err(Refusal::UnknownRecipient))
+    }
+
     /// How large a mail may be at most for this recipient.
     async fn recipient_limit(&self, recipient: &Self::Recipient) -> Result<u64, Refusal>;
 

@@ -20,6 +20,11 @@ async fn starttls_comes_before_the_password() {
     client.say(WRONG, "535 5.7.8").await;
     client.say(RIGHT, "235").await;
     client.say("MAIL FROM:<carol@demo.test>", "553 5.7.1").await;
+    client.say("MAIL FROM:<bob@demo.test>", "250").await;
+    client.say("RCPT TO:<nobody@demo.test>", "550 5.1.1").await;
+    // The queue waits until there is room.
+    client.say("RCPT TO:<full@demo.test>", "250").await;
+    client.say("RSET", "250").await;
     client.mail("bob@demo.test", &["a@far.test", "b@far.test"], b"Subject: x\r\n\r\n", "250 2.0.0").await;
 
     let mail = site.store.mails().remove(0);

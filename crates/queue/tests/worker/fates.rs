@@ -12,7 +12,10 @@ async fn every_recipient_gets_an_own_outcome_and_the_failed_ones_a_notification(
     desk.courier.says("nobody@there.test", 550, "5.1.1 No such\nuser");
     desk.courier.says("busy@there.test", 450, "4.2.1 Later");
     let to = ["bob@demo.test", "ghost@demo.test", "carol@there.test", "nobody@there.test", "busy@there.test"];
+    let (admin, ghost) = (desk.house.mail.admin(), "ghost@demo.test".parse()?);
+    admin.add_account(&ghost, "", types::Secret::new("long enough".into()), None).await?;
     let id = desk.send(&to, &[]).await?;
+    admin.remove_account(&ghost).await?;
     desk.work().await?;
 
     assert_eq!(
