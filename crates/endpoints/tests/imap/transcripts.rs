@@ -32,6 +32,7 @@ transcripts!(
     multisearch,
     notes,
     notify,
+    notify_shared,
     qresync,
     savedate,
     searches,
@@ -45,7 +46,11 @@ transcripts!(
 /// The same with databases in PostgreSQL.
 #[tokio::test(flavor = "multi_thread")]
 async fn mailboxes_are_shared_on_postgres() {
-    for script in [include_str!("transcripts/acl.txt"), include_str!("transcripts/shared.txt")] {
+    for script in [
+        include_str!("transcripts/acl.txt"),
+        include_str!("transcripts/shared.txt"),
+        include_str!("transcripts/notify_shared.txt"),
+    ] {
         let cluster = PostgresCluster::start().await.unwrap();
         run_at(&Site::at(House::open_on_postgres(&cluster).await.unwrap()).await, script).await;
     }
