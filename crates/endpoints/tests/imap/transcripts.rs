@@ -29,6 +29,7 @@ transcripts!(
     login,
     mailboxes,
     metadata,
+    metadata_shared,
     multisearch,
     notes,
     notify,
@@ -50,6 +51,7 @@ async fn mailboxes_are_shared_on_postgres() {
         include_str!("transcripts/acl.txt"),
         include_str!("transcripts/shared.txt"),
         include_str!("transcripts/notify_shared.txt"),
+        include_str!("transcripts/metadata_shared.txt"),
     ] {
         let cluster = PostgresCluster::start().await.unwrap();
         run_at(&Site::at(House::open_on_postgres(&cluster).await.unwrap()).await, script).await;
