@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -101,9 +101,9 @@ fn keys_in(folder: &Path) -> Vec<String> {
     all
 }
 
-/// Waits for what goes on after a caller gave up.
+/// Waits for what goes on after a caller gave up; on a busy machine parts of 8 MiB take a while.
 async fn settled(what: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while !what() {
         assert!(tokio::time::Instant::now() < deadline, "it did not settle");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -257,19 +257,35 @@ async fn a_given_up_stream_leaves_nothing() {
     let endless = stream::iter(many()).chain(stream::pending()).boxed();
     let (reached, wait) = tokio::sync::oneshot::channel();
     let reached = std::sync::Mutex::new(Some(reached));
+    let (arrive, on_its_way) = tokio::sync::watch::channel(false);
+    let overtaken = Arc::new(AtomicBool::new(false));
     // A part that is still on its way would be written by this server even after the upload was given up.
-    server.treat(move |asked| {
-        if !asked.target.contains("partNumber=2") {
-            return Treat::Serve;
+    server.treat({
+        let overtaken = Arc::clone(&overtaken);
+        move |asked| {
+            let mut on_its_way = on_its_way.clone();
+            if asked.method == "DELETE" && asked.target.contains("uploadId") && !*on_its_way.borrow() {
+                overtaken.store(true, Ordering::SeqCst);
+            }
+            if !asked.target.contains("partNumber=2") {
+                return Treat::Serve;
+            }
+            reached.lock().unwrap().take().map(|reached| reached.send(()));
+            Treat::After(Box::pin(async move {
+                let _ = on_its_way.wait_for(|arrives| *arrives).await;
+            }))
         }
-        reached.lock().unwrap().take().map(|reached| reached.send(()));
-        Treat::After(Box::pin(std::future::pending()))
     });
     tokio::select! {
         _ = blobs.put_stream(SHARD, endless) => panic!("it has no end"),
         _ = wait => {}
     }
+    // The draft is removed by another request, so by now the upload would be given up, too.
+    let removes = |asked: &testkit::s3::Asked| asked.method == "DELETE" && !asked.target.contains("uploadId");
+    settled(|| server.take_asked().iter().any(removes)).await;
+    arrive.send(true).unwrap();
     settled(clean).await;
+    assert!(!overtaken.load(Ordering::SeqCst), "the upload was given up while a part was on its way");
     // And the store's.
     server.treat(|asked| match asked.target.contains("partNumber=2") {
         true => Treat::Refuse(400, "InvalidRequest", "no"),

@@ -23,7 +23,7 @@ impl Access {
                 let bad: String = bad.chars().filter(|c| !c.is_control()).take(64).collect();
                 return Err(Error::invalid(
                     field,
-                    format!("`{bad}` cannot be a label: 1 to 64 characters without spaces or (){{}}%*\"\\]"),
+                    format!("`{bad}` cannot be a label: 1 to 64 characters without spaces or (){{%*\"\\]"),
                 ));
             }
         }

@@ -143,6 +143,11 @@ impl Reach {
         self.by.as_ref().map(|by| by.grantee)
     }
 
+    /// The access of who reaches for somebody else's.
+    pub(crate) fn guest(&self) -> Option<&Access> {
+        self.by.as_ref().map(|by| &by.access)
+    }
+
     /// The same with the rights as they are now; an error if there are none.
     pub async fn anew(&self) -> Result<Self> {
         let Some(by) = &self.by else { return Ok(self.clone()) };

@@ -17,6 +17,14 @@ pub const OTHER_USERS: &str = "Other Users/";
 /// Accounts that are looked at; who is shared more with sees those of the oldest accounts.
 const MAX_OWNERS: u32 = 200;
 
+/// What others share with an account.
+#[derive(Debug, Default)]
+pub struct Shared {
+    pub named: Vec<Named>,
+    /// Whose shards are away: of what they share nothing is known now.
+    pub away: Vec<AccountId>,
+}
+
 impl Access {
     /// The account's own mailboxes, then those that others share with it.
     pub async fn all_named(&self) -> Result<Vec<Named>> {
@@ -27,14 +35,24 @@ impl Access {
 
     /// What others share with this account; if a name is given, only of whose it could be.
     pub(crate) async fn shared(&self, name: Option<&str>) -> Result<Vec<Named>> {
+        let owners = self.sharers().await?;
+        Ok(self.shared_of(&owners, name).await?.named)
+    }
+
+    /// Who may share something with this account.
+    pub(crate) async fn sharers(&self) -> Result<Vec<AccountId>> {
+        Ok(self.service.parts.directory.sharers(self.id, MAX_OWNERS).await?)
+    }
+
+    /// What these share with it.
+    pub(crate) async fn shared_of(&self, owners: &[AccountId], name: Option<&str>) -> Result<Shared> {
         let directory = &self.service.parts.directory;
-        let owners = directory.sharers(self.id, MAX_OWNERS).await?;
+        let mut all = Shared::default();
         if owners.is_empty() {
-            return Ok(Vec::new());
+            return Ok(all);
         }
-        let Some(grantee) = self.as_grantee().await? else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        for owner in owners {
+        let Some(grantee) = self.as_grantee().await? else { return Ok(all) };
+        for owner in owners.iter().copied() {
             let account = directory.account(owner).await?.filter(|account| account.enabled);
             let Some(account) = account else { continue };
             let above = format!("{OTHER_USERS}{}", account.email);
@@ -43,10 +61,11 @@ impl Access {
                 continue;
             }
             match self.shared_by(owner, grantee, &above).await {
-                Ok(some) => all.extend(some),
+                Ok(some) => all.named.extend(some),
                 // Somebody else's shard that is away does not hide one's own mailboxes.
                 Err(error) if name.is_none() && error.is_temporary() => {
                     tracing::warn!(%owner, error = &error as &dyn std::error::Error, "shared mailboxes are not listed");
+                    all.away.push(owner);
                 }
                 Err(error) => return Err(error),
             }

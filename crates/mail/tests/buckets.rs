@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use cluster::LocalCache;
 use futures::TryStreamExt as _;
 use mail::{Access, Incoming, PageQuery, Service, Step};
-use storage::{Committed, ErasedUnit, Shards, Snapshot};
-use testkit::{House, PostgresCluster, fixtures};
+use storage::Shards;
+use testkit::{Call, House, Meddled, Meddler, PostgresCluster, fixtures};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use types::{AccountId, Bucket, ModSeq, Role, ShardId, Terms, api};
@@ -57,36 +57,14 @@ struct Counted {
 }
 
 #[async_trait]
-impl Shards for Counted {
-    fn all(&self) -> Vec<ShardId> {
-        self.inner.all()
+impl Meddler for Counted {
+    fn inner(&self) -> &dyn Shards {
+        &*self.inner
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
-        self.inner.shard_of(account)
-    }
-
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
+    async fn before(&self, _: Call, shard: ShardId) -> storage::Result<ShardId> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        self.inner.snapshot(shard).await
-    }
-
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.inner.latest(shard).await
-    }
-
-    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.inner.execute(shard, unit).await
-    }
-
-    async fn refresh(&self) -> storage::Result<()> {
-        self.inner.refresh().await
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.inner.ping(shard).await
+        Ok(shard)
     }
 }
 
@@ -94,7 +72,7 @@ impl Shards for Counted {
 async fn what_is_done_behind_the_fence_does_not_grow_with_the_bucket() {
     let calls = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&calls);
-    let house = House::open_on(|inner| Arc::new(Counted { inner, calls: count })).await.unwrap();
+    let house = House::open_on(|inner| Arc::new(Meddled(Counted { inner, calls: count }))).await.unwrap();
     let bucket = Bucket(77);
     let accounts = accounts(bucket, 150);
     fill(&house.mail, &accounts).await;
@@ -221,36 +199,17 @@ struct Stale {
     frozen: Arc<Mutex<Option<ShardId>>>,
 }
 
-#[async_trait]
-impl Shards for Stale {
-    fn all(&self) -> Vec<ShardId> {
-        self.inner.all()
+impl Meddler for Stale {
+    fn inner(&self) -> &dyn Shards {
+        &*self.inner
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
+    fn home(&self, account: AccountId) -> ShardId {
         self.frozen.lock().unwrap().unwrap_or_else(|| self.inner.shard_of(account))
     }
 
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.inner.snapshot(shard).await
-    }
-
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.inner.latest(shard).await
-    }
-
-    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
-        self.inner.execute(shard, unit).await
-    }
-
-    async fn refresh(&self) -> storage::Result<()> {
-        self.inner.refresh().await?;
+    fn refreshed(&self) {
         *self.frozen.lock().unwrap() = None;
-        Ok(())
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.inner.ping(shard).await
     }
 }
 
@@ -265,7 +224,7 @@ async fn who_has_not_heard_of_a_move_finds_what_is_there() {
     let frozen = Arc::new(Mutex::new(None));
     let keep = Arc::clone(&frozen);
     let cache = Arc::new(LocalCache::new(1 << 20));
-    let late = house.node_on(cache, |inner| Arc::new(Stale { inner, frozen: keep })).await.unwrap();
+    let late = house.node_on(cache, |inner| Arc::new(Meddled(Stale { inner, frozen: keep }))).await.unwrap();
     let alice = house.access(ALICE).await.unwrap();
     deliver(&house.mail, &[alice.id()], "old").await;
     let from = house.mail.shards().shard_of(alice.id());

@@ -9,9 +9,9 @@ use std::sync::{
 
 use async_trait::async_trait;
 use mail::{Error, Notice, QueueQuery};
-use storage::{Committed, ErasedUnit, Shards, Snapshot};
-use testkit::{House, house::PASSWORD};
-use types::{AccountId, EmailAddress, Secret, ShardId, Terms};
+use storage::Shards;
+use testkit::{Call, House, Meddled, Meddler, house::PASSWORD};
+use types::{EmailAddress, Secret, ShardId, Terms};
 
 /// Shards of which the first one may be read, or is away, or broken.
 struct Ailing {
@@ -23,40 +23,25 @@ const AWAY: u8 = 1;
 const BROKEN: u8 = 2;
 
 #[async_trait]
-impl Shards for Ailing {
-    fn all(&self) -> Vec<ShardId> {
-        self.inner.all()
+impl Meddler for Ailing {
+    fn inner(&self) -> &dyn Shards {
+        &*self.inner
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
-        self.inner.shard_of(account)
-    }
-
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        match (shard, self.state.load(Ordering::SeqCst)) {
-            (ShardId(0), AWAY) => Err(storage::Error::Unavailable("no answer".into())),
-            (ShardId(0), BROKEN) => Err(storage::Error::Backend("no such table".into())),
-            _ => self.inner.snapshot(shard).await,
+    async fn before(&self, call: Call, shard: ShardId) -> storage::Result<ShardId> {
+        match (call, shard, self.state.load(Ordering::SeqCst)) {
+            (Call::Snapshot, ShardId(0), AWAY) => Err(storage::Error::Unavailable("no answer".into())),
+            (Call::Snapshot, ShardId(0), BROKEN) => Err(storage::Error::Backend("no such table".into())),
+            _ => Ok(shard),
         }
-    }
-
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.inner.latest(shard).await
-    }
-
-    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
-        self.inner.execute(shard, unit).await
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.inner.ping(shard).await
     }
 }
 
 #[tokio::test]
 async fn a_shard_that_is_away_is_told_on_every_page_and_one_that_is_broken_is_an_error() {
     let state = Arc::new(AtomicU8::new(0));
-    let house = House::open_on(|inner| Arc::new(Ailing { inner, state: Arc::clone(&state) })).await.unwrap();
+    let house =
+        House::open_on(|inner| Arc::new(Meddled(Ailing { inner, state: Arc::clone(&state) }))).await.unwrap();
     let admin = house.mail.admin();
     // Somebody whose queue is on the second shard.
     let mut from = None;

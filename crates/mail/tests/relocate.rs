@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use cluster::LocalCache;
 use futures::TryStreamExt as _;
 use mail::{Access, Error, Incoming, PageQuery, Service, Step};
-use storage::{Committed, ErasedUnit, Needs, Shards, Snapshot, Transaction, Unit};
-use testkit::{House, PostgresCluster, fixtures};
+use storage::{Needs, Shards, Transaction, Unit};
+use testkit::{Call, House, Meddled, Meddler, PostgresCluster, fixtures};
 use tokio::{
     runtime::Handle,
     task::block_in_place,
@@ -309,40 +309,25 @@ impl Troubled {
 }
 
 #[async_trait]
-impl Shards for Troubled {
-    fn all(&self) -> Vec<ShardId> {
-        self.inner.all()
+impl Meddler for Troubled {
+    fn inner(&self) -> &dyn Shards {
+        &*self.inner
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
-        self.inner.shard_of(account)
-    }
-
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        if let Some(Trouble::Removal(account, _)) = self.strikes(shard, false) {
+    async fn before(&self, call: Call, shard: ShardId) -> storage::Result<ShardId> {
+        if call == Call::Snapshot
+            && let Some(Trouble::Removal(account, _)) = self.strikes(shard, false)
+        {
             storage::write(&*self.inner, shard, Purge(account)).await.map(drop)?;
         }
-        self.inner.snapshot(shard).await
+        Ok(shard)
     }
 
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.inner.latest(shard).await
-    }
-
-    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
-        let answer = self.inner.execute(shard, unit).await;
+    fn after_write(&self, shard: ShardId) -> storage::Result<()> {
         match self.strikes(shard, true) {
             Some(Trouble::Lost(_)) => Err(storage::Error::Unavailable("the answer is lost".into())),
-            _ => answer,
+            _ => Ok(()),
         }
-    }
-
-    async fn refresh(&self) -> storage::Result<()> {
-        self.inner.refresh().await
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.inner.ping(shard).await
     }
 }
 
@@ -365,7 +350,7 @@ impl Unit for Purge {
 async fn troubled() -> (House, Arc<Mutex<Option<(ShardId, Trouble)>>>) {
     let trouble = Arc::<Mutex<_>>::default();
     let given = Arc::clone(&trouble);
-    let wrap = |inner| Arc::new(Troubled { inner, trouble: given }) as Arc<dyn Shards>;
+    let wrap = |inner| Arc::new(Meddled(Troubled { inner, trouble: given })) as Arc<dyn Shards>;
     (House::open_on(wrap).await.unwrap(), trouble)
 }
 

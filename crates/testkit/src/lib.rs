@@ -1,6 +1,6 @@
 //! What tests need around them: the mail service in a folder of its own, a DNS zone, a scripted SMTP server,
 //! Postfix' `smtp-sink`, an HTTPS server, PostgreSQL servers and a gate before them, a Redis, an S3 server, all of the
-//! cluster plane together, fixtures and a clock to turn; and the rule that statements name their account.
+//! cluster plane together, shards that a test meddles with, fixtures and a clock to turn; and the rule that statements name their account.
 //!
 //! **Invariant:** a dev-dependency only; loopback and free ports only; nothing here sleeps.
 
@@ -16,6 +16,7 @@ pub mod redis;
 pub mod s3;
 pub mod secure;
 pub mod services;
+pub mod shards;
 pub mod signed;
 pub mod sink;
 pub mod zone;
@@ -30,6 +31,7 @@ pub use redis::Redis;
 pub use s3::S3Server;
 pub use secure::secured;
 pub use services::Services;
+pub use shards::{Call, Meddled, Meddler};
 pub use signed::{Signed, SignedZone};
 pub use sink::{Identity, Received, Script, Sink};
 pub use zone::Zone;

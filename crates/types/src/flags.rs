@@ -71,7 +71,7 @@ impl Not for Flags {
 pub fn is_keyword(name: &str) -> bool {
     let count = name.chars().count();
     (1..=64).contains(&count)
-        && !name.chars().any(|c| c.is_control() || c.is_whitespace() || "(){}%*\"\\]".contains(c))
+        && !name.chars().any(|c| c.is_control() || c.is_whitespace() || "(){%*\"\\]".contains(c))
 }
 
 #[cfg(test)]
@@ -88,10 +88,10 @@ mod tests {
 
     #[test]
     fn keywords_are_atoms() {
-        for good in ["$Label1", "work", "가족", "a-b"] {
+        for good in ["$Label1", "work", "가족", "a-b", "a}"] {
             assert!(is_keyword(good), "{good}");
         }
-        for bad in ["", "two words", "\\Seen", "a]", "(x)", &"x".repeat(65)] {
+        for bad in ["", "two words", "\\Seen", "a]", "a{", "(x)", &"x".repeat(65)] {
             assert!(!is_keyword(bad), "{bad}");
         }
     }

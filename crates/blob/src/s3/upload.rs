@@ -7,6 +7,7 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use storage::{Error, Result};
+use tokio_util::task::TaskTracker;
 
 use super::{
     bucket::Bucket,
@@ -23,9 +24,11 @@ struct Upload<'a> {
     bucket: &'a Bucket,
     key: &'a str,
     id: Option<String>,
+    /// Parts on their way. They get there whoever waits for them: S3 may keep one that an end of its upload overtakes.
+    on_their_way: TaskTracker,
 }
 
-/// Stores these parts as one object. If a part fails to come, or to go, nothing is left.
+/// Stores these parts as one object. If a part fails to come, or to go, nothing is left after a while.
 pub(crate) async fn upload(
     bucket: &Bucket,
     key: &str,
@@ -37,15 +40,10 @@ pub(crate) async fn upload(
     let Some(id) = created.upload_id else {
         return Err(Error::Backend("S3 began an upload without a name for it".into()));
     };
-    let upload = Upload { bucket, key, id: Some(id) };
+    let upload = Upload { bucket, key, id: Some(id), on_their_way: TaskTracker::new() };
     let sent = parts.zip(futures::stream::iter(1..)).map(|(part, number)| upload.send(number, part));
-    match sent.buffered(AT_ONCE).try_collect().await {
-        Ok(sent) => upload.finish(sent).await,
-        Err(error) => {
-            upload.give_up().await;
-            Err(error)
-        }
-    }
+    let sent = sent.buffered(AT_ONCE).try_collect().await?;
+    upload.finish(sent).await
 }
 
 impl Upload<'_> {
@@ -53,7 +51,9 @@ impl Upload<'_> {
         let request = self.bucket.client.upload_part().bucket(self.bucket.name()).key(self.key);
         let request = request.set_upload_id(self.id.clone()).part_number(number);
         let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32C).body(ByteStream::from(part?));
-        let sent = self.bucket.ask(request.send()).await;
+        let bucket = self.bucket.clone();
+        let sent = self.on_their_way.spawn(async move { bucket.ask(request.send()).await }).await;
+        let sent = sent.map_err(|error| Error::Backend(error.into()))?;
         let sent = sent.map_err(|error| fault(&self.bucket.place, &error))?;
         let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
         Ok(part.set_checksum_crc32_c(sent.checksum_crc32_c).build())
@@ -72,19 +72,18 @@ impl Upload<'_> {
         self.id = None;
         Ok(())
     }
-
-    async fn give_up(mut self) {
-        if let Some(id) = self.id.take() {
-            give_up(self.bucket, self.key, id).await;
-        }
-    }
 }
 
 impl Drop for Upload<'_> {
     fn drop(&mut self) {
         let Some(id) = self.id.take() else { return };
         let (bucket, key) = (self.bucket.clone(), self.key.to_owned());
-        self.bucket.clean(async move { give_up(&bucket, &key, id).await });
+        let parts = self.on_their_way.clone();
+        parts.close();
+        self.bucket.clean(async move {
+            parts.wait().await;
+            give_up(&bucket, &key, id).await;
+        });
     }
 }
 

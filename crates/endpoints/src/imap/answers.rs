@@ -73,11 +73,6 @@ pub(super) fn no_perm() -> Status {
     Status::no("That is for the operator").with(Code::NoPerm)
 }
 
-/// What only the owner of a mailbox may do.
-pub(super) fn not_theirs() -> Status {
-    Status::no("That is for the owner of the mailbox").with(Code::NoPerm)
-}
-
 pub(super) fn read_only() -> Status {
     Status::no("The mailbox was opened for reading only").with(Code::ReadOnly)
 }

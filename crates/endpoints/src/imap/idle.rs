@@ -54,6 +54,9 @@ impl Session {
                 heard = true;
             }
         }
+        if let Some(sharers) = self.watching.as_mut().and_then(|watching| watching.sharers.as_mut()) {
+            heard |= sharers.heard();
+        }
         heard
     }
 
@@ -88,8 +91,9 @@ impl Session {
 /// Waits for news of a session that idles.
 pub(super) async fn woken(session: &mut Session) {
     let wants_news = session.wants_news();
-    let Session { login, selected, .. } = session;
+    let Session { login, selected, watching, .. } = session;
     let shared = selected.as_mut().and_then(|selected| selected.hints.as_mut());
+    let sharers = watching.as_mut().and_then(|watching| watching.sharers.as_mut());
     match login {
         Some(login) if wants_news => {
             let of_owner = async {
@@ -100,9 +104,16 @@ pub(super) async fn woken(session: &mut Session) {
                     None => std::future::pending().await,
                 }
             };
+            let of_sharers = async {
+                match sharers {
+                    Some(sharers) => sharers.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = login.hints.next() => {}
                 () = of_owner => {}
+                () = of_sharers => {}
                 () = sleep(LOOK_EVERY) => {}
             }
             login.woken = true;

@@ -58,10 +58,14 @@ impl Session {
                 acl::write_rights(&mut out, &line.named.name, line.named.rights);
             }
             if let Some(wanted) = &returns.metadata
-                && !line.named.shared
+                && line.named.rights.contains(Rights::READ)
             {
-                let Named { name, mailbox, .. } = line.named;
-                metadata::write(&mut out, name, Some(mailbox.id), &annotations, wanted);
+                let Named { name, mailbox, shared, .. } = line.named;
+                let theirs = if *shared { self.noted_with(mailbox).await } else { None };
+                let all = if *shared { theirs.as_ref() } else { Some(&annotations) };
+                if let Some(all) = all {
+                    metadata::write(&mut out, name, Some(mailbox.id), all, wanted);
+                }
             }
         }
         if selection == Selection::default() {

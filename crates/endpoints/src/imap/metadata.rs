@@ -1,10 +1,8 @@
 //! GETMETADATA and SETMETADATA (RFC 5464), and METADATA in LIST (RFC 9590).
-//!
-//! Only the owner of a mailbox notes something with it, so `/private` and `/shared` differ by their names alone.
 
 use imap::wire::{Depth, MailboxName, Wanted};
 use imap::{Code, Status, Writer};
-use mail::{Annotation, NotNoted, Notes};
+use mail::{Annotation, Mailbox, NotNoted, Notes, Reach};
 use types::MailboxId;
 
 use super::answers;
@@ -12,10 +10,14 @@ use super::session::{Answer, Session};
 
 impl Session {
     pub(super) async fn get_metadata(&mut self, mailbox: &MailboxName, wanted: &Wanted) -> Answer {
-        let (name, id) = self.annotated(mailbox).await?;
-        let all = self.access()?.annotations().await.map_err(answers::refusal)?;
+        let (name, reach) = self.annotated(mailbox).await?;
+        let all = match &reach {
+            Some(reach) => reach.annotations().await,
+            None => self.access()?.annotations().await,
+        };
+        let all = all.map_err(answers::refusal)?;
         let mut out = self.writer();
-        let longest = write(&mut out, &name, id, &all, wanted);
+        let longest = write(&mut out, &name, reach.map(|reach| reach.mailbox()), &all, wanted);
         self.send(out);
         let status = Status::ok("Done");
         Ok(match longest {
@@ -25,32 +27,42 @@ impl Session {
     }
 
     pub(super) async fn set_metadata(&mut self, mailbox: &MailboxName, entries: Notes) -> Answer {
-        let (_, id) = self.annotated(mailbox).await?;
-        if id.is_none() && entries.iter().any(|(name, _)| !name.starts_with("/private/")) {
+        let (_, reach) = self.annotated(mailbox).await?;
+        let noted = match reach {
+            Some(reach) => reach.annotate(entries).await,
             // RFC 5464 §3.1: what all see of the server is the operator's to say.
-            return Err(answers::no_perm());
-        }
-        let noted = self.access()?.annotate(id, entries).await.map_err(answers::refusal)?;
-        noted.map_err(|refused| match refused {
+            None if entries.iter().any(|(name, _)| !name.starts_with("/private/")) => {
+                return Err(answers::no_perm());
+            }
+            None => self.access()?.annotate(None, entries).await,
+        };
+        noted.map_err(answers::refusal)?.map_err(|refused| match refused {
             NotNoted::NonExistent => answers::non_existent(),
             NotNoted::TooLong(limit) => {
                 Status::no("A value is too long").with(Code::MetadataMaxSize(limit as u64))
             }
             NotNoted::TooMany => Status::no("There is too much noted already").with(Code::MetadataTooMany),
+            NotNoted::Mixed => Status::no(
+                "Of somebody else's mailbox set what is private and what is shared one after the other",
+            )
+            .with(Code::Cannot),
         })?;
         Ok(Status::ok("Noted"))
     }
 
+    /// What is noted with a shared mailbox, if that may be read, and can be now.
+    pub(super) async fn noted_with(&mut self, mailbox: &Mailbox) -> Option<Vec<Annotation>> {
+        self.reach_to(mailbox).await.ok()?.annotations().await.ok()
+    }
+
     /// The mailbox that is meant; without a name, the account.
-    async fn annotated(&mut self, mailbox: &MailboxName) -> Result<(String, Option<MailboxId>), Status> {
+    async fn annotated(&mut self, mailbox: &MailboxName) -> Result<(String, Option<Reach>), Status> {
         if mailbox.0.is_empty() {
             return Ok((String::new(), None));
         }
         let named = self.known(mailbox).await?;
-        if named.shared {
-            return Err(answers::not_theirs());
-        }
-        Ok((named.name, Some(named.mailbox.id)))
+        let reach = self.reach_to(&named.mailbox).await?;
+        Ok((named.name, Some(reach)))
     }
 }
 

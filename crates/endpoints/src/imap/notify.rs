@@ -1,12 +1,12 @@
-//! NOTIFY (RFC 5465): news of all mailboxes that a client named, also while it says nothing. Of what others share, only
-//! the selected mailbox is told of.
+//! NOTIFY (RFC 5465): news of all mailboxes that a client named, also while it says nothing. Of what others share it is
+//! told what it may look up, and how many messages are there if it may read them, by the rights as they are then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use imap::wire::{Events, Filter, Group, Item, ListReturn, Notify};
+use imap::wire::{Events, Filter, Group, Item, ListReturn, Notify, Source};
 use imap::{Code, Expunges, Status, Writer};
-use mail::{Annotation, Mailbox, Named};
-use types::MailboxId;
+use mail::{Access, Annotation, Mailbox, Named, OTHER_USERS, Shared, Sharers};
+use types::{AccountId, MailboxId, Rights};
 
 use super::answers;
 use super::mailboxes::{Line, write_line};
@@ -15,12 +15,21 @@ use super::names::is_same;
 use super::news::Own;
 use super::session::{Answer, Session};
 
+/// What is noted with one's own, and with others' mailboxes of which somebody wants to hear that.
+#[derive(Default)]
+struct Noted {
+    own: Vec<Annotation>,
+    theirs: HashMap<(AccountId, MailboxId), Vec<Annotation>>,
+}
+
 /// What a client wants to hear, and what it has heard.
 pub(super) struct Watching {
     groups: Vec<Group>,
     known: Vec<Named>,
     /// What is noted, if somebody wants to hear of that (RFC 5464).
-    notes: Option<Vec<Annotation>>,
+    notes: Option<Noted>,
+    /// If it wants to hear of what others share.
+    pub(super) sharers: Option<Sharers>,
 }
 
 impl Session {
@@ -32,17 +41,17 @@ impl Session {
         if groups.iter().any(|group| group.events.unknown) {
             return Err(Status::no("Some of that is never told here").with(Code::BadEvent));
         }
-        let known = self.access()?.named().await.map_err(answers::refusal)?;
+        let mut sharers = groups.iter().any(may_be_of_others).then(Sharers::default);
+        let known = look(&self.access()?, sharers.as_mut(), &[]).await?;
         let wants_notes = groups.iter().any(|group| group.events.metadata || group.events.server_metadata);
-        let notes = match wants_notes {
-            true => Some(self.access()?.annotations().await.map_err(answers::refusal)?),
-            false => None,
-        };
-        let watching = Watching { groups, known, notes };
+        let mut watching = Watching { groups, known, notes: None, sharers };
+        if wants_notes {
+            watching.notes = Some(noted(&self.access()?, &watching).await?);
+        }
         if status {
             let mut out = self.writer();
             for named in &watching.known {
-                let is_told = watching.events(named).is_some_and(|events| events.messages);
+                let is_told = watching.events(named).is_some_and(|events| events.messages) && may_read(named);
                 if is_told && !self.is_selected(&named.mailbox) {
                     status_line(&mut out, named, self.enabled.condstore);
                 }
@@ -73,7 +82,9 @@ impl Session {
             let expunges = if delayed { Expunges::Held } else { Expunges::Told };
             self.tell_news_but(expunges, Own::Nothing).await?;
         }
-        let now = self.access()?.named().await.map_err(answers::refusal)?;
+        let access = self.access()?;
+        let Some(watching) = &mut self.watching else { return Ok(()) };
+        let now = look(&access, watching.sharers.as_mut(), &watching.known).await?;
         let selected = self.selected.as_ref().map(|selected| selected.mailbox.clone());
         let is_selected =
             |named: &Named| selected.as_ref().is_some_and(|selected| is_same(selected, &named.mailbox));
@@ -82,7 +93,7 @@ impl Session {
         let Some(watching) = &mut self.watching else { return Ok(()) };
         for named in &now {
             let Some(events) = watching.events(named) else { continue };
-            let before = watching.known.iter().find(|known| known.mailbox.id == named.mailbox.id);
+            let before = watching.known.iter().find(|known| is_same(&known.mailbox, &named.mailbox));
             let is_named = before.is_none_or(|before| before.name != named.name);
             let is_subscribed =
                 before.is_some_and(|before| before.mailbox.subscribed != named.mailbox.subscribed);
@@ -91,14 +102,14 @@ impl Session {
                 let was = before.filter(|_| is_named).map(|before| before.name.as_str());
                 write_line(&mut out, "LIST", &Line { named, only_child: false, was }, &returns);
             }
+            let before = before.filter(|before| may_read(before));
             let is_changed = before.is_none_or(|before| is_told(&before.mailbox, &named.mailbox, events));
-            if events.messages && is_changed && !is_selected(named) {
+            if events.messages && may_read(named) && is_changed && !is_selected(named) {
                 status_line(&mut out, named, condstore);
             }
         }
-        for gone in
-            watching.known.iter().filter(|known| now.iter().all(|now| now.mailbox.id != known.mailbox.id))
-        {
+        let is_there = |known: &Named| now.iter().any(|now| is_same(&now.mailbox, &known.mailbox));
+        for gone in watching.known.iter().filter(|known| !is_there(known)) {
             if watching.events(gone).is_some_and(|events| events.names) {
                 out.text("* LIST (\\NonExistent) \"/\" ").mailbox(&gone.name).end();
             }
@@ -110,27 +121,77 @@ impl Session {
 
     /// RFC 5465 §5.6 and §5.7: which notes have become different; what they say is asked for.
     async fn tell_notes(&mut self) -> Result<(), Status> {
-        if self.watching.as_ref().is_none_or(|watching| watching.notes.is_none()) {
-            return Ok(());
-        }
-        let now = self.access()?.annotations().await.map_err(answers::refusal)?;
+        let access = self.access()?;
         let mut out = self.writer();
-        if let Some(watching) = &mut self.watching {
-            let before = watching.notes.take().unwrap_or_default();
-            let of_account = watching.groups.iter().any(|group| group.events.server_metadata);
-            if of_account {
-                metadata_line(&mut out, "", &changed(&before, &now, None));
-            }
-            for named in &watching.known {
-                if watching.events(named).is_some_and(|events| events.metadata) {
-                    metadata_line(&mut out, &named.name, &changed(&before, &now, Some(named.mailbox.id)));
-                }
-            }
-            watching.notes = Some(now);
+        let Some(watching) = self.watching.as_mut().filter(|watching| watching.notes.is_some()) else {
+            return Ok(());
+        };
+        let now = noted(&access, watching).await?;
+        let before = watching.notes.take().unwrap_or_default();
+        if watching.groups.iter().any(|group| group.events.server_metadata) {
+            metadata_line(&mut out, "", &changed(&before.own, &now.own, None));
         }
+        for named in watching.known.iter().filter(|named| watching.hears_of_notes(named)) {
+            let changed = changed(before.of(named), now.of(named), Some(named.mailbox.id));
+            metadata_line(&mut out, &named.name, &changed);
+        }
+        watching.notes = Some(now);
         self.send(out);
         Ok(())
     }
+}
+
+impl Noted {
+    fn of(&self, named: &Named) -> &[Annotation] {
+        let theirs = || self.theirs.get(&(named.mailbox.account, named.mailbox.id));
+        if named.shared { theirs().map_or(&[], Vec::as_slice) } else { &self.own }
+    }
+}
+
+/// What is noted now. Where that cannot be read, it is as it was.
+async fn noted(access: &Access, watching: &Watching) -> Result<Noted, Status> {
+    let mut now = Noted { own: access.annotations().await.map_err(answers::refusal)?, ..Noted::default() };
+    for named in watching.known.iter().filter(|named| named.shared && watching.hears_of_notes(named)) {
+        let Mailbox { account, id, .. } = named.mailbox;
+        let found = match access.reach(account, id).await {
+            Ok(Some(reach)) => reach.annotations().await,
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        let found = found.or_else(|error| match &watching.notes {
+            Some(before) => Ok(before.of(named).to_vec()),
+            None => Err(answers::refusal(error)),
+        })?;
+        now.theirs.insert((account, id), found);
+    }
+    Ok(now)
+}
+
+/// The mailboxes that may be looked up now, with others' if those are listened to. Those of somebody whose shard is away
+/// are as they were known.
+async fn look(access: &Access, sharers: Option<&mut Sharers>, known: &[Named]) -> Result<Vec<Named>, Status> {
+    let Shared { named: theirs, away } = match sharers {
+        Some(sharers) => access.watch_shared(sharers).await.map_err(answers::refusal)?,
+        None => Shared::default(),
+    };
+    let mut all = access.named().await.map_err(answers::refusal)?;
+    all.extend(theirs.into_iter().filter(|named| named.rights.contains(Rights::LOOKUP)));
+    all.extend(known.iter().filter(|known| away.contains(&known.mailbox.account)).cloned());
+    Ok(all)
+}
+
+/// Whether a group may name mailboxes of others.
+fn may_be_of_others(group: &Group) -> bool {
+    let Filter::In(Source::Subtree(names) | Source::SubtreeOne(names) | Source::Mailboxes(names)) =
+        &group.filter
+    else {
+        return group.filter == Filter::In(Source::Subscribed);
+    };
+    names.iter().any(|name| name.0.starts_with(OTHER_USERS) || OTHER_USERS.strip_suffix('/') == Some(&name.0))
+}
+
+fn may_read(named: &Named) -> bool {
+    named.rights.contains(Rights::READ)
 }
 
 /// The names of the notes of a mailbox, or of the account, that are not the same in both.
@@ -155,6 +216,10 @@ fn metadata_line(out: &mut Writer, mailbox: &str, names: &BTreeSet<&str>) {
 }
 
 impl Watching {
+    fn hears_of_notes(&self, named: &Named) -> bool {
+        may_read(named) && self.events(named).is_some_and(|events| events.metadata)
+    }
+
     fn selected(&self) -> Option<(bool, &Events)> {
         self.groups.iter().find_map(|group| match group.filter {
             Filter::Selected { delayed } => Some((delayed, &group.events)),

@@ -29,9 +29,11 @@ transcripts!(
     login,
     mailboxes,
     metadata,
+    metadata_shared,
     multisearch,
     notes,
     notify,
+    notify_shared,
     qresync,
     savedate,
     searches,
@@ -45,7 +47,12 @@ transcripts!(
 /// The same with databases in PostgreSQL.
 #[tokio::test(flavor = "multi_thread")]
 async fn mailboxes_are_shared_on_postgres() {
-    for script in [include_str!("transcripts/acl.txt"), include_str!("transcripts/shared.txt")] {
+    for script in [
+        include_str!("transcripts/acl.txt"),
+        include_str!("transcripts/shared.txt"),
+        include_str!("transcripts/notify_shared.txt"),
+        include_str!("transcripts/metadata_shared.txt"),
+    ] {
         let cluster = PostgresCluster::start().await.unwrap();
         run_at(&Site::at(House::open_on_postgres(&cluster).await.unwrap()).await, script).await;
     }

@@ -99,6 +99,8 @@ mod tests {
         assert_eq!(flag("가족"), Ok(Flag::Keyword("가족".into())));
         assert_eq!(flag("&rADIcQ-"), Ok(Flag::Keyword("가족".into())));
         assert_eq!(flag("a&-b"), Ok(Flag::Keyword("a&-b".into())));
+        // RFC 9051 §9: of the braces only the opening one is an atom-special.
+        assert_eq!(flag("a}"), Ok(Flag::Keyword("a}".into())));
         assert!(flag("\\").is_err() && flag("(").is_err());
         assert_eq!(Names(Flags::SEEN | Flags::FORWARDED).to_string(), "\\Seen $Forwarded");
     }

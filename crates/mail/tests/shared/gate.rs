@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use storage::{Committed, ErasedUnit, Shards, Snapshot};
+use storage::Shards;
+use testkit::{Call, Meddler};
 use tokio::sync::watch;
-use types::{AccountId, ShardId};
+use types::ShardId;
 
 /// Holds up one write.
 pub(crate) struct Gate(watch::Sender<State>);
@@ -61,29 +62,15 @@ pub(crate) struct Gated {
 }
 
 #[async_trait]
-impl Shards for Gated {
-    fn all(&self) -> Vec<ShardId> {
-        self.inner.all()
+impl Meddler for Gated {
+    fn inner(&self) -> &dyn Shards {
+        &*self.inner
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
-        self.inner.shard_of(account)
-    }
-
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.inner.snapshot(shard).await
-    }
-
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.inner.latest(shard).await
-    }
-
-    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
-        self.gate.pass(shard).await;
-        self.inner.execute(shard, unit).await
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.inner.ping(shard).await
+    async fn before(&self, call: Call, shard: ShardId) -> storage::Result<ShardId> {
+        if call == Call::Write {
+            self.gate.pass(shard).await;
+        }
+        Ok(shard)
     }
 }

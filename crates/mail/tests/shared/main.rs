@@ -4,6 +4,7 @@
 
 mod closed;
 mod gate;
+mod notes;
 mod taken;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cluster::LocalCache;
 use mail::{Access, Change, Denied, Error, NewLetter, Target};
-use testkit::{House, fixtures};
+use testkit::{House, Meddled, fixtures};
 use types::{Flags, MailboxId, Role, Uid};
 
 use super::gate::{Gate, Gated};
@@ -28,7 +28,7 @@ impl Scene {
     async fn open() -> Self {
         let gate = Gate::new();
         let before = Arc::clone(&gate);
-        let house = House::open_on(|inner| Arc::new(Gated { inner, gate: before })).await.unwrap();
+        let house = House::open_on(|inner| Arc::new(Meddled(Gated { inner, gate: before }))).await.unwrap();
         let node = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
         let shared = Shared::open(house).await;
         let elsewhere = node.admin().open(shared.owner.email()).await.unwrap();

@@ -11,10 +11,10 @@ use std::{
 use anyhow::Result;
 use async_trait::async_trait;
 use queue::WorkerConfig;
-use storage::{Committed, ErasedUnit, Error, Shards, Snapshot};
-use testkit::House;
+use storage::{Error, Shards};
+use testkit::{Call, House, Meddled, Meddler};
 use tokio::time::timeout;
-use types::{AccountId, ShardId};
+use types::ShardId;
 
 use crate::desk::{Desk, LONG, until, work};
 
@@ -25,40 +25,24 @@ struct Flaky {
 }
 
 #[async_trait]
-impl Shards for Flaky {
-    fn all(&self) -> Vec<ShardId> {
-        self.inner.all()
+impl Meddler for Flaky {
+    fn inner(&self) -> &dyn Shards {
+        &*self.inner
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
-        self.inner.shard_of(account)
-    }
-
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.inner.snapshot(shard).await
-    }
-
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.inner.latest(shard).await
-    }
-
-    async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> storage::Result<Committed> {
-        let fails =
-            self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        match fails {
+    async fn before(&self, call: Call, shard: ShardId) -> storage::Result<ShardId> {
+        let take = |left: usize| left.checked_sub(1).filter(|_| call == Call::Write);
+        match self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
             Ok(_) => Err(Error::Unavailable("away".into())),
-            Err(_) => self.inner.execute(shard, unit).await,
+            Err(_) => Ok(shard),
         }
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.inner.ping(shard).await
     }
 }
 
 async fn desk() -> Result<(Desk, Arc<AtomicUsize>)> {
     let failures = Arc::new(AtomicUsize::new(0));
-    let house = House::open_on(|inner| Arc::new(Flaky { inner, failures: Arc::clone(&failures) })).await?;
+    let house =
+        House::open_on(|inner| Arc::new(Meddled(Flaky { inner, failures: Arc::clone(&failures) }))).await?;
     Ok((Desk::open_in(house), failures))
 }
 

@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use storage::{Shards, Snapshot};
-use types::{AccountId, ShardId};
+use storage::Shards;
+use testkit::{Call, Meddled, Meddler};
+use types::ShardId;
 
 use super::{
     history::{Act, Step},
@@ -24,48 +25,20 @@ struct Leaving {
     left: AtomicI64,
 }
 
-impl Leaving {
-    fn check(&self, shard: ShardId) -> storage::Result<()> {
-        let is_away = shard == self.away && self.left.load(Ordering::Relaxed) <= 0;
-        if is_away { Err(storage::Error::Unavailable("away".into())) } else { Ok(()) }
-    }
-}
-
 #[async_trait]
-impl Shards for Leaving {
-    fn all(&self) -> Vec<ShardId> {
-        self.shards.all()
+impl Meddler for Leaving {
+    fn inner(&self) -> &dyn Shards {
+        &*self.shards
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
-        self.shards.shard_of(account)
-    }
-
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.check(shard)?;
+    async fn before(&self, call: Call, shard: ShardId) -> storage::Result<ShardId> {
         if shard == self.away {
-            self.left.fetch_sub(1, Ordering::Relaxed);
+            if self.left.load(Ordering::Relaxed) <= 0 {
+                return Err(storage::Error::Unavailable("away".into()));
+            }
+            self.left.fetch_sub(i64::from(call == Call::Snapshot), Ordering::Relaxed);
         }
-        self.shards.snapshot(shard).await
-    }
-
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.check(shard)?;
-        self.shards.latest(shard).await
-    }
-
-    async fn execute(
-        &self,
-        shard: ShardId,
-        unit: Arc<dyn storage::ErasedUnit>,
-    ) -> storage::Result<storage::Committed> {
-        self.check(shard)?;
-        self.shards.execute(shard, unit).await
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.check(shard)?;
-        self.shards.ping(shard).await
+        Ok(shard)
     }
 }
 
@@ -87,7 +60,7 @@ async fn a_shard_that_is_away_is_left_to_the_next_run() {
         }
         let leaving =
             Leaving { shards: Arc::clone(&shards), away: ShardId(shard), left: AtomicI64::new(reads) };
-        let ports = Ports { shards: Arc::new(leaving), ..world.plane.ports.clone() };
+        let ports = Ports { shards: Arc::new(Meddled(leaving)), ..world.plane.ports.clone() };
         let full = reads == 0;
         let ran = run(&ports, &world.backups(), full, &Watch::nobody()).await.unwrap();
         let reads = usize::try_from(reads).unwrap();

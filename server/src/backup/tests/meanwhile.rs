@@ -7,11 +7,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use storage::{
-    Shards, Snapshot, Transaction,
+    Shards, Transaction,
     moves::Claim,
     replica::{Counts, Cursor, Record},
     write,
 };
+use testkit::{Call, Meddled, Meddler};
 use types::{AccountId, Bucket, ModSeq, ShardId};
 
 use super::{
@@ -55,12 +56,12 @@ struct Moving {
 }
 
 #[async_trait]
-impl Shards for Moving {
-    fn all(&self) -> Vec<ShardId> {
-        self.shards.all()
+impl Meddler for Moving {
+    fn inner(&self) -> &dyn Shards {
+        &*self.shards
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
+    fn home(&self, account: AccountId) -> ShardId {
         match account == self.account {
             true if self.moment == Moment::Always => self.shards.shard_of(account),
             true if self.moved.load(Ordering::Relaxed) => ShardId(0),
@@ -69,32 +70,19 @@ impl Shards for Moving {
         }
     }
 
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        if self.moment == Moment::Within && !self.moved.swap(true, Ordering::Relaxed) {
-            let _ = write(&*self.shards, shard, Boxed(Rows(self.account, Vec::new()))).await?;
+    async fn before(&self, call: Call, shard: ShardId) -> storage::Result<ShardId> {
+        match (call, self.moment) {
+            (Call::Latest, Moment::Between) if shard == ShardId(1) => {
+                self.moved.store(true, Ordering::Relaxed);
+            }
+            (Call::Snapshot, Moment::Within) if !self.moved.swap(true, Ordering::Relaxed) => {
+                let _ = write(&*self.shards, shard, Boxed(Rows(self.account, Vec::new()))).await?;
+            }
+            // Where it was never set up.
+            (Call::Snapshot, Moment::Always) => return Ok(ShardId(1 - self.shards.shard_of(self.account).0)),
+            _ => {}
         }
-        // Where it was never set up.
-        let other = ShardId(1 - self.shards.shard_of(self.account).0);
-        self.shards.snapshot(if self.moment == Moment::Always { other } else { shard }).await
-    }
-
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        if self.moment == Moment::Between && shard == ShardId(1) {
-            self.moved.store(true, Ordering::Relaxed);
-        }
-        self.shards.latest(shard).await
-    }
-
-    async fn execute(
-        &self,
-        shard: ShardId,
-        unit: Arc<dyn storage::ErasedUnit>,
-    ) -> storage::Result<storage::Committed> {
-        self.shards.execute(shard, unit).await
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.shards.ping(shard).await
+        Ok(shard)
     }
 }
 
@@ -113,7 +101,7 @@ async fn an_account_that_moves_meanwhile_is_in_the_run() {
             let _ = write(&*shards, shard, rows).await.unwrap();
         }
         let moving = Moving { shards, account, moment, moved: AtomicBool::new(false) };
-        let ports = Ports { shards: Arc::new(moving), ..world.plane.ports.clone() };
+        let ports = Ports { shards: Arc::new(Meddled(moving)), ..world.plane.ports.clone() };
         let ran = run(&ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
         assert_eq!((ran.faults, ran.changed, ran.messages), (Vec::new(), 1, 1), "{moment:?}");
         let ran = run(&world.plane.ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
@@ -129,7 +117,7 @@ async fn an_account_that_keeps_moving_is_named() {
     world.apply(&Step::Mail { blob: None, queued: false }).await;
     let (account, shards) = (world.accounts[0], Arc::clone(&world.plane.ports.shards));
     let moving = Moving { shards, account, moment: Moment::Always, moved: AtomicBool::new(false) };
-    let ports = Ports { shards: Arc::new(moving), ..world.plane.ports.clone() };
+    let ports = Ports { shards: Arc::new(Meddled(moving)), ..world.plane.ports.clone() };
     let ran = run(&ports, &world.backups(), false, &Watch::nobody()).await.unwrap();
     let said =
         format!("account {account} keeps moving from shard to shard and is not in this run; run it again");
@@ -218,7 +206,7 @@ async fn mail_that_comes_meanwhile_is_kept() {
         });
         let came = arriving.is_some();
         let shards: Arc<dyn Shards> =
-            Arc::new(Arriving { shards: Arc::clone(&ports.shards), act: Mutex::new(arriving) });
+            Arc::new(Meddled(Arriving { shards: Arc::clone(&ports.shards), act: Mutex::new(arriving) }));
         let slow = Ports { shards, ..ports.clone() };
         let restored =
             restore_account(&slow, &at, &email, Target::Into(account), true, &Watch::nobody()).await;
@@ -243,36 +231,16 @@ struct Arriving {
 }
 
 #[async_trait]
-impl Shards for Arriving {
-    fn all(&self) -> Vec<ShardId> {
-        self.shards.all()
+impl Meddler for Arriving {
+    fn inner(&self) -> &dyn Shards {
+        &*self.shards
     }
 
-    fn shard_of(&self, account: AccountId) -> ShardId {
-        self.shards.shard_of(account)
-    }
-
-    async fn snapshot(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.shards.snapshot(shard).await
-    }
-
-    async fn latest(&self, shard: ShardId) -> storage::Result<Box<dyn Snapshot>> {
-        self.shards.latest(shard).await
-    }
-
-    async fn execute(
-        &self,
-        shard: ShardId,
-        unit: Arc<dyn storage::ErasedUnit>,
-    ) -> storage::Result<storage::Committed> {
-        let act = self.act.lock().unwrap().take();
+    async fn before(&self, call: Call, shard: ShardId) -> storage::Result<ShardId> {
+        let act = if call == Call::Write { self.act.lock().unwrap().take() } else { None };
         if let Some(act) = act {
             let _ = write(&*self.shards, shard, Boxed(act)).await?;
         }
-        self.shards.execute(shard, unit).await
-    }
-
-    async fn ping(&self, shard: ShardId) -> storage::Result<()> {
-        self.shards.ping(shard).await
+        Ok(shard)
     }
 }
