@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use storage::{BucketMap, Needs, Result, Shards, Snapshot as _, Stamp, Transaction, Unit, write};
+use storage::{BucketMap, Needs, Result, Shards, Stamp, Transaction, Unit, write};
 use storage_sql::{DatabaseUrl, Options, SqlShards};
 use types::{AccountId, ShardId, Timestamp};
 
