@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::TryStreamExt as _;
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value,
 };
@@ -47,6 +48,28 @@ impl Conn {
 
     pub(crate) fn is_postgres(&self) -> bool {
         self.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// What `take` makes of each row of the answer. In a transaction rows come one after another, so that not all of them
+    /// are in memory as the database has them: that is ten times as much as what is made of them.
+    pub(crate) async fn each_row<T: Send>(
+        &self,
+        statement: Statement,
+        mut take: impl FnMut(QueryResult) -> Result<T, DbErr> + Send,
+    ) -> Result<Vec<T>, DbErr> {
+        let Some(transaction) = &self.transaction else {
+            return self.query_all_raw(statement).await?.into_iter().map(take).collect();
+        };
+        self.pool.watch().saw(&statement.sql, values(&statement));
+        let reading = async {
+            let mut all = Vec::new();
+            let mut rows = sea_orm::StreamTrait::stream_raw(transaction, statement).await?;
+            while let Some(row) = rows.try_next().await? {
+                all.push(take(row)?);
+            }
+            Ok(all)
+        };
+        within(self.pool.limit(), self.pool.health().watched(reading)).await
     }
 
     /// Replaces broken connections. Whether the statement may be sent again: outside of transactions there are only

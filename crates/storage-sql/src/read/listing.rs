@@ -30,16 +30,10 @@ pub(super) async fn listing(
         Statement::from_sql_and_values(conn.get_database_backend(), sql, values.map(Into::into))
     };
     let since = (since.0 > 0).then_some(since);
-    let found = match since {
-        None => conn.query_all_raw(statement(ALL, None)).await.map_err(failed)?,
-        Some(_) => conn.query_all_raw(statement(CHANGED, since)).await.map_err(failed)?,
-    };
     let mut known = HashMap::new();
-    let mut messages = Vec::with_capacity(found.len());
-    for row in found {
-        let row = rows::ListedRow::from_query_result(&row, "").map_err(failed)?;
-        messages.push(rows::listed(row, &mut known));
-    }
+    let listed = |row| Ok(rows::listed(rows::ListedRow::from_query_result(&row, "")?, &mut known));
+    let wanted = statement(if since.is_some() { CHANGED } else { ALL }, since);
+    let messages = conn.each_row(wanted, listed).await.map_err(failed)?;
     let mut removed = Vec::new();
     if since.is_some() {
         for row in conn.query_all_raw(statement(REMOVED, since)).await.map_err(failed)? {
