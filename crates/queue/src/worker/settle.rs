@@ -293,11 +293,11 @@ impl Unit for Settle {
         let Some(entry) = settled else { return Ok(false) };
         // Who was put off has not been tried, which is nothing to tell the sender.
         let is_news = |update: &RecipientUpdate| update.attempted || update.state != RecipientState::Pending;
-        if let Some(id) = self.message.filter(|_| self.updates.iter().any(is_news)) {
-            if let Some(told) = tx.delivery(self.account, id).await? {
-                let delivery = merged(told, &entry.recipients);
-                tx.set_delivery(self.account, id, &delivery).await?;
-            }
+        if let Some(id) = self.message.filter(|_| self.updates.iter().any(is_news))
+            && let Some(told) = tx.delivery(self.account, id).await?
+        {
+            let delivery = merged(told, &entry.recipients);
+            tx.set_delivery(self.account, id, &delivery).await?;
         }
         for notification in &self.notifications {
             tx.enqueue(notification.clone()).await?;
