@@ -86,7 +86,7 @@ async fn every_bad_request_has_its_problem(plane: &Plane<'_>) {
     let mut unknown = json!({ "cc": [{ "email": "alice+x@demo.test" }, { "email": "nobody@demo.test" }] });
     let problem = json_of(alice.post("/v1/messages", &unknown).await).await;
     assert_eq!(problem["field"], "cc[1].email", "{problem}");
-    assert_eq!(problem["detail"], "there is no mailbox nobody@demo.test here");
+    assert_eq!(problem["detail"], "There is no mailbox nobody@demo.test here.");
     unknown["draft"] = json!(true);
     assert_eq!(alice.post("/v1/messages", &unknown).await.status(), StatusCode::CREATED);
     assert!(alice.messages("sent").await.is_empty());

@@ -1,7 +1,6 @@
 //! Opaque cursors: where a page ended, as unreadable text that only we make, good for the list that it was made for.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use storage::Filter;
 use types::{AccountId, MailboxId, MessageId};
 use uuid::Uuid;
 
@@ -14,22 +13,18 @@ const VERSION: u8 = 3;
 pub(crate) struct List([u8; 8]);
 
 impl List {
-    pub(crate) fn folder(account: AccountId, folder: MailboxId, filter: Filter) -> Self {
-        Self::named(&format!("folder {account} {folder} {filter:?}"))
+    /// Whatever the page leaves out: a place in the folder is the same.
+    pub(crate) fn folder(account: AccountId, folder: MailboxId) -> Self {
+        Self::named(&format!("folder {account} {folder}"))
     }
 
     pub(crate) fn search(account: AccountId, text: &str) -> Self {
         Self::named(&format!("search {account} {text}"))
     }
 
-    /// By a name that no other list has.
-    pub(crate) fn named(name: &str) -> Self {
+    fn named(name: &str) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(name.as_bytes()).as_bytes();
         Self([a, b, c, d, e, f, g, h])
-    }
-
-    pub(crate) const fn bytes(self) -> [u8; 8] {
-        self.0
     }
 }
 
@@ -70,12 +65,10 @@ mod tests {
     fn a_cursor_is_good_for_its_own_list_only() {
         let id = MessageId::at(Timestamp::from_millis(5), [9; 10]);
         let (one, other) = (MailboxId(1), MailboxId(2));
-        let unread = Filter { unread: Some(true), ..Filter::default() };
         let lists = [
-            List::folder(AccountId(1), one, Filter::default()),
-            List::folder(AccountId(1), other, Filter::default()),
-            List::folder(AccountId(2), one, Filter::default()),
-            List::folder(AccountId(1), one, unread),
+            List::folder(AccountId(1), one),
+            List::folder(AccountId(1), other),
+            List::folder(AccountId(2), one),
             List::search(AccountId(1), "lunch"),
             List::search(AccountId(1), "dinner"),
         ];

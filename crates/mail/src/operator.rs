@@ -9,7 +9,6 @@ use types::{AccountId, QueueId, ShardId, Timestamp, address};
 use uuid::Uuid;
 
 use crate::admin::{QueueAction, check_host};
-use crate::cursor::List;
 use crate::{Access, Admin, Error, Result};
 
 /// The right to look after the queue. Whoever holds one has been found to be an operator.
@@ -54,9 +53,8 @@ impl Operator {
     /// then on.
     pub async fn queue(&self, query: &QueueQuery) -> Result<QueuePage> {
         let limit = usize::try_from(self.access.page_limit(query.limit)?).unwrap_or(usize::MAX);
-        let list = List::named(&format!("queue {:?} {:?}", query.domain, query.state));
         let Cursor { shard: first, mut after, mut away } = match &query.cursor {
-            Some(cursor) => decode(list, cursor)?,
+            Some(cursor) => decode(cursor)?,
             None => Cursor { shard: ShardId(0), after: None, away: Vec::new() },
         };
         let wanted = Wanted {
@@ -90,7 +88,7 @@ impl Operator {
                         entries.push(view(&entry, wanted.now));
                     }
                     if entries.len() == limit || looked_at == LOOKED_AT {
-                        let next = encode(list, &Cursor { shard, after, away: away.clone() });
+                        let next = encode(&Cursor { shard, after, away: away.clone() });
                         return Ok(QueuePage { entries, next: Some(next), away });
                     }
                 }
@@ -207,13 +205,13 @@ struct Cursor {
 }
 
 /// Apart from cursors of messages, which are shorter.
-const VERSION: u8 = 4;
-const CURSOR_BYTES: usize = 2 + 8 + 16;
+const VERSION: u8 = 2;
+const CURSOR_BYTES: usize = 1 + 2 + 8 + 16;
 
-fn encode(list: List, cursor: &Cursor) -> String {
+fn encode(cursor: &Cursor) -> String {
     let (account, id) = cursor.after.unwrap_or((AccountId(i64::MIN), QueueId(Uuid::nil())));
-    let mut bytes = vec![VERSION];
-    bytes.extend_from_slice(&list.bytes());
+    let mut bytes = Vec::with_capacity(CURSOR_BYTES + 2 * cursor.away.len());
+    bytes.push(VERSION);
     bytes.extend_from_slice(&cursor.shard.0.to_be_bytes());
     bytes.extend_from_slice(&account.0.to_be_bytes());
     bytes.extend_from_slice(id.0.as_bytes());
@@ -221,11 +219,12 @@ fn encode(list: List, cursor: &Cursor) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(list: List, cursor: &str) -> Result<Cursor> {
+fn decode(cursor: &str) -> Result<Cursor> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Error::Cursor)?;
-    let ours = bytes.strip_prefix(&[VERSION]).and_then(|rest| rest.strip_prefix(&list.bytes()));
-    let (place, away) = ours.and_then(<[u8]>::split_first_chunk::<CURSOR_BYTES>).ok_or(Error::Cursor)?;
-    let [s0, s1, a0, a1, a2, a3, a4, a5, a6, a7, id @ ..] = *place;
+    let (place, away) = bytes.split_first_chunk::<CURSOR_BYTES>().ok_or(Error::Cursor)?;
+    let [VERSION, s0, s1, a0, a1, a2, a3, a4, a5, a6, a7, id @ ..] = *place else {
+        return Err(Error::Cursor);
+    };
     let (away, []) = away.as_chunks() else { return Err(Error::Cursor) };
     let account = AccountId(i64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7]));
     Ok(Cursor {
@@ -242,18 +241,15 @@ mod tests {
     #[test]
     fn only_our_own_cursors_are_read() {
         let after = Some((AccountId(7), QueueId::at(Timestamp::from_millis(5), [9; 10])));
-        let list = List::named("queue");
         for away in [vec![], vec![2, 5]] {
             let place = Cursor { shard: ShardId(3), after, away };
-            let cursor = encode(list, &place);
-            assert_eq!(decode(list, &cursor).unwrap(), place);
-            assert!(matches!(decode(List::named("other"), &cursor), Err(Error::Cursor)));
+            let cursor = encode(&place);
+            assert_eq!(decode(&cursor).unwrap(), place);
             for bad in ["", "x", "AAAA", "!!", &cursor[1..], &format!("{cursor}A")] {
-                assert!(matches!(decode(list, bad), Err(Error::Cursor)), "{bad}");
+                assert!(matches!(decode(bad), Err(Error::Cursor)), "{bad}");
             }
         }
-        let half_a_shard =
-            format!("{}AA", encode(list, &Cursor { shard: ShardId(3), after, away: Vec::new() }));
-        assert!(matches!(decode(list, &half_a_shard), Err(Error::Cursor)));
+        let half_a_shard = format!("{}AA", encode(&Cursor { shard: ShardId(3), after, away: Vec::new() }));
+        assert!(matches!(decode(&half_a_shard), Err(Error::Cursor)));
     }
 }

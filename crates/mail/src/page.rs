@@ -44,7 +44,7 @@ const THREAD_LIMIT: u32 = 200;
 impl Access {
     /// A page of a folder, newest first. Its cost does not depend on the folder's size.
     pub async fn page(&self, folder: MailboxId, query: &PageQuery) -> Result<api::Page> {
-        let list = List::folder(self.id, folder, query.filter);
+        let list = List::folder(self.id, folder);
         let before = query.cursor.as_deref().map(|cursor| cursor::decode(list, cursor)).transpose()?;
         let limit = self.page_limit(query.limit)?;
         // One more than wanted tells whether there is a next page.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use storage::{Account, Group};
 use types::{AccountId, EmailAddress, address};
 
-use crate::{Result, Service, random, srs};
+use crate::{Error, Result, Service, random, srs};
 
 /// What an address is to this service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,9 +83,22 @@ impl Service {
         }
     }
 
-    /// Whether its domain is ours, and it is nobody's there: mail for it would only come back.
-    pub async fn is_nobody(&self, address: &EmailAddress) -> Result<bool> {
-        Ok(self.recipient(address).await? == Recipient::Unknown)
+    /// Whether its domain is ours, and it is nobody's there: mail for it would only come back. While the directory is away
+    /// nobody can tell, and the queue finds out.
+    pub async fn is_nobody(&self, address: &EmailAddress) -> bool {
+        let nobody = async {
+            if self.parts.directory.domain(address.domain()).await?.is_none() {
+                return Ok(false);
+            }
+            if srs::is_rewritten(address) {
+                return Ok(self.returned(address).await? == Recipient::Unknown);
+            }
+            Ok(self.named(address).await?.is_none())
+        };
+        nobody.await.unwrap_or_else(|error: Error| {
+            tracing::warn!(%error, "a recipient is taken without being looked up");
+            false
+        })
     }
 
     /// The address under which it is known here, and whose that is.

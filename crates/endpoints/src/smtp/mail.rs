@@ -31,13 +31,7 @@ impl Mta for Service {
     }
 
     async fn is_nobody(&self, address: &EmailAddress) -> bool {
-        Self::is_nobody(self, address).await.unwrap_or_else(|error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a recipient is taken without being looked up"
-            );
-            false
-        })
+        Self::is_nobody(self, address).await
     }
 
     async fn recipient_limit(&self, recipient: &Destination) -> Result<u64, Refusal> {
