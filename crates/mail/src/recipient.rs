@@ -83,8 +83,8 @@ impl Service {
         }
     }
 
-    /// Whether its domain is ours, and it is nobody's there: mail for it would only come back. While the directory is away
-    /// nobody can tell, and the queue finds out.
+    /// Whether its domain is ours, and it is nobody's there: mail for it would only come back. While the directory is
+    /// away nobody can tell, and the queue finds out.
     pub async fn is_nobody(&self, address: &EmailAddress) -> bool {
         let nobody = async {
             if self.parts.directory.domain(address.domain()).await?.is_none() {

@@ -66,8 +66,8 @@ impl EmailAddress {
         domain_key(&self.domain)
     }
 
-    /// As it is kept of somebody of ours: the name before the `@` as it was written, which is how people know it, the domain
-    /// in lower case.
+    /// As it is kept of somebody of ours: the name before the `@` as it was written, which is how people know it, the
+    /// domain in lower case.
     #[must_use]
     pub fn with_domain_folded(&self) -> Self {
         Self { local: self.local.clone(), domain: fold(&self.domain) }
