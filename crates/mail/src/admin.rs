@@ -417,12 +417,12 @@ struct Act {
 
 impl Act {
     /// The Sent copy says what became of those who were still to get it.
-    async fn tell(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
-        let QueueEntry { account, message: Some(message), recipients, .. } = &self.entry else {
+    async fn tell(&self, tx: &mut dyn Transaction, dropped: &QueueEntry) -> StorageResult<()> {
+        let QueueEntry { account, message: Some(message), recipients, .. } = dropped else {
             return Ok(());
         };
         let Some(mut told) = tx.delivery(*account, *message).await? else { return Ok(()) };
-        let removed = if self.entry.is_sending(self.now) { Delivery::CUT_OFF } else { Delivery::DROPPED };
+        let removed = if dropped.is_sending(self.now) { Delivery::CUT_OFF } else { Delivery::DROPPED };
         let keys: HashSet<_> = recipients.iter().map(|to| to.address.key()).collect();
         let is_open = |to: &Delivery| matches!(to.state, DeliveryState::Queued | DeliveryState::Deferred);
         for to in told.iter_mut().filter(|to| is_open(to) && keys.contains(&key_of(&to.recipient))) {
@@ -439,7 +439,9 @@ impl Unit for Act {
     type Output = bool;
 
     fn needs(&self) -> Needs {
-        Needs { accounts: vec![self.entry.account], ..Needs::default() }
+        let QueueEntry { account, id, message, .. } = self.entry;
+        let sent = message.map(|message| (account, message)).into_iter().collect();
+        Needs { accounts: vec![account], entries: vec![(account, id)], sent, ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
@@ -452,11 +454,10 @@ impl Unit for Act {
             QueueAction::Release => tx.hold(account, id, false).await,
             QueueAction::Retry => tx.retry_now(account, id, self.now).await,
             QueueAction::Drop => {
-                let dropped = tx.drop_entry(account, id).await?;
-                if dropped {
-                    self.tell(tx).await?;
-                }
-                Ok(dropped)
+                // Somebody may have begun to send it meanwhile.
+                let Some(entry) = tx.queue_entry(account, id).await? else { return Ok(false) };
+                self.tell(tx, &entry).await?;
+                tx.drop_entry(account, id).await
             }
         }
     }

@@ -69,12 +69,21 @@ impl Access {
         let mut gone = Notes::new();
         for note in self.all_annotations().await? {
             if let Some((owner, mailbox)) = place(&note.name)
-                && self.reach(owner, mailbox).await?.is_none()
+                && self.is_unshared(owner, mailbox).await
             {
                 gone.push((note.name, None));
             }
         }
         Ok(!gone.is_empty() && self.annotate(None, gone).await?.is_ok())
+    }
+
+    /// Whether it is certain that the mailbox is not shared any more: while an owner is disabled, or away, nobody knows.
+    async fn is_unshared(&self, owner: AccountId, mailbox: MailboxId) -> bool {
+        match self.service.parts.directory.account(owner).await {
+            Ok(Some(account)) if account.enabled => matches!(self.reach(owner, mailbox).await, Ok(None)),
+            Ok(Some(_)) | Err(_) => false,
+            Ok(None) => true,
+        }
     }
 }
 

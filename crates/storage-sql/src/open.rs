@@ -81,6 +81,8 @@ pub(crate) struct Waiting {
     pub(crate) deliveries: BTreeMap<(i64, Uuid), (Option<String>, i64)>,
     /// Which of [`Open::entries`] are to be written, or to go.
     changed_entries: BTreeSet<(i64, Uuid)>,
+    /// How many recipients these have.
+    outcomes: usize,
     gone_entries: BTreeSet<(i64, Uuid)>,
     /// Users that leave bodies.
     pub(crate) leaving: BTreeMap<(i64, Uuid), i64>,
@@ -288,7 +290,8 @@ impl Open {
             waiting.messages.len(),
             waiting.entries.len(),
             waiting.deliveries.len(),
-            waiting.changed_entries.len() + waiting.gone_entries.len(),
+            waiting.outcomes,
+            waiting.gone_entries.len(),
         ];
         let is_much =
             rows.into_iter().any(|rows| rows >= MOST_WAITING) || waiting.body_bytes >= MOST_WAITING_BYTES;

@@ -361,7 +361,7 @@ impl Open {
         Ok(found)
     }
 
-    /// The same, of columns that are narrow. A unit that writes reads each once.
+    /// The same, of columns that are narrow. Who writes reads each once.
     pub(crate) async fn spots(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Spot>> {
         if let Some(known) = self.known_spots(account, ids) {
             return Ok(known);

@@ -1,7 +1,8 @@
 //! Statements over many rows, whose texts repeat: each is then prepared once and found again.
 //!
 //! PostgreSQL is given arrays, so one text serves any number of rows; what is written together is one statement.
-//! SQLite is given lists of values in sizes that repeat.
+//! SQLite is given lists of values in sizes that repeat. There a statement that fails is not undone by itself: whatever is
+//! more than one row is written in a transaction, which is rolled back then.
 
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable,

@@ -1,10 +1,11 @@
-//! A shard's stamp changes with every commit of whatever process, and with nothing else.
+//! A shard's stamp changes with every commit of whatever process, and with nothing else; taking it gives up no lock.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use sea_orm::ConnectionTrait as _;
 use storage::{BucketMap, Needs, Result, Shards, Stamp, Transaction, Unit, write};
 use storage_sql::{DatabaseUrl, Options, SqlShards};
 use types::{AccountId, ShardId, Timestamp};
@@ -72,4 +73,45 @@ async fn a_stamp_stays_until_somebody_commits() {
         new(&shards, &mut seen);
         shards.close().await;
     }
+}
+
+/// Set in a process of its own: the database that it tries to write to.
+const OTHER: &str = "MAGPIE_TEST_STAMPED";
+
+#[tokio::test]
+async fn taking_a_stamp_gives_up_no_lock() {
+    if let Ok(path) = std::env::var(OTHER) {
+        let other = connect(Path::new(&path)).await;
+        let begun = other.execute_unprepared("BEGIN IMMEDIATE").await;
+        println!("{}", if begun.is_ok() { "it was given the lock" } else { "it was refused the lock" });
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shard.db");
+    let shards = open(&path).await;
+    commit(&shards, 1).await;
+    let writer = connect(&path).await;
+    writer.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    for _ in 0..3 {
+        assert!(shards.stamp(SHARD).is_some());
+    }
+    let answer = async |what: &str| {
+        let other = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "taking_a_stamp_gives_up_no_lock", "--nocapture"])
+            .env(OTHER, &path)
+            .output();
+        let said = String::from_utf8(other.await.unwrap().stdout).unwrap();
+        assert!(said.contains(what), "{said}");
+    };
+    answer("it was refused the lock").await;
+    writer.execute_unprepared("ROLLBACK").await.unwrap();
+    answer("it was given the lock").await;
+}
+
+async fn connect(path: &Path) -> sea_orm::DatabaseConnection {
+    let mut options = sea_orm::ConnectOptions::new(format!("sqlite:{}", path.display()));
+    options.max_connections(1);
+    let connection = sea_orm::Database::connect(options).await.unwrap();
+    connection.execute_unprepared("PRAGMA busy_timeout = 50").await.unwrap();
+    connection
 }

@@ -48,6 +48,7 @@ impl Open {
     pub(crate) fn change_entry(&mut self, found: Found) {
         self.wrote();
         self.waiting.changed_entries.insert(found.key());
+        self.waiting.outcomes += found.recipients.len();
         self.entries.insert(found.key(), Some(found));
     }
 
