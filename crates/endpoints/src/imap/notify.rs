@@ -74,7 +74,7 @@ impl Session {
         watching.is_none_or(|(_, events)| events.flags)
     }
 
-    /// Tells what has happened since it was last told; two queries, if anything has.
+    /// Tells what has happened since it was last told. Whoever watches what others share has each of them asked.
     pub(super) async fn tell_watched(&mut self) -> Result<(), Status> {
         let Some(watching) = &self.watching else { return Ok(()) };
         let selected = watching.selected().filter(|(_, events)| events.messages);
