@@ -36,9 +36,13 @@ impl Open {
         self.entries.extend(found.iter().map(|entry| (entry.key(), Some(entry.clone()))));
     }
 
-    /// An entry is added that nobody has read yet.
-    pub(crate) fn forget_entry(&mut self, key: (i64, Uuid)) {
+    /// An entry of this key is about to be added: one that was there must be gone by then.
+    pub(crate) async fn make_way(&mut self, key: (i64, Uuid)) -> Result<()> {
+        if self.waiting.gone_entries.contains(&key) {
+            self.flush().await?;
+        }
         self.entries.remove(&key);
+        Ok(())
     }
 
     pub(crate) fn forget_entries(&mut self) {

@@ -35,7 +35,7 @@ pub(super) async fn enqueue(open: &mut Open, mut new: NewQueueEntry) -> Result<(
         }
     };
     let (entry, recipients) = rows::new_entry(new, body, size);
-    open.forget_entry((entry.account_id, entry.id));
+    open.make_way((entry.account_id, entry.id)).await?;
     open.waiting.entries.push(entry);
     open.waiting.recipients.extend(recipients);
     open.flush_if_much().await
