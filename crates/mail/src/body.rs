@@ -85,14 +85,21 @@ impl Content {
 
 /// The stream's bytes as one, if they are not more than `limit`.
 pub(crate) async fn collect(mut stream: ByteStream, limit: u64) -> Result<Bytes> {
+    // Most are one piece, which need not be copied.
+    let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(bytes) = stream.try_next().await? {
-        if all.len() as u64 + bytes.len() as u64 > limit {
+        if (first.len() + all.len()) as u64 + bytes.len() as u64 > limit {
             return Err(Error::TooLarge(format!("this is more than {limit} bytes")));
         }
+        if first.is_empty() && all.is_empty() {
+            first = bytes;
+            continue;
+        }
+        all.extend_from_slice(&std::mem::take(&mut first));
         all.extend_from_slice(&bytes);
     }
-    Ok(all.freeze())
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 /// The part of `bytes`, which begin at `at`, that lies in `wanted`.

@@ -1,48 +1,160 @@
 //! What never changes of a message and is asked for again and again, in memory. Only speed.
+//!
+//! It is kept by account, since whoever looks through a mailbox asks for thousands at once: one look into the cache then
+//! serves them all.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use moka::sync::Cache as Memory;
 use types::{AccountId, MessageId};
 
-/// One thing of each message, by its owner.
-pub(crate) type Kept<T> = Memory<(AccountId, MessageId), T>;
+/// One thing of each message, by its owner. Cheap to clone.
+pub(crate) struct Kept<T> {
+    shelves: Memory<AccountId, Arc<Shelf<T>>>,
+    size: fn(&T) -> usize,
+    /// Bytes that one account may have.
+    most: usize,
+}
+
+/// What is kept of one account.
+struct Shelf<T>(Mutex<Things<T>>);
+
+struct Things<T> {
+    all: HashMap<MessageId, T, RandomState>,
+    bytes: usize,
+}
 
 /// Whoever looks through a mailbox does it several times in a row.
 const IDLE: Duration = Duration::from_secs(10 * 60);
 /// What an entry takes beside its bytes.
-const ENTRY_BYTES: usize = 160;
+const ENTRY_BYTES: usize = 96;
 
-/// Memory for so many bytes of what is this large.
-pub(crate) fn keep<T>(bytes: u64, size: impl Fn(&T) -> usize + Send + Sync + 'static) -> Kept<T>
-where
-    T: Clone + Send + Sync + 'static,
-{
-    Memory::builder()
-        .max_capacity(bytes)
-        .weigher(move |_, one: &T| u32::try_from(size(one) + ENTRY_BYTES).unwrap_or(u32::MAX))
-        .time_to_idle(IDLE)
-        .build()
+impl<T: Clone + Send + Sync + 'static> Kept<T> {
+    /// Memory for so many bytes of what is this large.
+    pub(crate) fn new(bytes: u64, size: fn(&T) -> usize) -> Self {
+        let shelves = Memory::builder()
+            .max_capacity(bytes)
+            .weigher(|_, shelf: &Arc<Shelf<T>>| {
+                u32::try_from(shelf.lock().bytes + ENTRY_BYTES).unwrap_or(u32::MAX)
+            })
+            .time_to_idle(IDLE)
+            .build();
+        Self { shelves, size, most: usize::try_from(bytes / 2).unwrap_or(usize::MAX) }
+    }
+
+    /// What is there of each of these messages.
+    pub(crate) fn find(&self, account: AccountId, ids: &[MessageId]) -> Vec<Option<T>> {
+        let Some(shelf) = self.shelves.get(&account) else { return vec![None; ids.len()] };
+        let things = shelf.lock();
+        ids.iter().map(|id| things.all.get(id).cloned()).collect()
+    }
+
+    /// The same by message, and those of which nothing is there.
+    pub(crate) fn known(
+        &self,
+        account: AccountId,
+        ids: &[MessageId],
+    ) -> (HashMap<MessageId, T>, Vec<MessageId>) {
+        let (mut all, mut unknown) = (HashMap::with_capacity(ids.len()), Vec::new());
+        for (id, found) in ids.iter().zip(self.find(account, ids)) {
+            match found {
+                Some(one) => {
+                    all.insert(*id, one);
+                }
+                None => unknown.push(*id),
+            }
+        }
+        (all, unknown)
+    }
+
+    /// Keeps these, too. An account that has too much begins anew with them.
+    pub(crate) fn keep(&self, account: AccountId, more: impl IntoIterator<Item = (MessageId, T)>) {
+        let shelf = self.shelves.get_with(account, || Arc::new(Shelf::empty()));
+        {
+            let mut things = shelf.lock();
+            for (id, one) in more {
+                let size = (self.size)(&one) + ENTRY_BYTES;
+                if size > self.most {
+                    continue;
+                }
+                if things.bytes + size > self.most {
+                    things.clear();
+                }
+                things.bytes += size;
+                if let Some(before) = things.all.insert(id, one) {
+                    things.bytes -= (self.size)(&before) + ENTRY_BYTES;
+                }
+            }
+        }
+        // It has another weight now.
+        self.shelves.insert(account, shelf);
+    }
 }
 
-/// What is there of these messages of the account, and those of which nothing is.
-pub(crate) fn known<T>(
-    kept: &Kept<T>,
-    account: AccountId,
-    ids: &[MessageId],
-) -> (HashMap<MessageId, T>, Vec<MessageId>)
-where
-    T: Clone + Send + Sync + 'static,
-{
-    let (mut all, mut unknown) = (HashMap::with_capacity(ids.len()), Vec::new());
-    for id in ids {
-        match kept.get(&(account, *id)) {
-            Some(one) => {
-                all.insert(*id, one);
-            }
-            None => unknown.push(*id),
-        }
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self { shelves: self.shelves.clone(), size: self.size, most: self.most }
     }
-    (all, unknown)
+}
+
+impl<T> Shelf<T> {
+    fn empty() -> Self {
+        Self(Mutex::new(Things { all: HashMap::default(), bytes: 0 }))
+    }
+
+    /// Nothing that is done under the lock can leave it half done.
+    fn lock(&self) -> MutexGuard<'_, Things<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Things<T> {
+    fn clear(&mut self) {
+        self.all = HashMap::default();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::Timestamp;
+
+    const ALICE: AccountId = AccountId(1);
+
+    fn id(number: u8) -> MessageId {
+        MessageId::at(Timestamp::from_millis(1_000), [number; 10])
+    }
+
+    #[test]
+    fn each_account_finds_its_own() {
+        let kept: Kept<Arc<[u8]>> = Kept::new(1 << 20, |bytes| bytes.len());
+        kept.keep(ALICE, [(id(1), Arc::from(*b"one")), (id(2), Arc::from(*b"two"))]);
+        let found = kept.find(ALICE, &[id(2), id(3), id(1)]);
+        assert_eq!(found, [Some(Arc::from(*b"two")), None, Some(Arc::from(*b"one"))]);
+        assert_eq!(kept.find(AccountId(2), &[id(1)]), [None]);
+        let (all, unknown) = kept.known(ALICE, &[id(1), id(4)]);
+        assert_eq!((all.len(), unknown), (1, vec![id(4)]));
+        kept.keep(ALICE, [(id(1), Arc::from(*b"another"))]);
+        assert_eq!(kept.find(ALICE, &[id(1)]), [Some(Arc::from(*b"another"))]);
+    }
+
+    #[test]
+    fn no_account_takes_all_the_room() {
+        let kept: Kept<Arc<[u8]>> = Kept::new(8_000, |bytes| bytes.len());
+        for number in 0..=255 {
+            kept.keep(ALICE, [(id(number), Arc::from([number; 100]))]);
+            assert!(kept.find(ALICE, &[id(number)])[0].is_some(), "{number}");
+            let shelf = kept.shelves.get(&ALICE).unwrap();
+            let things = shelf.lock();
+            assert!(things.bytes <= 4_000, "{}", things.bytes);
+            assert_eq!(things.bytes, things.all.len() * (100 + ENTRY_BYTES));
+        }
+        // What is too large for anybody is not kept.
+        kept.keep(ALICE, [(id(1), Arc::from([0; 5_000]))]);
+        assert!(kept.find(ALICE, &[id(1)]).iter().flatten().all(|bytes| bytes.len() == 100));
+    }
 }

@@ -1,7 +1,6 @@
 //! Many messages at once, for mail programs: rows, structures, and bodies in pieces.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range, sync::OnceLock};
 
 use bytes::Bytes;
 use message::{Encoding, Part, Structure};
@@ -11,11 +10,12 @@ use types::{AccountId, MessageId};
 use crate::body::{Content, collect, encoded};
 use crate::{Access, Error, Result, Service, prepare};
 
-/// A message's content: its structure, and its bytes when they are asked for.
+/// A message's content: its structure and its bytes, when they are asked for.
 #[derive(Clone)]
 pub struct Letter {
     pub id: MessageId,
-    pub structure: Structure,
+    encoded: Vec<u8>,
+    structure: OnceLock<Structure>,
     service: Service,
     account: AccountId,
     body: Body,
@@ -48,11 +48,9 @@ impl Access {
         let service = self.service.clone();
         prepare::off_thread(size_bytes, move || {
             let letter = |content: Stored| {
-                let Stored { id, structure, body, .. } = content;
-                let structure = decode(id, &structure)?;
-                let letter =
-                    Letter { id, structure, service: service.clone(), account, body: body.unpack()? };
-                Ok((id, letter))
+                let Stored { id, structure: encoded, body, .. } = content;
+                let (service, body) = (service.clone(), body.unpack()?);
+                Ok((id, Letter { id, encoded, structure: OnceLock::new(), service, account, body }))
             };
             found.into_iter().map(letter).collect()
         })
@@ -61,6 +59,15 @@ impl Access {
 }
 
 impl Letter {
+    /// An error if what is stored of it is damaged.
+    pub fn structure(&self) -> Result<&Structure> {
+        if let Some(known) = self.structure.get() {
+            return Ok(known);
+        }
+        let decoded = decode(self.id, &self.encoded)?;
+        Ok(self.structure.get_or_init(|| decoded))
+    }
+
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.body.size_bytes()

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use argon2::{Argon2, PasswordHash, PasswordHasher as _, PasswordVerifier as _, password_hash::SaltString};
+use argon2::{
+    ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Version,
+    password_hash::{self, Output, ParamsString, Salt, SaltString},
+};
 use moka::sync::Cache as Memory;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use types::{EmailAddress, Secret, client_network};
@@ -20,6 +23,10 @@ use crate::{Error, Random, Result, random};
 /// Compared with when there is no such account, so that the answer takes as long: a hash that nothing matches.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bWFncGllbWFncGllbWFncA$9NqTYCMJx2sQfXxEcGC4Wvq0G3rLcnSJYgVxDbqMPJo";
+
+/// Blocks of a room that the system's allocator always gives back to the system: it keeps what is up to 32 MiB, once for
+/// each thread that ever hashed. What is not used of a room is not there.
+const GIVEN_BACK: usize = 33 << 10;
 
 /// How long a login waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,8 +71,7 @@ impl Passwords {
         let salt = SaltString::encode_b64(&random::bytes::<16>(random)).map_err(failed)?;
         let _place = self.place().await?;
         blocking(move || {
-            let hash =
-                Argon2::default().hash_password(password.expose().as_bytes(), &salt).map_err(failed)?;
+            let hash = hashed(password.expose().as_bytes(), salt.as_salt()).map_err(failed)?;
             Ok(Secret::new(hash.to_string()))
         })
         .await
@@ -81,7 +87,7 @@ impl Passwords {
         let same = blocking(move || {
             let hash = hash.unwrap_or_else(|| Secret::new(NOBODY.to_owned()));
             let parsed = PasswordHash::new(hash.expose()).map_err(failed)?;
-            Ok(Argon2::default().verify_password(password.expose().as_bytes(), &parsed).is_ok())
+            is_of(password.expose().as_bytes(), &parsed).map_err(failed)
         })
         .await?;
         drop(place);
@@ -134,7 +140,46 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
         .map_err(|error| Error::Internal(format!("password task: {error}")))?
 }
 
-fn failed(error: argon2::password_hash::Error) -> Error {
+/// The password's hash, by the parameters of today.
+fn hashed<'a>(password: &[u8], salt: Salt<'a>) -> password_hash::Result<PasswordHash<'a>> {
+    let argon2 = Argon2::default();
+    let hash = output(&argon2, password, salt, Params::DEFAULT_OUTPUT_LEN)?;
+    Ok(PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params())?,
+        salt: Some(salt),
+        hash: Some(hash),
+    })
+}
+
+/// Whether the password has this hash, by whatever parameters it was made.
+fn is_of(password: &[u8], hash: &PasswordHash<'_>) -> password_hash::Result<bool> {
+    let (Some(salt), Some(wanted)) = (hash.salt, hash.hash) else { return Ok(false) };
+    let version = hash.version.map(Version::try_from).transpose()?.unwrap_or_default();
+    let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm)?, version, Params::try_from(hash)?);
+    // In constant time.
+    Ok(output(&argon2, password, salt, wanted.len())? == wanted)
+}
+
+fn output(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: Salt<'_>,
+    length: usize,
+) -> password_hash::Result<Output> {
+    let mut bytes = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut bytes)?;
+    let count = argon2.params().block_count();
+    let mut room = Vec::with_capacity(count.max(GIVEN_BACK));
+    room.resize(count, Block::default());
+    Output::init_with(
+        length,
+        |out| Ok(argon2.hash_password_into_with_memory(password, salt, out, &mut room)?),
+    )
+}
+
+fn failed(error: password_hash::Error) -> Error {
     Error::Internal(format!("password hash: {error}"))
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use storage::Snapshot;
 use types::MessageId;
 
-use crate::kept::{Kept, keep, known};
+use crate::kept::Kept;
 use crate::{Access, Result, letters::decode, prepare};
 
 /// ENVELOPE and BODYSTRUCTURE of a message (RFC 9051 §7.5.2).
@@ -47,7 +47,7 @@ const LONGEST_HEADER: usize = 64 << 10;
 const FEW: usize = 20;
 
 pub(crate) fn kept() -> (Portraits, Headers) {
-    (keep(PORTRAIT_BYTES, |portrait: &Portrait| portrait.bytes.len()), keep(HEADER_BYTES, Bytes::len))
+    (Portraits::new(PORTRAIT_BYTES, |portrait| portrait.bytes.len()), Headers::new(HEADER_BYTES, Bytes::len))
 }
 
 impl Access {
@@ -55,7 +55,7 @@ impl Access {
     /// memory.
     pub async fn portraits(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Portrait>> {
         let (kept, account) = (&self.service.portraits, self.id);
-        let (mut all, unknown) = known(kept, account, ids);
+        let (mut all, unknown) = kept.known(account, ids);
         if unknown.is_empty() {
             return Ok(all);
         }
@@ -66,10 +66,8 @@ impl Access {
             found.into_iter().map(|(id, bytes)| Ok((id, Portrait::of(&decode(id, &bytes)?)))).collect()
         };
         let drawn = if wanted.len() <= FEW { draw()? } else { prepare::off_thread(u64::MAX, draw).await?? };
-        for (id, portrait) in drawn {
-            kept.insert((account, id), portrait.clone());
-            all.insert(id, portrait);
-        }
+        kept.keep(account, drawn.iter().cloned());
+        all.extend(drawn);
         Ok(all)
     }
 
@@ -77,20 +75,20 @@ impl Access {
     /// reads, so ask for few.
     pub async fn headers(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Bytes>> {
         let (kept, account) = (&self.service.headers, self.id);
-        let (mut all, unknown) = known(kept, account, ids);
+        let (mut all, unknown) = kept.known(account, ids);
         if unknown.is_empty() {
             return Ok(all);
         }
+        let mut fresh = Vec::with_capacity(unknown.len());
         for (id, letter) in self.letters(&unknown).await? {
-            let range = letter.structure.root().map(|root| root.header.clone()).unwrap_or_default();
+            let range = letter.structure()?.root().map(|root| root.header.clone()).unwrap_or_default();
             let header = letter.collect(range, u64::MAX).await?;
             // A slice would hold on to all that was read with it.
             let header = Bytes::copy_from_slice(&header);
-            if header.len() <= LONGEST_HEADER {
-                kept.insert((account, id), header.clone());
-            }
-            all.insert(id, header);
+            fresh.push((id, header));
         }
+        kept.keep(account, fresh.iter().filter(|(_, header)| header.len() <= LONGEST_HEADER).cloned());
+        all.extend(fresh);
         Ok(all)
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster::Subscription;
-use message::Structure;
+use message::{Plain, Structure};
 use storage::{Grant, Message, Transaction};
 use types::{
     AccountId, Bucket, EmailAddress, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
@@ -20,6 +20,7 @@ use types::{
 use crate::bulk::{Change, NewLetter, Stored, Target};
 use crate::letters::Letter;
 use crate::listing::Roll;
+use crate::plain::Texts;
 use crate::portraits::Portrait;
 use crate::warrant::{Held, Warrant};
 use crate::{Access, Error, Result};
@@ -242,8 +243,17 @@ impl Reach {
     }
 
     /// See [`Access::signatures`].
-    pub async fn signatures(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Arc<[u8]>>> {
-        self.door.signatures(&self.of_these(ids).await?).await
+    pub async fn signatures(&self, ids: &[MessageId]) -> Result<Vec<Option<Arc<[u8]>>>> {
+        let these = self.of_these(ids).await?;
+        let found = self.door.signatures(&these).await?;
+        Ok(placed(ids, these, found))
+    }
+
+    /// See [`Access::texts`].
+    pub async fn texts(&self, ids: &[MessageId], wanted: Texts) -> Result<Vec<Option<Arc<Plain>>>> {
+        let these = self.of_these(ids).await?;
+        let found = self.door.texts(&these, wanted).await?;
+        Ok(placed(ids, these, found))
     }
 
     /// See [`Access::sign`].
@@ -328,4 +338,13 @@ pub(crate) fn refusal(rights: Rights) -> Error {
     } else {
         Error::NotFound("mailbox")
     }
+}
+
+/// What was found of these messages, for each that was asked for.
+fn placed<T: Clone>(asked: &[MessageId], these: Vec<MessageId>, found: Vec<Option<T>>) -> Vec<Option<T>> {
+    if these.len() == asked.len() {
+        return found;
+    }
+    let found: HashMap<_, _> = these.into_iter().zip(found).collect();
+    asked.iter().map(|id| found.get(id).cloned().flatten()).collect()
 }

@@ -19,6 +19,7 @@ use crate::{
     listing::{self, Rolls},
     names::{self, Names},
     password::Passwords,
+    plain::{self, Plains},
     portraits::{self, Headers, Portraits},
     random,
     signatures::{self, Signatures},
@@ -49,6 +50,7 @@ pub struct Service {
     pub(crate) signatures: Signatures,
     pub(crate) portraits: Portraits,
     pub(crate) headers: Headers,
+    pub(crate) plains: Plains,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) endings: Endings,
     /// Mails being composed at the same time: each may be as large as a mail can be.
@@ -77,6 +79,7 @@ impl Service {
             signatures: signatures::kept(),
             portraits,
             headers,
+            plains: plain::kept(),
             passwords,
             endings: Endings::default(),
             composing: Arc::new(Semaphore::new(COMPOSING)),

@@ -1,13 +1,12 @@
 //! Signatures of many messages at once: what is certainly not in them. Those that were asked for lately are in memory.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use storage::{Needs, Result as StorageResult, Snapshot, Transaction, Unit};
 use types::{AccountId, MessageId};
 
-use crate::kept::{Kept, keep, known};
+use crate::kept::Kept;
 use crate::{Access, Result};
 
 pub(crate) type Signatures = Kept<Arc<[u8]>>;
@@ -15,34 +14,36 @@ pub(crate) type Signatures = Kept<Arc<[u8]>>;
 const BYTES: u64 = 96 << 20;
 
 pub(crate) fn kept() -> Signatures {
-    keep(BYTES, |bits: &Arc<[u8]>| bits.len())
+    Signatures::new(BYTES, |bits| bits.len())
 }
 
 impl Access {
-    /// The signatures of those of these messages that exist and have one; one query for those that are not in memory.
-    pub async fn signatures(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Arc<[u8]>>> {
+    /// The signature of each of these messages, if it exists and has one; one query for those that are not in memory.
+    pub async fn signatures(&self, ids: &[MessageId]) -> Result<Vec<Option<Arc<[u8]>>>> {
         let (kept, account) = (&self.service.signatures, self.id);
-        let (mut all, unknown) = known(kept, account, ids);
-        if !unknown.is_empty() {
-            let wanted = unknown.as_slice();
-            // Those that are missing are no sign that the account has moved: who needs the messages will notice.
-            let look = |mut shard: Box<dyn Snapshot>| async move {
-                shard.signatures(account, wanted).await.map(Some)
-            };
-            for (id, bits) in self.service.look(account, look).await?.unwrap_or_default() {
-                let bits: Arc<[u8]> = bits.into();
-                kept.insert((account, id), Arc::clone(&bits));
-                all.insert(id, bits);
-            }
+        let mut all = kept.find(account, ids);
+        let unknown: Vec<_> =
+            ids.iter().zip(&all).filter(|(_, found)| found.is_none()).map(|(id, _)| *id).collect();
+        if unknown.is_empty() {
+            return Ok(all);
         }
+        let wanted = unknown.as_slice();
+        // Those that are missing are no sign that the account has moved: who needs the messages will notice.
+        let look =
+            |mut shard: Box<dyn Snapshot>| async move { shard.signatures(account, wanted).await.map(Some) };
+        let read = self.service.look(account, look).await?.unwrap_or_default();
+        let read: HashMap<_, Arc<[u8]>> = read.into_iter().map(|(id, bits)| (id, bits.into())).collect();
+        for (id, found) in ids.iter().zip(&mut all).filter(|(_, found)| found.is_none()) {
+            *found = read.get(id).cloned();
+        }
+        kept.keep(account, read);
         Ok(all)
     }
 
     /// Keeps signatures of messages that had none, or one of another version.
     pub async fn sign(&self, signatures: Vec<(MessageId, Vec<u8>)>) -> Result<()> {
-        for (id, bits) in &signatures {
-            self.service.signatures.insert((self.id, *id), bits.as_slice().into());
-        }
+        let kept = signatures.iter().map(|(id, bits)| (*id, bits.as_slice().into()));
+        self.service.signatures.keep(self.id, kept);
         self.write(Sign { account: self.id, signatures }).await
     }
 }

@@ -65,20 +65,37 @@ pub fn text_pieces(structure: &Structure, bodies: bool) -> impl Iterator<Item = 
 }
 
 impl Plain {
+    /// Bytes of its texts.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, text)| name.len() + text.len());
+        fields.chain(self.bodies.iter().map(String::len)).sum()
+    }
+
     /// Takes in the bytes of a piece.
     pub fn add(&mut self, piece: &TextPiece<'_>, bytes: &[u8]) {
         match piece.kind {
-            Kind::Header => {
-                let header = Header::scan(bytes, 0, |_| false);
-                self.fields.extend(fields(&header));
-                self.links = Links::of(&header);
-            }
+            Kind::Header => self.add_header(bytes),
             Kind::PartHeader => {
                 let header = Header::scan(bytes, 0, |_| false);
                 self.bodies.extend(fields(&header).map(|(name, text)| format!("{name}: {text}")));
             }
             Kind::Body => self.bodies.push(folded(&text::decoded(piece.part, bytes, usize::MAX))),
         }
+    }
+
+    fn add_header(&mut self, bytes: &[u8]) {
+        let header = Header::scan(bytes, 0, |_| false);
+        self.fields.extend(fields(&header));
+        self.links = Links::of(&header);
+    }
+
+    /// The texts of a mail's header.
+    #[must_use]
+    pub fn of_header(bytes: &[u8]) -> Self {
+        let mut plain = Self::default();
+        plain.add_header(bytes);
+        plain
     }
 
     /// All texts of a mail.
@@ -102,7 +119,7 @@ fn fields(header: &Header<'_>) -> impl Iterator<Item = (String, String)> {
 /// text gives a part of what the text gives, but for marks that are torn from their letters.
 #[must_use]
 pub fn folded(text: &str) -> String {
-    if text.is_ascii() {
+    if text.is_ascii() || text.chars().all(|c| c.is_ascii() || has_no_case(c)) {
         return text.to_ascii_lowercase();
     }
     if text.chars().any(is_put_together) {
@@ -124,6 +141,11 @@ fn lower(chars: impl Iterator<Item = char>, length: usize) -> String {
     out
 }
 
+/// Whether it is from the scripts of China, Japan and Korea, which are most of some mails, and stays as it is.
+const fn has_no_case(c: char) -> bool {
+    matches!(c, '\u{2E80}'..='\u{A63F}' | '\u{AC00}'..='\u{D7FF}') && !is_put_together(c)
+}
+
 /// Whether it is one of those that NFC joins with what is before it, in the scripts that do so in mail.
 const fn is_put_together(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36F}' | '\u{1100}'..='\u{11FF}' | '\u{3099}' | '\u{309A}')
@@ -142,6 +164,13 @@ mod tests {
         check("CAFE\u{301} Éa", "café éa");
         check("\u{1112}\u{1161}\u{11AB}글", "한글");
         check("İ", "i\u{307}");
+    }
+
+    #[test]
+    fn scripts_without_case_have_none() {
+        let all = '\0'..=char::MAX;
+        assert!(all.filter(|c| has_no_case(*c)).all(|c| c.to_lowercase().eq([c])));
+        assert!(has_no_case('글') && !has_no_case('É') && !has_no_case('\u{3099}'));
     }
 
     #[test]

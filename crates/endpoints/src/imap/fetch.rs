@@ -12,6 +12,7 @@ use imap::wire::{Fetch, Item};
 use imap::{Code, Expunges, Status, Writer};
 use mail::{Change, Letter, Listed, Portrait, Reach, Row};
 use message::Structure;
+use tokio::task::JoinSet;
 use types::{Flags, MessageId, ModSeq, Rights};
 
 use super::answers;
@@ -29,6 +30,8 @@ pub(super) struct Fetching {
     items: Vec<Item>,
     needs: Needs,
     left: VecDeque<(u32, Listed)>,
+    /// The next batch, which is read while the one before is sent.
+    ahead: JoinSet<mail::Result<Batch>>,
     ready: VecDeque<Piece>,
     uid: bool,
     /// No command is ended by it (RFC 5465 §5.2).
@@ -50,7 +53,12 @@ pub(super) enum Piece {
     },
 }
 
-/// What is known of the messages of a batch.
+/// Messages that are answered together, with their numbers, and what is known of them.
+struct Batch {
+    messages: Vec<(u32, Listed)>,
+    known: Known,
+}
+
 #[derive(Default)]
 struct Known {
     rows: HashMap<MessageId, Row>,
@@ -109,6 +117,7 @@ impl Session {
             needs: needs(&items),
             items,
             left: messages.into(),
+            ahead: JoinSet::new(),
             ready: VecDeque::new(),
             uid,
             unasked: false,
@@ -137,6 +146,7 @@ impl Session {
             needs: needs(&items),
             items,
             left: left.into(),
+            ahead: JoinSet::new(),
             ready: VecDeque::new(),
             uid: true,
             unasked: true,
@@ -246,10 +256,11 @@ impl Fetching {
                     self.ready.push_front(Piece::Stream { stream, remaining });
                     return Ok(Some(bytes));
                 }
-                None if self.left.is_empty() => return Ok(None),
+                None if self.left.is_empty() && self.ahead.is_empty() => return Ok(None),
                 None => {
                     if let Err(refusal) = self.batch(reach).await {
                         self.left.clear();
+                        self.ahead = JoinSet::new();
                         self.status = refusal;
                     }
                 }
@@ -263,10 +274,21 @@ impl Fetching {
         if std::mem::replace(&mut self.used, true) {
             *reach = reach.anew().await.map_err(answers::refused)?;
         }
-        let batch: Vec<_> = self.left.drain(..self.batch_length()).collect();
-        let known = read(self.needs, reach, &batch).await.map_err(answers::refused)?;
+        let batch = match self.ahead.join_next().await {
+            Some(ahead) => ahead.map_err(|error| {
+                tracing::error!(%error, "a batch was not read");
+                Status::no("It has been logged, please try again").with(Code::ServerBug)
+            })?,
+            None => read(self.needs, reach.clone(), self.next_messages()).await,
+        };
+        let Batch { messages, known } = batch.map_err(answers::refused)?;
+        // What others share is read by the rights of then.
+        if self.needs.letters && !self.left.is_empty() && !reach.is_shared() {
+            let next = read(self.needs, reach.clone(), self.next_messages());
+            self.ahead.spawn(next);
+        }
         let mut out = Writer::new(self.utf8);
-        for (number, message) in batch {
+        for (number, message) in messages {
             if !self.has(&known, &message) {
                 // RFC 2180 §4.1.2: it was expunged by another, and cannot be told of any more.
                 self.status = Status::no("Some messages are gone").with(Code::ExpungeIssued);
@@ -300,6 +322,11 @@ impl Fetching {
         out
     }
 
+    fn next_messages(&mut self) -> Vec<(u32, Listed)> {
+        let length = self.batch_length();
+        self.left.drain(..length).collect()
+    }
+
     fn batch_length(&self) -> usize {
         let most = match self.needs {
             Needs { letters: true, .. } => WITH_LETTERS,
@@ -331,8 +358,8 @@ impl Fetching {
 }
 
 /// Reads what is needed of these messages.
-async fn read(needs: Needs, reach: &Reach, batch: &[(u32, Listed)]) -> mail::Result<Known> {
-    let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
+async fn read(needs: Needs, reach: Reach, messages: Vec<(u32, Listed)>) -> mail::Result<Batch> {
+    let ids: Vec<_> = messages.iter().map(|(_, message)| message.id).collect();
     let mut known = Known::default();
     if needs.rows {
         known.rows = reach.rows(&ids).await?;
@@ -349,7 +376,7 @@ async fn read(needs: Needs, reach: &Reach, batch: &[(u32, Listed)]) -> mail::Res
     if needs.letters {
         known.letters = reach.letters(&ids).await?;
     }
-    Ok(known)
+    Ok(Batch { messages, known })
 }
 
 /// The rest of the answer for one message.
@@ -360,6 +387,10 @@ async fn answer(
     known: &Known,
 ) -> Result<VecDeque<Piece>, Status> {
     let mut pieces = VecDeque::new();
+    let letter = known.letters.get(&message.id);
+    if let Some(letter) = letter.filter(|_| items.iter().any(items::is_drawn)) {
+        letter.structure().map_err(answers::refusal)?;
+    }
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
             out.text(" ");
@@ -367,7 +398,7 @@ async fn answer(
         if items::write(&mut out, item, message, known) {
             continue;
         }
-        if let Some(letter) = known.letters.get(&message.id) {
+        if let Some(letter) = letter {
             sections::write(&mut out, &mut pieces, item, letter).await?;
         } else if let Some(header) = known.headers.get(&message.id) {
             sections::write_header(&mut out, item, header);

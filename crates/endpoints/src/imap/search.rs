@@ -2,13 +2,13 @@
 
 pub(super) mod matching;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use imap::wire::{Options, Search};
 use imap::{Code, Status, Writer};
-use mail::Listed;
+use mail::{Listed, Texts};
 use message::Signature;
 use types::{MessageId, Uid};
 
@@ -130,19 +130,23 @@ pub(super) async fn decide<'a>(
     let mut open = Vec::new();
     for (number, message) in messages {
         match plan.decide(number, message, &Facts::default()) {
-            Some(true) => found.push((number, message.clone())),
+            Some(true) => found.push((number, message)),
             Some(false) => {}
-            None => open.push((number, message.clone())),
+            None => open.push((number, message)),
         }
     }
     let lowest = limit.and_then(|limit| cut(&mut found, &mut open, limit));
     read_and_decide(reach, plan, open, &mut found, progress).await?;
     found.sort_unstable_by_key(|(number, _)| *number);
-    Ok((found, lowest))
+    Ok((found.into_iter().map(|(number, message)| (number, message.clone())).collect(), lowest))
 }
 
 /// Leaves the last of both, so many together, if there are more.
-fn cut(found: &mut Vec<(u32, Listed)>, open: &mut Vec<(u32, Listed)>, limit: NonZeroU32) -> Option<Uid> {
+fn cut<'a>(
+    found: &mut Vec<(u32, &'a Listed)>,
+    open: &mut Vec<(u32, &'a Listed)>,
+    limit: NonZeroU32,
+) -> Option<Uid> {
     let limit = usize::try_from(limit.get()).unwrap_or(usize::MAX);
     let mut uids: Vec<_> = found.iter().chain(open.iter()).map(|(_, message)| message.uid).collect();
     let over = uids.len().checked_sub(limit).filter(|over| *over > 0)?;
@@ -154,11 +158,11 @@ fn cut(found: &mut Vec<(u32, Listed)>, open: &mut Vec<(u32, Listed)>, limit: Non
     Some(lowest)
 }
 
-async fn read_and_decide(
+async fn read_and_decide<'a>(
     reach: &mail::Reach,
     plan: &Plan,
-    mut open: Vec<(u32, Listed)>,
-    found: &mut Vec<(u32, Listed)>,
+    mut open: Vec<(u32, &'a Listed)>,
+    found: &mut Vec<(u32, &'a Listed)>,
     progress: &Progress,
 ) -> Result<(), Status> {
     let mut reader = Reader::new(reach, plan);
@@ -175,13 +179,13 @@ async fn read_and_decide(
             rest = after;
             let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
             let facts = reader.read(stage, &ids).await?;
-            for (number, message) in batch {
+            for ((number, message), facts) in batch.iter().zip(&facts) {
                 // What is gone meanwhile is found by nobody.
-                let Some(facts) = facts.get(&message.id) else { continue };
+                let Some(facts) = facts else { continue };
                 match plan.decide(*number, message, facts) {
-                    Some(true) => found.push((*number, message.clone())),
+                    Some(true) => found.push((*number, message)),
                     Some(false) => {}
-                    None => left.push((*number, message.clone())),
+                    None => left.push((*number, *message)),
                 }
             }
         }
@@ -202,15 +206,15 @@ enum Stage {
 }
 
 impl Stage {
-    const fn is_needed(self, plan: &Plan) -> bool {
+    fn is_needed(self, plan: &Plan) -> bool {
         match self {
             Self::Rows => plan.rows,
             Self::Structures => plan.structures,
-            Self::Signatures | Self::Letters => plan.letters,
+            Self::Signatures | Self::Letters => plan.texts.is_some(),
         }
     }
 
-    fn length(self, rest: &[(u32, Listed)]) -> usize {
+    fn length(self, rest: &[(u32, &Listed)]) -> usize {
         let most = match self {
             Self::Rows => WITH_ROWS,
             Self::Structures => WITH_STRUCTURES,
@@ -242,32 +246,38 @@ pub(super) struct Reader<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Needs {
     rows: bool,
-    bodies: bool,
+    structures: bool,
+    texts: Texts,
 }
 
 impl<'a> Reader<'a> {
     fn new(reach: &'a mail::Reach, plan: &Plan) -> Self {
-        let needs = Needs { rows: plan.rows, bodies: plan.bodies };
+        let needs = Needs {
+            rows: plan.rows,
+            structures: plan.structures,
+            texts: plan.texts.unwrap_or(Texts::Header),
+        };
         Self { reach, needs, unsigned: HashSet::new(), fresh: Vec::new() }
     }
 
     /// For those who want to know what every message follows.
     pub(super) fn of_everything(reach: &'a mail::Reach) -> Self {
-        let needs = Needs { rows: false, bodies: true };
+        let needs = Needs { rows: false, structures: false, texts: Texts::All };
         Self { reach, needs, unsigned: HashSet::new(), fresh: Vec::new() }
     }
 
-    /// The signatures of these messages; those that have none are read.
+    /// The signature of each of these messages; those that have none are read.
     pub(super) async fn signatures(
         &mut self,
-        batch: &[(u32, Listed)],
-    ) -> Result<HashMap<MessageId, Arc<[u8]>>, Status> {
+        batch: &[(u32, &Listed)],
+    ) -> Result<Vec<Option<Arc<[u8]>>>, Status> {
         let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
         let known = self.reach.signatures(&ids).await.map_err(answers::refusal)?;
         let unsigned: Vec<_> = batch
             .iter()
-            .filter(|(_, message)| known.get(&message.id).is_none_or(|bits| Signature::read(bits).is_none()))
-            .cloned()
+            .zip(&known)
+            .filter(|(_, bits)| !is_read(bits))
+            .map(|(message, _)| *message)
             .collect();
         if unsigned.is_empty() {
             return Ok(known);
@@ -284,46 +294,50 @@ impl<'a> Reader<'a> {
         self.reach.signatures(&ids).await.map_err(answers::refusal)
     }
 
-    async fn read(&mut self, stage: Stage, ids: &[MessageId]) -> Result<HashMap<MessageId, Facts>, Status> {
-        let mut facts: HashMap<MessageId, Facts> = HashMap::with_capacity(ids.len());
+    /// What can be told of each of these messages; `None`: it is gone.
+    async fn read(&mut self, stage: Stage, ids: &[MessageId]) -> Result<Vec<Option<Facts>>, Status> {
+        let mut all: Vec<Option<Facts>> = ids.iter().map(|_| None).collect();
         if self.needs.rows {
-            for (id, row) in self.reach.rows(ids).await.map_err(answers::refusal)? {
-                facts.entry(id).or_default().row = Some(Box::new(row));
+            let mut rows = self.reach.rows(ids).await.map_err(answers::refusal)?;
+            for (id, facts) in ids.iter().zip(&mut all) {
+                *facts = rows.remove(id).map(|row| Facts { row: Some(Box::new(row)), ..Facts::default() });
+            }
+        }
+        if self.needs.structures && stage != Stage::Rows {
+            let mut found = self.reach.structures(ids).await.map_err(answers::refusal)?;
+            for (id, facts) in ids.iter().zip(&mut all) {
+                let Some(structure) = found.remove(id) else { continue };
+                facts.get_or_insert_default().structure = Some(structure);
             }
         }
         match stage {
-            Stage::Rows => {}
-            Stage::Structures => {
-                for (id, structure) in self.reach.structures(ids).await.map_err(answers::refusal)? {
-                    facts.entry(id).or_default().structure = Some(structure);
-                }
-            }
+            Stage::Rows | Stage::Structures => {}
             Stage::Signatures => {
-                let mut known = self.reach.signatures(ids).await.map_err(answers::refusal)?;
-                for id in ids {
-                    let signature = known.remove(id).filter(|bits| Signature::read(bits).is_some());
-                    if signature.is_none() {
+                let found = self.reach.signatures(ids).await.map_err(answers::refusal)?;
+                for ((id, facts), bits) in ids.iter().zip(&mut all).zip(found) {
+                    let facts = facts.get_or_insert_default();
+                    if is_read(&bits) {
+                        facts.signature = bits;
+                    } else {
                         self.unsigned.insert(*id);
                     }
-                    facts.entry(*id).or_default().signature = signature;
                 }
             }
             Stage::Letters => {
-                for (id, letter) in self.reach.letters(ids).await.map_err(answers::refusal)? {
-                    let is_unsigned = self.unsigned.contains(&id);
-                    let texts = matching::texts(&letter, self.needs.bodies || is_unsigned).await;
-                    let texts = texts.map_err(answers::refusal)?;
-                    if is_unsigned {
-                        self.fresh.push((id, message::signature(&texts)));
+                let has_unsigned = ids.iter().any(|id| self.unsigned.contains(id));
+                let wanted = if has_unsigned { Texts::All } else { self.needs.texts };
+                let found = self.reach.texts(ids, wanted).await.map_err(answers::refusal)?;
+                for ((id, facts), texts) in ids.iter().zip(&mut all).zip(found) {
+                    let Some(texts) = texts else { continue };
+                    if self.unsigned.contains(id) {
+                        self.fresh.push((*id, message::signature(&texts)));
                     }
-                    let facts = facts.entry(id).or_default();
-                    facts.texts = Some(texts);
-                    facts.structure = Some(letter.structure);
+                    facts.get_or_insert_default().texts = Some(texts);
                 }
                 self.sign(SIGNED_AT_ONCE).await;
             }
         }
-        Ok(facts)
+        Ok(all)
     }
 
     /// Keeps the new signatures once there are more than this. Without them the next search only takes longer.
@@ -335,6 +349,11 @@ impl<'a> Reader<'a> {
             tracing::debug!(error = &error as &dyn std::error::Error, "signatures were not kept");
         }
     }
+}
+
+/// Whether it is a signature that says something.
+fn is_read(bits: &Option<Arc<[u8]>>) -> bool {
+    bits.as_deref().and_then(Signature::read).is_some()
 }
 
 /// RFC 4731 §3.1; an empty result has no MIN, MAX and ALL. `of`: the mailbox and its UIDVALIDITY, if it is not the

@@ -90,9 +90,10 @@ async fn read(reach: &Reach, found: &[(u32, Listed)], progress: &Progress) -> Re
         progress.set(mails.len(), found.len());
         let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
         let portraits: HashMap<_, _> = reach.portraits(&ids).await.map_err(answers::refusal)?;
-        let signatures = reader.signatures(batch).await?;
-        for (_, message) in batch {
-            let links = signatures.get(&message.id).and_then(|bits| Signature::read(bits));
+        let asked: Vec<_> = batch.iter().map(|(number, message)| (*number, message)).collect();
+        let signatures = reader.signatures(&asked).await?;
+        for ((_, message), bits) in batch.iter().zip(&signatures) {
+            let links = bits.as_deref().and_then(Signature::read);
             let links = links.map(|signature| signature.links()).unwrap_or_default();
             mails.push(mail(message, portraits.get(&message.id), links));
         }

@@ -10,7 +10,7 @@ mod taken;
 use std::sync::Arc;
 
 use cluster::LocalCache;
-use mail::{Access, Error, NewLetter, Reach, RightsChange, Submission, Target};
+use mail::{Access, Error, NewLetter, Reach, RightsChange, Submission, Target, Texts};
 use testkit::{House, PostgresCluster, fixtures, house::PASSWORD};
 use types::{Bucket, EmailAddress, Flags, MailboxId, MessageId, Rights, Role, Secret, Terms, api};
 
@@ -100,7 +100,8 @@ async fn what_is_shared(house: House) {
     assert!(reach.rows(&[id]).await.unwrap().is_empty());
     assert!(reach.structures(&[id]).await.unwrap().is_empty());
     assert!(reach.letters(&[id]).await.unwrap().is_empty());
-    assert!(reach.signatures(&[id]).await.unwrap().is_empty());
+    assert_eq!(reach.signatures(&[id]).await.unwrap(), [None]);
+    assert_eq!(reach.texts(&[id], Texts::All).await.unwrap(), [None]);
     assert!(reach.portraits(&[id]).await.unwrap().is_empty());
     assert!(reach.headers(&[id]).await.unwrap().is_empty());
     // Nor by the access that is theirs alone.
@@ -220,6 +221,7 @@ async fn every_use_asks_for_its_right() {
         assert_eq!(reach.letters(&[id]).await.is_ok(), has("r"), "{rights}: letters");
         assert_eq!(reach.structures(&[id]).await.is_ok(), has("r"), "{rights}: structures");
         assert_eq!(reach.signatures(&[id]).await.is_ok(), has("r"), "{rights}: signatures");
+        assert_eq!(reach.texts(&[id], Texts::Header).await.is_ok(), has("r"), "{rights}: texts");
         assert_eq!(reach.portraits(&[id]).await.is_ok(), has("r"), "{rights}: portraits");
         assert_eq!(reach.headers(&[id]).await.is_ok(), has("r"), "{rights}: headers");
         assert_eq!(reach.sign(Vec::new()).await.is_ok(), has("r"), "{rights}: sign");

@@ -67,6 +67,11 @@ pub(super) fn marks_seen(item: &Item) -> bool {
     }
 }
 
+/// Whether it is drawn from the structure of the message.
+pub(super) const fn is_drawn(item: &Item) -> bool {
+    matches!(item, Item::Envelope | Item::Body | Item::BodyStructure)
+}
+
 /// The items in order without those that came before.
 pub(super) fn each_once(items: Vec<Item>) -> Vec<Item> {
     let mut once: Vec<Item> = Vec::with_capacity(items.len());
@@ -81,7 +86,7 @@ pub(super) fn each_once(items: Vec<Item>) -> Vec<Item> {
 /// Writes an item, if it is one of these.
 pub(super) fn write(out: &mut Writer, item: &Item, message: &Listed, known: &Known) -> bool {
     let structure = || {
-        let of_letter = known.letters.get(&message.id).map(|letter| &letter.structure);
+        let of_letter = known.letters.get(&message.id).and_then(|letter| letter.structure().ok());
         of_letter.or_else(|| known.structures.get(&message.id))
     };
     let portrait = known.portraits.get(&message.id);

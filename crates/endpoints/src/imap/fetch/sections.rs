@@ -92,7 +92,7 @@ pub(in crate::imap) async fn piece(
     letter: &Letter,
     limit: u64,
 ) -> mail::Result<Option<Bytes>> {
-    let Some(range) = range(section, letter) else { return Ok(None) };
+    let Some(range) = range(section, letter)? else { return Ok(None) };
     if let SectionKind::HeaderFields { names, not } = &section.kind {
         let header = letter.collect(range, MAX_HEADER).await?;
         return Ok(Some(slice(picked(&header, names, *not).into(), partial)));
@@ -119,7 +119,7 @@ async fn body(
     partial: Option<Partial>,
     letter: &Letter,
 ) -> Result<(), Status> {
-    let Some(range) = range(section, letter) else {
+    let Some(range) = range(section, letter).map_err(answers::refusal)? else {
         // There is no such part.
         out.text("NIL");
         return Ok(());
@@ -182,7 +182,7 @@ fn found<'a>(letter: &'a Letter, section: &[u32]) -> Result<Option<&'a Part>, St
     if section.is_empty() {
         return Ok(None);
     }
-    let part = letter.structure.part(&numbers(section));
+    let part = letter.structure().map_err(answers::refusal)?.part(&numbers(section));
     match part {
         Some(part) if part.encoding == Encoding::Other => {
             Err(Status::no("The encoding of the part is not known").with(Code::UnknownCte))
@@ -192,12 +192,14 @@ fn found<'a>(letter: &'a Letter, section: &[u32]) -> Result<Option<&'a Part>, St
 }
 
 /// Where in the message the section lies.
-fn range(section: &Section, letter: &Letter) -> Option<Range<u64>> {
+fn range(section: &Section, letter: &Letter) -> mail::Result<Option<Range<u64>>> {
     let Section { part, kind } = section;
-    let structure = &letter.structure;
+    if *kind == SectionKind::Whole && part.is_empty() {
+        return Ok(Some(0..letter.size_bytes()));
+    }
+    let structure = letter.structure()?;
     let number = numbers(part);
-    match kind {
-        SectionKind::Whole if part.is_empty() => Some(0..letter.size_bytes()),
+    Ok(match kind {
         SectionKind::Whole => structure.part(&number).map(|part| part.body.clone()),
         SectionKind::Mime => structure.part(&number).map(|part| part.header.clone()),
         SectionKind::Header | SectionKind::HeaderFields { .. } => {
@@ -207,7 +209,7 @@ fn range(section: &Section, letter: &Letter) -> Option<Range<u64>> {
             structure.root().map(|root| root.header.end..letter.size_bytes())
         }
         SectionKind::Text => structure.message(&number).map(|message| message.header.end..message.body.end),
-    }
+    })
 }
 
 fn cut(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {

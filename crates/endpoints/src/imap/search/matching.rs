@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imap::wire::{Date, Field, Key, Order, Search, SequenceSet};
 use imap::{Status, View};
-use mail::{Letter, Listed, Row};
+use mail::{Listed, Row, Texts};
 use message::{Grams, Plain, Section, Signature, Structure};
 use types::{Timestamp, Uid};
 
@@ -16,9 +16,7 @@ pub(in crate::imap) struct Plan {
     test: Test,
     pub(super) rows: bool,
     pub(super) structures: bool,
-    pub(super) letters: bool,
-    /// Whether texts beside the header are looked at.
-    pub(super) bodies: bool,
+    pub(super) texts: Option<Texts>,
     now: Timestamp,
 }
 
@@ -29,7 +27,7 @@ pub(super) struct Facts {
     pub(super) structure: Option<Structure>,
     /// Read by [`message::Signature::read`].
     pub(super) signature: Option<Arc<[u8]>>,
-    pub(super) texts: Option<Plain>,
+    pub(super) texts: Option<Arc<Plain>>,
 }
 
 enum Test {
@@ -69,8 +67,7 @@ impl Plan {
         if charset.is_some_and(|charset| message::charset_text(charset, b"").is_none()) {
             return Err(bad_charset());
         }
-        let mut plan =
-            Self { test: Test::All, rows: false, structures: false, letters: false, bodies: false, now };
+        let mut plan = Self { test: Test::All, rows: false, structures: false, texts: None, now };
         plan.test = plan.compile(&search.key, charset, view, saved)?;
         Ok(plan)
     }
@@ -96,19 +93,19 @@ impl Plan {
             Key::And(keys) => Test::And(keys.iter().map(each).collect::<Result<_, _>>()?),
             Key::Or(one, other) => Test::Or(Box::new(each(one)?), Box::new(each(other)?)),
             Key::Field(field, value) => {
-                self.letters = true;
+                self.texts = self.texts.max(Some(Texts::Header));
                 in_field(field_name(*field).to_owned(), needle(charset, value)?)
             }
             Key::Header(name, value) => {
-                self.letters = true;
+                self.texts = self.texts.max(Some(Texts::Header));
                 in_field(name.to_ascii_lowercase(), needle(charset, value)?)
             }
             Key::Body(value) => {
-                (self.letters, self.bodies) = (true, true);
+                self.texts = Some(Texts::All);
                 Test::Body(needle(charset, value)?)
             }
             Key::Text(value) => {
-                (self.letters, self.bodies) = (true, true);
+                self.texts = Some(Texts::All);
                 Test::Text(needle(charset, value)?)
             }
             Key::Sent(..) => {
@@ -259,15 +256,6 @@ fn may_have(test: &Test, signature: &Signature<'_>) -> bool {
         Test::Text(value) => signature.may_have_anywhere(&value.grams),
         _ => true,
     }
-}
-
-/// The words of a message that the search looks at.
-pub(super) async fn texts(letter: &Letter, bodies: bool) -> mail::Result<Plain> {
-    let mut texts = Plain::default();
-    for piece in message::text_pieces(&letter.structure, bodies) {
-        texts.add(&piece, &letter.collect(piece.range(), u64::MAX).await?);
-    }
-    Ok(texts)
 }
 
 fn needle(charset: Option<&str>, value: &[u8]) -> Result<Needle, Status> {

@@ -1,0 +1,89 @@
+//! The texts of messages as searches compare them. Those of messages that were looked at lately are in memory: whoever
+//! searches does it again, for a little more or a little less.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use message::{Plain, text_pieces};
+use types::MessageId;
+
+use crate::kept::Kept;
+use crate::{Access, Letter, Result, prepare};
+
+pub(crate) type Plains = Kept<Arc<Plain>>;
+
+const BYTES: u64 = 32 << 20;
+/// Longer ones are read each time.
+const LONGEST: usize = 256 << 10;
+/// What a text takes beside its bytes.
+const TEXT_BYTES: usize = 64;
+
+pub(crate) fn kept() -> Plains {
+    Plains::new(BYTES, |plain| {
+        plain.size_bytes() + (plain.fields.len() * 2 + plain.bodies.len()) * TEXT_BYTES
+    })
+}
+
+/// Which texts of messages are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Texts {
+    /// The fields of the message's header.
+    Header,
+    /// Also everything within it.
+    All,
+}
+
+impl Access {
+    /// At least these texts of each of these messages, if it exists or was there lately; one query for those that are
+    /// not in memory. What of them is kept in the shard is in memory while it reads, so ask for few.
+    pub async fn texts(&self, ids: &[MessageId], wanted: Texts) -> Result<Vec<Option<Arc<Plain>>>> {
+        let (kept, account) = (&self.service.plains, self.id);
+        let mut all = kept.find(account, ids);
+        let unknown: Vec<_> =
+            ids.iter().zip(&all).filter(|(_, found)| found.is_none()).map(|(id, _)| *id).collect();
+        if unknown.is_empty() {
+            return Ok(all);
+        }
+        let read = match wanted {
+            Texts::Header => of_headers(self.headers(&unknown).await?).await?,
+            Texts::All => whole(self.letters(&unknown).await?).await?,
+        };
+        for (id, found) in ids.iter().zip(&mut all).filter(|(_, found)| found.is_none()) {
+            *found = read.get(id).cloned();
+        }
+        if wanted == Texts::All {
+            kept.keep(account, read.into_iter().filter(|(_, plain)| plain.size_bytes() <= LONGEST));
+        }
+        Ok(all)
+    }
+}
+
+type Read = HashMap<MessageId, Arc<Plain>>;
+
+async fn of_headers(headers: HashMap<MessageId, Bytes>) -> Result<Read> {
+    let size_bytes = headers.values().map(|header| header.len() as u64).sum();
+    let plain = |(id, header): (MessageId, Bytes)| (id, Arc::new(Plain::of_header(&header)));
+    prepare::off_thread(size_bytes, move || headers.into_iter().map(plain).collect()).await
+}
+
+async fn whole(letters: HashMap<MessageId, Letter>) -> Result<Read> {
+    let mut gathered = Vec::with_capacity(letters.len());
+    let mut size_bytes = 0;
+    for letter in letters.into_values() {
+        let mut pieces = Vec::new();
+        for piece in text_pieces(letter.structure()?, true) {
+            let bytes = letter.collect(piece.range(), u64::MAX).await?;
+            size_bytes += bytes.len() as u64;
+            pieces.push(bytes);
+        }
+        gathered.push((letter, pieces));
+    }
+    let plain = |(letter, bytes): (Letter, Vec<Bytes>)| {
+        let mut plain = Plain::default();
+        for (piece, bytes) in text_pieces(letter.structure()?, true).zip(&bytes) {
+            plain.add(&piece, bytes);
+        }
+        Ok((letter.id, Arc::new(plain)))
+    };
+    prepare::off_thread(size_bytes, move || gathered.into_iter().map(plain).collect()).await?
+}
