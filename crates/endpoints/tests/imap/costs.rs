@@ -98,3 +98,24 @@ async fn news_of_one_owner_cost_nothing_for_the_others() {
     let told = "* LIST (\\NonExistent) \"/\" \"Other Users/owner3@demo.test/M2\"";
     assert_eq!(street.until_told(told).await, BTreeSet::from([bob, third]));
 }
+
+/// RFC 9590: however many of an owner's mailboxes are listed, what is noted with them is read once.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_are_listed_by_one_look_at_each_owner() {
+    let mut street = Street::open().await;
+    let list = "LIST \"\" \"*\" RETURN (METADATA (/shared/comment))";
+    let (lines, plain) = street.asked("LIST \"\" \"*\"").await;
+    let (listed, noted) = street.asked(list).await;
+    let notes = listed.iter().filter(|line| line.starts_with("* METADATA \"Other Users/")).count();
+    assert_eq!((notes, lines.len() > notes), (OWNERS * MAILBOXES, true));
+    // Its grants and notes for each owner; and bob's own notes.
+    assert!(noted.calls <= plain.calls + 2 * OWNERS + 1, "{plain:?} {noted:?}");
+
+    // Where only one's own mailboxes are listed, and where one owner's, nothing is read of others' notes.
+    let (_, own) = street.asked("LIST \"\" \"%\" RETURN (METADATA (/shared/comment))").await;
+    assert!(own.calls <= plain.calls + 1, "{plain:?} {own:?}");
+    let list = "LIST \"\" \"Other Users/owner1@demo.test/*\" RETURN (METADATA (/shared/comment))";
+    let (listed, one) = street.asked(list).await;
+    assert_eq!(listed.len(), 2 * MAILBOXES + 1);
+    assert!(one.calls <= plain.calls + 3, "{plain:?} {one:?}");
+}
