@@ -16,9 +16,9 @@ pub const MAX_VALUE: usize = 16 << 10;
 const MAX_ANNOTATIONS: usize = 500;
 const MAX_BYTES: usize = 1 << 20;
 /// Before the owner and the mailbox of what is noted with others' mailboxes.
-const OF_OTHERS: &str = "others/";
+pub(crate) const OF_OTHERS: &str = "others/";
 /// RFC 5464 §3.3 asks for no less. Who notes something for all changes the mailbox, too.
-const TO_READ: Rights = Rights::from_bits(Rights::LOOKUP.bits() | Rights::READ.bits());
+pub(crate) const TO_READ: Rights = Rights::from_bits(Rights::LOOKUP.bits() | Rights::READ.bits());
 const TO_SHARE: Rights = Rights::from_bits(TO_READ.bits() | Rights::WRITE.bits());
 
 /// Why nothing was noted.
@@ -46,7 +46,7 @@ impl Access {
     }
 
     /// With those of others' mailboxes.
-    async fn all_annotations(&self) -> Result<Vec<Annotation>> {
+    pub(crate) async fn all_annotations(&self) -> Result<Vec<Annotation>> {
         let account = self.id;
         let look = |mut shard: Box<dyn Snapshot>| async move {
             let all = shard.annotations(account).await?;
@@ -95,7 +95,7 @@ impl Reach {
         all.retain(|note| note.mailbox == Some(self.mailbox()));
         let Some(guest) = self.guest() else { return Ok(all) };
         all.retain(|note| is_shared(&note.name));
-        let above = above(self);
+        let above = above(self.owner(), self.mailbox());
         let own = guest.all_annotations().await?.into_iter().filter(|note| note.mailbox.is_none());
         all.extend(own.filter_map(|note| {
             let name = note.name.strip_prefix(&above).filter(|name| name.starts_with('/'))?.to_owned();
@@ -117,7 +117,7 @@ impl Reach {
         if for_all > 0 {
             return Ok(Err(NotNoted::Mixed));
         }
-        let above = above(self);
+        let above = above(self.owner(), self.mailbox());
         let notes: Notes = notes.into_iter().map(|(name, value)| (format!("{above}{name}"), value)).collect();
         let noted = guest.annotate(None, notes.clone()).await?;
         match noted {
@@ -128,13 +128,13 @@ impl Reach {
 }
 
 /// Whether all who may read the mailbox are told of it.
-fn is_shared(name: &str) -> bool {
+pub(crate) fn is_shared(name: &str) -> bool {
     name.strip_prefix("/shared").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What the names of a guest's private notes begin with, before what the guest calls them.
-fn above(reach: &Reach) -> String {
-    format!("{OF_OTHERS}{}/{}", reach.owner().0, reach.mailbox().0)
+pub(crate) fn above(owner: AccountId, mailbox: MailboxId) -> String {
+    format!("{OF_OTHERS}{}/{}", owner.0, mailbox.0)
 }
 
 /// Whose mailbox a guest's private note is of, and which.

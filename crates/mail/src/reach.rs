@@ -74,12 +74,29 @@ impl Access {
         if owner == self.id {
             return Ok(Some(Reach { door: self.clone(), mailbox, rights: Rights::ALL, by: None }));
         }
+        let Some((door, by, grants)) = self.let_in(owner).await? else { return Ok(None) };
+        let grant = grants.into_iter().find(|grant| grant.mailbox == mailbox);
+        Ok(grant.map(|grant| Reach { door, mailbox, rights: grant.rights, by: Some(by) }))
+    }
+
+    /// All mailboxes that somebody else shares with this account.
+    pub(crate) async fn reaches(&self, owner: AccountId) -> Result<Vec<Reach>> {
+        let Some((door, by, grants)) = self.let_in(owner).await? else { return Ok(Vec::new()) };
+        let one = |Grant { mailbox, rights, .. }| Reach {
+            door: door.clone(),
+            mailbox,
+            rights,
+            by: Some(by.clone()),
+        };
+        Ok(grants.into_iter().map(one).collect())
+    }
+
+    /// Somebody else's door, and for which mailboxes it is open to this account.
+    async fn let_in(&self, owner: AccountId) -> Result<Option<(Self, By, Vec<Grant>)>> {
         let Some(door) = self.door_of(owner).await? else { return Ok(None) };
         let Some(grantee) = self.as_grantee().await? else { return Ok(None) };
         let grants = self.granted_by(owner, grantee).await?;
-        let grant = grants.into_iter().find(|grant| grant.mailbox == mailbox);
-        let by = Some(By { grantee, access: self.clone() });
-        Ok(grant.map(|grant| Reach { door, mailbox, rights: grant.rights, by }))
+        Ok(Some((door, By { grantee, access: self.clone() }, grants)))
     }
 
     /// What the owner lets this account do, as of now.

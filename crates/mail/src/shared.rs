@@ -19,10 +19,10 @@ const MAX_OWNERS: u32 = 200;
 
 /// What others share with an account.
 #[derive(Debug, Default)]
-pub struct Shared {
-    pub named: Vec<Named>,
+pub(crate) struct Shared {
+    pub(crate) named: Vec<Named>,
     /// Whose shards are away: of what they share nothing is known now.
-    pub away: Vec<AccountId>,
+    pub(crate) away: Vec<AccountId>,
 }
 
 impl Access {

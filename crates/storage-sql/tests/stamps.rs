@@ -1,4 +1,5 @@
-//! A shard's stamp changes with every commit of whatever process, and with nothing else; taking it gives up no lock.
+//! A shard's stamp changes with every commit of whatever process, and with nothing else; taking it gives up no lock, and
+//! neither does opening the database once more.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -95,17 +96,42 @@ async fn taking_a_stamp_gives_up_no_lock() {
     for _ in 0..3 {
         assert!(shards.stamp(SHARD).is_some());
     }
-    let answer = async |what: &str| {
-        let other = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "taking_a_stamp_gives_up_no_lock", "--nocapture"])
-            .env(OTHER, &path)
-            .output();
-        let said = String::from_utf8(other.await.unwrap().stdout).unwrap();
-        assert!(said.contains(what), "{said}");
-    };
+    let answer = async |what: &str| other_says("taking_a_stamp_gives_up_no_lock", &path, what).await;
     answer("it was refused the lock").await;
     writer.execute_unprepared("ROLLBACK").await.unwrap();
     answer("it was given the lock").await;
+}
+
+#[tokio::test]
+async fn opening_it_again_gives_up_no_lock() {
+    if let Ok(path) = std::env::var(OTHER) {
+        let other = connect(Path::new(&path)).await;
+        // Wants the file for itself, which nobody who has it open grants.
+        let left = other.execute_unprepared("PRAGMA journal_mode = DELETE").await;
+        println!("{}", if left.is_ok() { "it had the file for itself" } else { "it was refused the file" });
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shard.db");
+    let shards = open(&path).await;
+    commit(&shards, 1).await;
+    read(&shards).await;
+    open(&path).await.close().await;
+    let answer = async |what: &str| other_says("opening_it_again_gives_up_no_lock", &path, what).await;
+    answer("it was refused the file").await;
+    commit(&shards, 2).await;
+    shards.close().await;
+    answer("it had the file for itself").await;
+}
+
+/// Runs the test in a process of its own, which says what became of it.
+async fn other_says(test: &str, path: &Path, what: &str) {
+    let other = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(OTHER, path)
+        .output();
+    let said = String::from_utf8(other.await.unwrap().stdout).unwrap();
+    assert!(said.contains(what), "{said}");
 }
 
 async fn connect(path: &Path) -> sea_orm::DatabaseConnection {

@@ -40,12 +40,13 @@ impl Session {
         let patterns: Vec<_> =
             patterns.into_iter().map(|pattern| Pattern(format!("{}{}", reference.0, pattern.0))).collect();
         let all = self.listed(&patterns).await?;
-        let annotations = match &returns.metadata {
-            Some(_) => access.annotations().await.map_err(answers::refusal)?,
-            None => Vec::new(),
+        let lines = lines(&all, &patterns, selection);
+        let notes = match &returns.metadata {
+            Some(_) => Some(metadata::noted(&access, &lines).await?),
+            None => None,
         };
         let mut out = self.writer();
-        for line in lines(&all, &patterns, selection) {
+        for line in lines {
             write_line(&mut out, "LIST", &line, &returns);
             if let Some(items) = &returns.status
                 && !line.only_child
@@ -59,13 +60,9 @@ impl Session {
             }
             if let Some(wanted) = &returns.metadata
                 && line.named.rights.contains(Rights::READ)
+                && let Some(noted) = notes.as_ref().and_then(|notes| notes.of(line.named))
             {
-                let Named { name, mailbox, shared, .. } = line.named;
-                let theirs = if *shared { self.noted_with(mailbox).await } else { None };
-                let all = if *shared { theirs.as_ref() } else { Some(&annotations) };
-                if let Some(all) = all {
-                    metadata::write(&mut out, name, Some(mailbox.id), all, wanted);
-                }
+                metadata::write(&mut out, &line.named.name, &noted, wanted);
             }
         }
         if selection == Selection::default() {

@@ -1,11 +1,14 @@
 //! GETMETADATA and SETMETADATA (RFC 5464), and METADATA in LIST (RFC 9590).
 
+use std::collections::BTreeSet;
+
 use imap::wire::{Depth, MailboxName, Wanted};
 use imap::{Code, Status, Writer};
-use mail::{Annotation, Mailbox, NotNoted, Notes, Reach};
-use types::MailboxId;
+use mail::{Access, Named, NotNoted, Note, Notebook, Notes, Reach};
+use types::Rights;
 
 use super::answers;
+use super::mailboxes::Line;
 use super::session::{Answer, Session};
 
 impl Session {
@@ -15,9 +18,12 @@ impl Session {
             Some(reach) => reach.annotations().await,
             None => self.access()?.annotations().await,
         };
-        let all = all.map_err(answers::refusal)?;
+        let mut all = all.map_err(answers::refusal)?;
+        let mailbox = reach.map(|reach| reach.mailbox());
+        all.retain(|one| one.mailbox == mailbox);
+        let all: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.value.as_slice())).collect();
         let mut out = self.writer();
-        let longest = write(&mut out, &name, reach.map(|reach| reach.mailbox()), &all, wanted);
+        let longest = write(&mut out, &name, &all, wanted);
         self.send(out);
         let status = Status::ok("Done");
         Ok(match longest {
@@ -50,11 +56,6 @@ impl Session {
         Ok(Status::ok("Noted"))
     }
 
-    /// What is noted with a shared mailbox, if that may be read, and can be now.
-    pub(super) async fn noted_with(&mut self, mailbox: &Mailbox) -> Option<Vec<Annotation>> {
-        self.reach_to(mailbox).await.ok()?.annotations().await.ok()
-    }
-
     /// The mailbox that is meant; without a name, the account.
     async fn annotated(&mut self, mailbox: &MailboxName) -> Result<(String, Option<Reach>), Status> {
         if mailbox.0.is_empty() {
@@ -66,24 +67,31 @@ impl Session {
     }
 }
 
+/// What is noted with one's own mailboxes, and with others' that are in these lines, if it can be read now.
+pub(super) async fn noted(access: &Access, lines: &[Line<'_>]) -> Result<Notebook, Status> {
+    let mut book = access.notebook().await.map_err(answers::refusal)?;
+    let is_wanted = |named: &&Named| named.shared && named.rights.contains(Rights::READ);
+    let theirs = lines.iter().map(|line| line.named).filter(is_wanted);
+    let owners: BTreeSet<_> = theirs.map(|named| named.mailbox.account).collect();
+    for owner in owners {
+        if let Err(error) = access.read_notes(owner, &mut book).await {
+            tracing::debug!(%owner, error = &error as &dyn std::error::Error, "notes are not listed");
+        }
+    }
+    Ok(book)
+}
+
 /// Tells the entries; how long the longest is that was left out for its length.
-pub(super) fn write(
-    out: &mut Writer,
-    name: &str,
-    mailbox: Option<MailboxId>,
-    all: &[Annotation],
-    wanted: &Wanted,
-) -> Option<u64> {
-    let found = all.iter().filter(|one| one.mailbox == mailbox && wanted.has(&one.name));
-    let is_long = |one: &&Annotation| wanted.max_size.is_some_and(|most| one.value.len() as u64 > most);
+pub(super) fn write(out: &mut Writer, name: &str, all: &[Note<'_>], wanted: &Wanted) -> Option<u64> {
+    let found = all.iter().filter(|(entry, _)| wanted.has(entry));
+    let is_long = |(_, value): &&Note<'_>| wanted.max_size.is_some_and(|most| value.len() as u64 > most);
     let (long, told): (Vec<_>, Vec<_>) = found.partition(is_long);
     // What is asked for by its name and not there is told as NIL.
-    let is_missing = |entry: &&String| {
-        wanted.depth == Depth::Zero && !all.iter().any(|one| one.mailbox == mailbox && one.name == **entry)
-    };
+    let is_missing =
+        |entry: &&String| wanted.depth == Depth::Zero && !all.iter().any(|(there, _)| there == *entry);
     let missing = wanted.entries.iter().filter(is_missing);
-    let told = told.into_iter().map(|one| (&one.name, Some(one.value.as_slice())));
-    let lines: Vec<_> = told.chain(missing.map(|entry| (entry, None))).collect();
+    let told = told.into_iter().map(|(entry, value)| (entry, Some(value)));
+    let lines: Vec<_> = told.chain(missing.map(|entry| (entry.as_str(), None))).collect();
     if !lines.is_empty() {
         out.text("* METADATA ").mailbox(name).text(" (");
         for (place, (entry, value)) in lines.into_iter().enumerate() {
@@ -95,5 +103,5 @@ pub(super) fn write(
         }
         out.text(")").end();
     }
-    long.iter().map(|one| one.value.len() as u64).max()
+    long.iter().map(|(_, value)| value.len() as u64).max()
 }

@@ -1,12 +1,12 @@
 //! NOTIFY (RFC 5465): news of all mailboxes that a client named, also while it says nothing. Of what others share it is
 //! told what it may look up, and how many messages are there if it may read them, by the rights as they are then.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use imap::wire::{Events, Filter, Group, Item, ListReturn, Notify, Source};
 use imap::{Code, Expunges, Status, Writer};
-use mail::{Access, Annotation, Mailbox, Named, OTHER_USERS, Shared, Sharers};
-use types::{AccountId, MailboxId, Rights};
+use mail::{Access, Mailbox, Named, Note, Notebook, OTHER_USERS, Sharers};
+use types::{AccountId, Rights};
 
 use super::answers;
 use super::mailboxes::{Line, write_line};
@@ -15,19 +15,12 @@ use super::names::is_same;
 use super::news::Own;
 use super::session::{Answer, Session};
 
-/// What is noted with one's own, and with others' mailboxes of which somebody wants to hear that.
-#[derive(Default)]
-struct Noted {
-    own: Vec<Annotation>,
-    theirs: HashMap<(AccountId, MailboxId), Vec<Annotation>>,
-}
-
 /// What a client wants to hear, and what it has heard.
 pub(super) struct Watching {
     groups: Vec<Group>,
     known: Vec<Named>,
     /// What is noted, if somebody wants to hear of that (RFC 5464).
-    notes: Option<Noted>,
+    notes: Option<Notebook>,
     /// If it wants to hear of what others share.
     pub(super) sharers: Option<Sharers>,
 }
@@ -42,11 +35,11 @@ impl Session {
             return Err(Status::no("Some of that is never told here").with(Code::BadEvent));
         }
         let mut sharers = groups.iter().any(may_be_of_others).then(Sharers::default);
-        let known = look(&self.access()?, sharers.as_mut(), &[]).await?;
+        let (known, asked) = look(&self.access()?, sharers.as_mut()).await?;
         let wants_notes = groups.iter().any(|group| group.events.metadata || group.events.server_metadata);
         let mut watching = Watching { groups, known, notes: None, sharers };
         if wants_notes {
-            watching.notes = Some(noted(&self.access()?, &watching).await?);
+            watching.notes = Some(watching.noted(&self.access()?, &asked).await?);
         }
         if status {
             let mut out = self.writer();
@@ -74,7 +67,7 @@ impl Session {
         watching.is_none_or(|(_, events)| events.flags)
     }
 
-    /// Tells what has happened since it was last told. Whoever watches what others share has each of them asked.
+    /// Tells what has happened since it was last told. Of those who share something they are asked who changed something.
     pub(super) async fn tell_watched(&mut self) -> Result<(), Status> {
         let Some(watching) = &self.watching else { return Ok(()) };
         let selected = watching.selected().filter(|(_, events)| events.messages);
@@ -84,7 +77,7 @@ impl Session {
         }
         let access = self.access()?;
         let Some(watching) = &mut self.watching else { return Ok(()) };
-        let now = look(&access, watching.sharers.as_mut(), &watching.known).await?;
+        let (now, asked) = look(&access, watching.sharers.as_mut()).await?;
         let selected = self.selected.as_ref().map(|selected| selected.mailbox.clone());
         let is_selected =
             |named: &Named| selected.as_ref().is_some_and(|selected| is_same(selected, &named.mailbox));
@@ -116,24 +109,24 @@ impl Session {
         }
         watching.known = now;
         self.send(out);
-        self.tell_notes().await
+        self.tell_notes(&asked).await
     }
 
     /// RFC 5465 §5.6 and §5.7: which notes have become different; what they say is asked for.
-    async fn tell_notes(&mut self) -> Result<(), Status> {
+    async fn tell_notes(&mut self, asked: &[AccountId]) -> Result<(), Status> {
         let access = self.access()?;
         let mut out = self.writer();
         let Some(watching) = self.watching.as_mut().filter(|watching| watching.notes.is_some()) else {
             return Ok(());
         };
-        let now = noted(&access, watching).await?;
+        let now = watching.noted(&access, asked).await?;
         let before = watching.notes.take().unwrap_or_default();
         if watching.groups.iter().any(|group| group.events.server_metadata) {
-            metadata_line(&mut out, "", &changed(&before.own, &now.own, None));
+            metadata_line(&mut out, "", &changed(&before.of_account(), &now.of_account()));
         }
         for named in watching.known.iter().filter(|named| watching.hears_of_notes(named)) {
-            let changed = changed(before.of(named), now.of(named), Some(named.mailbox.id));
-            metadata_line(&mut out, &named.name, &changed);
+            let (before, now) = (before.of(named).unwrap_or_default(), now.of(named).unwrap_or_default());
+            metadata_line(&mut out, &named.name, &changed(&before, &now));
         }
         watching.notes = Some(now);
         self.send(out);
@@ -141,43 +134,16 @@ impl Session {
     }
 }
 
-impl Noted {
-    fn of(&self, named: &Named) -> &[Annotation] {
-        let theirs = || self.theirs.get(&(named.mailbox.account, named.mailbox.id));
-        if named.shared { theirs().map_or(&[], Vec::as_slice) } else { &self.own }
-    }
-}
-
-/// What is noted now. Where that cannot be read, it is as it was.
-async fn noted(access: &Access, watching: &Watching) -> Result<Noted, Status> {
-    let mut now = Noted { own: access.annotations().await.map_err(answers::refusal)?, ..Noted::default() };
-    for named in watching.known.iter().filter(|named| named.shared && watching.hears_of_notes(named)) {
-        let Mailbox { account, id, .. } = named.mailbox;
-        let found = match access.reach(account, id).await {
-            Ok(Some(reach)) => reach.annotations().await,
-            Ok(None) => continue,
-            Err(error) => Err(error),
-        };
-        let found = found.or_else(|error| match &watching.notes {
-            Some(before) => Ok(before.of(named).to_vec()),
-            None => Err(answers::refusal(error)),
-        })?;
-        now.theirs.insert((account, id), found);
-    }
-    Ok(now)
-}
-
-/// The mailboxes that may be looked up now, with others' if those are listened to. Those of somebody whose shard is away
-/// are as they were known.
-async fn look(access: &Access, sharers: Option<&mut Sharers>, known: &[Named]) -> Result<Vec<Named>, Status> {
-    let Shared { named: theirs, away } = match sharers {
-        Some(sharers) => access.watch_shared(sharers).await.map_err(answers::refusal)?,
-        None => Shared::default(),
-    };
+/// The mailboxes that may be looked up now, with others' if those are listened to; and which of those were asked just now.
+async fn look(
+    access: &Access,
+    sharers: Option<&mut Sharers>,
+) -> Result<(Vec<Named>, Vec<AccountId>), Status> {
     let mut all = access.named().await.map_err(answers::refusal)?;
-    all.extend(theirs.into_iter().filter(|named| named.rights.contains(Rights::LOOKUP)));
-    all.extend(known.iter().filter(|known| away.contains(&known.mailbox.account)).cloned());
-    Ok(all)
+    let Some(sharers) = sharers else { return Ok((all, Vec::new())) };
+    let asked = access.ask_sharers(sharers).await.map_err(answers::refusal)?;
+    all.extend(sharers.named().filter(|named| named.rights.contains(Rights::LOOKUP)).cloned());
+    Ok((all, asked))
 }
 
 /// Whether a group may name mailboxes of others.
@@ -194,13 +160,11 @@ fn may_read(named: &Named) -> bool {
     named.rights.contains(Rights::READ)
 }
 
-/// The names of the notes of a mailbox, or of the account, that are not the same in both.
-fn changed<'a>(before: &'a [Annotation], now: &'a [Annotation], of: Option<MailboxId>) -> BTreeSet<&'a str> {
-    let differ = |one: &'a [Annotation], other: &'a [Annotation]| {
-        let own = one.iter().filter(move |note| note.mailbox == of);
-        own.filter(|note| !other.contains(note)).map(|note| note.name.as_str())
-    };
-    differ(before, now).chain(differ(now, before)).collect()
+/// The names of the notes that are not the same in both.
+fn changed<'a>(before: &[Note<'a>], now: &[Note<'a>]) -> BTreeSet<&'a str> {
+    let gone = before.iter().filter(|note| !now.contains(note));
+    let new = now.iter().filter(|note| !before.contains(note));
+    gone.chain(new).map(|(name, _)| *name).collect()
 }
 
 /// RFC 5464 §4.4.2
@@ -216,6 +180,46 @@ fn metadata_line(out: &mut Writer, mailbox: &str, names: &BTreeSet<&str>) {
 }
 
 impl Watching {
+    /// What is noted now. Of what others share it is read where they were asked just now, or it was not known; once for
+    /// each of them. Where it cannot be read, it is as it was, until it is tried again.
+    async fn noted(&mut self, access: &Access, asked: &[AccountId]) -> Result<Notebook, Status> {
+        let wanted = self.known.iter().filter(|named| named.shared && self.hears_of_notes(named));
+        let owners: BTreeSet<_> = wanted.map(|named| named.mailbox.account).collect();
+        let read = self.read_notes(access, &owners, asked).await;
+        let failed = match &read {
+            Ok((_, failed)) => failed,
+            Err(_) => asked,
+        };
+        if let Some(sharers) = &mut self.sharers {
+            sharers.ask_again(failed);
+        }
+        read.map(|(now, _)| now)
+    }
+
+    /// The same, with those of whom nothing could be read.
+    async fn read_notes(
+        &self,
+        access: &Access,
+        owners: &BTreeSet<AccountId>,
+        asked: &[AccountId],
+    ) -> Result<(Notebook, Vec<AccountId>), Status> {
+        let mut now = access.notebook().await.map_err(answers::refusal)?;
+        let mut failed = Vec::new();
+        for owner in owners {
+            let before = self.notes.as_ref();
+            let is_asked = asked.contains(owner);
+            if !is_asked && before.is_some_and(|before| now.take_over(*owner, before)) {
+                continue;
+            }
+            if let Err(error) = access.read_notes(*owner, &mut now).await {
+                let before = before.ok_or_else(|| answers::refusal(error))?;
+                now.take_over(*owner, before);
+                failed.push(*owner);
+            }
+        }
+        Ok((now, failed))
+    }
+
     fn hears_of_notes(&self, named: &Named) -> bool {
         may_read(named) && self.events(named).is_some_and(|events| events.metadata)
     }

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod client;
+mod costs;
 mod judge;
 mod long;
 mod model;

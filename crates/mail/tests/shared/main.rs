@@ -6,6 +6,7 @@ mod closed;
 mod gate;
 mod notes;
 mod taken;
+mod watching;
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! SQLite: files, readable by their owner alone.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
     time::Duration,
@@ -19,24 +20,43 @@ use tokio::time::{Instant, sleep};
 
 use super::{Options, Purpose};
 
-/// Makes the file where it is missing.
+/// Makes the file where it is missing. One that is there is never opened here: closing it would take the locks from it that
+/// SQLite has for this process (`fcntl(2)`), and then others could write at the same time.
 pub(super) fn make(path: &Path) -> Result<()> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(Error::from_io)?;
-    Ok(())
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    let there = match made {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::metadata(path),
+        Err(error) => Err(error),
+    };
+    match there {
+        Ok(there) if there.is_dir() => Err(failed(path, &ErrorKind::IsADirectory.into())),
+        Ok(_) => Ok(()),
+        // A link to where there is nothing yet.
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+            let target = fs::read_link(path).map_err(|error| failed(path, &error))?;
+            make(&folder_of(path).join(target))
+        }
+        Err(error) => Err(failed(path, &error)),
+    }
+}
+
+/// An error that says where it was.
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::from_io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes the folder where it is missing, and holds it while the value lives: of several processes that find the same file
 /// missing or old, one makes it what it should be, and the others wait. (The file itself is left alone: closing it would
 /// take the locks of SQLite from it.) Where there are no such locks, nobody waits.
 pub(super) async fn hold_folder(path: &Path) -> Result<Option<File>> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::from_io)?;
+    let folder = folder_of(path);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| failed(folder, &error))?;
     let Ok(held) = File::open(folder) else { return Ok(None) };
     let deadline = Instant::now() + LONGEST;
     loop {
