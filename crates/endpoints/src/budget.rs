@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::{sync::Notify, time::timeout};
 use types::client_network;
 
 /// So many bytes of content may be held at once, [a part](Budget::SHARES) of them for one client.
@@ -13,6 +15,7 @@ use types::client_network;
 pub struct Budget {
     bytes: usize,
     held: Mutex<Held>,
+    given_back: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +51,7 @@ impl Budget {
 
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { bytes, held: Mutex::default() }
+        Self { bytes, held: Mutex::default(), given_back: Notify::new() }
     }
 
     /// A share of so many bytes for a client.
@@ -56,6 +59,26 @@ impl Budget {
         let client = client_network(client);
         self.take(client, bytes)?;
         Ok(Charge { budget: Arc::clone(self), client, bytes })
+    }
+
+    /// The same as soon as there is room, if there is within this time.
+    pub(super) async fn charge_within(
+        self: &Arc<Self>,
+        time: Duration,
+        client: IpAddr,
+        bytes: usize,
+    ) -> Result<Charge, Exhausted> {
+        let charged = async {
+            loop {
+                // Before it is tried: what is given back from now on wakes it.
+                let given_back = self.given_back.notified();
+                match self.charge(client, bytes) {
+                    Err(Exhausted) if bytes <= self.bytes / Self::SHARES => given_back.await,
+                    outcome => return outcome,
+                }
+            }
+        };
+        timeout(time, charged).await.unwrap_or(Err(Exhausted))
     }
 
     fn take(&self, client: IpAddr, bytes: usize) -> Result<(), Exhausted> {
@@ -79,6 +102,8 @@ impl Budget {
                 of_client.remove();
             }
         }
+        drop(held);
+        self.given_back.notify_waiters();
     }
 }
 
@@ -158,6 +183,24 @@ mod tests {
         drop((second, others));
         let held = budget.held.lock().unwrap();
         assert_eq!((held.total, held.by_client.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_waited_for() {
+        let budget = Arc::new(Budget::new(40_000));
+        let client = "192.0.2.1".parse().unwrap();
+        let time = Duration::from_secs(20);
+        let first = budget.charge_within(time, client, 8_000).await.unwrap();
+        assert!(budget.charge_within(time, client, 8_000).await.is_err(), "nobody gives anything back");
+        let begin = tokio::time::Instant::now();
+        assert!(budget.charge_within(time, client, 10_001).await.is_err(), "there is never so much");
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(budget.charge_within(time, client, 8_000), later);
+        assert_eq!((second.is_ok(), begin.elapsed()), (true, Duration::from_secs(1)));
     }
 
     #[test]

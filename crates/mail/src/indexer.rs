@@ -22,10 +22,12 @@ use crate::{Result, Service, body};
 pub(crate) const ACCOUNTS_AT_ONCE: u32 = 256;
 /// Changes of an account in one round.
 const CHANGES_AT_ONCE: u32 = 200;
-/// Texts in one commit of the index, at about the most.
-pub(crate) const BATCH_BYTES: usize = 8 << 20;
-/// Bodies that are in memory at the same time.
+/// Texts, and operations, in one commit of the index, at about the most.
+const BATCH_BYTES: usize = 8 << 20;
+const BATCH_OPS: usize = 1_000;
+/// Bodies, and bytes of them, that are in memory at the same time; one that has more is alone.
 const BODIES_AT_ONCE: usize = 20;
+const BODY_BYTES_AT_ONCE: u64 = 8 << 20;
 /// New mail is findable after about this long; many mails share one commit of the index.
 const GATHER: Duration = Duration::from_millis(400);
 /// How often the log is looked at without a hint.
@@ -99,31 +101,28 @@ impl Service {
             // The last ones were seen; there may be news of the first.
             return Ok(rounds.remove(&shard).is_some());
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(InUse(self));
         let mut marks = Vec::new();
         for account in accounts {
             marks.push((account, self.gather(shard, account, None, &mut batch).await?));
             rounds.insert(shard, account);
-            if batch.bytes >= BATCH_BYTES {
+            if batch.was_full {
                 break;
             }
         }
-        metrics::counter!("magpie_search_operations_total").increment(batch.ops.len() as u64);
-        if !batch.ops.is_empty() {
-            self.parts.search.apply(batch.ops).await?;
-        }
+        batch.write().await?;
         storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
         Ok(true)
     }
 
     /// What an index lacks of an account that has its changes up to `since`, or to the account's mark, as operations;
-    /// up to where they lead.
-    pub(crate) async fn gather(
+    /// up to where they lead. What of them is more than a batch is written at once, before anything is marked.
+    pub(crate) async fn gather<W: WriteOps>(
         &self,
         shard: ShardId,
         account: AccountId,
         since: Option<ModSeq>,
-        batch: &mut Batch,
+        batch: &mut Batch<W>,
     ) -> Result<ModSeq> {
         // Not where the map says that it lives: what is marked there must be of there.
         let mut snapshot = self.parts.shards.snapshot(shard).await?;
@@ -133,21 +132,30 @@ impl Service {
         };
         let changes = snapshot.changes(account, since, CHANGES_AT_ONCE).await?;
         for removed in changes.removed.iter().filter(|removed| removed.expunged) {
-            batch.ops.push(Op::Remove { account, id: removed.id });
+            batch.put(Op::Remove { account, id: removed.id }, 0).await?;
         }
         let mut unknown = Vec::new();
         // Texts never change: what was there before is indexed already.
         for message in changes.messages.iter().filter(|message| message.created > since) {
             match self.texts.remove(&(account, message.id)) {
-                Some(text) => batch.put(account, message.id, &text),
-                None => unknown.push(message.id),
+                Some(text) => batch.put_text(account, message.id, &text).await?,
+                None => unknown.push((message.id, message.size_bytes)),
             }
         }
-        for ids in unknown.chunks(BODIES_AT_ONCE) {
-            for content in snapshot.contents(account, ids).await? {
+        let mut rest = unknown.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take(BODIES_AT_ONCE).take_while(|(_, size_bytes)| {
+                bytes += size_bytes;
+                bytes <= BODY_BYTES_AT_ONCE
+            });
+            let (some, after) = rest.split_at(fits.count().clamp(1, rest.len()));
+            rest = after;
+            let ids: Vec<_> = some.iter().map(|(id, _)| *id).collect();
+            for content in snapshot.contents(account, &ids).await? {
                 let id = content.id;
                 match text(account, content) {
-                    Ok(text) => batch.put(account, id, &text),
+                    Ok(text) => batch.put_text(account, id, &text).await?,
                     // One damaged mail must not keep all others from being found.
                     Err(error) => tracing::error!(%account, message = %id, %error, "cannot be indexed"),
                 }
@@ -170,17 +178,57 @@ pub fn everything() -> Mine {
 /// The account that the last round ended with, for each shard.
 type Rounds = HashMap<ShardId, AccountId>;
 
-/// What a round writes to the index.
-#[derive(Default)]
-pub(crate) struct Batch {
-    pub(crate) ops: Vec<Op>,
-    pub(crate) bytes: usize,
+/// An index that takes operations.
+#[async_trait]
+pub(crate) trait WriteOps: Send {
+    /// By one commit.
+    async fn write(&mut self, ops: Vec<Op>) -> Result<()>;
 }
 
-impl Batch {
-    fn put(&mut self, account: AccountId, id: MessageId, text: &SearchText) {
-        self.bytes += text.body.len();
-        self.ops.push(Op::Put { account, id, document: document(text) });
+/// The index that is searched.
+struct InUse<'s>(&'s Service);
+
+#[async_trait]
+impl WriteOps for InUse<'_> {
+    async fn write(&mut self, ops: Vec<Op>) -> Result<()> {
+        metrics::counter!("magpie_search_operations_total").increment(ops.len() as u64);
+        Ok(self.0.parts.search.apply(ops).await?)
+    }
+}
+
+/// What is written to an index together. It never grows beyond what is written at once.
+pub(crate) struct Batch<W> {
+    ops: Vec<Op>,
+    bytes: usize,
+    index: W,
+    /// Whether there was more than is written at once.
+    was_full: bool,
+}
+
+impl<W: WriteOps> Batch<W> {
+    pub(crate) const fn new(index: W) -> Self {
+        Self { ops: Vec::new(), bytes: 0, index, was_full: false }
+    }
+
+    async fn put(&mut self, op: Op, bytes: usize) -> Result<()> {
+        self.ops.push(op);
+        self.bytes += bytes;
+        if self.bytes >= BATCH_BYTES || self.ops.len() >= BATCH_OPS {
+            self.was_full = true;
+            self.write().await?;
+        }
+        Ok(())
+    }
+
+    async fn put_text(&mut self, account: AccountId, id: MessageId, text: &SearchText) -> Result<()> {
+        self.put(Op::Put { account, id, document: document(text) }, text.body.len()).await
+    }
+
+    /// Writes what there is.
+    pub(crate) async fn write(&mut self) -> Result<()> {
+        self.bytes = 0;
+        let ops = std::mem::take(&mut self.ops);
+        if ops.is_empty() { Ok(()) } else { self.index.write(ops).await }
     }
 }
 
@@ -219,5 +267,39 @@ impl Unit for Mark {
             tx.set_indexed(*account, *modseq).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Counts(Vec<usize>);
+
+    #[async_trait]
+    impl WriteOps for Counts {
+        async fn write(&mut self, ops: Vec<Op>) -> Result<()> {
+            self.0.push(ops.len());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_never_grows_beyond_what_is_written_at_once() {
+        let (account, id) = (AccountId(1), MessageId(uuid::Uuid::nil()));
+        let mut batch = Batch::new(Counts::default());
+        for _ in 0..2_500 {
+            batch.put(Op::Remove { account, id }, 0).await.unwrap();
+        }
+        batch.write().await.unwrap();
+        assert!(batch.was_full);
+        let text = SearchText { body: "x".repeat(3 << 20), ..SearchText::default() };
+        for _ in 0..5 {
+            batch.put_text(account, id, &text).await.unwrap();
+        }
+        batch.write().await.unwrap();
+        batch.write().await.unwrap();
+        assert_eq!(batch.index.0, [1_000, 1_000, 500, 3, 2]);
     }
 }

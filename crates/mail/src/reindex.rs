@@ -3,17 +3,15 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use search::{Rebuild, Size};
+use search::{Op, Rebuild, Size};
 use storage::{AccountState, Needs, Result as StorageResult, Transaction, Unit};
 use types::{AccountId, ModSeq, ShardId};
 
 use crate::{
     Absent, Admin, Error, Result, Service,
-    indexer::{ACCOUNTS_AT_ONCE, BATCH_BYTES, Batch},
+    indexer::{ACCOUNTS_AT_ONCE, Batch, WriteOps},
 };
 
-/// Changes in one commit of the index.
-const OPS_AT_ONCE: usize = 1_000;
 /// Passes over everything before the new index takes over, at the most; each has only what came in during the last.
 const PASSES: usize = 5;
 /// So many changes are caught up with in a moment.
@@ -94,42 +92,50 @@ struct Walk<'w> {
 impl Walk<'_> {
     /// Indexes what the marks do not have: into the new index, or into the one in use if that is none.
     async fn pass(&mut self, next: Option<&dyn Rebuild>) -> Result<()> {
-        let mut batch = Batch::default();
-        for shard in self.service.parts.shards.all() {
+        let Self { service, marks, done, progress } = self;
+        let mut batch = Batch::new(Counted { service, next, done, progress: &mut **progress });
+        for shard in service.parts.shards.all() {
             let mut after = None;
             loop {
-                let page = self.service.accounts(shard, after).await?;
+                let page = service.accounts(shard, after).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.id);
                 for state in page {
-                    let mut mark = self.marks.get(&state.id).copied().unwrap_or_default();
+                    let mut mark = marks.get(&state.id).copied().unwrap_or_default();
                     while mark < state.modseq {
-                        let home = self.service.shard_of(state.id);
-                        let upto = self.service.gather(home, state.id, Some(mark), &mut batch).await?;
-                        if batch.bytes >= BATCH_BYTES || batch.ops.len() >= OPS_AT_ONCE {
-                            self.write(next, &mut batch).await?;
-                        }
+                        let home = service.shard_of(state.id);
+                        let upto = service.gather(home, state.id, Some(mark), &mut batch).await?;
                         if upto <= mark {
                             break;
                         }
                         mark = upto;
                     }
-                    self.marks.insert(state.id, mark);
+                    marks.insert(state.id, mark);
                 }
             }
         }
-        self.write(next, &mut batch).await
+        batch.write().await
     }
+}
 
-    async fn write(&mut self, next: Option<&dyn Rebuild>, batch: &mut Batch) -> Result<()> {
-        let Batch { ops, .. } = std::mem::take(batch);
+/// An index, and how many operations it has taken.
+struct Counted<'w> {
+    service: &'w Service,
+    next: Option<&'w dyn Rebuild>,
+    done: &'w mut u64,
+    progress: &'w mut (dyn FnMut(u64) + Send),
+}
+
+#[async_trait]
+impl WriteOps for Counted<'_> {
+    async fn write(&mut self, ops: Vec<Op>) -> Result<()> {
         let count = u64::try_from(ops.len()).unwrap_or(u64::MAX);
-        match next {
+        match self.next {
             Some(next) => next.apply(ops).await?,
             None => self.service.parts.search.apply(ops).await?,
         }
-        self.done += count;
-        (self.progress)(self.done);
+        *self.done += count;
+        (self.progress)(*self.done);
         Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! Files of SQLite databases: made where they are missing, for their owner alone, and named where they cannot be.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
@@ -16,8 +14,7 @@ const SHARD: ShardId = ShardId(0);
 /// Opens the database and asks it something.
 async fn open(path: &Path) -> Result<()> {
     let map = Arc::new(BucketMap::even(&[SHARD]));
-    let shards =
-        SqlShards::open(&[(SHARD, DatabaseUrl::sqlite(path))], map, &Options::default()).await?;
+    let shards = SqlShards::open(&[(SHARD, DatabaseUrl::sqlite(path))], map, &Options::default()).await?;
     shards.latest(SHARD).await?.mailboxes(AccountId(1)).await?;
     shards.close().await;
     Ok(())

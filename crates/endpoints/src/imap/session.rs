@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imap::{Action, Command, Connection, Event, State, Status, Writer};
 use mail::{Access, Listed, Mailbox, Service, Subscription};
@@ -108,6 +109,13 @@ pub(super) struct Selected {
     pub(super) barred: bool,
 }
 
+/// How long a literal waits for room: others' are with the shard by then.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn twice(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(2)
+}
+
 impl Session {
     pub(super) fn new(
         engine: Connection,
@@ -181,16 +189,17 @@ impl Session {
                 self.finish(answer);
             }
             Event::Reserve(bytes) => {
-                let is_room = self.charge(bytes).is_ok();
-                self.engine.admit(is_room);
+                // Nothing more is read of the client meanwhile.
+                let charge = self.settings.budget.charge_within(PATIENCE, self.client, twice(bytes)).await;
+                self.engine.admit(charge.is_ok());
+                self.charges.extend(charge);
             }
         }
     }
 
     /// Has the command pay for bytes that are in memory twice: as they came, and in the message that is made of them.
     pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Status> {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(2);
-        let charge = self.settings.budget.charge(self.client, bytes);
+        let charge = self.settings.budget.charge(self.client, twice(bytes));
         let full = |_| Status::no("Not possible now, please try again later").with(imap::Code::Unavailable);
         self.charges.push(charge.map_err(full)?);
         Ok(())

@@ -27,10 +27,16 @@ impl Connection {
                 let status = Status::no("The literal is larger than what is accepted").with(Code::TooBig);
                 self.error(tag.as_ref(), &status);
             }
+            Refusal::NoRoom { lost: false } => {
+                self.error(tag.as_ref(), &Status::no(LATER).with(Code::Unavailable));
+            }
+            Refusal::NoRoom { lost: true } => self.bye(LATER, Some(Code::Unavailable)),
             Refusal::Lost => self.bye("The line or the literal is too long", Some(Code::TooBig)),
         }
     }
 }
+
+const LATER: &str = "There is no room for that now, please try again later";
 
 /// Whether this is how a request of HTTP begins, which a browser can be made to send anywhere.
 fn is_foreign(line: &[u8]) -> bool {

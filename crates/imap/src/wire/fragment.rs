@@ -28,6 +28,8 @@ pub enum Refusal {
     Malformed,
     /// The client waits for the literal's continuation and knows now that none comes.
     TooLarge,
+    /// There is no room for the literal now. `lost`: it comes all the same, and cannot be told from commands.
+    NoRoom { lost: bool },
     /// What follows cannot be told from commands: nothing helps but hanging up.
     Lost,
 }
@@ -122,8 +124,7 @@ impl Fragmenter {
         if yes {
             return self.begin_literal(announced);
         }
-        let refusal = if announced.unasked { Refusal::Lost } else { Refusal::TooLarge };
-        Some(self.refused(refusal))
+        Some(self.refused(Refusal::NoRoom { lost: announced.unasked }))
     }
 
     /// Forgets what has come of a command.
@@ -265,8 +266,14 @@ mod tests {
         assert_eq!(all(b"a X {101+}\r\n"), [refused("a X {101+}", Refusal::Lost)]);
         assert_eq!(all(b"a X {99999999999999999999+}\r\n").len(), 1);
         let reserve = Fragment::Reserve(61);
-        assert_eq!(all(b"a X {61}\r\nb"), [reserve.clone(), refused("a X {61}\r\n", Refusal::TooLarge)]);
-        assert_eq!(all(b"a X {61+}\r\nb"), [reserve, refused("a X {61+}\r\n", Refusal::Lost)]);
+        assert_eq!(
+            all(b"a X {61}\r\nb"),
+            [reserve.clone(), refused("a X {61}\r\n", Refusal::NoRoom { lost: false })]
+        );
+        assert_eq!(
+            all(b"a X {61+}\r\nb"),
+            [reserve, refused("a X {61+}\r\n", Refusal::NoRoom { lost: true })]
+        );
         assert_eq!(all(b"a X {51}\r\n"), [Fragment::Reserve(51), Fragment::Continue]);
         let long = "x".repeat(41);
         assert_eq!(all(long.as_bytes()), [refused(&long, Refusal::Lost)]);
