@@ -11,11 +11,13 @@ use storage::{
     Appended, Copy, FlagChange, Needs, NewMessage, Placement, Result as StorageResult, Source, Transaction,
     Unit,
 };
+use tokio_util::sync::CancellationToken;
 use types::{
     AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity, flags::is_keyword,
 };
 
 use crate::deliver::Deliver;
+use crate::warrant::Warrant;
 use crate::{Access, Error, Result};
 
 /// A message as a program names it.
@@ -98,7 +100,8 @@ impl Access {
         Ok(all)
     }
 
-    /// Copies messages to another mailbox, all or none; `None` if there is no such mailbox.
+    /// Copies messages to another mailbox, all or none; `None` if there is no such mailbox. Many are copied piece by piece,
+    /// so that nobody waits for them; should one fail, or nobody wait for it any more, those that are there are taken back.
     pub async fn copy(
         &self,
         mailbox: MailboxId,
@@ -108,13 +111,17 @@ impl Access {
         let mut targets = targets.to_vec();
         targets.sort_unstable_by_key(|target| target.uid);
         if self.quota_bytes.is_some() {
-            let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
-            let rows = self.rows(&ids).await?;
-            self.check_room(rows.values().map(|row| row.size_bytes).sum()).await?;
+            let mut size_bytes = 0;
+            for targets in targets.chunks(AT_ONCE) {
+                let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
+                size_bytes += self.rows(&ids).await?.values().map(|row| row.size_bytes).sum::<u64>();
+            }
+            self.check_room(size_bytes).await?;
         }
-        let now = self.service.now();
-        let random = targets.iter().map(|_| self.service.random_bytes()).collect();
-        self.write(CopyAll { account: self.id, mailbox, targets, random, now, to }).await
+        let given_up = CancellationToken::new();
+        let _waiting = given_up.clone().drop_guard();
+        let copying = Copying { access: self.clone(), mailbox, to, there: Vec::new(), given_up };
+        self.service.to_its_end(Box::pin(copying.finish(targets))).await
     }
 
     /// Moves messages to another mailbox; `None` if there is no such mailbox.
@@ -327,6 +334,54 @@ impl Unit for Store {
     }
 }
 
+/// Messages on their way to another mailbox of the account.
+struct Copying {
+    access: Access,
+    mailbox: MailboxId,
+    to: MailboxId,
+    /// The copies that are there.
+    there: Vec<Target>,
+    /// Nobody waits for it any more.
+    given_up: CancellationToken,
+}
+
+impl Copying {
+    async fn finish(mut self, targets: Vec<Target>) -> Result<Option<Copied>> {
+        let outcome = self.all(&targets).await;
+        if !matches!(outcome, Ok(Some(_))) && !self.there.is_empty() {
+            // RFC 9051 §6.4.7: as if it had not been begun, whatever the rights are by now.
+            let owner = Access { warrant: Warrant::Owner, ..self.access };
+            for there in self.there.chunks(AT_ONCE) {
+                owner.remove(self.to, there).await?;
+            }
+        }
+        outcome
+    }
+
+    async fn all(&mut self, targets: &[Target]) -> Result<Option<Copied>> {
+        let mut all: Option<Copied> = None;
+        // None at all is a question, too: whether there is such a mailbox.
+        let pieces = targets.len().div_ceil(AT_ONCE).max(1);
+        for piece in 0..pieces {
+            if piece > 0 && self.given_up.is_cancelled() {
+                return Err(Error::Internal("nobody waits for it any more".to_owned()));
+            }
+            let targets: Vec<_> = targets.iter().skip(piece * AT_ONCE).take(AT_ONCE).cloned().collect();
+            let (account, service) = (self.access.id, &self.access.service);
+            let random = targets.iter().map(|_| service.random_bytes()).collect();
+            let (mailbox, now, to) = (self.mailbox, service.now(), self.to);
+            let unit = CopyAll { account, mailbox, targets, random, now, to };
+            let Some((copied, there)) = self.access.write(unit).await? else { return Ok(None) };
+            self.there.extend(there);
+            match &mut all {
+                Some(all) => all.pairs.extend(copied.pairs),
+                none => *none = Some(copied),
+            }
+        }
+        Ok(all)
+    }
+}
+
 struct CopyAll {
     account: AccountId,
     mailbox: MailboxId,
@@ -339,7 +394,8 @@ struct CopyAll {
 
 #[async_trait]
 impl Unit for CopyAll {
-    type Output = Option<Copied>;
+    /// Also what is there then.
+    type Output = Option<(Copied, Vec<Target>)>;
 
     fn needs(&self) -> Needs {
         needs(self.account)
@@ -358,7 +414,8 @@ impl Unit for CopyAll {
         let uids: HashMap<_, _> = made.iter().map(|message| (message.id, message.uid)).collect();
         let pair = |(message, copy): (&Placement, &Copy)| uids.get(&copy.to).map(|uid| (message.uid, *uid));
         let pairs = found.iter().zip(&copies).filter_map(pair).collect();
-        Ok(Some(Copied { uid_validity: target.uid_validity, pairs }))
+        let there = made.iter().map(|message| Target { id: message.id, uid: message.uid }).collect();
+        Ok(Some((Copied { uid_validity: target.uid_validity, pairs }, there)))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache as Memory;
 use types::{AccountId, MessageId};
 
@@ -41,6 +42,8 @@ impl<T: Clone + Send + Sync + 'static> Kept<T> {
                 u32::try_from(shelf.lock().bytes + ENTRY_BYTES).unwrap_or(u32::MAX)
             })
             .time_to_idle(IDLE)
+            // What is asked for often is not told by how often: a look through a mailbox is one question.
+            .eviction_policy(EvictionPolicy::lru())
             .build();
         Self { shelves, size, most: usize::try_from(bytes / 2).unwrap_or(usize::MAX) }
     }
@@ -70,8 +73,13 @@ impl<T: Clone + Send + Sync + 'static> Kept<T> {
         (all, unknown)
     }
 
-    /// Keeps these, too. An account that has too much begins anew with them.
+    /// Keeps these, too. An account that has too much loses every second thing, whichever: so who looks through more than
+    /// fits, again and again, still finds a part of it.
     pub(crate) fn keep(&self, account: AccountId, more: impl IntoIterator<Item = (MessageId, T)>) {
+        let mut more = more.into_iter().peekable();
+        if more.peek().is_none() {
+            return;
+        }
         let shelf = self.shelves.get_with(account, || Arc::new(Shelf::empty()));
         {
             let mut things = shelf.lock();
@@ -81,7 +89,10 @@ impl<T: Clone + Send + Sync + 'static> Kept<T> {
                     continue;
                 }
                 if things.bytes + size > self.most {
-                    things.clear();
+                    things.thin_out(self.size);
+                }
+                if things.bytes + size > self.most {
+                    continue;
                 }
                 things.bytes += size;
                 if let Some(before) = things.all.insert(id, one) {
@@ -112,9 +123,15 @@ impl<T> Shelf<T> {
 }
 
 impl<T> Things<T> {
-    fn clear(&mut self) {
-        self.all = HashMap::default();
-        self.bytes = 0;
+    fn thin_out(&mut self, size: fn(&T) -> usize) {
+        let mut stays = false;
+        self.all.retain(|_, one| {
+            stays = !stays;
+            if !stays {
+                self.bytes -= size(one) + ENTRY_BYTES;
+            }
+            stays
+        });
     }
 }
 
@@ -153,6 +170,12 @@ mod tests {
             assert!(things.bytes <= 4_000, "{}", things.bytes);
             assert_eq!(things.bytes, things.all.len() * (100 + ENTRY_BYTES));
         }
+        // Who looks through more than fits finds some of it again.
+        let all: Vec<_> = (0..30).map(id).collect();
+        for _ in 0..3 {
+            all.iter().for_each(|id| kept.keep(ALICE, [(*id, Arc::from([0; 100]))]));
+        }
+        assert!(kept.find(ALICE, &all).iter().flatten().count() > 8);
         // What is too large for anybody is not kept.
         kept.keep(ALICE, [(id(1), Arc::from([0; 5_000]))]);
         assert!(kept.find(ALICE, &[id(1)]).iter().flatten().all(|bytes| bytes.len() == 100));

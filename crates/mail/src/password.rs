@@ -85,9 +85,15 @@ impl Passwords {
         }
         let place = self.place().await?;
         let same = blocking(move || {
-            let hash = hash.unwrap_or_else(|| Secret::new(NOBODY.to_owned()));
-            let parsed = PasswordHash::new(hash.expose()).map_err(failed)?;
-            is_of(password.expose().as_bytes(), &parsed).map_err(failed)
+            let password = password.expose().as_bytes();
+            let same = hash.map(|hash| is_of(password, hash.expose())).transpose().unwrap_or_else(|error| {
+                tracing::error!(%error, "the hash of a password is damaged");
+                None
+            });
+            match same {
+                Some(same) => Ok(same),
+                None => is_of(password, NOBODY).map(|_| false).map_err(failed),
+            }
         })
         .await?;
         drop(place);
@@ -154,10 +160,13 @@ fn hashed<'a>(password: &[u8], salt: Salt<'a>) -> password_hash::Result<Password
 }
 
 /// Whether the password has this hash, by whatever parameters it was made.
-fn is_of(password: &[u8], hash: &PasswordHash<'_>) -> password_hash::Result<bool> {
-    let (Some(salt), Some(wanted)) = (hash.salt, hash.hash) else { return Ok(false) };
+fn is_of(password: &[u8], hash: &str) -> password_hash::Result<bool> {
+    let hash = PasswordHash::new(hash)?;
+    let (Some(salt), Some(wanted)) = (hash.salt, hash.hash) else {
+        return Err(password_hash::Error::PhcStringField);
+    };
     let version = hash.version.map(Version::try_from).transpose()?.unwrap_or_default();
-    let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm)?, version, Params::try_from(hash)?);
+    let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm)?, version, Params::try_from(&hash)?);
     // In constant time.
     Ok(output(&argon2, password, salt, wanted.len())? == wanted)
 }
@@ -202,6 +211,23 @@ mod tests {
         assert_eq!(passwords.compare(right(), Some(kept.clone())).await.unwrap(), Match::Right);
         assert_eq!(passwords.compare("wrong".to_owned().into(), Some(kept)).await.unwrap(), Match::Wrong);
         assert_eq!(passwords.compare("anything".to_owned().into(), None).await.unwrap(), Match::Wrong);
+    }
+
+    #[tokio::test]
+    async fn hashes_of_others_and_damaged_ones_are_understood() {
+        let passwords = Passwords::new(&Fixed);
+        let compare = async |password: &str, hash: &str| {
+            passwords.compare(Secret::from(password.to_owned()), Some(Secret::from(hash.to_owned()))).await
+        };
+        // By the `argon2` crate alone.
+        let known = "$argon2id$v=19$m=19456,t=2,p=1$MdF5TYTRKSEZePVipcTRGQ$iqCWoShrzT809rrkj3itBO/I66NmJMtOZYOIIhHvNZE";
+        assert_eq!(compare("passpass", known).await.unwrap(), Match::Right);
+        assert_eq!(compare("passpas", known).await.unwrap(), Match::Wrong);
+        let (begin, _) = known.rsplit_once('$').unwrap();
+        let damaged = ["", "x", begin, &known.replace("v=19", "v=18"), &known.replace("argon2id", "scrypt")];
+        for hash in damaged {
+            assert_eq!(compare("passpass", hash).await.unwrap(), Match::Wrong, "{hash}");
+        }
     }
 
     #[test]

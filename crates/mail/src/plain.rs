@@ -13,15 +13,17 @@ use crate::{Access, Letter, Result, prepare};
 pub(crate) type Plains = Kept<Arc<Plain>>;
 
 const BYTES: u64 = 32 << 20;
-/// Longer ones are read each time.
-const LONGEST: usize = 256 << 10;
+/// What takes more is read each time.
+const LARGEST: usize = 512 << 10;
 /// What a text takes beside its bytes.
 const TEXT_BYTES: usize = 64;
 
 pub(crate) fn kept() -> Plains {
-    Plains::new(BYTES, |plain| {
-        plain.size_bytes() + (plain.fields.len() * 2 + plain.bodies.len()) * TEXT_BYTES
-    })
+    Plains::new(BYTES, |plain| memory(plain))
+}
+
+fn memory(plain: &Plain) -> usize {
+    plain.held_bytes() + (plain.fields.len() * 2 + plain.bodies.len()) * TEXT_BYTES
 }
 
 /// Which texts of messages are looked at.
@@ -52,7 +54,7 @@ impl Access {
             *found = read.get(id).cloned();
         }
         if wanted == Texts::All {
-            kept.keep(account, read.into_iter().filter(|(_, plain)| plain.size_bytes() <= LONGEST));
+            kept.keep(account, read.into_iter().filter(|(_, plain)| memory(plain) <= LARGEST));
         }
         Ok(all)
     }

@@ -11,7 +11,8 @@ use crate::{Access, Result};
 
 pub(crate) type Signatures = Kept<Arc<[u8]>>;
 
-const BYTES: u64 = 96 << 20;
+/// Half of it may be one account's.
+const BYTES: u64 = 128 << 20;
 
 pub(crate) fn kept() -> Signatures {
     Signatures::new(BYTES, |bits| bits.len())

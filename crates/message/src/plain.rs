@@ -65,11 +65,11 @@ pub fn text_pieces(structure: &Structure, bodies: bool) -> impl Iterator<Item = 
 }
 
 impl Plain {
-    /// Bytes of its texts.
+    /// Bytes that its texts hold in memory.
     #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        let fields = self.fields.iter().map(|(name, text)| name.len() + text.len());
-        fields.chain(self.bodies.iter().map(String::len)).sum()
+    pub fn held_bytes(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, text)| name.capacity() + text.capacity());
+        fields.chain(self.bodies.iter().map(String::capacity)).sum()
     }
 
     /// Takes in the bytes of a piece.

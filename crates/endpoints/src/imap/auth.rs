@@ -70,7 +70,9 @@ impl Session {
             return Err(Status::no("The account has too many connections").with(Code::Limit));
         };
         let hints = access.subscribe();
-        self.login = Some(Login { access, hints, checked_at: Instant::now(), woken: false, _seat: seat });
+        let now = Instant::now();
+        let login = Login { access, hints, checked_at: now, woken: false, looked_at: now, _seat: seat };
+        self.login = Some(login);
         self.engine.enter(State::Authenticated);
         Ok(Status::ok("Welcome").with(Code::Capability(self.engine.capabilities())))
     }

@@ -30,7 +30,7 @@ pub(super) struct Fetching {
     items: Vec<Item>,
     needs: Needs,
     left: VecDeque<(u32, Listed)>,
-    /// The next batch, which is read while the one before is sent.
+    /// The next batch, which is read while the one before is sent. It changes nothing, so it may end with the session.
     ahead: JoinSet<mail::Result<Batch>>,
     ready: VecDeque<Piece>,
     uid: bool,
@@ -282,8 +282,9 @@ impl Fetching {
             None => read(self.needs, reach.clone(), self.next_messages()).await,
         };
         let Batch { messages, known } = batch.map_err(answers::refused)?;
-        // What others share is read by the rights of then.
-        if self.needs.letters && !self.left.is_empty() && !reach.is_shared() {
+        // What others share is read by the rights of then; and what is large is in memory once.
+        let is_small = self.left.front().is_some_and(|(_, next)| next.size_bytes <= LETTER_BYTES);
+        if self.needs.letters && is_small && !reach.is_shared() {
             let next = read(self.needs, reach.clone(), self.next_messages());
             self.ahead.spawn(next);
         }

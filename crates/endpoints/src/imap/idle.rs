@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use imap::Expunges;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::session::{Answer, Session};
 
@@ -114,7 +114,7 @@ pub(super) async fn woken(session: &mut Session) {
                 _ = login.hints.next() => {}
                 () = of_owner => {}
                 () = of_sharers => {}
-                () = sleep(LOOK_EVERY) => {}
+                () = sleep_until(login.looked_at + LOOK_EVERY) => login.looked_at = Instant::now(),
             }
             login.woken = true;
         }

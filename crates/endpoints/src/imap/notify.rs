@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use imap::wire::{Events, Filter, Group, Item, ListReturn, Notify, Source};
 use imap::{Code, Expunges, Status, Writer};
 use mail::{Access, Mailbox, Named, Note, Notebook, OTHER_USERS, Sharers};
+use tokio::time::Instant;
 use types::{AccountId, Rights};
 
 use super::answers;
@@ -52,6 +53,10 @@ impl Session {
             self.send(out);
         }
         self.watching = Some(Box::new(watching));
+        // All that others share was just looked at.
+        if let Some(login) = &mut self.login {
+            login.looked_at = Instant::now();
+        }
         Ok(Status::ok("It will be told"))
     }
 
@@ -212,6 +217,7 @@ impl Watching {
                 continue;
             }
             if let Err(error) = access.read_notes(*owner, &mut now).await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "notes of others were not read");
                 let before = before.ok_or_else(|| answers::refusal(error))?;
                 now.take_over(*owner, before);
                 failed.push(*owner);

@@ -180,7 +180,7 @@ async fn read_and_decide<'a>(
             let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
             let facts = reader.read(stage, &ids).await?;
             for ((number, message), facts) in batch.iter().zip(&facts) {
-                // What is gone meanwhile is found by nobody.
+                // It is gone, and nothing is known of it.
                 let Some(facts) = facts else { continue };
                 match plan.decide(*number, message, facts) {
                     Some(true) => found.push((*number, message)),
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         let unsigned: Vec<_> = batch
             .iter()
             .zip(&known)
-            .filter(|(_, bits)| !is_read(bits))
+            .filter(|(_, bits)| !says_something(bits))
             .map(|(message, _)| *message)
             .collect();
         if unsigned.is_empty() {
@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
                 *facts = rows.remove(id).map(|row| Facts { row: Some(Box::new(row)), ..Facts::default() });
             }
         }
-        if self.needs.structures && stage != Stage::Rows {
+        if self.needs.structures && matches!(stage, Stage::Structures | Stage::Letters) {
             let mut found = self.reach.structures(ids).await.map_err(answers::refusal)?;
             for (id, facts) in ids.iter().zip(&mut all) {
                 let Some(structure) = found.remove(id) else { continue };
@@ -316,7 +316,7 @@ impl<'a> Reader<'a> {
                 let found = self.reach.signatures(ids).await.map_err(answers::refusal)?;
                 for ((id, facts), bits) in ids.iter().zip(&mut all).zip(found) {
                     let facts = facts.get_or_insert_default();
-                    if is_read(&bits) {
+                    if says_something(&bits) {
                         facts.signature = bits;
                     } else {
                         self.unsigned.insert(*id);
@@ -352,7 +352,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether it is a signature that says something.
-fn is_read(bits: &Option<Arc<[u8]>>) -> bool {
+fn says_something(bits: &Option<Arc<[u8]>>) -> bool {
     bits.as_deref().and_then(Signature::read).is_some()
 }
 

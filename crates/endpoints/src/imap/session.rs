@@ -63,6 +63,8 @@ pub(super) struct Login {
     pub(super) checked_at: Instant,
     /// A hint came while nobody could act on it.
     pub(super) woken: bool,
+    /// When it was last looked without a hint, which is done again after a while whatever happens meanwhile.
+    pub(super) looked_at: Instant,
     /// One of the account's.
     pub(super) _seat: Seat,
 }

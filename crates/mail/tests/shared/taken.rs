@@ -212,3 +212,35 @@ async fn what_is_not_there_any_more_is_left_alone() {
     assert_eq!((count(owner, *inbox).await, count(owner, archive).await), (0, 1));
     assert_eq!(targets[0].uid, Uid(1));
 }
+
+/// One's own are copied piece by piece, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_are_copied_in_pieces_all_or_none() {
+    let scene = Scene::open().await;
+    let Shared { house, owner, inbox, .. } = &scene.shared;
+    let archive = of_role(owner, Role::Archive).await;
+    let few = add(owner, *inbox, 600).await;
+    owner.copy(*inbox, &few, *inbox).await.unwrap().unwrap();
+    owner.copy(*inbox, &few, *inbox).await.unwrap().unwrap();
+    owner.copy(*inbox, &few, *inbox).await.unwrap().unwrap();
+    let roll = owner.roll(*inbox).await.unwrap().unwrap();
+    let all: Vec<_> =
+        roll.messages.iter().map(|message| Target { id: message.id, uid: message.uid }).collect();
+    // The second of three pieces, and the last.
+    for (piece, wanted) in [(1, 0), (2, all.len())] {
+        scene.close(owner, piece);
+        tokio::select! {
+            copied = owner.copy(*inbox, &all, archive) => panic!("it was held up: {copied:?}"),
+            () = scene.gate.reached() => {}
+        }
+        // Others write meanwhile.
+        add(&scene.elsewhere, *inbox, 1).await;
+        scene.gate.open();
+        house.mail.finish_writes().await;
+        assert_eq!(count(owner, archive).await, wanted, "held up at piece {piece}");
+    }
+    let copied = owner.copy(*inbox, &all, archive).await.unwrap().unwrap();
+    assert_eq!(copied.pairs.len(), all.len());
+    assert!(copied.pairs.is_sorted());
+    assert_eq!(count(owner, archive).await, all.len() * 2);
+}

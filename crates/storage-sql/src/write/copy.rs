@@ -9,9 +9,6 @@ use types::{AccountId, MailboxId, MessageId, Timestamp};
 use super::{bodies::add_users, messages::place};
 use crate::{open::Open, rows};
 
-/// Who reads the log reads what has one modseq at once.
-const MOST_OF_ONE_CHANGE: usize = 1_000;
-
 pub(super) async fn copy_to(
     open: &mut Open,
     account: AccountId,
@@ -29,13 +26,14 @@ pub(super) async fn copy_to(
         open.read_message_rows(account, &from).await?.into_iter().map(|row| (row.id, row)).collect();
     let mut made = Vec::new();
     let mut users: BTreeMap<(i64, Uuid), i64> = BTreeMap::new();
-    let mut modseq = 0;
+    let mut modseq = None;
     for copy in copies {
         let known = open.known.get(&(account.0, copy.to.0)).copied().unwrap_or_default();
         let Some(mut row) = found.get(&copy.from.0).filter(|_| !known).cloned() else { continue };
-        if made.len().is_multiple_of(MOST_OF_ONE_CHANGE) {
-            modseq = open.advance(account.0)?;
-        }
+        let modseq = match modseq {
+            Some(modseq) => modseq,
+            None => *modseq.insert(open.advance(account.0)?),
+        };
         let target = open.change_mailbox(account.0, to.0, modseq)?;
         row.id = copy.to.0;
         row.mailbox_id = to.0;
