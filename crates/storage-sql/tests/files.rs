@@ -16,8 +16,7 @@ const SHARD: ShardId = ShardId(0);
 /// Opens the database and asks it something.
 async fn open(path: &Path) -> Result<()> {
     let map = Arc::new(BucketMap::even(&[SHARD]));
-    let shards =
-        SqlShards::open(&[(SHARD, DatabaseUrl::sqlite(path))], map, &Options::default()).await?;
+    let shards = SqlShards::open(&[(SHARD, DatabaseUrl::sqlite(path))], map, &Options::default()).await?;
     shards.latest(SHARD).await?.mailboxes(AccountId(1)).await?;
     shards.close().await;
     Ok(())
