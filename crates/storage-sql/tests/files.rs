@@ -1,7 +1,5 @@
 //! Files of SQLite databases: made where they are missing, for their owner alone, and named where they cannot be.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
