@@ -65,6 +65,7 @@ mod submit;
 mod success;
 mod turn;
 mod upload;
+mod visit;
 mod warrant;
 mod whereabouts;
 
