@@ -201,7 +201,31 @@ async fn folders_are_shared(plane: &Plane<'_>) {
     let raw = raw.text().await.unwrap();
     assert!(raw.contains("\r\nSender: ") && raw.contains("<bob@demo.test>\r\n"), "{raw}");
 
+    // Bob reads what is shared with him by its own paths.
+    let folders = bob.read("/v1/shared").await["folders"].clone();
+    let folder = &folders[0];
+    assert_eq!((folders.as_array().unwrap().len(), &folder["owner"]), (1, &json!("alice@demo.test")));
+    assert_eq!((&folder["name"], &folder["rights"]), (&json!("INBOX"), &json!("lrp")));
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let list = format!("/v1/shared/{}/{}/messages", text(&folder["owner_id"]), text(&folder["id"]));
+    let one = format!("{list}/{}", text(&received["id"]));
+    assert_eq!(bob.read(&list).await["messages"][0]["subject"], "In your name");
+    let own = format!("/v1/messages/{}", text(&received["id"]));
+    assert_eq!(bob.read(&one).await["text"], alice.read(&own).await["text"]);
+    assert_eq!(bob.get(&format!("{one}/attachments/9")).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(bob.get(&format!("{list}?limit=0")).await.status(), StatusCode::BAD_REQUEST);
+    // They lead to what others share, so her own is not there for her.
+    assert_eq!(alice.read("/v1/shared").await, json!({ "folders": [] }));
+    for path in [&list, &one] {
+        assert_eq!(alice.get(path).await.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(server.nobody().get(path).await.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+
     assert_eq!(alice.delete(&theirs).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(bob.read("/v1/shared").await, json!({ "folders": [] }));
+    for path in [&list, &one] {
+        assert_eq!(bob.get(path).await.status(), StatusCode::NOT_FOUND, "{path}");
+    }
     assert_eq!(alice.read(&path).await, json!({ "people": [] }));
     assert_eq!(bob.post("/v1/messages", &mail).await.status(), StatusCode::FORBIDDEN);
     server.stop().await;

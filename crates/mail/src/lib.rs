@@ -66,6 +66,7 @@ mod submit;
 mod success;
 mod turn;
 mod upload;
+mod visit;
 mod warrant;
 mod whereabouts;
 

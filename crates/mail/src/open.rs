@@ -6,14 +6,13 @@ use cluster::Cached;
 use message::{Images, Show, Structure, View};
 use serde::{Deserialize, Serialize};
 use storage::{Body, Content as Stored, Message, Snapshot};
-use types::{Address, MessageId, Timestamp, api};
+use types::{Address, MailboxId, MessageId, Timestamp, api};
 
 use crate::body::{Content, Download};
 use crate::{Access, Error, Result, authenticity, body, convert, prepare};
 
 /// The content of a message.
 struct Opened {
-    id: MessageId,
     structure: Structure,
     body: Body,
 }
@@ -42,18 +41,33 @@ impl Cached for Reading {
     const TTL: Duration = Duration::from_secs(600);
 }
 
+/// To whom a message is shown, which says where its files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    ToOwner,
+    /// To whom this folder is shared with.
+    ToGuest(MailboxId),
+}
+
 impl Access {
     /// One message, as the API shows it.
     pub async fn message(&self, id: MessageId) -> Result<api::Message> {
+        self.shown(id, Shown::ToOwner).await
+    }
+
+    pub(crate) async fn shown(&self, id: MessageId, shown: Shown) -> Result<api::Message> {
         // Both at once, since the cache may be in another machine. The row alone decides whether there is anything.
         let cache = &self.service.parts.cache;
-        let key = format!("{}:{id}", self.id);
+        let key = match shown {
+            Shown::ToOwner => format!("{}:{id}", self.id),
+            Shown::ToGuest(folder) => format!("{}:{id}:{folder}", self.id),
+        };
         let (message, cached) = tokio::join!(self.row(id), cache.load::<Reading>(&key));
         let message = message?;
         let reading = match cached {
             Some(reading) => reading,
             None => {
-                let reading = self.reading(id).await?;
+                let reading = self.reading(id, shown).await?;
                 cache.store(key.as_str(), &reading).await;
                 reading
             }
@@ -83,8 +97,12 @@ impl Access {
         self.service.look(account, look).await?.ok_or(Error::NotFound("message"))
     }
 
-    async fn reading(&self, id: MessageId) -> Result<Reading> {
-        let view = self.opened(id).await?.view(Images::Held).await?;
+    async fn reading(&self, id: MessageId, shown: Shown) -> Result<Reading> {
+        let files = match shown {
+            Shown::ToOwner => files(id),
+            Shown::ToGuest(folder) => format!("/v1/shared/{}/{folder}/messages/{id}/attachments/", self.id),
+        };
+        let view = self.opened(id).await?.view(Images::Held, files).await?;
         Ok(Reading {
             to: view.to,
             cc: view.cc,
@@ -103,7 +121,7 @@ impl Access {
 
     /// The message's HTML as a document of its own for a sandboxed frame; of its text, where it has no HTML.
     pub async fn html(&self, id: MessageId, images: Images) -> Result<String> {
-        let view = self.opened(id).await?.view(images).await?;
+        let view = self.opened(id).await?.view(images, files(id)).await?;
         let html = view.html.unwrap_or_else(|| message::text_to_html(&view.text));
         Ok(message::frame(&html, message::Scheme::Auto))
     }
@@ -119,7 +137,7 @@ impl Access {
 
     /// An attachment, decoded.
     pub async fn attachment(&self, id: MessageId, section: &str) -> Result<(api::Attachment, Download)> {
-        let Opened { structure, body, .. } = self.opened(id).await?;
+        let Opened { structure, body } = self.opened(id).await?;
         let attachment = structure.attachments().into_iter().find(|attachment| attachment.id == section);
         let (Some(attachment), Some(part)) = (attachment, structure.part(section)) else {
             return Err(Error::NotFound("attachment"));
@@ -137,13 +155,18 @@ impl Access {
         let Stored { structure, body, .. } = content.ok_or(Error::NotFound("message"))?;
         let structure = Structure::decode(&structure)
             .map_err(|error| storage::Error::Corrupt(format!("message {id}: {error}")))?;
-        Ok(Opened { id, structure, body: body.unpack()? })
+        Ok(Opened { structure, body: body.unpack()? })
     }
 }
 
+/// Where the owner finds the message's attachments.
+fn files(id: MessageId) -> String {
+    format!("/v1/messages/{id}/attachments/")
+}
+
 impl Opened {
-    async fn view(self, images: Images) -> Result<View> {
-        let show = Show { images, attachments: format!("/v1/messages/{}/attachments/", self.id) };
+    async fn view(self, images: Images, files: String) -> Result<View> {
+        let show = Show { images, attachments: files };
         let size_bytes = self.body.inline_bytes();
         prepare::off_thread(size_bytes, move || {
             message::view(&self.structure, &show, &mut |range| body::inline(&self.body, range))

@@ -1,5 +1,5 @@
-//! A shard's stamp changes with every commit of whatever process, and with nothing else; taking it gives up no lock, and
-//! neither does opening the database once more.
+//! A shard's stamp changes with every commit of whatever process, and with nothing else; taking it gives up no lock,
+//! and neither does opening the database once more.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 

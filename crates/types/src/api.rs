@@ -349,6 +349,32 @@ pub struct Granted {
     pub rights: String,
 }
 
+/// `GET /v1/shared`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SharedFolders {
+    pub folders: Vec<SharedFolder>,
+}
+
+/// A folder that somebody else shares with you.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SharedFolder {
+    pub owner_id: AccountId,
+    /// The main address of the owner's account.
+    pub owner: String,
+    pub id: MailboxId,
+    /// The whole name, with slashes between its levels.
+    pub name: String,
+    /// What you may do with it, in letters of RFC 4314 (see `Granted`); here it is only read, which takes `r`.
+    pub rights: String,
+    /// If you may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<u64>,
+}
+
 /// The rights that somebody is to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -35,6 +35,7 @@ use super::{Web, caller::COOKIE, headers::DOCS_POLICY};
     tags(
         (name = "session", description = "Logging in and out"),
         (name = "folders", description = "Folders and what is in them"),
+        (name = "shared", description = "Folders that others share with you"),
         (name = "messages", description = "Reading, changing and sending mail"),
         (name = "search", description = "Finding mail"),
         (name = "admin", description = "Mail on its way out, for administrators"),

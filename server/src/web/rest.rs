@@ -7,6 +7,7 @@ mod messages;
 mod queue;
 mod search;
 mod session;
+mod shared;
 mod threads;
 
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub(crate) fn router(web: &Web) -> OpenApiRouter<Web> {
         .routes(routes!(folders::messages))
         .routes(routes!(access::list))
         .routes(routes!(access::grant, access::revoke))
+        .routes(routes!(shared::list))
+        .routes(routes!(shared::messages))
+        .routes(routes!(shared::show))
+        .routes(routes!(shared::attachment))
         .routes(routes!(messages::compose::compose, messages::patch_many))
         .routes(routes!(messages::show, messages::patch, messages::remove))
         .routes(routes!(messages::compose::recall))

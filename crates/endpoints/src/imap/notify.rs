@@ -72,7 +72,8 @@ impl Session {
         watching.is_none_or(|(_, events)| events.flags)
     }
 
-    /// Tells what has happened since it was last told. Of those who share something they are asked who changed something.
+    /// Tells what has happened since it was last told. Of those who share something only they are asked who have changed
+    /// something.
     pub(super) async fn tell_watched(&mut self) -> Result<(), Status> {
         let Some(watching) = &self.watching else { return Ok(()) };
         let selected = watching.selected().filter(|(_, events)| events.messages);
@@ -139,7 +140,8 @@ impl Session {
     }
 }
 
-/// The mailboxes that may be looked up now, with others' if those are listened to; and which of those were asked just now.
+/// The mailboxes that may be looked up now, with others' if those are listened to; and which of those were asked just
+/// now.
 async fn look(
     access: &Access,
     sharers: Option<&mut Sharers>,

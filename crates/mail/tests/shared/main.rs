@@ -6,6 +6,7 @@ mod closed;
 mod gate;
 mod notes;
 mod taken;
+mod visits;
 mod watching;
 
 use std::sync::Arc;

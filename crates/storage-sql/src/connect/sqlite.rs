@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{Options, Purpose};
 
-/// Makes the file where it is missing. One that is there is never opened here: closing it would take the locks from it that
-/// SQLite has for this process (`fcntl(2)`), and then others could write at the same time.
+/// Makes the file where it is missing. One that is there is never opened here: closing it would take the locks from it
+/// that SQLite has for this process (`fcntl(2)`), and then others could write at the same time.
 pub(super) fn make(path: &Path) -> Result<()> {
     let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
     let there = match made {

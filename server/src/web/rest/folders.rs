@@ -100,7 +100,12 @@ pub(crate) async fn messages(
     Path(id): Path<MailboxId>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Answer<Page>> {
-    let Wanted { limit, cursor, unread, flagged, attachments } = wanted;
-    let filter = storage::Filter { unread, flagged, attachments };
-    Ok(Answer(caller.access.page(id, &PageQuery { filter, cursor, limit }).await?))
+    Ok(Answer(caller.access.page(id, &wanted.into_query()).await?))
+}
+
+impl Wanted {
+    pub(super) fn into_query(self) -> PageQuery {
+        let Self { limit, cursor, unread, flagged, attachments } = self;
+        PageQuery { filter: storage::Filter { unread, flagged, attachments }, cursor, limit }
+    }
 }
