@@ -177,6 +177,7 @@ fn mail_config(config: &Config) -> mail::Config {
         queue_lifetime: config.queue.give_up_after.0,
         login_attempts_per_minute: config.limits.logins_per_minute,
         sends_per_hour: config.limits.sends_per_hour,
+        reading_memory: config.limits.reading_memory.0,
         subaddress_separator: config.smtp.subaddress_separator.0,
         subaddress_folders: config.smtp.subaddress_folders,
         scram_iterations: config.auth.scram_iterations,

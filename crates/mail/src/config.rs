@@ -15,6 +15,8 @@ pub struct Config {
     pub max_folders: usize,
     /// Messages in one `PATCH` or page.
     pub max_batch: usize,
+    /// Bytes of memory for what is read of messages again and again.
+    pub reading_memory: u64,
     pub session_lifetime: Duration,
     pub upload_lifetime: Duration,
     /// How long the queue tries.
@@ -45,6 +47,7 @@ impl Default for Config {
             max_recipients: 500,
             max_folders: 1_000,
             max_batch: 500,
+            reading_memory: 512 << 20,
             session_lifetime: Duration::from_secs(30 * 86_400),
             upload_lifetime: Duration::from_secs(2 * 86_400),
             queue_lifetime: Duration::from_secs(3 * 86_400),

@@ -45,7 +45,7 @@ impl<T: Clone + Send + Sync + 'static> Kept<T> {
             // What is asked for often is not told by how often: a look through a mailbox is one question.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { shelves, size, most: usize::try_from(bytes / 2).unwrap_or(usize::MAX) }
+        Self { shelves, size, most: usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX) }
     }
 
     /// What is there of each of these messages.
@@ -167,17 +167,23 @@ mod tests {
             assert!(kept.find(ALICE, &[id(number)])[0].is_some(), "{number}");
             let shelf = kept.shelves.get(&ALICE).unwrap();
             let things = shelf.lock();
-            assert!(things.bytes <= 4_000, "{}", things.bytes);
+            assert!(things.bytes <= 6_000, "{}", things.bytes);
             assert_eq!(things.bytes, things.all.len() * (100 + ENTRY_BYTES));
         }
         // Who looks through more than fits finds some of it again.
-        let all: Vec<_> = (0..30).map(id).collect();
+        let all: Vec<_> = (0..45).map(id).collect();
         for _ in 0..3 {
             all.iter().for_each(|id| kept.keep(ALICE, [(*id, Arc::from([0; 100]))]));
         }
         assert!(kept.find(ALICE, &all).iter().flatten().count() > 8);
         // What is too large for anybody is not kept.
-        kept.keep(ALICE, [(id(1), Arc::from([0; 5_000]))]);
+        kept.keep(ALICE, [(id(1), Arc::from([0; 7_000]))]);
         assert!(kept.find(ALICE, &[id(1)]).iter().flatten().all(|bytes| bytes.len() == 100));
+    }
+    #[test]
+    fn without_memory_nothing_is_kept() {
+        let kept: Kept<Arc<[u8]>> = Kept::new(0, |bytes| bytes.len());
+        kept.keep(ALICE, [(id(1), Arc::from(*b"one"))]);
+        assert_eq!(kept.find(ALICE, &[id(1)]), [None]);
     }
 }

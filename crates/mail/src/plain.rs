@@ -12,14 +12,14 @@ use crate::{Access, Letter, Result, prepare};
 
 pub(crate) type Plains = Kept<Arc<Plain>>;
 
-const BYTES: u64 = 32 << 20;
 /// What takes more is read each time.
 const LARGEST: usize = 512 << 10;
 /// What a text takes beside its bytes.
 const TEXT_BYTES: usize = 64;
 
-pub(crate) fn kept() -> Plains {
-    Plains::new(BYTES, |plain| memory(plain))
+/// With memory of so many bytes.
+pub(crate) fn kept(bytes: u64) -> Plains {
+    Plains::new(bytes, |plain| memory(plain))
 }
 
 fn memory(plain: &Plain) -> usize {

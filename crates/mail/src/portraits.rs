@@ -39,15 +39,14 @@ impl Portrait {
 pub(crate) type Portraits = Kept<Portrait>;
 pub(crate) type Headers = Kept<Bytes>;
 
-const PORTRAIT_BYTES: u64 = 96 << 20;
-const HEADER_BYTES: u64 = 32 << 20;
 /// Longer headers are read each time.
 const LONGEST_HEADER: usize = 64 << 10;
 /// So many are drawn where they are asked for, and not on another thread.
 const FEW: usize = 20;
 
-pub(crate) fn kept() -> (Portraits, Headers) {
-    (Portraits::new(PORTRAIT_BYTES, |portrait| portrait.bytes.len()), Headers::new(HEADER_BYTES, Bytes::len))
+/// With memory of so many bytes for each.
+pub(crate) fn kept(portraits: u64, headers: u64) -> (Portraits, Headers) {
+    (Portraits::new(portraits, |portrait| portrait.bytes.len()), Headers::new(headers, Bytes::len))
 }
 
 impl Access {

@@ -70,16 +70,18 @@ impl Service {
             .weigher(|_, text: &Arc<SearchText>| u32::try_from(text.body.len() + 512).unwrap_or(u32::MAX))
             .build();
         let passwords = Arc::new(Passwords::new(&*parts.random));
-        let (portraits, headers) = portraits::kept();
+        // What lists are drawn from and what decides searches is asked for of whole mailboxes.
+        let eighth = parts.config.reading_memory / 8;
+        let (portraits, headers) = portraits::kept(eighth * 3, eighth);
         Self {
             parts: Arc::new(parts),
             texts,
             rolls: listing::rolls(),
             names: names::kept(),
-            signatures: signatures::kept(),
+            signatures: signatures::kept(eighth * 3),
             portraits,
             headers,
-            plains: plain::kept(),
+            plains: plain::kept(eighth),
             passwords,
             endings: Endings::default(),
             composing: Arc::new(Semaphore::new(COMPOSING)),

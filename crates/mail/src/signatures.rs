@@ -11,11 +11,9 @@ use crate::{Access, Result};
 
 pub(crate) type Signatures = Kept<Arc<[u8]>>;
 
-/// Half of it may be one account's.
-const BYTES: u64 = 128 << 20;
-
-pub(crate) fn kept() -> Signatures {
-    Signatures::new(BYTES, |bits| bits.len())
+/// With memory of so many bytes.
+pub(crate) fn kept(bytes: u64) -> Signatures {
+    Signatures::new(bytes, |bits| bits.len())
 }
 
 impl Access {

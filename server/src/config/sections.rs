@@ -361,6 +361,7 @@ pub struct Limits {
     pub mails_per_hour_per_domain: u32,
     pub hold_time: Span,
     pub receiving_memory: Size,
+    pub reading_memory: Size,
     pub receiving_time: Span,
     pub sockets_per_account: u32,
     pub logins_per_minute: u32,
