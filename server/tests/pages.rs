@@ -148,6 +148,10 @@ GET /v1/messages/{id}/html
 GET /v1/messages/{id}/raw
 GET /v1/search
 GET /v1/session
+GET /v1/shared
+GET /v1/shared/{owner}/{folder}/messages
+GET /v1/shared/{owner}/{folder}/messages/{id}
+GET /v1/shared/{owner}/{folder}/messages/{id}/attachments/{part}
 GET /v1/threads/{id}
 PATCH /v1/folders/{id}
 PATCH /v1/messages

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::server::danger::ClientCertVerifier;
@@ -82,10 +83,17 @@ fn in_pem(path: &Path) -> impl FnOnce(pem::Error) -> Error {
 pub fn self_signed(folder: &Path, names: &[String]) -> Result<Arc<ServerConfig>, Error> {
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     if !certificate.exists() || !key.exists() {
-        let made = rcgen::generate_simple_self_signed(names)?;
+        let mut wanted = CertificateParams::new(names)?;
+        wanted.distinguished_name = DistinguishedName::new();
+        // What programs show to whoever has to decide whether to trust it.
+        if let Some(name) = names.first() {
+            wanted.distinguished_name.push(DnType::CommonName, name.as_str());
+        }
+        let signing_key = KeyPair::generate()?;
+        let made = wanted.self_signed(&signing_key)?;
         fs::create_dir_all(folder).map_err(|source| Error::File { path: folder.to_owned(), source })?;
-        write(&key, &made.signing_key.serialize_pem())?;
-        write(&certificate, &made.cert.pem())?;
+        write(&key, &signing_key.serialize_pem())?;
+        write(&certificate, &made.pem())?;
     }
     load(&certificate, &key)
 }

@@ -88,11 +88,10 @@ impl Session {
             return Err(Status::bad("VANISHED is for UID FETCH, once QRESYNC is switched on"));
         }
         let reach = self.reach().await?;
-        let mut messages = self.messages(&set, uid)?;
-        self.enabled.condstore |= changed_since.is_some() || items.contains(&Item::ModSeq);
-        if let Some(since) = changed_since {
-            let since = ModSeq(i64::try_from(since).unwrap_or(i64::MAX));
-            messages.retain(|(_, message)| message.modseq > since);
+        let since = changed_since.map(|since| ModSeq(i64::try_from(since).unwrap_or(i64::MAX)));
+        let mut messages = self.messages_changed_since(since.unwrap_or(ModSeq(i64::MIN)), &set, uid)?;
+        self.enabled.condstore |= since.is_some() || items.contains(&Item::ModSeq);
+        if let Some(since) = since {
             if vanished {
                 self.tell_vanished(&reach, since, &set).await?;
             }

@@ -216,6 +216,16 @@ impl Session {
 
     /// The messages of a set, with their numbers.
     pub(super) fn messages(&mut self, set: &SequenceSet, uid: bool) -> Result<Vec<(u32, Listed)>, Status> {
+        self.messages_changed_since(ModSeq(i64::MIN), set, uid)
+    }
+
+    /// The same of those that have changed since.
+    pub(super) fn messages_changed_since(
+        &mut self,
+        since: ModSeq,
+        set: &SequenceSet,
+        uid: bool,
+    ) -> Result<Vec<(u32, Listed)>, Status> {
         let selected = self.selected()?;
         let ranges = match set {
             SequenceSet::Saved => {
@@ -225,7 +235,9 @@ impl Session {
             SequenceSet::Ranges(_) => selected.view.resolve(set, uid).ok_or_else(answers::no_such_message)?,
         };
         let numbers = ranges.into_iter().flat_map(|(start, end)| start..=end);
-        Ok(numbers.filter_map(|number| Some((number, selected.view.get(number)?.clone()))).collect())
+        let all = numbers.filter_map(|number| Some((number, selected.view.get(number)?)));
+        let changed = all.filter(|(_, message)| message.modseq > since);
+        Ok(changed.map(|(number, message)| (number, message.clone())).collect())
     }
 }
 
