@@ -4,7 +4,7 @@ use storage::Snapshot;
 use tokio_util::sync::CancellationToken;
 use types::{MessageId, Rights};
 
-use crate::bulk::{Copied, NewLetter, Target};
+use crate::bulk::{self, Copied, NewLetter, Target};
 use crate::{Error, Reach, Result};
 
 /// Messages, and bytes of them, that are on their way at once; one that has more is alone.
@@ -18,16 +18,24 @@ const TO_MOVE: Rights =
 /// What they want of where messages come to, if those are to keep their flags.
 const WITH_FLAGS: Rights = Rights::from_bits(Rights::INSERT.bits() | Rights::FLAGS.bits());
 
+/// How messages come to where they go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Copies of one's own share what is stored.
+    Shared,
+    /// They are read, and written anew.
+    Carried,
+    /// The same, and then removed where they were.
+    Moved,
+}
+
 impl Reach {
     /// Copies messages to another mailbox, all or none; `None` if there is no such mailbox.
     pub async fn copy(&self, targets: &[Target], to: &Self) -> Result<Option<Copied>> {
         self.check(TO_COPY)?;
         to.check(Rights::INSERT)?;
-        if self.owner() == to.owner() && to.keeps_flags() {
-            let access = to.writing_with(WITH_FLAGS, self, TO_COPY)?;
-            return access.copy(self.mailbox(), targets, to.mailbox()).await;
-        }
-        self.carry(targets, to, false).await
+        let is_one = self.owner() == to.owner() && to.keeps_flags();
+        self.bring(targets, to, if is_one { Way::Shared } else { Way::Carried }).await
     }
 
     /// Moves messages to another mailbox; `None` if there is no such mailbox. Where it is another account's, none
@@ -39,25 +47,26 @@ impl Reach {
             let access = to.writing_with(WITH_FLAGS, self, TO_MOVE)?;
             return access.move_all(self.mailbox(), targets, to.mailbox()).await;
         }
-        self.carry(targets, to, true).await
+        self.bring(targets, to, Way::Moved).await
     }
 
-    /// Piece by piece. When who asked for it does not wait any more, it ends with the piece that is on its way; a copy
-    /// is taken back then.
-    async fn carry(&self, targets: &[Target], to: &Self, moves: bool) -> Result<Option<Copied>> {
+    /// Piece by piece, so that nobody else waits for it. When who asked for it does not wait any more, it ends with the
+    /// piece that is on its way; a copy is taken back then.
+    async fn bring(&self, targets: &[Target], to: &Self, way: Way) -> Result<Option<Copied>> {
         let given_up = CancellationToken::new();
         let _waiting = given_up.clone().drop_guard();
-        let carrying = Carrying { from: self.clone(), to: to.clone(), moves, there: Vec::new(), given_up };
-        let targets = targets.to_vec();
+        let carrying = Carrying { from: self.clone(), to: to.clone(), way, there: Vec::new(), given_up };
+        let mut targets = targets.to_vec();
+        targets.sort_unstable_by_key(|target| target.uid);
         self.door().service.to_its_end(Box::pin(carrying.finish(targets))).await
     }
 }
 
-/// Messages on their way to another account, or to where they do not keep all their flags.
+/// Messages on their way to another mailbox.
 struct Carrying {
     from: Reach,
     to: Reach,
-    moves: bool,
+    way: Way,
     /// The copies that are there.
     there: Vec<Target>,
     /// Nobody waits for it any more.
@@ -66,16 +75,54 @@ struct Carrying {
 
 impl Carrying {
     async fn finish(mut self, targets: Vec<Target>) -> Result<Option<Copied>> {
-        let outcome = self.all(targets).await;
-        if outcome.is_err() && !self.moves && !self.there.is_empty() {
+        let outcome = match self.way {
+            Way::Shared => self.share_all(&targets).await,
+            Way::Carried | Way::Moved => self.carry_all(targets).await,
+        };
+        if outcome.is_err() && self.way != Way::Moved && !self.there.is_empty() {
             // RFC 9051 §6.4.7: as if it had not been begun.
             self.to.take_back(&self.there).await?;
         }
         outcome
     }
 
-    async fn all(&mut self, mut targets: Vec<Target>) -> Result<Option<Copied>> {
-        targets.sort_unstable_by_key(|target| target.uid);
+    /// An error if nobody waits for the next piece.
+    fn is_wanted(&self) -> Result<()> {
+        if self.given_up.is_cancelled() {
+            return Err(Error::Internal("nobody waits for it any more".to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn share_all(&mut self, targets: &[Target]) -> Result<Option<Copied>> {
+        let access = self.to.writing_with(WITH_FLAGS, &self.from, TO_COPY)?;
+        if access.quota_bytes.is_some() {
+            let mut size_bytes = 0;
+            for piece in targets.chunks(bulk::AT_ONCE) {
+                let ids: Vec<_> = piece.iter().map(|target| target.id).collect();
+                size_bytes += access.rows(&ids).await?.values().map(|row| row.size_bytes).sum::<u64>();
+            }
+            access.check_room(size_bytes).await?;
+        }
+        let mut all: Option<Copied> = None;
+        // None at all is a question, too: whether there is such a mailbox.
+        let mut rest = targets;
+        while all.is_none() || !rest.is_empty() {
+            self.is_wanted()?;
+            let (piece, after) = rest.split_at(rest.len().min(bulk::AT_ONCE));
+            rest = after;
+            let copied = access.copy(self.from.mailbox(), piece.to_vec(), self.to.mailbox()).await?;
+            let Some((copied, there)) = copied else { return Ok(None) };
+            self.there.extend(there);
+            match &mut all {
+                Some(all) => all.pairs.extend(copied.pairs),
+                none => *none = Some(copied),
+            }
+        }
+        Ok(all)
+    }
+
+    async fn carry_all(&mut self, mut targets: Vec<Target>) -> Result<Option<Copied>> {
         let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
         let rows = self.from.rows(&ids).await?;
         // What is not there any more under its UID is left alone.
@@ -91,9 +138,7 @@ impl Carrying {
         let mut copied = Copied { uid_validity: there_now.uid_validity, pairs: Vec::new() };
         let mut rest = targets.as_slice();
         while !rest.is_empty() {
-            if self.given_up.is_cancelled() {
-                return Err(Error::Internal("nobody waits for it any more".to_owned()));
-            }
+            self.is_wanted()?;
             let mut bytes = 0;
             let fits = rest.iter().take(AT_ONCE).take_while(|target| {
                 bytes += size(target);
@@ -110,7 +155,7 @@ impl Carrying {
     /// One piece, by one commit where it comes to, with the rights as they are now.
     async fn piece(&mut self, piece: &[Target]) -> Result<Option<Copied>> {
         (self.from, self.to) = (self.from.anew().await?, self.to.anew().await?);
-        self.from.check(if self.moves { TO_MOVE } else { TO_COPY })?;
+        self.from.check(if self.way == Way::Moved { TO_MOVE } else { TO_COPY })?;
         let ids: Vec<MessageId> = piece.iter().map(|target| target.id).collect();
         let rows = self.from.rows(&ids).await?;
         let letters = self.from.letters(&ids).await?;
@@ -127,7 +172,7 @@ impl Carrying {
         }
         let Some((uid_validity, there)) = self.to.add(new).await? else { return Ok(None) };
         carried.truncate(there.len());
-        if self.moves {
+        if self.way == Way::Moved {
             self.remove(&carried, &there).await?;
         }
         let pairs = carried.iter().zip(&there).map(|(from, there)| (from.uid, there.uid)).collect();

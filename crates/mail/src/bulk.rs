@@ -11,13 +11,11 @@ use storage::{
     Appended, Copy, FlagChange, Needs, NewMessage, Placement, Result as StorageResult, Source, Transaction,
     Unit,
 };
-use tokio_util::sync::CancellationToken;
 use types::{
     AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity, flags::is_keyword,
 };
 
 use crate::deliver::Deliver;
-use crate::warrant::Warrant;
 use crate::{Access, Error, Result};
 
 /// A message as a program names it.
@@ -63,7 +61,7 @@ pub struct NewLetter {
 }
 
 /// Messages in one commit, so that nobody waits long for the writer.
-const AT_ONCE: usize = 1_000;
+pub(crate) const AT_ONCE: usize = 1_000;
 /// A message has at most so many keywords.
 const MAX_KEYWORDS: usize = 50;
 
@@ -100,28 +98,16 @@ impl Access {
         Ok(all)
     }
 
-    /// Copies messages to another mailbox, all or none; `None` if there is no such mailbox. Many are copied piece by piece,
-    /// so that nobody waits for them; should one fail, or nobody wait for it any more, those that are there are taken back.
-    pub async fn copy(
+    /// Copies messages to another mailbox by one commit, so few; also what is there then. `None` if there is no such mailbox.
+    pub(crate) async fn copy(
         &self,
         mailbox: MailboxId,
-        targets: &[Target],
+        targets: Vec<Target>,
         to: MailboxId,
-    ) -> Result<Option<Copied>> {
-        let mut targets = targets.to_vec();
-        targets.sort_unstable_by_key(|target| target.uid);
-        if self.quota_bytes.is_some() {
-            let mut size_bytes = 0;
-            for targets in targets.chunks(AT_ONCE) {
-                let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
-                size_bytes += self.rows(&ids).await?.values().map(|row| row.size_bytes).sum::<u64>();
-            }
-            self.check_room(size_bytes).await?;
-        }
-        let given_up = CancellationToken::new();
-        let _waiting = given_up.clone().drop_guard();
-        let copying = Copying { access: self.clone(), mailbox, to, there: Vec::new(), given_up };
-        self.service.to_its_end(Box::pin(copying.finish(targets))).await
+    ) -> Result<Option<(Copied, Vec<Target>)>> {
+        let random = targets.iter().map(|_| self.service.random_bytes()).collect();
+        let now = self.service.now();
+        self.write(CopyAll { account: self.id, mailbox, targets, random, now, to }).await
     }
 
     /// Moves messages to another mailbox; `None` if there is no such mailbox.
@@ -334,54 +320,6 @@ impl Unit for Store {
     }
 }
 
-/// Messages on their way to another mailbox of the account.
-struct Copying {
-    access: Access,
-    mailbox: MailboxId,
-    to: MailboxId,
-    /// The copies that are there.
-    there: Vec<Target>,
-    /// Nobody waits for it any more.
-    given_up: CancellationToken,
-}
-
-impl Copying {
-    async fn finish(mut self, targets: Vec<Target>) -> Result<Option<Copied>> {
-        let outcome = self.all(&targets).await;
-        if !matches!(outcome, Ok(Some(_))) && !self.there.is_empty() {
-            // RFC 9051 §6.4.7: as if it had not been begun, whatever the rights are by now.
-            let owner = Access { warrant: Warrant::Owner, ..self.access };
-            for there in self.there.chunks(AT_ONCE) {
-                owner.remove(self.to, there).await?;
-            }
-        }
-        outcome
-    }
-
-    async fn all(&mut self, targets: &[Target]) -> Result<Option<Copied>> {
-        let mut all: Option<Copied> = None;
-        // None at all is a question, too: whether there is such a mailbox.
-        let pieces = targets.len().div_ceil(AT_ONCE).max(1);
-        for piece in 0..pieces {
-            if piece > 0 && self.given_up.is_cancelled() {
-                return Err(Error::Internal("nobody waits for it any more".to_owned()));
-            }
-            let targets: Vec<_> = targets.iter().skip(piece * AT_ONCE).take(AT_ONCE).cloned().collect();
-            let (account, service) = (self.access.id, &self.access.service);
-            let random = targets.iter().map(|_| service.random_bytes()).collect();
-            let (mailbox, now, to) = (self.mailbox, service.now(), self.to);
-            let unit = CopyAll { account, mailbox, targets, random, now, to };
-            let Some((copied, there)) = self.access.write(unit).await? else { return Ok(None) };
-            self.there.extend(there);
-            match &mut all {
-                Some(all) => all.pairs.extend(copied.pairs),
-                none => *none = Some(copied),
-            }
-        }
-        Ok(all)
-    }
-}
-
 struct CopyAll {
     account: AccountId,
     mailbox: MailboxId,
@@ -394,7 +332,6 @@ struct CopyAll {
 
 #[async_trait]
 impl Unit for CopyAll {
-    /// Also what is there then.
     type Output = Option<(Copied, Vec<Target>)>;
 
     fn needs(&self) -> Needs {

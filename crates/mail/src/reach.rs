@@ -17,7 +17,7 @@ use types::{
     AccountId, Bucket, EmailAddress, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
 };
 
-use crate::bulk::{Change, NewLetter, Stored, Target};
+use crate::bulk::{AT_ONCE, Change, NewLetter, Stored, Target};
 use crate::letters::Letter;
 use crate::listing::Roll;
 use crate::plain::Texts;
@@ -318,7 +318,10 @@ impl Reach {
     /// Removes what was just added by something that is not to be, whatever the rights are by now.
     pub(crate) async fn take_back(&self, added: &[Target]) -> Result<()> {
         let owner = Access { warrant: Warrant::Owner, ..self.door.clone() };
-        owner.remove(self.mailbox, added).await
+        for added in added.chunks(AT_ONCE) {
+            owner.remove(self.mailbox, added).await?;
+        }
+        Ok(())
     }
 
     /// Adds messages, all or none, with those of their flags that may be set here.

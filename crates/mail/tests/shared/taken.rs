@@ -220,9 +220,11 @@ async fn many_are_copied_in_pieces_all_or_none() {
     let Shared { house, owner, inbox, .. } = &scene.shared;
     let archive = of_role(owner, Role::Archive).await;
     let few = add(owner, *inbox, 600).await;
-    owner.copy(*inbox, &few, *inbox).await.unwrap().unwrap();
-    owner.copy(*inbox, &few, *inbox).await.unwrap().unwrap();
-    owner.copy(*inbox, &few, *inbox).await.unwrap().unwrap();
+    let from = owner.reach(owner.id(), *inbox).await.unwrap().unwrap();
+    let to = owner.reach(owner.id(), archive).await.unwrap().unwrap();
+    for _ in 0..3 {
+        from.copy(&few, &from).await.unwrap().unwrap();
+    }
     let roll = owner.roll(*inbox).await.unwrap().unwrap();
     let all: Vec<_> =
         roll.messages.iter().map(|message| Target { id: message.id, uid: message.uid }).collect();
@@ -230,7 +232,7 @@ async fn many_are_copied_in_pieces_all_or_none() {
     for (piece, wanted) in [(1, 0), (2, all.len())] {
         scene.close(owner, piece);
         tokio::select! {
-            copied = owner.copy(*inbox, &all, archive) => panic!("it was held up: {copied:?}"),
+            copied = from.copy(&all, &to) => panic!("it was held up: {copied:?}"),
             () = scene.gate.reached() => {}
         }
         // Others write meanwhile.
@@ -239,7 +241,7 @@ async fn many_are_copied_in_pieces_all_or_none() {
         house.mail.finish_writes().await;
         assert_eq!(count(owner, archive).await, wanted, "held up at piece {piece}");
     }
-    let copied = owner.copy(*inbox, &all, archive).await.unwrap().unwrap();
+    let copied = from.copy(&all, &to).await.unwrap().unwrap();
     assert_eq!(copied.pairs.len(), all.len());
     assert!(copied.pairs.is_sorted());
     assert_eq!(count(owner, archive).await, all.len() * 2);
