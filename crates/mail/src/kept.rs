@@ -48,11 +48,15 @@ impl<T: Clone + Send + Sync + 'static> Kept<T> {
         Self { shelves, size, most: usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX) }
     }
 
-    /// What is there of each of these messages.
-    pub(crate) fn find(&self, account: AccountId, ids: &[MessageId]) -> Vec<Option<T>> {
-        let Some(shelf) = self.shelves.get(&account) else { return vec![None; ids.len()] };
+    /// What is there of these messages.
+    pub(crate) fn find(&self, account: AccountId, ids: &[MessageId]) -> Found<T> {
+        let Some(shelf) = self.shelves.get(&account) else {
+            return Found { of_each: vec![None; ids.len()], unknown: ids.to_vec() };
+        };
         let things = shelf.lock();
-        ids.iter().map(|id| things.all.get(id).cloned()).collect()
+        let of_each: Vec<_> = ids.iter().map(|id| things.all.get(id).cloned()).collect();
+        let unknown = ids.iter().zip(&of_each).filter(|(_, found)| found.is_none()).map(|(id, _)| *id);
+        Found { unknown: unknown.collect(), of_each }
     }
 
     /// The same by message, and those of which nothing is there.
@@ -61,16 +65,9 @@ impl<T: Clone + Send + Sync + 'static> Kept<T> {
         account: AccountId,
         ids: &[MessageId],
     ) -> (HashMap<MessageId, T>, Vec<MessageId>) {
-        let (mut all, mut unknown) = (HashMap::with_capacity(ids.len()), Vec::new());
-        for (id, found) in ids.iter().zip(self.find(account, ids)) {
-            match found {
-                Some(one) => {
-                    all.insert(*id, one);
-                }
-                None => unknown.push(*id),
-            }
-        }
-        (all, unknown)
+        let Found { of_each, unknown } = self.find(account, ids);
+        let all = ids.iter().zip(of_each).filter_map(|(id, found)| Some((*id, found?)));
+        (all.collect(), unknown)
     }
 
     /// Keeps these, too. An account that has too much loses every second thing, whichever: so who looks through more than
@@ -102,6 +99,24 @@ impl<T: Clone + Send + Sync + 'static> Kept<T> {
         }
         // It has another weight now.
         self.shelves.insert(account, shelf);
+    }
+}
+
+/// What was in memory.
+pub(crate) struct Found<T> {
+    /// In the order of the messages that were asked for.
+    pub(crate) of_each: Vec<Option<T>>,
+    /// Those of which nothing was.
+    pub(crate) unknown: Vec<MessageId>,
+}
+
+impl<T: Clone> Found<T> {
+    /// With what was read of the others.
+    pub(crate) fn filled_up(mut self, ids: &[MessageId], read: &HashMap<MessageId, T>) -> Vec<Option<T>> {
+        for (id, found) in ids.iter().zip(&mut self.of_each).filter(|(_, found)| found.is_none()) {
+            *found = read.get(id).cloned();
+        }
+        self.of_each
     }
 }
 
@@ -150,13 +165,13 @@ mod tests {
     fn each_account_finds_its_own() {
         let kept: Kept<Arc<[u8]>> = Kept::new(1 << 20, |bytes| bytes.len());
         kept.keep(ALICE, [(id(1), Arc::from(*b"one")), (id(2), Arc::from(*b"two"))]);
-        let found = kept.find(ALICE, &[id(2), id(3), id(1)]);
+        let found = kept.find(ALICE, &[id(2), id(3), id(1)]).of_each;
         assert_eq!(found, [Some(Arc::from(*b"two")), None, Some(Arc::from(*b"one"))]);
-        assert_eq!(kept.find(AccountId(2), &[id(1)]), [None]);
+        assert_eq!(kept.find(AccountId(2), &[id(1)]).of_each, [None]);
         let (all, unknown) = kept.known(ALICE, &[id(1), id(4)]);
         assert_eq!((all.len(), unknown), (1, vec![id(4)]));
         kept.keep(ALICE, [(id(1), Arc::from(*b"another"))]);
-        assert_eq!(kept.find(ALICE, &[id(1)]), [Some(Arc::from(*b"another"))]);
+        assert_eq!(kept.find(ALICE, &[id(1)]).of_each, [Some(Arc::from(*b"another"))]);
     }
 
     #[test]
@@ -164,7 +179,7 @@ mod tests {
         let kept: Kept<Arc<[u8]>> = Kept::new(8_000, |bytes| bytes.len());
         for number in 0..=255 {
             kept.keep(ALICE, [(id(number), Arc::from([number; 100]))]);
-            assert!(kept.find(ALICE, &[id(number)])[0].is_some(), "{number}");
+            assert!(kept.find(ALICE, &[id(number)]).of_each[0].is_some(), "{number}");
             let shelf = kept.shelves.get(&ALICE).unwrap();
             let things = shelf.lock();
             assert!(things.bytes <= 6_000, "{}", things.bytes);
@@ -175,15 +190,15 @@ mod tests {
         for _ in 0..3 {
             all.iter().for_each(|id| kept.keep(ALICE, [(*id, Arc::from([0; 100]))]));
         }
-        assert!(kept.find(ALICE, &all).iter().flatten().count() > 8);
+        assert!(kept.find(ALICE, &all).of_each.iter().flatten().count() > 8);
         // What is too large for anybody is not kept.
         kept.keep(ALICE, [(id(1), Arc::from([0; 7_000]))]);
-        assert!(kept.find(ALICE, &[id(1)]).iter().flatten().all(|bytes| bytes.len() == 100));
+        assert!(kept.find(ALICE, &[id(1)]).of_each.iter().flatten().all(|bytes| bytes.len() == 100));
     }
     #[test]
     fn without_memory_nothing_is_kept() {
         let kept: Kept<Arc<[u8]>> = Kept::new(0, |bytes| bytes.len());
         kept.keep(ALICE, [(id(1), Arc::from(*b"one"))]);
-        assert_eq!(kept.find(ALICE, &[id(1)]), [None]);
+        assert_eq!(kept.find(ALICE, &[id(1)]).of_each, [None]);
     }
 }

@@ -40,19 +40,15 @@ impl Access {
     /// not in memory. What of them is kept in the shard is in memory while it reads, so ask for few.
     pub async fn texts(&self, ids: &[MessageId], wanted: Texts) -> Result<Vec<Option<Arc<Plain>>>> {
         let (kept, account) = (&self.service.plains, self.id);
-        let mut all = kept.find(account, ids);
-        let unknown: Vec<_> =
-            ids.iter().zip(&all).filter(|(_, found)| found.is_none()).map(|(id, _)| *id).collect();
-        if unknown.is_empty() {
-            return Ok(all);
+        let found = kept.find(account, ids);
+        if found.unknown.is_empty() {
+            return Ok(found.of_each);
         }
         let read = match wanted {
-            Texts::Header => of_headers(self.headers(&unknown).await?).await?,
-            Texts::All => whole(self.letters(&unknown).await?).await?,
+            Texts::Header => of_headers(self.headers(&found.unknown).await?).await?,
+            Texts::All => whole(self.letters(&found.unknown).await?).await?,
         };
-        for (id, found) in ids.iter().zip(&mut all).filter(|(_, found)| found.is_none()) {
-            *found = read.get(id).cloned();
-        }
+        let all = found.filled_up(ids, &read);
         if wanted == Texts::All {
             kept.keep(account, read.into_iter().filter(|(_, plain)| memory(plain) <= LARGEST));
         }

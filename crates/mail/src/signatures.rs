@@ -20,21 +20,17 @@ impl Access {
     /// The signature of each of these messages, if it exists and has one; one query for those that are not in memory.
     pub async fn signatures(&self, ids: &[MessageId]) -> Result<Vec<Option<Arc<[u8]>>>> {
         let (kept, account) = (&self.service.signatures, self.id);
-        let mut all = kept.find(account, ids);
-        let unknown: Vec<_> =
-            ids.iter().zip(&all).filter(|(_, found)| found.is_none()).map(|(id, _)| *id).collect();
-        if unknown.is_empty() {
-            return Ok(all);
+        let found = kept.find(account, ids);
+        if found.unknown.is_empty() {
+            return Ok(found.of_each);
         }
-        let wanted = unknown.as_slice();
+        let wanted = found.unknown.as_slice();
         // Those that are missing are no sign that the account has moved: who needs the messages will notice.
         let look =
             |mut shard: Box<dyn Snapshot>| async move { shard.signatures(account, wanted).await.map(Some) };
         let read = self.service.look(account, look).await?.unwrap_or_default();
         let read: HashMap<_, Arc<[u8]>> = read.into_iter().map(|(id, bits)| (id, bits.into())).collect();
-        for (id, found) in ids.iter().zip(&mut all).filter(|(_, found)| found.is_none()) {
-            *found = read.get(id).cloned();
-        }
+        let all = found.filled_up(ids, &read);
         kept.keep(account, read);
         Ok(all)
     }
