@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use mail::Download;
+use types::{MessageId, api::Attachment};
 
 use super::{
     headers::{FILE_POLICY, set},
@@ -20,6 +21,21 @@ pub(crate) struct File<'f> {
     pub(crate) tag: String,
     pub(crate) name: &'f str,
     pub(crate) content_type: &'f str,
+}
+
+/// The answer with an attachment of a message.
+pub(crate) fn attached(
+    request: &HeaderMap,
+    message: MessageId,
+    attachment: &Attachment,
+    download: Download,
+) -> Response {
+    let file = File {
+        tag: format!("\"{message}-{}\"", attachment.id),
+        name: &attachment.filename,
+        content_type: &attachment.content_type,
+    };
+    respond(request, &file, download)
 }
 
 /// The answer to a request for a file (RFC 9110 §14).

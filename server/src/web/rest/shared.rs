@@ -10,7 +10,7 @@ use super::folders::Wanted;
 use crate::web::{
     caller::Caller,
     docs::Problems,
-    download::{File, respond},
+    download::attached,
     extract::{Path, Query},
     failure::Result,
 };
@@ -83,10 +83,5 @@ pub(crate) async fn attachment(
     headers: HeaderMap,
 ) -> Result<Response> {
     let (attachment, download) = caller.access.shared_attachment(owner, folder, id, &part).await?;
-    let file = File {
-        tag: format!("\"{id}-{}\"", attachment.id),
-        name: &attachment.filename,
-        content_type: &attachment.content_type,
-    };
-    Ok(respond(&headers, &file, download))
+    Ok(attached(&headers, id, &attachment, download))
 }

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::web::{
     caller::Caller,
     docs::Problems,
-    download::{File, respond},
+    download::{File, attached, respond},
     extract::{Path, Query},
     failure::Result,
     headers::mail_policy,
@@ -107,10 +107,5 @@ pub(crate) async fn attachment(
     headers: HeaderMap,
 ) -> Result<Response> {
     let (attachment, download) = caller.access.attachment(id, &part).await?;
-    let file = File {
-        tag: format!("\"{id}-{}\"", attachment.id),
-        name: &attachment.filename,
-        content_type: &attachment.content_type,
-    };
-    Ok(respond(&headers, &file, download))
+    Ok(attached(&headers, id, &attachment, download))
 }
