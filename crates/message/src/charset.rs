@@ -7,6 +7,9 @@ pub(crate) fn decode(label: Option<&str>, bytes: &[u8]) -> String {
     let label = label.map_or("", |label| label.trim().trim_matches('"'));
     // RFC 2231 §5: a language may follow the charset of an encoded word.
     let label = label.split('*').next().unwrap_or_default();
+    if is_iso_2022_kr(label) {
+        return iso_2022_kr(bytes);
+    }
     let Some(encoding) = named(label) else {
         return match mail_parser::decoders::charsets::map::charset_decoder(label.as_bytes()) {
             Some(decoder) if !label.is_empty() => decoder(bytes),
@@ -28,6 +31,7 @@ pub(crate) fn decode(label: Option<&str>, bytes: &[u8]) -> String {
 pub(crate) fn is_known(label: &str) -> bool {
     let label = label.trim().trim_matches('"');
     named(label).is_some()
+        || is_iso_2022_kr(label)
         || mail_parser::decoders::charsets::map::charset_decoder(label.as_bytes()).is_some()
 }
 
@@ -39,6 +43,38 @@ fn named(label: &str) -> Option<&'static Encoding> {
             .any(|name| name.eq_ignore_ascii_case(label))
             .then_some(EUC_KR)
     })
+}
+
+fn is_iso_2022_kr(label: &str) -> bool {
+    label.eq_ignore_ascii_case("iso-2022-kr") || label.eq_ignore_ascii_case("csISO2022KR")
+}
+
+/// RFC 1557: EUC-KR in seven bits. Browsers do not read it any more; old mail is in it.
+fn iso_2022_kr(bytes: &[u8]) -> String {
+    const DESIGNATOR: &[u8] = b"\x1B$)C";
+    const SHIFT_OUT: u8 = 0x0E;
+    const SHIFT_IN: u8 = 0x0F;
+    let mut eight_bits = Vec::with_capacity(bytes.len());
+    let mut is_korean = false;
+    let mut rest = bytes;
+    while let Some((byte, after)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(DESIGNATOR) {
+            rest = after;
+            continue;
+        }
+        rest = after;
+        match *byte {
+            SHIFT_OUT => is_korean = true,
+            SHIFT_IN => is_korean = false,
+            0x21..=0x7E if is_korean => eight_bits.push(byte | 0x80),
+            byte => {
+                // Every line begins in ASCII.
+                is_korean &= byte != b'\n';
+                eight_bits.push(byte);
+            }
+        }
+    }
+    EUC_KR.decode_without_bom_handling(&eight_bits).0.into_owned()
 }
 
 fn is_utf8(bytes: &[u8]) -> bool {
@@ -111,5 +147,8 @@ mod tests {
         check(Some("utf-7"), b"Hi Mom -+Jjo--!", "Hi Mom -☺-!");
         check(Some("iso-2022-jp"), b"\x1b$B$3$s\x1b(B", "こん");
         check(None, b"", "");
+        let korean = b"\x1B$)C\x0EC9\x0F \x0EAY\x0F hello \x0EH8@G7O\nEnglish line\r\n";
+        check(Some("iso-2022-kr"), korean, "첫 줄 hello 회의록\nEnglish line\r\n");
+        check(Some("ISO-2022-KR"), b"cut\x0E8", "cut\u{FFFD}");
     }
 }
