@@ -47,7 +47,7 @@ impl Options {
 /// Runs all of it even where something fails, and ends with one line of counts.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     tools::for_tests()?;
-    tools::npm(&workspace.root.join("server/tests/programs/npm"))?;
+    tools::npm(&workspace.root.join("server/tests/it/programs/npm"))?;
     let quality = if options.release_site { Quality::Release } else { Quality::Draft };
     let site = command::timed("site", || site::build(workspace, quality))?;
     let cargo = |arguments: &[&str]| {
