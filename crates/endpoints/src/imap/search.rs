@@ -1,31 +1,20 @@
 //! SEARCH (RFC 9051 §6.4.4): what is in memory decides first, and only messages that it leaves open are read.
 
 pub(super) mod matching;
+pub(super) mod reading;
 
-use std::collections::HashSet;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use imap::wire::{Options, Search};
 use imap::{Code, Status, Writer};
-use mail::{Listed, Texts};
-use message::Signature;
-use types::{MessageId, Uid};
+use mail::Listed;
+use types::Uid;
 
 use super::answers;
 use super::context::Members;
 use super::progress::Progress;
 use super::session::{Answer, Session};
 use matching::{Facts, Plan};
-
-/// Messages that are read at once.
-const WITH_ROWS: usize = 500;
-const WITH_STRUCTURES: usize = 200;
-const WITH_SIGNATURES: usize = 1_000;
-const WITH_LETTERS: usize = 32;
-const LETTER_BYTES: u64 = 4 << 20;
-/// Signatures that are written by one commit.
-const SIGNED_AT_ONCE: usize = 300;
 
 impl Session {
     pub(super) async fn search(&mut self, search: Search, uid: bool) -> Answer {
@@ -136,7 +125,7 @@ pub(super) async fn decide<'a>(
         }
     }
     let lowest = limit.and_then(|limit| cut(&mut found, &mut open, limit));
-    read_and_decide(reach, plan, open, &mut found, progress).await?;
+    reading::decide(reach, plan, open, &mut found, progress).await?;
     found.sort_unstable_by_key(|(number, _)| *number);
     Ok((found.into_iter().map(|(number, message)| (number, message.clone())).collect(), lowest))
 }
@@ -156,204 +145,6 @@ fn cut<'a>(
         all.retain(|(_, message)| message.uid >= lowest);
     }
     Some(lowest)
-}
-
-async fn read_and_decide<'a>(
-    reach: &mail::Reach,
-    plan: &Plan,
-    mut open: Vec<(u32, &'a Listed)>,
-    found: &mut Vec<(u32, &'a Listed)>,
-    progress: &Progress,
-) -> Result<(), Status> {
-    let mut reader = Reader::new(reach, plan);
-    let stages = [Stage::Rows, Stage::Structures, Stage::Signatures, Stage::Letters];
-    let stages: Vec<_> = stages.into_iter().filter(|stage| stage.is_needed(plan)).collect();
-    let (all, of) = (open.len(), open.len() * stages.len());
-    for (nth, stage) in stages.into_iter().enumerate() {
-        let mut left = Vec::new();
-        let mut rest = open.as_slice();
-        while !rest.is_empty() {
-            // What was decided before counts as looked at.
-            progress.set((nth + 1) * all - rest.len(), of);
-            let (batch, after) = rest.split_at(stage.length(rest));
-            rest = after;
-            let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
-            let facts = reader.read(stage, &ids).await?;
-            for ((number, message), facts) in batch.iter().zip(&facts) {
-                // It is gone, and nothing is known of it.
-                let Some(facts) = facts else { continue };
-                match plan.decide(*number, message, facts) {
-                    Some(true) => found.push((*number, message)),
-                    Some(false) => {}
-                    None => left.push((*number, *message)),
-                }
-            }
-        }
-        open = left;
-    }
-    reader.sign(0).await;
-    Ok(())
-}
-
-/// What is read of messages that are not decided yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Rows,
-    Structures,
-    /// What is certainly not in them: that decides most.
-    Signatures,
-    Letters,
-}
-
-impl Stage {
-    fn is_needed(self, plan: &Plan) -> bool {
-        match self {
-            Self::Rows => plan.rows,
-            Self::Structures => plan.structures,
-            Self::Signatures | Self::Letters => plan.texts.is_some(),
-        }
-    }
-
-    fn length(self, rest: &[(u32, &Listed)]) -> usize {
-        let most = match self {
-            Self::Rows => WITH_ROWS,
-            Self::Structures => WITH_STRUCTURES,
-            Self::Signatures => WITH_SIGNATURES,
-            Self::Letters => {
-                let mut bytes = 0;
-                let fits = rest.iter().take(WITH_LETTERS).take_while(|(_, message)| {
-                    bytes += message.size_bytes;
-                    bytes <= LETTER_BYTES
-                });
-                return fits.count().max(1).min(rest.len());
-            }
-        };
-        most.min(rest.len())
-    }
-}
-
-/// Reads for one search.
-pub(super) struct Reader<'a> {
-    reach: &'a mail::Reach,
-    needs: Needs,
-    /// Messages without a signature: they were there before there were any.
-    unsigned: HashSet<MessageId>,
-    /// The signatures that they get, since they are read anyway.
-    fresh: Vec<(MessageId, Vec<u8>)>,
-}
-
-/// What a search looks at beside what is in memory.
-#[derive(Debug, Clone, Copy)]
-struct Needs {
-    rows: bool,
-    structures: bool,
-    texts: Texts,
-}
-
-impl<'a> Reader<'a> {
-    fn new(reach: &'a mail::Reach, plan: &Plan) -> Self {
-        let needs = Needs {
-            rows: plan.rows,
-            structures: plan.structures,
-            texts: plan.texts.unwrap_or(Texts::Header),
-        };
-        Self { reach, needs, unsigned: HashSet::new(), fresh: Vec::new() }
-    }
-
-    /// For those who want to know what every message follows.
-    pub(super) fn of_everything(reach: &'a mail::Reach) -> Self {
-        let needs = Needs { rows: false, structures: false, texts: Texts::All };
-        Self { reach, needs, unsigned: HashSet::new(), fresh: Vec::new() }
-    }
-
-    /// The signature of each of these messages; those that have none are read.
-    pub(super) async fn signatures(
-        &mut self,
-        batch: &[(u32, &Listed)],
-    ) -> Result<Vec<Option<Arc<[u8]>>>, Status> {
-        let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
-        let known = self.reach.signatures(&ids).await.map_err(answers::refusal)?;
-        let unsigned: Vec<_> = batch
-            .iter()
-            .zip(&known)
-            .filter(|(_, bits)| !says_something(bits))
-            .map(|(message, _)| *message)
-            .collect();
-        if unsigned.is_empty() {
-            return Ok(known);
-        }
-        self.unsigned.extend(unsigned.iter().map(|(_, message)| message.id));
-        let mut rest = unsigned.as_slice();
-        while !rest.is_empty() {
-            let (batch, after) = rest.split_at(Stage::Letters.length(rest));
-            rest = after;
-            let ids: Vec<_> = batch.iter().map(|(_, message)| message.id).collect();
-            self.read(Stage::Letters, &ids).await?;
-        }
-        self.sign(0).await;
-        self.reach.signatures(&ids).await.map_err(answers::refusal)
-    }
-
-    /// What can be told of each of these messages; `None`: it is gone.
-    async fn read(&mut self, stage: Stage, ids: &[MessageId]) -> Result<Vec<Option<Facts>>, Status> {
-        let mut all: Vec<Option<Facts>> = ids.iter().map(|_| None).collect();
-        if self.needs.rows {
-            let mut rows = self.reach.rows(ids).await.map_err(answers::refusal)?;
-            for (id, facts) in ids.iter().zip(&mut all) {
-                *facts = rows.remove(id).map(|row| Facts { row: Some(Box::new(row)), ..Facts::default() });
-            }
-        }
-        if self.needs.structures && matches!(stage, Stage::Structures | Stage::Letters) {
-            let mut found = self.reach.structures(ids).await.map_err(answers::refusal)?;
-            for (id, facts) in ids.iter().zip(&mut all) {
-                let Some(structure) = found.remove(id) else { continue };
-                facts.get_or_insert_default().structure = Some(structure);
-            }
-        }
-        match stage {
-            Stage::Rows | Stage::Structures => {}
-            Stage::Signatures => {
-                let found = self.reach.signatures(ids).await.map_err(answers::refusal)?;
-                for ((id, facts), bits) in ids.iter().zip(&mut all).zip(found) {
-                    let facts = facts.get_or_insert_default();
-                    if says_something(&bits) {
-                        facts.signature = bits;
-                    } else {
-                        self.unsigned.insert(*id);
-                    }
-                }
-            }
-            Stage::Letters => {
-                let has_unsigned = ids.iter().any(|id| self.unsigned.contains(id));
-                let wanted = if has_unsigned { Texts::All } else { self.needs.texts };
-                let found = self.reach.texts(ids, wanted).await.map_err(answers::refusal)?;
-                for ((id, facts), texts) in ids.iter().zip(&mut all).zip(found) {
-                    let Some(texts) = texts else { continue };
-                    if self.unsigned.contains(id) {
-                        self.fresh.push((*id, message::signature(&texts)));
-                    }
-                    facts.get_or_insert_default().texts = Some(texts);
-                }
-                self.sign(SIGNED_AT_ONCE).await;
-            }
-        }
-        Ok(all)
-    }
-
-    /// Keeps the new signatures once there are more than this. Without them the next search only takes longer.
-    async fn sign(&mut self, most: usize) {
-        if self.fresh.len() <= most {
-            return;
-        }
-        if let Err(error) = self.reach.sign(std::mem::take(&mut self.fresh)).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "signatures were not kept");
-        }
-    }
-}
-
-/// Whether it is a signature that says something.
-fn says_something(bits: &Option<Arc<[u8]>>) -> bool {
-    bits.as_deref().and_then(Signature::read).is_some()
 }
 
 /// RFC 4731 §3.1; an empty result has no MIN, MAX and ALL. `of`: the mailbox and its UIDVALIDITY, if it is not the

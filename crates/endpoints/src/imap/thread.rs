@@ -12,7 +12,7 @@ use types::MessageId;
 
 use super::answers;
 use super::progress::Progress;
-use super::search::Reader;
+use super::search::reading;
 use super::session::{Answer, Session};
 use super::sort::{AT_ONCE, Sortable, compare};
 
@@ -84,14 +84,13 @@ impl Session {
 }
 
 async fn read(reach: &Reach, found: &[(u32, Listed)], progress: &Progress) -> Result<Vec<Mail>, Status> {
-    let mut reader = Reader::of_everything(reach);
     let mut mails = Vec::with_capacity(found.len());
     for batch in found.chunks(AT_ONCE) {
         progress.set(mails.len(), found.len());
         let ids: Vec<MessageId> = batch.iter().map(|(_, message)| message.id).collect();
         let portraits: HashMap<_, _> = reach.portraits(&ids).await.map_err(answers::refusal)?;
         let asked: Vec<_> = batch.iter().map(|(number, message)| (*number, message)).collect();
-        let signatures = reader.signatures(&asked).await?;
+        let signatures = reading::signatures(reach, &asked).await?;
         for ((_, message), bits) in batch.iter().zip(&signatures) {
             let links = bits.as_deref().and_then(Signature::read);
             let links = links.map(|signature| signature.links()).unwrap_or_default();

@@ -1,0 +1,253 @@
+//! What SEARCH and THREAD read of messages that the list leaves open, in stages: few bytes of many first, then texts.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _, stream};
+use imap::Status;
+use mail::{Listed, Reach, Texts};
+use message::Signature;
+use types::MessageId;
+
+use super::super::answers;
+use super::super::progress::Progress;
+use super::matching::{Facts, Plan};
+
+/// Messages that are read by one query.
+const WITH_ROWS: usize = 500;
+const WITH_STRUCTURES: usize = 200;
+const WITH_SIGNATURES: usize = 1_000;
+const WITH_LETTERS: usize = 32;
+const LETTER_BYTES: u64 = 4 << 20;
+/// Batches that are read at the same time.
+const AT_ONCE: usize = 3;
+/// Signatures that are written by one commit.
+const SIGNED_AT_ONCE: usize = 300;
+
+type Numbered<'a> = (u32, &'a Listed);
+
+/// Adds to those that were found whichever of the open ones are as wished, too.
+pub(super) async fn decide<'a>(
+    reach: &Reach,
+    plan: &Plan,
+    mut open: Vec<Numbered<'a>>,
+    found: &mut Vec<Numbered<'a>>,
+    progress: &Progress,
+) -> Result<(), Status> {
+    let mut source = Source { reach, needs: Needs::of(plan), unsigned: HashSet::new() };
+    let mut fresh = Vec::new();
+    let stages = [Stage::Rows, Stage::Structures, Stage::Signatures, Stage::Letters];
+    let stages: Vec<_> = stages.into_iter().filter(|stage| stage.is_needed(plan)).collect();
+    let (all, of) = (open.len(), open.len() * stages.len());
+    for (nth, stage) in stages.into_iter().enumerate() {
+        let (mut left, mut unsigned) = (Vec::new(), Vec::new());
+        // What was decided before counts as looked at.
+        let mut looked_at = (nth + 1) * all - open.len();
+        let mut batches = source.read(stage, &open);
+        while let Some((batch, read)) = batches.next().await {
+            let read = read?;
+            unsigned.extend(read.unsigned);
+            fresh.extend(read.fresh);
+            if fresh.len() > SIGNED_AT_ONCE {
+                sign(reach, &mut fresh).await;
+            }
+            for ((number, message), facts) in batch.iter().zip(&read.facts) {
+                // It is gone, and nothing is known of it.
+                let Some(facts) = facts else { continue };
+                match plan.decide(*number, message, facts) {
+                    Some(true) => found.push((*number, *message)),
+                    Some(false) => {}
+                    None => left.push((*number, *message)),
+                }
+            }
+            looked_at += batch.len();
+            progress.set(looked_at, of);
+        }
+        drop(batches);
+        source.unsigned.extend(unsigned);
+        open = left;
+    }
+    sign(reach, &mut fresh).await;
+    Ok(())
+}
+
+/// The signature of each of these messages; those that have none are read.
+pub(in crate::imap) async fn signatures(
+    reach: &Reach,
+    messages: &[Numbered<'_>],
+) -> Result<Vec<Option<Arc<[u8]>>>, Status> {
+    let ids: Vec<_> = messages.iter().map(|(_, message)| message.id).collect();
+    let known = reach.signatures(&ids).await.map_err(answers::refusal)?;
+    let unsigned = messages.iter().zip(&known).filter(|(_, bits)| !says_something(bits));
+    let unsigned: Vec<_> = unsigned.map(|(message, _)| *message).collect();
+    if unsigned.is_empty() {
+        return Ok(known);
+    }
+    let needs = Needs { rows: false, structures: false, texts: Texts::All };
+    let source = Source { reach, needs, unsigned: unsigned.iter().map(|(_, message)| message.id).collect() };
+    let mut fresh = Vec::new();
+    let mut batches = source.read(Stage::Letters, &unsigned);
+    while let Some((_, read)) = batches.next().await {
+        fresh.extend(read?.fresh);
+        if fresh.len() > SIGNED_AT_ONCE {
+            sign(reach, &mut fresh).await;
+        }
+    }
+    sign(reach, &mut fresh).await;
+    reach.signatures(&ids).await.map_err(answers::refusal)
+}
+
+/// Keeps these signatures. Without them the next search only takes longer.
+async fn sign(reach: &Reach, fresh: &mut Vec<(MessageId, Vec<u8>)>) {
+    if fresh.is_empty() {
+        return;
+    }
+    if let Err(error) = reach.sign(std::mem::take(fresh)).await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "signatures were not kept");
+    }
+}
+
+/// Whether it is a signature that says something.
+fn says_something(bits: &Option<Arc<[u8]>>) -> bool {
+    bits.as_deref().and_then(Signature::read).is_some()
+}
+
+/// What is read of messages that are not decided yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Rows,
+    Structures,
+    /// What is certainly not in them: that decides most.
+    Signatures,
+    Letters,
+}
+
+impl Stage {
+    fn is_needed(self, plan: &Plan) -> bool {
+        match self {
+            Self::Rows => plan.rows,
+            Self::Structures => plan.structures,
+            Self::Signatures | Self::Letters => plan.texts.is_some(),
+        }
+    }
+
+    fn length(self, rest: &[Numbered<'_>]) -> usize {
+        let most = match self {
+            Self::Rows => WITH_ROWS,
+            Self::Structures => WITH_STRUCTURES,
+            Self::Signatures => WITH_SIGNATURES,
+            Self::Letters => {
+                let mut bytes = 0;
+                let fits = rest.iter().take(WITH_LETTERS).take_while(|(_, message)| {
+                    bytes += message.size_bytes;
+                    bytes <= LETTER_BYTES
+                });
+                return fits.count().max(1).min(rest.len());
+            }
+        };
+        most.min(rest.len())
+    }
+
+    /// These messages in pieces that one query reads.
+    fn batches<'b, 'a>(self, messages: &'b [Numbered<'a>]) -> impl Iterator<Item = &'b [Numbered<'a>]> {
+        let mut rest = messages;
+        std::iter::from_fn(move || {
+            let (batch, after) =
+                rest.split_at_checked(self.length(rest)).filter(|(batch, _)| !batch.is_empty())?;
+            rest = after;
+            Some(batch)
+        })
+    }
+}
+
+/// Where a search reads.
+struct Source<'r> {
+    reach: &'r Reach,
+    needs: Needs,
+    /// Messages without a signature: they were there before there were any.
+    unsigned: HashSet<MessageId>,
+}
+
+/// What a search looks at beside what is in memory.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    rows: bool,
+    structures: bool,
+    texts: Texts,
+}
+
+impl Needs {
+    fn of(plan: &Plan) -> Self {
+        let texts = plan.texts.unwrap_or(Texts::Header);
+        Self { rows: plan.rows, structures: plan.structures, texts }
+    }
+}
+
+/// What was read of a batch.
+struct Read {
+    /// What can be told of each message; `None`: it is gone.
+    facts: Vec<Option<Facts>>,
+    /// Those of which it turned out that they have no signature.
+    unsigned: Vec<MessageId>,
+    /// The signatures that such messages get, since they are read anyway.
+    fresh: Vec<(MessageId, Vec<u8>)>,
+}
+
+impl Source<'_> {
+    /// Reads these messages batch by batch, in order, a few batches ahead.
+    fn read<'b, 'a>(
+        &'b self,
+        stage: Stage,
+        messages: &'b [Numbered<'a>],
+    ) -> impl Stream<Item = (&'b [Numbered<'a>], Result<Read, Status>)> + Unpin {
+        let batches = stage.batches(messages).collect::<Vec<_>>();
+        let read = move |batch: &'b [Numbered<'a>]| async move { (batch, self.batch(stage, batch).await) };
+        Box::pin(stream::iter(batches).map(read).buffered(AT_ONCE))
+    }
+
+    async fn batch(&self, stage: Stage, messages: &[Numbered<'_>]) -> Result<Read, Status> {
+        let ids: Vec<_> = messages.iter().map(|(_, message)| message.id).collect();
+        let mut facts: Vec<Option<Facts>> = ids.iter().map(|_| None).collect();
+        let (mut unsigned, mut fresh) = (Vec::new(), Vec::new());
+        if self.needs.rows {
+            let mut rows = self.reach.rows(&ids).await.map_err(answers::refusal)?;
+            for (id, facts) in ids.iter().zip(&mut facts) {
+                *facts = rows.remove(id).map(|row| Facts { row: Some(Box::new(row)), ..Facts::default() });
+            }
+        }
+        if self.needs.structures && matches!(stage, Stage::Structures | Stage::Letters) {
+            let mut found = self.reach.structures(&ids).await.map_err(answers::refusal)?;
+            for (id, facts) in ids.iter().zip(&mut facts) {
+                let Some(structure) = found.remove(id) else { continue };
+                facts.get_or_insert_default().structure = Some(structure);
+            }
+        }
+        match stage {
+            Stage::Rows | Stage::Structures => {}
+            Stage::Signatures => {
+                let found = self.reach.signatures(&ids).await.map_err(answers::refusal)?;
+                for ((id, facts), bits) in ids.iter().zip(&mut facts).zip(found) {
+                    let facts = facts.get_or_insert_default();
+                    if says_something(&bits) {
+                        facts.signature = bits;
+                    } else {
+                        unsigned.push(*id);
+                    }
+                }
+            }
+            Stage::Letters => {
+                let has_unsigned = ids.iter().any(|id| self.unsigned.contains(id));
+                let wanted = if has_unsigned { Texts::All } else { self.needs.texts };
+                let found = self.reach.texts(&ids, wanted).await.map_err(answers::refusal)?;
+                for ((id, facts), texts) in ids.iter().zip(&mut facts).zip(found) {
+                    let Some(texts) = texts else { continue };
+                    if self.unsigned.contains(id) {
+                        fresh.push((*id, message::signature(&texts)));
+                    }
+                    facts.get_or_insert_default().texts = Some(texts);
+                }
+            }
+        }
+        Ok(Read { facts, unsigned, fresh })
+    }
+}
