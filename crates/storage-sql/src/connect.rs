@@ -9,9 +9,11 @@
 //! too long, and notices clients that are gone.
 
 mod conn;
+mod direct;
 mod health;
 mod pool;
 mod postgres;
+mod row;
 mod sqlite;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -20,7 +22,12 @@ use sea_orm::{DatabaseConnection, Value};
 use storage::Result;
 use tokio::time::{Instant, sleep, timeout};
 
-pub(crate) use self::{conn::Conn, health::Health, pool::Pool};
+pub(crate) use self::{
+    conn::Conn,
+    health::Health,
+    pool::Pool,
+    row::{FromRow, Row, from_row},
+};
 use crate::{
     DatabaseUrl, Schema,
     error::{self, named},

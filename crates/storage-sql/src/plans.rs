@@ -91,9 +91,9 @@ async fn lists_are_index_scans_on_sqlite() {
     let statements = statements(&database, &caught).await;
     assert!(statements.len() > 40, "{}", statements.len());
     let conn = database.readers().each();
-    for (sql, values) in statements {
-        let explain = format!("EXPLAIN QUERY PLAN {sql}");
-        let explain = Statement::from_sql_and_values(DbBackend::Sqlite, explain, values);
+    // What is written by few values is sent together. No plan depends on the values.
+    for sql in statements.iter().flat_map(|(sql, _)| sql.split("; ")) {
+        let explain = Statement::from_string(DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {sql}"));
         let rows = conn.query_all_raw(explain).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
         for step in &plan {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect, prelude::Uuid, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    prelude::Uuid, sea_query::Expr,
 };
 use storage::{
     AccountState, Annotation, Changes, Content, Edition, Error, Fence, Grant, Listing, Mailbox, Message,
@@ -23,13 +23,14 @@ use types::{
 };
 
 use crate::{
+    connect::{FromRow as _, Row},
     entity::shard::{account, body, body_blob, mailbox, message, upload},
     error::failed,
     fence,
     open::Open,
     replica::{export, loose},
     rows::{self, Spot},
-    statement::{among, lists, prefixed, with_wanted},
+    statement::{among, lists, with_wanted},
     write::{grants, metadata},
 };
 
@@ -40,8 +41,9 @@ impl Snapshot for Open {
         if let Some(loaded) = self.accounts.get(&account.0) {
             return Ok(loaded.row.as_ref().map(rows::account_state));
         }
-        let row = account::Entity::find_by_id(account.0).one(&self.conn).await.map_err(failed)?;
-        Ok(row.as_ref().map(rows::account_state))
+        let wanted = account::Entity::find_by_id(account.0).build(self.conn.get_database_backend());
+        let found: Vec<account::Model> = self.conn.rows(wanted, 1).await.map_err(failed)?;
+        Ok(found.first().map(rows::account_state))
     }
 
     async fn mailboxes(&mut self, account: AccountId) -> Result<Vec<Mailbox>> {
@@ -51,8 +53,10 @@ impl Snapshot for Open {
         }
         let found = mailbox::Entity::find()
             .filter(mailbox::Column::AccountId.eq(account.0))
-            .filter(mailbox::Column::Deleted.eq(false));
-        Ok(rows::mailboxes(found.all(&self.conn).await.map_err(failed)?.iter()))
+            .filter(mailbox::Column::Deleted.eq(false))
+            .build(self.conn.get_database_backend());
+        let found: Vec<mailbox::Model> = self.conn.rows(found, MAILBOXES).await.map_err(failed)?;
+        Ok(rows::mailboxes(found.iter()))
     }
 
     async fn mailbox(&mut self, account: AccountId, id: MailboxId) -> Result<Option<Mailbox>> {
@@ -60,8 +64,11 @@ impl Snapshot for Open {
         if self.accounts.contains_key(&account.0) {
             return Ok(Open::mailbox(self, account.0, id.0).map(rows::mailbox));
         }
-        let found = mailbox::Entity::find_by_id((account.0, id.0)).filter(mailbox::Column::Deleted.eq(false));
-        Ok(found.one(&self.conn).await.map_err(failed)?.as_ref().map(rows::mailbox))
+        let wanted =
+            mailbox::Entity::find_by_id((account.0, id.0)).filter(mailbox::Column::Deleted.eq(false));
+        let wanted = wanted.build(self.conn.get_database_backend());
+        let found: Vec<mailbox::Model> = self.conn.rows(wanted, 1).await.map_err(failed)?;
+        Ok(found.first().map(rows::mailbox))
     }
 
     async fn annotations(&mut self, account: AccountId) -> Result<Vec<Annotation>> {
@@ -76,7 +83,9 @@ impl Snapshot for Open {
 
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {
         self.flush().await?;
-        let found = page::select(account, request).all(&self.conn).await.map_err(failed)?;
+        let wanted = page::select(account, request).build(self.conn.get_database_backend());
+        let expected = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        let found: Vec<message::Model> = self.conn.rows(wanted, expected).await.map_err(failed)?;
         found.into_iter().map(rows::message).collect()
     }
 
@@ -126,9 +135,10 @@ impl Snapshot for Open {
         let ids = distinct(ids);
         let mut found = BTreeMap::new();
         for list in lists(&self.conn, &ids) {
-            for row in self.with_bodies(account, &list, "m.id AS id, b.structure AS structure").await? {
-                let id: Uuid = row.try_get("", "id").map_err(failed)?;
-                let structure: Option<Vec<u8>> = row.try_get("", "structure").map_err(failed)?;
+            let structure = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let read: Vec<(Uuid, Option<Vec<u8>>)> =
+                self.with_bodies(account, &list, "m.id, b.structure", structure).await?;
+            for (id, structure) in read {
                 found.insert(MessageId(id), structure.ok_or_else(|| missing_body(id))?);
             }
         }
@@ -142,39 +152,36 @@ impl Snapshot for Open {
     ) -> Result<Vec<(MessageId, Vec<u8>)>> {
         self.flush().await?;
         let ids = distinct(ids);
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<_, Vec<u8>> = BTreeMap::new();
         for list in lists(&self.conn, &ids) {
             let keys: Vec<_> = list.iter().map(|id| (account.0, *id)).collect();
-            for row in
-                self.conn.query_all_raw(with_wanted(&self.conn, &keys, SIGNATURES)).await.map_err(failed)?
-            {
-                let id: Uuid = row.try_get("", "id").map_err(failed)?;
-                found.insert(MessageId(id), row.try_get("", "bits").map_err(failed)?);
-            }
+            let bits = |row: &Row<'_>| Ok((MessageId(row.get(0)?), row.get(1)?));
+            let wanted = with_wanted(&self.conn, &keys, SIGNATURES);
+            found.extend(self.conn.each_row(wanted, keys.len(), bits).await.map_err(failed)?);
         }
         Ok(found.into_iter().collect())
     }
 
     async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>> {
         self.flush().await?;
-        let columns = "b.structure AS structure";
-        let Some(row) = self.with_bodies(account, &[id.0], columns).await?.pop() else { return Ok(None) };
-        let structure: Option<Vec<u8>> = row.try_get("", "structure").map_err(failed)?;
-        structure.map(Some).ok_or_else(|| missing_body(id.0))
+        let structure = |row: &Row<'_>| row.get::<Option<Vec<u8>>>(0);
+        let found = self.with_bodies(account, &[id.0], "b.structure", structure).await?.pop();
+        found.map(|structure| structure.ok_or_else(|| missing_body(id.0))).transpose()
     }
 
     async fn contents(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Content>> {
         self.flush().await?;
         let ids = distinct(ids);
-        let columns = format!(
-            "m.id AS message_id, m.received_at AS received_at, b.id AS found, {}",
-            prefixed::<body::Entity>("b")
-        );
+        let columns = format!("m.id, m.received_at, b.id, {}", body::Model::columns("b"));
+        let with_body = |row: &Row<'_>| {
+            let is_there = row.get::<Option<Uuid>>(2)?.is_some();
+            let body = is_there.then(|| body::Model::from_row(row, 3)).transpose()?;
+            Ok((row.get(0)?, row.get(1)?, body))
+        };
         let mut found = BTreeMap::new();
         for list in lists(&self.conn, &ids) {
-            for row in self.with_bodies(account, &list, &columns).await? {
-                let content = content(&row)?;
-                found.insert(content.id, content);
+            for (id, received_at, body) in self.with_bodies(account, &list, &columns, with_body).await? {
+                found.insert(id, content(id, received_at, body)?);
             }
         }
         Ok(found.into_values().collect())
@@ -182,19 +189,21 @@ impl Snapshot for Open {
 
     async fn thread(&mut self, account: AccountId, thread: ThreadId, limit: u32) -> Result<Vec<Message>> {
         self.flush().await?;
-        let found = message::Entity::find()
+        let wanted = message::Entity::find()
             .filter(message::Column::AccountId.eq(account.0))
             .filter(message::Column::ThreadId.eq(thread.0))
             .order_by_desc(message::Column::Id)
-            .limit(u64::from(limit));
-        let found = found.all(&self.conn).await.map_err(failed)?;
+            .limit(u64::from(limit))
+            .build(self.conn.get_database_backend());
+        let found: Vec<message::Model> = self.conn.rows(wanted, 1).await.map_err(failed)?;
         found.into_iter().rev().map(rows::message).collect()
     }
 
     async fn body(&mut self, account: AccountId, id: BodyId) -> Result<Option<Packed>> {
         self.flush().await?;
-        let found = body::Entity::find_by_id((account.0, id.0)).one(&self.conn).await.map_err(failed)?;
-        found.map(rows::packed).transpose()
+        let wanted = body::Entity::find_by_id((account.0, id.0)).build(self.conn.get_database_backend());
+        let found: Vec<body::Model> = self.conn.rows(wanted, 1).await.map_err(failed)?;
+        found.into_iter().next().map(rows::packed).transpose()
     }
 
     async fn changes(&mut self, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
@@ -326,20 +335,33 @@ impl Snapshot for Open {
     }
 }
 
+/// What an account has of them, as a rule.
+const MAILBOXES: usize = 10;
+
+/// As many rows take the time of a body.
+const BODY: usize = 16;
+
 const SIGNATURES: &str = "SELECT m.id AS id, s.bits AS bits FROM wanted CROSS JOIN message AS m \
     CROSS JOIN signature AS s WHERE m.account_id = wanted.a AND m.id = wanted.b \
     AND s.account_id = m.account_id AND s.body_id = m.body_id";
 
 impl Open {
     /// Messages that exist, as `m`, each with its body, as `b`, which is missing where the shard is damaged.
-    async fn with_bodies(&self, account: AccountId, ids: &[Uuid], columns: &str) -> Result<Vec<QueryResult>> {
+    async fn with_bodies<T: Send + 'static>(
+        &self,
+        account: AccountId,
+        ids: &[Uuid],
+        columns: &str,
+        take: impl FnMut(&Row<'_>) -> Result<T, DbErr> + Send + 'static,
+    ) -> Result<Vec<T>> {
         let keys: Vec<_> = ids.iter().map(|id| (account.0, *id)).collect();
         let rest = format!(
             "SELECT {columns} FROM wanted CROSS JOIN message AS m \
              LEFT JOIN body AS b ON b.account_id = m.account_id AND b.id = m.body_id \
              WHERE m.account_id = wanted.a AND m.id = wanted.b"
         );
-        self.conn.query_all_raw(with_wanted(&self.conn, &keys, &rest)).await.map_err(failed)
+        let wanted = with_wanted(&self.conn, &keys, &rest);
+        self.conn.each_row(wanted, keys.len() * BODY, take).await.map_err(failed)
     }
 
     /// Rows of messages that exist and were written, in order of their ids.
@@ -351,10 +373,12 @@ impl Open {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let mut found = Vec::new();
         for list in lists(&self.conn, &ids) {
-            let rows = message::Entity::find()
+            let expected = list.len();
+            let wanted = message::Entity::find()
                 .filter(message::Column::AccountId.eq(account.0))
-                .filter(among(&self.conn, message::Column::Id, list));
-            found.extend(rows.all(&self.conn).await.map_err(failed)?);
+                .filter(among(&self.conn, message::Column::Id, list))
+                .build(self.conn.get_database_backend());
+            found.extend(self.conn.rows::<message::Model>(wanted, expected).await.map_err(failed)?);
         }
         found.sort_unstable_by_key(|row| row.id);
         found.dedup_by_key(|row| row.id);
@@ -370,13 +394,14 @@ impl Open {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let mut found = Vec::new();
         for list in lists(&self.conn, &ids) {
-            let rows = message::Entity::find()
-                .select_only()
-                .columns(Spot::COLUMNS)
-                .filter(message::Column::AccountId.eq(account.0))
-                .filter(among(&self.conn, message::Column::Id, list))
-                .into_model::<Spot>();
-            found.extend(rows.all(&self.conn).await.map_err(failed)?);
+            let keys: Vec<_> = list.iter().map(|id| (account.0, *id)).collect();
+            let rest = format!(
+                "SELECT {} FROM wanted CROSS JOIN message AS m \
+                 WHERE m.account_id = wanted.a AND m.id = wanted.b",
+                Spot::columns("m")
+            );
+            let wanted = with_wanted(&self.conn, &keys, &rest);
+            found.extend(self.conn.rows::<Spot>(wanted, keys.len()).await.map_err(failed)?);
         }
         found.sort_unstable_by_key(|row| row.id);
         found.dedup_by_key(|row| row.id);
@@ -385,15 +410,11 @@ impl Open {
     }
 }
 
-fn content(row: &QueryResult) -> Result<Content> {
-    let id: Uuid = row.try_get("", "message_id").map_err(failed)?;
-    if row.try_get::<Option<Uuid>>("", "found").map_err(failed)?.is_none() {
-        return Err(missing_body(id));
-    }
-    let mut body = body::Model::from_query_result(row, "b_").map_err(failed)?;
+fn content(id: Uuid, received_at: i64, body: Option<body::Model>) -> Result<Content> {
+    let mut body = body.ok_or_else(|| missing_body(id))?;
     Ok(Content {
         id: MessageId(id),
-        received_at: Timestamp::from_millis(row.try_get("", "received_at").map_err(failed)?),
+        received_at: Timestamp::from_millis(received_at),
         structure: std::mem::take(&mut body.structure),
         body: rows::packed(body)?,
     })

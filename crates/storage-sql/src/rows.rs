@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sea_orm::{FromQueryResult, prelude::Uuid};
+use sea_orm::prelude::Uuid;
 use serde::{Serialize, de::DeserializeOwned};
 use storage::{
     AccountState, Error, Listed, Mailbox, Message, NewMessage, NewQueueEntry, NewRecipient, Origin, Packed,
@@ -13,7 +13,65 @@ use types::{
     Role, ThreadId, Timestamp, Uid, UidValidity, UploadId, api::Delivery,
 };
 
-use crate::entity::shard::{account, body, mailbox, message, queue_entry, queue_recipient, upload};
+use crate::{
+    connect::from_row,
+    entity::shard::{account, body, mailbox, message, queue_entry, queue_recipient, tombstone, upload},
+};
+
+from_row!(account::Model {
+    account_id,
+    modseq,
+    indexed_modseq,
+    forgotten_modseq,
+    messages,
+    used_bytes,
+    next_mailbox_id,
+    last_uid_validity,
+    fenced,
+});
+from_row!(mailbox::Model {
+    account_id,
+    id,
+    parent_id,
+    name,
+    name_key,
+    role,
+    uid_validity,
+    uid_next,
+    modseq,
+    total,
+    unread,
+    size_bytes,
+    deleted,
+    subscribed,
+});
+from_row!(message::Model {
+    account_id,
+    id,
+    mailbox_id,
+    uid,
+    modseq,
+    created_modseq,
+    flags,
+    keywords,
+    thread_id,
+    body_id,
+    received_at,
+    sent_at,
+    size_bytes,
+    from_name,
+    from_email,
+    to_json,
+    subject,
+    preview,
+    has_attachments,
+    delivery,
+    saved_at,
+});
+from_row!(tombstone::Model { account_id, mailbox_id, uid, message_id, modseq, expunged });
+from_row!(body::Model { account_id, id, size_bytes, refs, structure, layout, inline });
+from_row!(ListedRow { id, uid, modseq, flags, keywords, received_at, sent_at, size_bytes });
+from_row!(Spot { id, mailbox_id, uid, modseq, flags, keywords, body_id, received_at, size_bytes, delivery });
 
 /// A size or count as the database keeps it.
 pub(crate) fn stored(count: u64) -> i64 {
@@ -99,7 +157,7 @@ pub(crate) fn listed(row: ListedRow, known: &mut HashMap<String, Arc<[String]>>)
 }
 
 /// The columns of a [`Listed`].
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug)]
 pub(crate) struct ListedRow {
     pub(crate) id: Uuid,
     pub(crate) uid: i64,
@@ -112,7 +170,7 @@ pub(crate) struct ListedRow {
 }
 
 /// What a change of messages needs to know of their rows.
-#[derive(Debug, Clone, FromQueryResult)]
+#[derive(Debug, Clone)]
 pub(crate) struct Spot {
     pub(crate) id: Uuid,
     pub(crate) mailbox_id: i64,
@@ -124,24 +182,6 @@ pub(crate) struct Spot {
     pub(crate) received_at: i64,
     pub(crate) size_bytes: i64,
     pub(crate) delivery: Option<String>,
-}
-
-impl Spot {
-    pub(crate) const COLUMNS: [message::Column; 10] = {
-        use message::Column as C;
-        [
-            C::Id,
-            C::MailboxId,
-            C::Uid,
-            C::Modseq,
-            C::Flags,
-            C::Keywords,
-            C::BodyId,
-            C::ReceivedAt,
-            C::SizeBytes,
-            C::Delivery,
-        ]
-    };
 }
 
 impl From<&message::Model> for Spot {

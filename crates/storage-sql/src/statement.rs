@@ -7,7 +7,7 @@
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable,
     PrimaryKeyToColumn, Schema, Statement, Value,
-    sea_query::{Expr, ExprTrait as _, Iden, extension::postgres::PgFunc},
+    sea_query::{Expr, ExprTrait as _, Iden, Values, extension::postgres::PgFunc},
 };
 use storage::Result;
 
@@ -15,6 +15,8 @@ use crate::{connect::Conn, error::failed};
 
 /// Rows of one statement on SQLite; with twenty columns far from the 32,766 variables that it takes.
 const MOST: usize = 256;
+/// Values of statements that are sent as one: what one mail takes. Texts of more would rarely be the same again.
+const FEW_VALUES: usize = 128;
 
 /// What happens to a new row whose primary key is there already.
 #[derive(Debug, Clone, Copy)]
@@ -160,7 +162,7 @@ impl<'a> Writes<'a> {
 
     /// Writes them. The answer is the process of PostgreSQL that did, if there was anything to write.
     pub(crate) async fn run(self) -> Result<Option<i32>> {
-        for statement in self.statements {
+        for statement in joined(self.statements) {
             self.conn.execute_raw(statement).await.map_err(failed)?;
         }
         if self.parts.is_empty() {
@@ -172,6 +174,23 @@ impl<'a> Writes<'a> {
         let row = self.conn.query_one_raw(statement).await.map_err(failed)?;
         row.map(|row| row.try_get("", "process")).transpose().map_err(failed)
     }
+}
+
+/// The statements of SQLite, small ones several in one text: each that is sent costs more than to write a row.
+fn joined(statements: Vec<Statement>) -> Vec<Statement> {
+    let mut joined: Vec<Statement> = Vec::new();
+    for next in statements {
+        let count = |statement: &Statement| statement.values.as_ref().map_or(0, |values| values.0.len());
+        match joined.last_mut() {
+            Some(last) if count(last) + count(&next) <= FEW_VALUES => {
+                last.sql = format!("{}; {}", last.sql, next.sql);
+                let values = next.values.into_iter().flat_map(|values| values.0);
+                last.values.get_or_insert_with(|| Values(Vec::new())).0.extend(values);
+            }
+            _ => joined.push(next),
+        }
+    }
+    joined
 }
 
 fn into<E: EntityTrait>(conn: &Conn, columns: &[E::Column]) -> String {

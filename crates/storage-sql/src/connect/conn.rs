@@ -10,6 +10,7 @@ use sea_orm::{
 use tokio::time::{Instant, timeout};
 
 use super::pool::{Current, Pool};
+use super::row::{FromRow, Row};
 use crate::error;
 
 /// A transaction, or many statements that are each their own.
@@ -50,26 +51,41 @@ impl Conn {
         self.get_database_backend() == DbBackend::Postgres
     }
 
-    /// What `take` makes of each row of the answer. In a transaction rows come one after another, so that not all of them
-    /// are in memory as the database has them: that is ten times as much as what is made of them.
-    pub(crate) async fn each_row<T: Send>(
+    /// What `take` makes of each row of the answer, of which about so many are expected. In a transaction rows come one
+    /// after another, so that not all of them are in memory as the database has them: that is ten times as much as what is
+    /// made of them.
+    pub(crate) async fn each_row<T: Send + 'static>(
         &self,
         statement: Statement,
-        mut take: impl FnMut(QueryResult) -> Result<T, DbErr> + Send,
+        expected: usize,
+        mut take: impl FnMut(&Row<'_>) -> Result<T, DbErr> + Send + 'static,
     ) -> Result<Vec<T>, DbErr> {
         let Some(transaction) = &self.transaction else {
-            return self.query_all_raw(statement).await?.into_iter().map(take).collect();
+            if let Some(direct) = self.pool.direct() {
+                self.pool.watch().saw(&statement.sql, values(&statement));
+                return direct.read(statement, expected, take).await;
+            }
+            return self.query_all_raw(statement).await?.iter().map(|row| take(&Row::Sent(row))).collect();
         };
         self.pool.watch().saw(&statement.sql, values(&statement));
         let reading = async {
             let mut all = Vec::new();
             let mut rows = sea_orm::StreamTrait::stream_raw(transaction, statement).await?;
             while let Some(row) = rows.try_next().await? {
-                all.push(take(row)?);
+                all.push(take(&Row::Sent(&row))?);
             }
             Ok(all)
         };
         within(self.pool.limit(), self.pool.health().watched(reading)).await
+    }
+
+    /// The rows of the answer, of which about so many are expected.
+    pub(crate) async fn rows<T: FromRow>(
+        &self,
+        statement: Statement,
+        expected: usize,
+    ) -> Result<Vec<T>, DbErr> {
+        self.each_row(statement, expected, |row| T::from_row(row, 0)).await
     }
 
     /// Replaces broken connections. Whether the statement may be sent again: outside of transactions there are only

@@ -8,7 +8,7 @@ use std::{
 use sea_orm::{DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::time::{Instant, timeout};
 
-use super::{Conn, Database, Health, Purpose, Watch, conn::within};
+use super::{Conn, Database, Health, Purpose, Watch, conn::within, direct::Direct};
 use crate::{DatabaseUrl, error};
 
 /// Connections of a database for one purpose.
@@ -19,6 +19,8 @@ struct Inner {
     database: Database,
     purpose: Purpose,
     current: RwLock<Current>,
+    /// Of an SQLite file that is only read.
+    direct: Option<Arc<Direct>>,
 }
 
 /// Connections that were made together.
@@ -39,7 +41,13 @@ impl Pool {
     pub(crate) fn new(database: Database, purpose: Purpose) -> Self {
         let (connections, returns) = (database.connections(purpose), database.health.returns());
         let current = RwLock::new(Current { generation: 0, returns, connections });
-        Self(Arc::new(Inner { database, purpose, current }))
+        let direct = match &database.url {
+            DatabaseUrl::Sqlite(path) if purpose == Purpose::Read => {
+                Some(Direct::new(path.clone(), database.options.readers, database.options.patience))
+            }
+            _ => None,
+        };
+        Self(Arc::new(Inner { database, purpose, current, direct }))
     }
 
     /// Begins a transaction; connections that have broken since they were used last are replaced.
@@ -83,6 +91,9 @@ impl Pool {
 
     /// Closes them; nothing can be done with this any more.
     pub(crate) async fn close(&self) {
+        if let Some(direct) = &self.0.direct {
+            direct.close();
+        }
         self.leave(self.current()).await;
     }
 
@@ -126,6 +137,10 @@ impl Pool {
         }
         self.renew(&current);
         now()
+    }
+
+    pub(super) fn direct(&self) -> Option<&Arc<Direct>> {
+        self.0.direct.as_ref()
     }
 
     pub(super) fn watch(&self) -> &Watch {

@@ -96,6 +96,13 @@ pub(super) fn connections(path: &Path, options: &Options, purpose: Purpose) -> D
     SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
 }
 
+/// Bytes of a file that are read where the system has them in memory.
+const MAPPED: &str = "268435456";
+
+/// The settings of a connection that only reads, as a statement.
+pub(super) const READING: &str =
+    "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 268435456;";
+
 /// KiB, as a negative number: what a batch of many accounts changes, with its indexes. What does not fit is written and read
 /// again before the commit.
 const WRITER_CACHE: &str = "-16384";
@@ -112,7 +119,7 @@ fn settings(path: &Path, options: &Options) -> SqliteConnectOptions {
         .foreign_keys(false)
         .pragma("max_page_count", max_pages.to_string())
         .pragma("temp_store", "MEMORY")
-        .pragma("mmap_size", "268435456")
+        .pragma("mmap_size", MAPPED)
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
         .statement_cache_capacity(256)

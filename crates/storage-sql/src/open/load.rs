@@ -8,17 +8,18 @@ use std::collections::BTreeSet;
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
-    Value, prelude::Uuid, sea_query::Iden as _,
+    Value, prelude::Uuid,
 };
 use storage::{Needs, RefHash, Result};
 use types::{AccountId, MessageId};
 
 use super::Open;
 use crate::{
-    entity::shard::{account, mailbox, message, thread_ref, tombstone},
+    connect::{FromRow as _, Row},
+    entity::shard::{account, mailbox},
     error::failed,
     rows::Spot,
-    statement::{among, array, find, lists, prefixed, with_wanted},
+    statement::{among, array, lists, prefixed, with_wanted},
 };
 
 impl Open {
@@ -43,16 +44,15 @@ impl Open {
     async fn look_up_spots(&mut self, sent: &[(AccountId, MessageId)]) -> Result<()> {
         let keys: Vec<_> = sent.iter().map(|(account, id)| (account.0, id.0)).collect();
         for list in lists(&self.conn, &keys) {
-            let columns = Spot::COLUMNS.map(|column| format!("message.{}", column.unquoted())).join(", ");
             let rest = format!(
-                "SELECT message.account_id AS owner, {columns} FROM wanted CROSS JOIN message \
-                 WHERE message.account_id = wanted.a AND message.id = wanted.b"
+                "SELECT message.account_id, {} FROM wanted CROSS JOIN message \
+                 WHERE message.account_id = wanted.a AND message.id = wanted.b",
+                Spot::columns("message")
             );
-            let found =
-                self.conn.query_all_raw(with_wanted(&self.conn, &list, &rest)).await.map_err(failed)?;
-            for row in found {
-                let owner = row.try_get("", "owner").map_err(failed)?;
-                self.remember(owner, &[Spot::from_query_result(&row, "").map_err(failed)?]);
+            let wanted = with_wanted(&self.conn, &list, &rest);
+            let take = |row: &Row<'_>| Ok((row.get(0)?, Spot::from_row(row, 1)?));
+            for (owner, spot) in self.conn.each_row(wanted, list.len(), take).await.map_err(failed)? {
+                self.remember(owner, &[spot]);
             }
         }
         Ok(())
@@ -68,16 +68,37 @@ impl Open {
             self.lock(&accounts).await?;
         } else {
             for list in lists(&self.conn, &accounts) {
-                let rows = account::Entity::find().filter(account::Column::AccountId.is_in(list.clone()));
-                for row in rows.all(&self.conn).await.map_err(failed)? {
-                    let loaded = self.accounts.entry(row.account_id).or_default();
-                    loaded.row = Some(row);
-                }
-                self.load_mailboxes(list).await?;
+                self.load_here(list).await?;
             }
         }
         for account in accounts {
             self.accounts.entry(account).or_default();
+        }
+        Ok(())
+    }
+
+    /// Loads accounts with their mailboxes by one statement of SQLite, where whoever writes is alone.
+    async fn load_here(&mut self, accounts: Vec<i64>) -> Result<()> {
+        let sql = format!(
+            "SELECT {}, {} FROM account AS a \
+             LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE \
+             WHERE a.account_id IN ({})",
+            account::Model::columns("a"),
+            mailbox::Model::columns("m"),
+            vec!["?"; accounts.len()].join(", "),
+        );
+        let take = |row: &Row<'_>| {
+            let at = account::Model::COLUMNS.len();
+            let has_one = row.get::<Option<i64>>(at)?.is_some();
+            let mailbox = has_one.then(|| mailbox::Model::from_row(row, at)).transpose()?;
+            Ok((account::Model::from_row(row, 0)?, mailbox))
+        };
+        let wanted = accounts.into_iter().map(Value::from);
+        let wanted = Statement::from_sql_and_values(DbBackend::Sqlite, sql, wanted);
+        for (owner, mailbox) in self.conn.each_row(wanted, 1, take).await.map_err(failed)? {
+            let loaded = self.accounts.entry(owner.account_id).or_default();
+            loaded.row = Some(owner);
+            loaded.mailboxes.extend(mailbox.map(|row| (row.id, row)));
         }
         Ok(())
     }
@@ -143,18 +164,42 @@ impl Open {
         if self.conn.is_postgres() {
             return self.look_up_at_once(&ids, &refs).await.map_err(failed);
         }
-        for list in lists(&self.conn, &ids) {
-            let here = find::<message::Entity, _>(&self.conn, "id", &list).await?;
-            let gone = find::<tombstone::Entity, _>(&self.conn, "message_id", &list).await?;
-            self.known.extend(here.into_iter().map(|row| ((row.account_id, row.id), true)));
-            self.known.extend(gone.into_iter().map(|row| ((row.account_id, row.message_id), true)));
+        let (mut ids, mut refs) = (lists(&self.conn, &ids), lists(&self.conn, &refs));
+        loop {
+            let (ids, refs) = (ids.next().unwrap_or_default(), refs.next().unwrap_or_default());
+            if ids.is_empty() && refs.is_empty() {
+                return Ok(());
+            }
+            self.look_up_here(&ids, &refs).await.map_err(failed)?;
         }
-        for list in lists(&self.conn, &refs) {
-            let found = find::<thread_ref::Entity, _>(&self.conn, "ref_hash", &list).await?;
-            let found = found.into_iter().map(|row| ((row.account_id, row.ref_hash), Some(row.thread_id)));
-            self.threads.extend(found);
+    }
+
+    /// The same by one statement of SQLite.
+    async fn look_up_here(&mut self, ids: &[(i64, Uuid)], refs: &[(i64, RefHash)]) -> Result<(), DbErr> {
+        let tables: Vec<_> = [("wanted_ids", ids.len()), ("wanted_refs", refs.len())]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{name} (a, b) AS (VALUES {})", vec!["(?, ?)"; count].join(", ")))
+            .collect();
+        let parts = [(ids.is_empty(), IDS_HERE), (refs.is_empty(), REFS_HERE)];
+        let parts: Vec<_> = parts.into_iter().filter(|(empty, _)| !empty).map(|(_, part)| part).collect();
+        let sql = format!("WITH {} {}", tables.join(", "), parts.join(" UNION ALL "));
+        let ids = ids.iter().flat_map(|(account, id)| [Value::from(*account), Value::from(*id)]);
+        let refs = refs.iter().flat_map(|(account, hash)| [Value::from(*account), Value::from(*hash)]);
+        let wanted = Statement::from_sql_and_values(DbBackend::Sqlite, sql, ids.chain(refs));
+        let take = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        for (account, found, hash) in self.conn.each_row(wanted, 1, take).await? {
+            self.looked_up(account, found, hash);
         }
         Ok(())
+    }
+
+    /// A message that is there or was, or the thread that a reference leads to.
+    fn looked_up(&mut self, account: i64, found: Uuid, hash: Option<RefHash>) {
+        match hash {
+            None => self.known.insert((account, found), true).map(|_| ()),
+            Some(hash) => self.threads.insert((account, hash), Some(found)).map(|_| ()),
+        };
     }
 
     /// The same by one statement of PostgreSQL.
@@ -167,15 +212,21 @@ impl Open {
         ];
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, LOOK_UP, values);
         for row in self.conn.query_all_raw(statement).await? {
-            let (account, found) = (row.try_get("", "account_id")?, row.try_get("", "found")?);
-            match row.try_get::<Option<RefHash>>("", "ref_hash")? {
-                None => self.known.insert((account, found), true).map(|_| ()),
-                Some(hash) => self.threads.insert((account, hash), Some(found)).map(|_| ()),
-            };
+            let hash = row.try_get::<Option<RefHash>>("", "ref_hash")?;
+            self.looked_up(row.try_get("", "account_id")?, row.try_get("", "found")?, hash);
         }
         Ok(())
     }
 }
+
+const IDS_HERE: &str = "\
+    SELECT message.account_id, message.id, NULL FROM wanted_ids CROSS JOIN message \
+    WHERE message.account_id = wanted_ids.a AND message.id = wanted_ids.b \
+    UNION ALL SELECT tombstone.account_id, tombstone.message_id, NULL FROM wanted_ids CROSS JOIN tombstone \
+    WHERE tombstone.account_id = wanted_ids.a AND tombstone.message_id = wanted_ids.b";
+const REFS_HERE: &str = "\
+    SELECT thread_ref.account_id, thread_ref.thread_id, thread_ref.ref_hash FROM wanted_refs CROSS JOIN thread_ref \
+    WHERE thread_ref.account_id = wanted_refs.a AND thread_ref.ref_hash = wanted_refs.b";
 
 const LOOK_UP: &str = "\
     SELECT t.account_id, t.id AS found, CAST(NULL AS BIGINT) AS ref_hash \

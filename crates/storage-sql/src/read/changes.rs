@@ -1,15 +1,14 @@
 //! The change log: what happened after a modseq, read from the indexes by modseq.
 
-use sea_orm::{ConnectionTrait, FromQueryResult, Statement, prelude::Uuid};
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 use storage::{Changes, Removed, Result};
 use types::{AccountId, MailboxId, MessageId, ModSeq, Uid};
 
 use crate::{
-    connect::Conn,
+    connect::{Conn, FromRow as _, Row},
     entity::shard::{mailbox, message, tombstone},
     error::failed,
     rows,
-    statement::prefixed,
 };
 
 /// Finds the last modseq of which everything fits, and everything up to it, by one statement.
@@ -19,19 +18,15 @@ pub(super) async fn changes(conn: &Conn, account: AccountId, since: ModSeq, limi
     let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql(), values);
     let mut end: Option<(i64, i64)> = None;
     let (mut messages, mut removed, mut mailboxes) = (Vec::new(), Vec::new(), Vec::new());
-    for row in conn.query_all_raw(statement).await.map_err(failed)? {
-        let (Some(upto), Some(latest)) =
-            (row.try_get("", "upto").map_err(failed)?, row.try_get("", "latest").map_err(failed)?)
-        else {
-            continue;
-        };
+    // There are few, unless somebody has been away for long.
+    for line in conn.each_row(statement, 1, take).await.map_err(failed)? {
+        let (Some(upto), Some(latest)) = (line.upto, line.latest) else { continue };
         end = Some((upto, latest));
-        if row.try_get::<Option<Uuid>>("", "m_id").map_err(failed)?.is_some() {
-            messages.push(message::Model::from_query_result(&row, "m_").map_err(failed)?);
-        } else if row.try_get::<Option<Uuid>>("", "t_message_id").map_err(failed)?.is_some() {
-            removed.push(tombstone::Model::from_query_result(&row, "t_").map_err(failed)?);
-        } else if row.try_get::<Option<i64>>("", "b_id").map_err(failed)?.is_some() {
-            mailboxes.push(mailbox::Model::from_query_result(&row, "b_").map_err(failed)?);
+        match line.change {
+            Some(Change::Message(row)) => messages.push(*row),
+            Some(Change::Removed(row)) => removed.push(row),
+            Some(Change::Mailbox(row)) => mailboxes.push(row),
+            None => {}
         }
     }
     // What happened by one change is in the same order on every back end.
@@ -49,15 +44,48 @@ pub(super) async fn changes(conn: &Conn, account: AccountId, since: ModSeq, limi
     })
 }
 
+/// Where the piece ends and where the log does, and what the row tells.
+struct Line {
+    upto: Option<i64>,
+    latest: Option<i64>,
+    change: Option<Change>,
+}
+
+enum Change {
+    Message(Box<message::Model>),
+    Removed(tombstone::Model),
+    Mailbox(mailbox::Model),
+}
+
+fn take(row: &Row<'_>) -> Result<Line, DbErr> {
+    // Behind both ends are the columns of the three tables; the first is the account of what is there.
+    let mut first = 2;
+    let mut place = |columns: &[&str]| {
+        let place = first;
+        first += columns.len();
+        row.get::<Option<i64>>(place).map(|account| account.map(|_| place))
+    };
+    let message = place(message::Model::COLUMNS)?;
+    let removed = place(tombstone::Model::COLUMNS)?;
+    let mailbox = place(mailbox::Model::COLUMNS)?;
+    let change = match (message, removed, mailbox) {
+        (Some(at), ..) => Some(Change::Message(Box::new(message::Model::from_row(row, at)?))),
+        (None, Some(at), _) => Some(Change::Removed(tombstone::Model::from_row(row, at)?)),
+        (None, None, Some(at)) => Some(Change::Mailbox(mailbox::Model::from_row(row, at)?)),
+        (None, None, None) => None,
+    };
+    Ok(Line { upto: row.get(0)?, latest: row.get(1)?, change })
+}
+
 /// Every row is a message, a tombstone or a mailbox; the columns of the other two are NULL, from joins that find nothing.
 /// There is a row even if there is none of them, for the end of the piece.
 fn sql() -> String {
     let columns = [
         "piece.upto".to_owned(),
         "piece.latest".to_owned(),
-        prefixed::<message::Entity>("m"),
-        prefixed::<tombstone::Entity>("t"),
-        prefixed::<mailbox::Entity>("b"),
+        message::Model::columns("m"),
+        tombstone::Model::columns("t"),
+        mailbox::Model::columns("b"),
     ];
     let columns = columns.join(", ");
     let full = |table: &str| {

@@ -2,20 +2,22 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 use storage::{Listing, Mailbox, Result};
 use types::{ModSeq, Uid};
 
-use crate::{connect::Conn, error::failed, rows};
+use crate::{
+    connect::{Conn, FromRow as _, Row},
+    error::failed,
+    rows::{self, ListedRow},
+};
 
 /// In order of UIDs, which is the order of an index.
-const ALL: &str = "SELECT id, uid, modseq, flags, keywords, received_at, sent_at, size_bytes FROM message \
-    WHERE account_id = $1 AND mailbox_id = $2 ORDER BY uid";
+const ALL: &str = "FROM message WHERE account_id = $1 AND mailbox_id = $2 ORDER BY uid";
 
 /// By the index of the change log, which the plus signs keep both planners to: few rows have changed, but many may be
 /// in the mailbox.
-const CHANGED: &str = "SELECT id, uid, modseq, flags, keywords, received_at, sent_at, size_bytes FROM message \
-    WHERE account_id = $1 AND modseq > $3 AND +mailbox_id = $2 ORDER BY uid";
+const CHANGED: &str = "FROM message WHERE account_id = $1 AND modseq > $3 AND +mailbox_id = $2 ORDER BY uid";
 const REMOVED: &str = "SELECT uid, modseq FROM tombstone \
     WHERE account_id = $1 AND modseq > $3 AND +mailbox_id = $2 ORDER BY uid";
 
@@ -31,16 +33,20 @@ pub(super) async fn listing(
     };
     let since = (since.0 > 0).then_some(since);
     let mut known = HashMap::new();
-    let listed = |row| Ok(rows::listed(rows::ListedRow::from_query_result(&row, "")?, &mut known));
-    let wanted = statement(if since.is_some() { CHANGED } else { ALL }, since);
-    let messages = conn.each_row(wanted, listed).await.map_err(failed)?;
+    let listed = move |row: &Row<'_>| Ok(rows::listed(ListedRow::from_row(row, 0)?, &mut known));
+    let from = if since.is_some() { CHANGED } else { ALL };
+    let wanted = statement(&format!("SELECT {} {from}", ListedRow::columns("message")), since);
+    let total = usize::try_from(mailbox.total).unwrap_or(usize::MAX);
+    // What has changed since then is little as a rule.
+    let expected = if since.is_some() { 0 } else { total };
+    let messages = conn.each_row(wanted, expected, listed).await.map_err(failed)?;
     let mut removed = Vec::new();
     if since.is_some() {
-        for row in conn.query_all_raw(statement(REMOVED, since)).await.map_err(failed)? {
-            let uid: i64 = row.try_get("", "uid").map_err(failed)?;
-            let modseq = ModSeq(row.try_get("", "modseq").map_err(failed)?);
-            removed.push((Uid(u32::try_from(uid).unwrap_or(0)), modseq));
-        }
+        let gone = |row: &Row<'_>| -> Result<_, DbErr> {
+            let uid: i64 = row.get(0)?;
+            Ok((Uid(u32::try_from(uid).unwrap_or(0)), ModSeq(row.get(1)?)))
+        };
+        removed = conn.each_row(statement(REMOVED, since), expected, gone).await.map_err(failed)?;
     }
     Ok(Listing { mailbox, forgotten, messages, removed })
 }

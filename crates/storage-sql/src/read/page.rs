@@ -3,13 +3,18 @@
 use std::cmp::Reverse;
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Select,
-    Statement, Value, prelude::Uuid, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    Statement, Value, sea_query::Expr,
 };
 use storage::{Edition, Filter, Message, PageRequest, Paged, Result};
 use types::{AccountId, ModSeq, UidValidity};
 
-use crate::{connect::Conn, entity::shard::message, error::failed, rows, statement::prefixed};
+use crate::{
+    connect::{Conn, FromRow as _, Row},
+    entity::shard::message,
+    error::failed,
+    rows,
+};
 
 /// The query of a page.
 pub(super) fn select(account: AccountId, request: &PageRequest) -> Select<message::Entity> {
@@ -42,16 +47,15 @@ pub(super) async fn if_new(
     let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
     let mut edition = None;
     let mut messages = Vec::new();
-    for row in conn.query_all_raw(statement).await.map_err(failed)? {
-        let validity: i64 = row.try_get("", "box_validity").map_err(failed)?;
-        edition = Some(Edition {
-            uid_validity: UidValidity(u32::try_from(validity).unwrap_or(0)),
-            modseq: ModSeq(row.try_get("", "box_modseq").map_err(failed)?),
-        });
-        if row.try_get::<Option<Uuid>>("", "m_id").map_err(failed)?.is_some() {
-            let row = message::Model::from_query_result(&row, "m_").map_err(failed)?;
-            messages.push(rows::message(row)?);
-        }
+    let take = |row: &Row<'_>| -> Result<(i64, i64, Option<message::Model>), DbErr> {
+        let is_there = row.get::<Option<i64>>(2)?.is_some();
+        Ok((row.get(0)?, row.get(1)?, is_there.then(|| message::Model::from_row(row, 2)).transpose()?))
+    };
+    let expected = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    for (validity, modseq, row) in conn.each_row(statement, expected, take).await.map_err(failed)? {
+        let uid_validity = UidValidity(u32::try_from(validity).unwrap_or(0));
+        edition = Some(Edition { uid_validity, modseq: ModSeq(modseq) });
+        messages.extend(row.map(rows::message).transpose()?);
     }
     // What is joined is in no order.
     messages.sort_unstable_by_key(|message: &Message| Reverse(message.id));
@@ -74,7 +78,7 @@ fn if_new_sql(is_postgres: bool, request: &PageRequest) -> String {
     let wanted = wanted.join(" AND ");
     let columns = format!(
         "SELECT box.uid_validity AS box_validity, box.modseq AS box_modseq, {} FROM mailbox AS box LEFT JOIN",
-        prefixed::<message::Entity>("m")
+        message::Model::columns("m")
     );
     let the_mailbox = "WHERE box.account_id = $1 AND box.id = $2 AND box.deleted = FALSE";
     let end = format!("ORDER BY m.id DESC LIMIT {}", request.limit.max(1));

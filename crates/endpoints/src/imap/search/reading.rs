@@ -18,9 +18,9 @@ const WITH_ROWS: usize = 500;
 const WITH_STRUCTURES: usize = 200;
 const WITH_SIGNATURES: usize = 1_000;
 const WITH_LETTERS: usize = 32;
-const LETTER_BYTES: u64 = 4 << 20;
+const LETTER_BYTES: u64 = 2 << 20;
 /// Batches that are read at the same time.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 /// Signatures that are written by one commit.
 const SIGNED_AT_ONCE: usize = 300;
 
@@ -194,7 +194,7 @@ struct Read {
 }
 
 impl Source<'_> {
-    /// Reads these messages batch by batch, in order, a few batches ahead.
+    /// Reads these messages batch by batch, in order, one batch ahead.
     fn read<'b, 'a>(
         &'b self,
         stage: Stage,

@@ -1,0 +1,299 @@
+//! Reading an SQLite file where the answer is wanted. The driver has a thread for each connection, and hands it every
+//! statement and gets back every row: for what is read most often that takes longer than reading.
+
+use std::fmt;
+use std::num::TryFromIntError;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql};
+use sea_orm::sqlx::error::{DatabaseError, ErrorKind};
+use sea_orm::{DbErr, RuntimeErr, Statement, Value, sqlx};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
+use tokio::task::{block_in_place, spawn_blocking};
+use tokio::time::timeout;
+
+use super::row::Row;
+
+/// Connections that only read.
+pub(crate) struct Direct {
+    path: PathBuf,
+    /// How long to wait for a connection.
+    patience: Duration,
+    /// As many may be used at once.
+    places: Semaphore,
+    idle: Mutex<Idle>,
+}
+
+/// Connections that nobody uses now.
+#[derive(Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    closed: bool,
+}
+
+/// So many rows are read at once by the thread that asks for them.
+const FEW: usize = 64;
+/// Connections that are kept when nobody uses them. There are rarely more processors that would.
+const KEPT: usize = 4;
+/// Statements that a connection keeps prepared.
+const PREPARED: usize = 128;
+
+impl Direct {
+    pub(super) fn new(path: PathBuf, places: u32, patience: Duration) -> Arc<Self> {
+        let places = Semaphore::new(usize::try_from(places).unwrap_or(Semaphore::MAX_PERMITS));
+        Arc::new(Self { path, patience, places, idle: Mutex::default() })
+    }
+
+    /// What `take` makes of each row of the answer, of which so many are expected.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        statement: Statement,
+        expected: usize,
+        take: impl FnMut(&Row<'_>) -> Result<T, DbErr> + Send + 'static,
+    ) -> Result<Vec<T>, DbErr> {
+        let place = timeout(self.patience, self.places.acquire()).await;
+        let _place = place.map_err(|_| late())?.map_err(|_| closed())?;
+        let direct = Arc::clone(self);
+        let read = move || direct.with(|connection| rows(connection, &statement, take));
+        if expected > FEW {
+            return spawn_blocking(read).await.unwrap_or_else(|_| Err(of_driver(sqlx::Error::WorkerCrashed)));
+        }
+        // It may have to wait for the disk.
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::MultiThread => block_in_place(read),
+            _ => read(),
+        }
+    }
+
+    /// Closes those that are not used now, and the others as soon as they are not.
+    pub(super) fn close(&self) {
+        let mut idle = self.idle();
+        idle.closed = true;
+        idle.connections.clear();
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbErr>) -> Result<T, DbErr> {
+        let kept = {
+            let mut idle = self.idle();
+            if idle.closed {
+                return Err(closed());
+            }
+            idle.connections.pop()
+        };
+        let connection = kept.map_or_else(|| self.open().map_err(failed), Ok)?;
+        let done = work(&connection);
+        let mut idle = self.idle();
+        if !idle.closed && idle.connections.len() < KEPT {
+            idle.connections.push(connection);
+        } else {
+            drop(idle);
+            drop(connection);
+        }
+        done
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        // Not `READ_ONLY`: readers of a write-ahead log write its index. The file is never made here.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(self.patience)?;
+        connection.set_prepared_statement_cache_capacity(PREPARED);
+        connection.execute_batch(super::sqlite::READING)?;
+        Ok(connection)
+    }
+
+    /// Nothing that is done under the lock can leave it half done.
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn rows<T>(
+    connection: &Connection,
+    statement: &Statement,
+    mut take: impl FnMut(&Row<'_>) -> Result<T, DbErr>,
+) -> Result<Vec<T>, DbErr> {
+    let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
+    let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
+    let mut next = 0;
+    for place in 1..=prepared.parameter_count() {
+        // `$2` is the second value wherever it stands; those without a number are the values in order.
+        let named = prepared.parameter_name(place).and_then(|name| name.get(1..)?.parse::<usize>().ok());
+        let nth = named.unwrap_or_else(|| {
+            next += 1;
+            next
+        });
+        let value = nth.checked_sub(1).and_then(|nth| values.get(nth));
+        let value = value.ok_or_else(|| DbErr::Type(format!("value {nth} of a statement is missing")))?;
+        prepared.raw_bind_parameter(place, Bound(value)).map_err(failed)?;
+    }
+    let mut found = Vec::new();
+    let mut answer = prepared.raw_query();
+    while let Some(row) = answer.next().map_err(failed)? {
+        found.push(take(&Row::Read(row))?);
+    }
+    Ok(found)
+}
+
+/// A value as the driver would store it.
+struct Bound<'v>(&'v Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let integer = |value: Option<i64>| value.map_or(ValueRef::Null, ValueRef::Integer);
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Bool(value) => integer(value.map(i64::from)),
+            Value::SmallInt(value) => integer(value.map(i64::from)),
+            Value::Int(value) => integer(value.map(i64::from)),
+            Value::BigInt(value) => integer(*value),
+            Value::BigUnsigned(value) => integer(value.map(i64::try_from).transpose().map_err(too_large)?),
+            Value::String(value) => {
+                value.as_deref().map_or(ValueRef::Null, |text| ValueRef::Text(text.as_bytes()))
+            }
+            Value::Bytes(value) => value.as_deref().map_or(ValueRef::Null, ValueRef::Blob),
+            Value::Uuid(value) => value.as_ref().map_or(ValueRef::Null, |id| ValueRef::Blob(id.as_bytes())),
+            other => {
+                return Err(rusqlite::Error::ToSqlConversionFailure(
+                    format!("{other:?} is never stored").into(),
+                ));
+            }
+        }))
+    }
+}
+
+fn too_large(error: TryFromIntError) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
+}
+
+fn late() -> DbErr {
+    of_driver(sqlx::Error::PoolTimedOut)
+}
+
+fn closed() -> DbErr {
+    of_driver(sqlx::Error::PoolClosed)
+}
+
+pub(super) fn failed(error: rusqlite::Error) -> DbErr {
+    of_driver(sqlx::Error::Database(Box::new(Failed(error))))
+}
+
+fn of_driver(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
+}
+
+/// An error as the driver would have told it.
+#[derive(Debug)]
+struct Failed(rusqlite::Error);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl DatabaseError for Failed {
+    fn message(&self) -> &str {
+        match &self.0 {
+            rusqlite::Error::SqliteFailure(_, Some(text)) => text,
+            _ => "an SQLite file could not be read",
+        }
+    }
+
+    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        self.0.sqlite_error().map(|error| error.extended_code.to_string().into())
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sea_orm::DbBackend;
+    use storage::Error;
+
+    fn direct(folder: &std::path::Path) -> Arc<Direct> {
+        let path = folder.join("mail.db");
+        let made = Connection::open(&path).unwrap();
+        made.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE pair (a BIGINT, b TEXT);").unwrap();
+        made.execute_batch("INSERT INTO pair VALUES (1, 'one'), (2, NULL), (3, '셋')").unwrap();
+        Direct::new(path, 2, Duration::from_secs(5))
+    }
+
+    fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+        Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+    }
+
+    fn pair(row: &Row<'_>) -> Result<(i64, Option<String>), DbErr> {
+        Ok((row.get(0)?, row.get(1)?))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn values_stand_where_their_number_or_their_order_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let direct = direct(folder.path());
+        let all = [(2, None), (3, Some("셋".to_owned()))];
+        for (sql, values) in [
+            ("SELECT a, b FROM pair WHERE a < $2 AND a > $1 ORDER BY a", [1, 4]),
+            ("SELECT a, b FROM pair WHERE a > ? AND a < ? ORDER BY a", [1, 4]),
+        ] {
+            for expected in [1, 10_000] {
+                let wanted = statement(sql, values.map(|value: i64| value.into()));
+                assert_eq!(direct.read(wanted, expected, pair).await.unwrap(), all, "{sql}");
+            }
+        }
+        let wanted = statement("SELECT a, b FROM pair WHERE b = $1", ["셋".into()]);
+        assert_eq!(direct.read(wanted, 1, pair).await.unwrap(), all[1..]);
+        let missing = statement("SELECT a, b FROM pair WHERE a = $2", [1_i64.into()]);
+        assert!(direct.read(missing, 1, pair).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_or_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let direct = direct(folder.path());
+        let write = statement("INSERT INTO pair VALUES (4, 'four') RETURNING a, b", []);
+        assert!(direct.read(write, 1, pair).await.is_err());
+        let nowhere = folder.path().join("none.db");
+        let none = Direct::new(nowhere.clone(), 2, Duration::from_secs(5));
+        let error = none.read(statement("SELECT 1, ''", []), 1, pair).await.unwrap_err();
+        assert!(matches!(crate::error::failed(error), Error::Unavailable(_)));
+        assert!(!nowhere.exists());
+    }
+
+    #[tokio::test]
+    async fn errors_mean_what_those_of_the_driver_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let direct = direct(folder.path());
+        let error = direct.read(statement("SELECT a, b FROM nothing", []), 1, pair).await.unwrap_err();
+        assert!(matches!(crate::error::failed(error), Error::Backend(_)));
+        let broken = folder.path().join("broken.db");
+        std::fs::write(&broken, "no database ".repeat(1_000)).unwrap();
+        let broken = Direct::new(broken, 2, Duration::from_secs(5));
+        let error = broken.read(statement("SELECT a, b FROM pair", []), 1, pair).await.unwrap_err();
+        assert!(matches!(crate::error::failed(error), Error::Corrupt(_)));
+        direct.close();
+        let error = direct.read(statement("SELECT a, b FROM pair", []), 1, pair).await.unwrap_err();
+        assert!(matches!(crate::error::failed(error), Error::Unavailable(_)));
+    }
+}
