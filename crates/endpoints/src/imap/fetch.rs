@@ -74,6 +74,8 @@ const WITH_PORTRAITS: usize = 500;
 const WITH_STRUCTURES: usize = 200;
 const WITH_HEADERS: usize = 100;
 const WITH_LETTERS: usize = 32;
+/// What an answer of flags and numbers takes.
+const LINE_BYTES: usize = 64;
 /// Bytes of the messages whose bodies are in memory at once; one that has more is alone.
 const LETTER_BYTES: u64 = 4 << 20;
 
@@ -287,14 +289,21 @@ impl Fetching {
             let next = read(self.needs, reach.clone(), self.next_messages());
             self.ahead.spawn(next);
         }
-        let mut out = Writer::new(self.utf8);
+        let mut out = Writer::with_capacity(self.utf8, messages.len() * LINE_BYTES);
         for (number, message) in messages {
             if !self.has(&known, &message) {
                 // RFC 2180 §4.1.2: it was expunged by another, and cannot be told of any more.
                 self.status = Status::no("Some messages are gone").with(Code::ExpungeIssued);
                 continue;
             }
-            match answer(&self.items, self.begun(number, &message), &message, &known).await {
+            if !self.needs.letters {
+                self.begin(&mut out, number, &message);
+                write_known(&self.items, &mut out, &message, &known);
+                continue;
+            }
+            let mut begun = Writer::new(self.utf8);
+            self.begin(&mut begun, number, &message);
+            match answer(&self.items, begun, &message, &known).await {
                 Ok(mut pieces) => match (pieces.pop_front(), pieces.is_empty()) {
                     (Some(Piece::Bytes(bytes)), true) => {
                         out.raw(&bytes);
@@ -312,14 +321,12 @@ impl Fetching {
         Ok(())
     }
 
-    /// The answer for a message, of which nothing but its name is written.
-    fn begun(&self, number: u32, message: &Listed) -> Writer {
-        let mut out = Writer::new(self.utf8);
+    /// Writes the beginning of the answer for a message.
+    fn begin(&self, out: &mut Writer, number: u32, message: &Listed) {
         match self.uid_only {
-            true => out.format(format_args!("* {} UIDFETCH (", message.uid)),
-            false => out.format(format_args!("* {number} FETCH (")),
+            true => out.text("* ").number(message.uid.0.into()).text(" UIDFETCH ("),
+            false => out.text("* ").number(number.into()).text(" FETCH ("),
         };
-        out
     }
 
     fn next_messages(&mut self) -> Vec<(u32, Listed)> {
@@ -379,7 +386,22 @@ async fn read(needs: Needs, reach: Reach, messages: Vec<(u32, Listed)>) -> mail:
     Ok(Batch { messages, known })
 }
 
-/// The rest of the answer for one message.
+/// Writes the rest of the answer for one message, whose items are all at hand.
+fn write_known(items: &[Item], out: &mut Writer, message: &Listed, known: &Known) {
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.text(" ");
+        }
+        if !items::write(out, item, message, known)
+            && let Some(header) = known.headers.get(&message.id)
+        {
+            sections::write_header(out, item, header);
+        }
+    }
+    out.text(")").end();
+}
+
+/// The rest of the answer for one message, parts of which are read.
 async fn answer(
     items: &[Item],
     mut out: Writer,
@@ -400,8 +422,6 @@ async fn answer(
         }
         if let Some(letter) = letter {
             sections::write(&mut out, &mut pieces, item, letter).await?;
-        } else if let Some(header) = known.headers.get(&message.id) {
-            sections::write_header(&mut out, item, header);
         }
     }
     out.text(")").end();

@@ -40,6 +40,8 @@ impl<C: Conversation> Driver<'_, C> {
         let mut buffer = vec![0; SMALL_BUFFER];
         let mut waiting: Option<(Expects, Instant)> = None;
         let (mut draining, mut timed_out) = (false, false);
+        // What has come is not all of it, and nothing is said to it.
+        let mut partial = false;
         loop {
             match conversation.next().await {
                 Step::Read if timed_out => return Ok(()),
@@ -51,6 +53,9 @@ impl<C: Conversation> Driver<'_, C> {
                     };
                     waiting = Some((expects, since));
                     fit(&mut buffer, expects);
+                    if std::mem::take(&mut partial) {
+                        stream.acknowledge();
+                    }
                     let until = deadline(deadlines, expects, since);
                     let event = tokio::select! {
                         biased;
@@ -65,6 +70,7 @@ impl<C: Conversation> Driver<'_, C> {
                                 waiting = None;
                             }
                             conversation.receive(buffer.get(..count).unwrap_or_default());
+                            partial = count < buffer.len();
                             if count == buffer.len() && count < LARGE_BUFFER {
                                 buffer.resize(count * 2, 0);
                             }
@@ -80,6 +86,7 @@ impl<C: Conversation> Driver<'_, C> {
                     }
                 }
                 Step::Write(bytes) => {
+                    partial = false;
                     // Who is only told news has not spoken.
                     if !conversation.tells_news() {
                         waiting = None;

@@ -37,7 +37,7 @@ fn parted(lines: Vec<String>) -> (Vec<String>, Vec<(u64, u64)>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_long_says_so() {
     let site = Site::start_with(|settings| settings.progress_every = Duration::ZERO).await;
-    let mut client = filled(&site, 70).await;
+    let mut client = filled(&site, 400).await;
     let mut said = 0;
     for command in
         ["SEARCH BODY zq", "UID SORT (SUBJECT) UTF-8 BODY z", "THREAD REFERENCES UTF-8 TEXT \"zq\""]
@@ -134,4 +134,25 @@ async fn a_short_needle_needs_no_more_memory_in_a_larger_mailbox() {
     let grown = peak_bytes().saturating_sub(before);
     assert_eq!(found[0], "* SEARCH 8 16 24");
     assert!(grown < 24 << 20, "{} MiB more for {} MiB of mail", grown >> 20, MAILS * 2);
+}
+
+/// The system of whoever sends a mail in two pieces holds the second back until the first is acknowledged.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_in_pieces_does_not_wait_for_the_clock() {
+    let site = Site::start().await;
+    let mut client = site.alice().await;
+    let mut times = Vec::new();
+    for number in 0..60 {
+        let raw = format!("Subject: m{number}\r\n\r\nText\r\n");
+        let begun = std::time::Instant::now();
+        client.send(format!("t APPEND INBOX {{{}+}}\r\n{raw}", raw.len()).as_bytes()).await;
+        client.send(b"\r\n").await;
+        let answer = client.line().await;
+        assert!(answer.starts_with("t OK"), "{answer}");
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    // Linux acknowledges after 40 ms what nothing is said to.
+    assert!(times[30] < Duration::from_millis(35), "{times:?}");
 }

@@ -1,7 +1,5 @@
 //! Flags and keywords (RFC 9051 §2.3.2).
 
-use std::fmt;
-
 use types::{Flags, flags::is_keyword};
 
 use super::cursor::{Cursor, Parsed, SyntaxError, is_atom_char};
@@ -72,17 +70,9 @@ fn label(name: &str) -> String {
     decoded.unwrap_or_else(|| name.to_owned())
 }
 
-/// The names of the flags in a set, with a space between two.
-pub(crate) struct Names(pub(crate) Flags);
-
-impl fmt::Display for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = NAMES.into_iter().filter(|(_, flag)| self.0.contains(*flag)).map(|(name, _)| name);
-        if let Some(first) = names.next() {
-            f.write_str(first)?;
-        }
-        names.try_for_each(|name| write!(f, " {name}"))
-    }
+/// The names of the flags in a set.
+pub(crate) fn names(flags: Flags) -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().filter(move |(_, flag)| flags.contains(*flag)).map(|(name, _)| name)
 }
 
 #[cfg(test)]
@@ -102,6 +92,6 @@ mod tests {
         // RFC 9051 §9: of the braces only the opening one is an atom-special.
         assert_eq!(flag("a}"), Ok(Flag::Keyword("a}".into())));
         assert!(flag("\\").is_err() && flag("(").is_err());
-        assert_eq!(Names(Flags::SEEN | Flags::FORWARDED).to_string(), "\\Seen $Forwarded");
+        assert!(names(Flags::SEEN | Flags::FORWARDED).eq(["\\Seen", "$Forwarded"]));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::{Arguments, Write as _};
 use bytes::{Bytes, BytesMut};
 use types::Flags;
 
-use super::flag::Names;
+use super::flag;
 use super::set::Ranges;
 use super::status::Status;
 use super::utf7;
@@ -22,6 +22,12 @@ impl Writer {
     #[must_use]
     pub fn new(utf8: bool) -> Self {
         Self { out: BytesMut::new(), utf8 }
+    }
+
+    /// With room for about so many bytes.
+    #[must_use]
+    pub fn with_capacity(utf8: bool, bytes: usize) -> Self {
+        Self { out: BytesMut::with_capacity(bytes), utf8 }
     }
 
     #[must_use]
@@ -50,6 +56,11 @@ impl Writer {
     pub fn format(&mut self, text: Arguments<'_>) -> &mut Self {
         let _ = self.out.write_fmt(text);
         self
+    }
+
+    /// A number, as there are many of.
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.text(itoa::Buffer::new().format(number))
     }
 
     /// Bytes that are encoded already.
@@ -134,14 +145,18 @@ impl Writer {
     /// The flags without parentheses.
     pub fn flag_names(&mut self, flags: Flags, keywords: &[String]) -> &mut Self {
         let start = self.out.len();
-        self.format(format_args!("{}", Names(flags)));
+        for name in flag::names(flags) {
+            self.space_after(start).text(name);
+        }
         for keyword in keywords {
-            if self.out.len() > start {
-                self.text(" ");
-            }
-            self.keyword(keyword);
+            self.space_after(start).keyword(keyword);
         }
         self
+    }
+
+    /// A space if anything was written since then.
+    fn space_after(&mut self, start: usize) -> &mut Self {
+        if self.out.len() > start { self.text(" ") } else { self }
     }
 
     /// A keyword; letters outside ASCII in modified UTF-7 for who does not read UTF-8, as some clients write them.

@@ -92,7 +92,7 @@ pub(super) fn write(out: &mut Writer, item: &Item, message: &Listed, known: &Kno
     let portrait = known.portraits.get(&message.id);
     let row = || known.rows.get(&message.id);
     match item {
-        Item::Uid => out.format(format_args!("UID {}", message.uid)),
+        Item::Uid => out.text("UID ").number(message.uid.0.into()),
         Item::Flags => out.text("FLAGS ").flags(message.flags, &message.keywords),
         Item::InternalDate => {
             out.format(format_args!("INTERNALDATE {}", write_internal_date(message.received_at)))
@@ -101,7 +101,7 @@ pub(super) fn write(out: &mut Writer, item: &Item, message: &Listed, known: &Kno
             Some(at) => out.format(format_args!("SAVEDATE {}", write_internal_date(at))),
             None => out.text("SAVEDATE NIL"),
         },
-        Item::Rfc822Size => out.format(format_args!("RFC822.SIZE {}", message.size_bytes)),
+        Item::Rfc822Size => out.text("RFC822.SIZE ").number(message.size_bytes),
         Item::ModSeq => out.format(format_args!("MODSEQ ({})", message.modseq)),
         Item::EmailId => match row() {
             // Copies have the same content, and so the same id (RFC 8474 §5.1).
