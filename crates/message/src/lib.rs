@@ -46,7 +46,7 @@ pub use html::{Images, Scheme, frame};
 pub use imap::{MAX_ADDRESSES, subject_in};
 pub use overview::{MAX_RECIPIENTS, MAX_SEARCH_TEXT, Overview, SearchText};
 pub use params::Parametrised;
-pub use plain::{Plain, TextPiece, charset_text, folded, text_pieces};
+pub use plain::{NoText, Plain, TextPiece, charset_text, folded, text_pieces};
 pub use references::{Links, RefHash, References, bared_subject, base_subject};
 pub use segments::{ATTACHMENT_SIZE, Segment, SegmentKind, segments, segments_from};
 pub use signature::{Grams, Section, Signature, signature, signature_of};
