@@ -142,8 +142,15 @@ async fn admin(config: &Config) -> anyhow::Result<Admin> {
     Ok(open(config).await?.mail.admin())
 }
 
-/// The configured data, whether or not a server runs on it.
+/// The configured data, which must be there already, whether or not a server runs on it.
 async fn open(config: &Config) -> anyhow::Result<Parts> {
+    telemetry::log(&quiet(config))?;
+    data::find(config)?;
+    parts::open(config, parts::Indexing::Elsewhere).await
+}
+
+/// The same; made if it is not there, for commands that a service may begin with.
+async fn begin(config: &Config) -> anyhow::Result<Parts> {
     telemetry::log(&quiet(config))?;
     data::prepare(config)?;
     parts::open(config, parts::Indexing::Elsewhere).await

@@ -123,6 +123,9 @@ impl Config {
                 "it is larger than limits.message_size, so could never be sent",
             );
         }
+        if self.search.text_size.0 > 64 << 20 {
+            return unfit("search.text_size", "it must be at most 64MB");
+        }
         if self.limits.http_connections == 0 {
             return unfit("limits.http_connections", "there must be at least one");
         }

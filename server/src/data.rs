@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::config::Config;
+use storage_sql::DatabaseUrl;
+
+use crate::{config::Config, parts};
 
 /// The file in the data folder that a running server holds locked.
 const LOCK: &str = "magpie.lock";
@@ -22,6 +24,21 @@ pub(crate) struct Held {
 /// Makes the folder if anything is kept there and it is missing, readable by its owner only.
 pub(crate) fn prepare(config: &Config) -> anyhow::Result<()> {
     if config.keeps_files() { make(&config.data_dir) } else { Ok(()) }
+}
+
+/// Refuses to begin anew: a command that is about what exists leaves nothing behind where there is nothing.
+pub(crate) fn find(config: &Config) -> anyhow::Result<()> {
+    if let DatabaseUrl::Sqlite(path) = parts::databases(config).0
+        && path.try_exists().is_ok_and(|there| !there)
+    {
+        let path = std::path::absolute(&path).unwrap_or(path);
+        bail!(
+            "there is no Magpie data here: {} is not there. If it is elsewhere, say where with MAGPIE_DATA_DIR, or with \
+             --config and the file that names data_dir; `magpie domain add` or `magpie serve` begins anew",
+            path.display()
+        );
+    }
+    prepare(config)
 }
 
 /// Prepares the folder and takes it for a server, if anything is kept there.

@@ -1,8 +1,8 @@
 //! The texts themselves. One line a text: name, English, Korean.
 
 use types::{
-    Problem, ProblemKind, Role,
-    api::{Delivery, DeliveryState},
+    Address, Problem, ProblemKind, Role,
+    api::{Compose, Delivery, DeliveryState},
 };
 
 use super::Lang;
@@ -350,6 +350,54 @@ impl Texts {
         match self.lang {
             Lang::En => en.to_owned(),
             Lang::Ko => ko.to_owned(),
+        }
+    }
+
+    /// Why this mail was not sent; the recipient whose address it is about is named.
+    pub(crate) fn not_sent(&self, problem: &Problem, mail: &Compose) -> String {
+        match (self.lang, meant(problem, mail)) {
+            (Lang::Ko, Some(recipient)) if problem.kind() == ProblemKind::InvalidRequest => {
+                format!("{}: 잘못되었거나 없는 주소입니다. 주소를 확인해 주세요.", recipient.email)
+            }
+            // In English the server names it.
+            _ => self.problem(problem),
+        }
+    }
+}
+
+/// The recipient whose address is wrong, by a field like `cc[1].email`.
+fn meant<'m>(problem: &Problem, mail: &'m Compose) -> Option<&'m Address> {
+    let (list, index) = problem.field.as_deref()?.strip_suffix("].email")?.split_once('[')?;
+    let list = match list {
+        "to" => &mail.to,
+        "cc" => &mail.cc,
+        "bcc" => &mail.bcc,
+        _ => return None,
+    };
+    list.get(index.parse::<usize>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipient_who_is_unknown_is_named() {
+        let address = |email: &str| Address { name: String::new(), email: email.to_owned() };
+        let mail = Compose {
+            to: vec![address("a@x.test")],
+            cc: vec![address("b@x.test"), address("nobody@x.test")],
+            ..Compose::default()
+        };
+        let unknown = Problem::new(ProblemKind::InvalidRequest, "There is no mailbox nobody@x.test here.");
+        let problem = unknown.clone().in_field("cc[1].email");
+        for texts in [&EN, &KO] {
+            let said = texts.not_sent(&problem, &mail);
+            assert!(said.contains("nobody@x.test"), "{said}");
+        }
+        for field in ["cc[2].email", "from[0].email", "cc[x].email", "subject"] {
+            let problem = unknown.clone().in_field(field);
+            assert_eq!(KO.not_sent(&problem, &mail), KO.problem(&problem), "{field}");
         }
     }
 }

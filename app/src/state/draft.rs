@@ -328,6 +328,7 @@ impl Draft {
             }
             // Where the page is loaded anew meanwhile, it has to find out first whether this was sent.
             self.note();
+            let mail = untrack(|| self.compose(false));
             let outcome = self.dispatch(store).await;
             match outcome {
                 Ok(composed) => {
@@ -345,7 +346,7 @@ impl Draft {
                 Err(problem) => {
                     self.sending.set(false);
                     self.note();
-                    self.problem.set(Some(texts.problem(&problem)));
+                    self.problem.set(Some(texts.not_sent(&problem, &mail)));
                 }
             }
         });

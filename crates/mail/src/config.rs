@@ -17,6 +17,8 @@ pub struct Config {
     pub max_batch: usize,
     /// Bytes of memory for what is read of messages again and again.
     pub reading_memory: u64,
+    /// Bytes of a mail's text that are searched.
+    pub max_search_text: usize,
     pub session_lifetime: Duration,
     pub upload_lifetime: Duration,
     /// How long the queue tries.
@@ -48,6 +50,7 @@ impl Default for Config {
             max_folders: 1_000,
             max_batch: 500,
             reading_memory: 512 << 20,
+            max_search_text: 4 << 20,
             session_lifetime: Duration::from_secs(30 * 86_400),
             upload_lifetime: Duration::from_secs(2 * 86_400),
             queue_lifetime: Duration::from_secs(3 * 86_400),

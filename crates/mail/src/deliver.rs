@@ -238,9 +238,8 @@ impl Service {
 
     /// Keeps the text for the indexer, which comes by shortly.
     pub(crate) fn remember_text(&self, ids: &[(AccountId, MessageId)], prepared: &Prepared) {
-        let text = Arc::new(prepared.parsed.search.clone());
         for id in ids {
-            self.texts.insert(*id, Arc::clone(&text));
+            self.texts.insert(*id, Arc::clone(&prepared.text));
         }
     }
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use cluster::FeedHint;
 use message::SearchText;
 use search::{Document, Op};
-use storage::{Content, Needs, Result as StorageResult, Transaction, Unit};
+use storage::{Body, Content, Needs, Result as StorageResult, Transaction, Unit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::{AccountId, MessageId, ModSeq, ShardId};
@@ -154,8 +154,9 @@ impl Service {
             let ids: Vec<_> = some.iter().map(|(id, _)| *id).collect();
             for content in snapshot.contents(account, &ids).await? {
                 let id = content.id;
-                match text(account, content) {
+                match self.text(account, content).await {
                     Ok(text) => batch.put_text(account, id, &text).await?,
+                    Err(error) if error.is_temporary() => return Err(error),
                     // One damaged mail must not keep all others from being found.
                     Err(error) => tracing::error!(%account, message = %id, %error, "cannot be indexed"),
                 }
@@ -243,12 +244,52 @@ pub(crate) fn document(text: &SearchText) -> Document {
     }
 }
 
-/// The texts of a stored message; attachments' bytes are not read.
-pub(crate) fn text(account: AccountId, content: Content) -> Result<SearchText> {
+impl Service {
+    /// The texts of a stored message. Of what lies apart from it, large files that are texts are read.
+    pub(crate) async fn text(&self, account: AccountId, content: Content) -> Result<SearchText> {
+        let (max, id) = (self.config().max_search_text, content.id);
+        let (structure, stored) = opened(account, content)?;
+        let mut apart = Vec::new();
+        let without = message::search_text(&structure, max, &mut |range| {
+            let found = body::inline(&stored, range.clone());
+            if found.is_none() {
+                apart.push(range);
+            }
+            found
+        });
+        if apart.is_empty() {
+            return Ok(without);
+        }
+        let mut files = HashMap::new();
+        for range in apart {
+            let start = range.start;
+            match body::collect(body::encoded(self, account, &stored, range), u64::MAX).await {
+                Ok(bytes) => files.extend([(start, bytes)]),
+                Err(error) if error.is_temporary() => return Err(error),
+                Err(error) => tracing::error!(%account, message = %id, %error, "a file in it is not indexed"),
+            }
+        }
+        Ok(message::search_text(&structure, max, &mut |range| {
+            body::inline(&stored, range.clone()).or_else(|| {
+                let length = usize::try_from(range.end.saturating_sub(range.start)).ok()?;
+                let file = files.get(&range.start)?;
+                file.get(..length.min(file.len())).map(<[u8]>::to_vec)
+            })
+        }))
+    }
+
+    /// The same without what lies apart.
+    pub(crate) fn text_beside(&self, account: AccountId, content: Content) -> Result<SearchText> {
+        let (structure, stored) = opened(account, content)?;
+        let max = self.config().max_search_text;
+        Ok(message::search_text(&structure, max, &mut |range| body::inline(&stored, range)))
+    }
+}
+
+fn opened(account: AccountId, content: Content) -> Result<(message::Structure, Body)> {
     let structure = message::Structure::decode(&content.structure)
         .map_err(|error| storage::Error::Corrupt(format!("message {} of {account}: {error}", content.id)))?;
-    let stored = content.body.unpack()?;
-    Ok(message::search_text(&structure, &mut |range| body::inline(&stored, range)))
+    Ok((structure, content.body.unpack()?))
 }
 
 /// Notes how far the index is.

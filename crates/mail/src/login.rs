@@ -93,7 +93,7 @@ impl Service {
     /// Lets somebody in and begins a session; the token is shown here once and kept nowhere.
     pub async fn login(&self, email: &str, password: &Secret, client: &Client) -> Result<(Access, Secret)> {
         // Counts although it succeeds: each leaves a session behind.
-        let (account, _) = self.verified(email, password, client).await?;
+        let (account, attempt) = self.verified(email, password, client).await?;
         let token = URL_SAFE_NO_PAD.encode(self.random_bytes::<32>());
         let now = self.now();
         let token_hash = hash(&token);
@@ -106,7 +106,7 @@ impl Service {
         };
         match self.parts.directory.add_session(session).await {
             Err(storage::Error::Full(_)) => {
-                self.begin_stopgap(&key(&token_hash), &account).await;
+                self.begin_stopgap(&key(&token_hash), &account, attempt.began_after).await;
                 return Ok((Access::new(self, account), Secret::new(token)));
             }
             added => added?,
@@ -157,6 +157,15 @@ impl Service {
         };
         cache.issue_pass(key.as_str(), &grant).await;
         Ok(Access::new(self, account))
+    }
+
+    /// Whose session the token is of, as the directory has it now, whatever is known here.
+    pub(crate) async fn holder(&self, token: &Secret) -> Result<Option<Account>> {
+        let hash = hash(token.expose());
+        match self.parts.directory.session(&hash, self.now()).await? {
+            Some((_, account)) if account.enabled => Ok(Some(account)),
+            _ => self.stopgap(&key(&hash)).await,
+        }
     }
 
     /// Ends a session.

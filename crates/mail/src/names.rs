@@ -40,7 +40,7 @@ pub enum Denied {
     Limit,
 }
 
-const INBOX: &str = "INBOX";
+pub(crate) const INBOX: &str = "INBOX";
 
 /// Mailboxes by their names, as of a state of their shard. Only speed.
 pub(crate) type Names = Memory<AccountId, (Stamp, Arc<[Named]>)>;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use message::{Parsed, SegmentKind};
+use message::{Parsed, SearchText, SegmentKind};
 use storage::{Body, NewMessage, Packed, RefHash, Segment, Source, Summary};
 use types::{AccountId, BodyId, Flags, MessageId, Role, ShardId, ThreadId, Timestamp};
 
@@ -18,6 +18,7 @@ pub(crate) struct Prepared {
     pub(crate) body: Packed,
     /// Where it goes if it came from outside.
     pub(crate) place: Role,
+    pub(crate) text: Arc<SearchText>,
     structure: Vec<u8>,
     signature: Vec<u8>,
 }
@@ -51,10 +52,15 @@ impl Service {
         }
         let id = BodyId::at(self.now(), self.random_bytes());
         let body = Body { segments };
-        off_thread(body.inline_bytes(), move || {
+        let max = self.config().max_search_text;
+        off_thread(raw.len() as u64, move || {
             let body = body.pack(id)?;
             let signature = message::signature_of(&parsed.structure, &raw);
-            Ok(Prepared { structure: parsed.structure.encode(), parsed, body, place, signature })
+            let text = message::search_text(&parsed.structure, max, &mut |range| {
+                raw.get(to_usize(range.start).ok()?..to_usize(range.end).ok()?).map(<[u8]>::to_vec)
+            });
+            let (structure, text) = (parsed.structure.encode(), Arc::new(text));
+            Ok(Prepared { structure, parsed, body, place, text, signature })
         })
         .await?
     }

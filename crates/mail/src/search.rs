@@ -7,7 +7,7 @@ use storage::{Filter, Mailbox, Message, PageRequest, Snapshot};
 use types::{Flags, MessageId, address::fold, api, query::Query};
 
 use crate::cursor::{self, List};
-use crate::indexer::{document, text};
+use crate::indexer::document;
 use crate::{Access, Result, convert};
 
 /// Candidates that one request looks at, at the most; the cursor goes on from there.
@@ -121,7 +121,7 @@ impl Access {
             for content in snapshot.contents(self.id, ids).await? {
                 let id = content.id;
                 // A damaged mail is found by nothing.
-                let found = text(self.id, content).ok();
+                let found = self.service.text(self.id, content).await.ok();
                 read.extend(found.map(|found| (id, search::texts(&document(&found), query))));
             }
         }
@@ -144,7 +144,11 @@ impl Access {
             for content in snapshot.contents(self.id, ids).await? {
                 let id = content.id;
                 // A damaged mail is shown without; opening it says what is wrong.
-                let found = text(self.id, content).ok().and_then(|text| snippet(&text.body, query));
+                let found = self
+                    .service
+                    .text_beside(self.id, content)
+                    .ok()
+                    .and_then(|text| snippet(&text.body, query));
                 snippets.extend(found.map(|snippet| (id, snippet)));
             }
         }

@@ -2,8 +2,8 @@
 //! disk is full, such a session is kept in the cache for a while; it ends when the node does, if no other shares its
 //! cache.
 //!
-//! No end of a session needs to find it: whether the account is open, and its password still the same, is looked up
-//! whenever it is used.
+//! No end of a session needs to find it: whether the account is open, its password still the same, and no end noted since
+//! it began, is looked up whenever it is used.
 
 use std::time::Duration;
 
@@ -21,26 +21,30 @@ struct Stopgap {
     /// A hash of the password's.
     password: [u8; 32],
     began_at: Timestamp,
+    /// The newest note of ended sessions then.
+    began_after: i64,
 }
 
 impl Cached for Stopgap {
     type Key = str;
-    const PREFIX: &'static str = "stopgap-1";
+    const PREFIX: &'static str = "stopgap-2";
     const TTL: Duration = Duration::from_secs(3_600);
 }
 
 impl Service {
     /// Begins such a session.
-    pub(crate) async fn begin_stopgap(&self, key: &str, account: &Account) {
+    pub(crate) async fn begin_stopgap(&self, key: &str, account: &Account, began_after: i64) {
         tracing::warn!(account = %account.id, "there is no room for a session; it is kept in memory for an hour");
-        let stopgap = Stopgap { account: account.id, password: digest(account), began_at: self.now() };
+        let (password, began_at) = (digest(account), self.now());
+        let stopgap = Stopgap { account: account.id, password, began_at, began_after };
         self.parts.cache.issue_pass(key, &stopgap).await;
     }
 
     /// Whose it is, if it is one.
     pub(crate) async fn stopgap(&self, key: &str) -> Result<Option<Account>> {
         let Some(stopgap) = self.parts.cache.load_pass::<Stopgap>(key).await else { return Ok(None) };
-        if self.now() >= stopgap.began_at.plus(Stopgap::TTL) {
+        let has_ended = self.endings.after(stopgap.account, stopgap.began_after);
+        if has_ended || self.now() >= stopgap.began_at.plus(Stopgap::TTL) {
             return Ok(None);
         }
         let account = self.parts.directory.account(stopgap.account).await?;

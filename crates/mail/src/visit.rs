@@ -1,8 +1,9 @@
 //! What others share, as the API shows it: to be read, by the rights as they are each time.
 
-use types::{AccountId, MailboxId, MessageId, Rights, api};
+use types::{AccountId, MailboxId, MessageId, Rights, Role, api};
 
 use crate::body::Download;
+use crate::names::INBOX;
 use crate::open::Shown;
 use crate::page::PageQuery;
 use crate::shared::OTHER_USERS;
@@ -25,7 +26,7 @@ impl Access {
                     owner_id: owner.id,
                     owner: owner.email.to_string(),
                     id: named.mailbox.id,
-                    name: name.to_owned(),
+                    name: as_folder(name),
                     rights: named.rights.to_string(),
                     total: may_read.then_some(named.mailbox.total),
                     unread: may_read.then_some(named.mailbox.unread),
@@ -87,7 +88,32 @@ impl Access {
     }
 }
 
+/// The name with the inbox called as in [`Access::folders`], and not as mail programs want it.
+fn as_folder(name: &str) -> String {
+    match name.strip_prefix(INBOX) {
+        Some(below) if below.is_empty() || below.starts_with('/') => format!("{}{below}", Role::Inbox.name()),
+        _ => name.to_owned(),
+    }
+}
+
 /// How mail that the owner sent fares is told to nobody else.
 fn withhold(summary: &mut api::Summary) {
     summary.delivery.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inbox_has_one_name_over_rest() {
+        for (name, wanted) in [
+            ("INBOX", "Inbox"),
+            ("INBOX/Work/A", "Inbox/Work/A"),
+            ("INBOXES", "INBOXES"),
+            ("Work/INBOX", "Work/INBOX"),
+        ] {
+            assert_eq!(as_folder(name), wanted);
+        }
+    }
 }

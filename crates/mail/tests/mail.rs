@@ -293,6 +293,35 @@ async fn search_joins_texts_with_what_lists_show() {
     assert_eq!(alice.search("보고서", None, None).await.unwrap().total, 1);
 }
 
+/// A file of this size lies in the blob store, and not beside the mail's own words.
+#[tokio::test]
+async fn search_finds_texts_in_files_and_in_mails_within() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let rows = "name,value\r\n".repeat(20_000);
+    let raw = format!(
+        "From: x@y.test\r\nTo: {ALICE}\r\nSubject: Figures\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+         --b\r\n\r\nSee below.\r\n--b\r\nContent-Type: text/csv\r\n\
+         Content-Disposition: attachment; filename=figures.csv\r\n\r\n{rows}needle in the last row\r\n\
+         --b\r\nContent-Type: message/rfc822\r\n\r\nFrom: kim@k.test\r\nSubject: Forwarded\r\n\r\nInner words\r\n\
+         --b--\r\n"
+    );
+    let id = deliver(&house, &[ALICE], raw.into_bytes()).await;
+    house.mail.index_all().await.unwrap();
+    // First by the text as it came in, then by what is stored.
+    for _ in 0..2 {
+        for query in
+            ["needle", "\"needle in the last row\"", "body:forwarded", "kim@k.test", "\"inner words\""]
+        {
+            let found = alice.search(query, None, None).await.unwrap().messages;
+            assert_eq!(found.iter().map(|message| message.id).collect::<Vec<_>>(), [id], "{query}");
+        }
+        house.mail.admin().rebuild_index(&mut |_| ()).await.unwrap();
+    }
+    let preview = alice.message(id).await.unwrap().summary.preview;
+    assert_eq!(preview, "See below.");
+}
+
 #[tokio::test]
 async fn the_index_is_built_anew() {
     let house = House::open().await.unwrap();

@@ -40,11 +40,13 @@ enum End {
     Logout,
     Password,
     Disable,
+    /// Closed, and opened again at once.
+    Reopen,
     Remove,
 }
 
 impl End {
-    const ALL: [Self; 4] = [Self::Logout, Self::Password, Self::Disable, Self::Remove];
+    const ALL: [Self; 5] = [Self::Logout, Self::Password, Self::Disable, Self::Reopen, Self::Remove];
 
     async fn on(self, node: &Service, token: &Secret) {
         let password = Secret::new("another password".to_owned());
@@ -52,6 +54,10 @@ impl End {
             Self::Logout => node.logout(token).await.unwrap(),
             Self::Password => node.admin().set_password(&alice(), password).await.unwrap(),
             Self::Disable => node.admin().set_enabled(&alice(), false).await.unwrap(),
+            Self::Reopen => {
+                node.admin().set_enabled(&alice(), false).await.unwrap();
+                node.admin().set_enabled(&alice(), true).await.unwrap();
+            }
             Self::Remove => node.admin().remove_account(&alice()).await.unwrap(),
         }
     }
@@ -114,7 +120,7 @@ async fn what_a_node_does_not_hear_of_ends_in_time() {
 /// A node that listens to the directory's notes knows of it within a moment, and asks no more than before of others.
 #[tokio::test]
 async fn what_a_command_ends_has_ended_in_a_moment() {
-    for end in [End::Password, End::Disable, End::Remove] {
+    for end in [End::Password, End::Disable, End::Reopen, End::Remove] {
         let house = House::open().await.unwrap();
         let command = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
         let (token, bobs) = (login(&house.mail, ALICE).await, login(&house.mail, BOB).await);
@@ -150,6 +156,26 @@ async fn what_a_command_ends_has_ended_in_a_moment() {
         }
         stop.cancel();
         listening.await.unwrap();
+    }
+}
+
+/// A node that has not heard of the end yet knows the session for a moment; nobody logs in to stay by it.
+#[tokio::test]
+async fn a_connection_does_not_begin_by_a_session_that_has_ended() {
+    for end in End::ALL {
+        let house = House::open().await.unwrap();
+        let command = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+        let (token, client) = (login(&house.mail, ALICE).await, Client::default());
+        assert!(who(&house.mail, &token).await.is_some());
+        let connected = house.mail.access_as(Some(ALICE), &token, &client).await.unwrap();
+        assert_eq!(connected.email().to_string(), ALICE);
+        let bobs = house.mail.access_as(Some(BOB), &token, &client).await;
+        assert!(matches!(bobs, Err(Error::Credentials)), "it is not Bob's");
+        end.on(&command, &token).await;
+        for user in [None, Some(ALICE)] {
+            let late = house.mail.access_as(user, &token, &client).await;
+            assert!(matches!(late, Err(Error::Credentials)), "{end:?}: {user:?}");
+        }
     }
 }
 

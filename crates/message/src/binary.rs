@@ -100,7 +100,7 @@ fn range(offsets: &Range<u64>) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{decode, parse};
+    use crate::{decode, parse, search_text};
 
     #[test]
     fn lines_of_text_stay_as_they_are() {
@@ -126,7 +126,8 @@ mod tests {
         let part = parsed.structure.parts.iter().find(|part| part.is_attachment()).unwrap();
         assert_eq!(part.encoding, Encoding::Base64);
         assert_eq!(decode(part.encoding, &made[range(&part.body)]), bytes);
-        assert!(parsed.search.body.contains("Hello"));
+        let text = search_text(&parsed.structure, 1_000, &mut |at| Some(made[range(&at)].to_vec()));
+        assert!(text.body.contains("Hello"));
     }
 
     #[test]

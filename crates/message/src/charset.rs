@@ -27,6 +27,29 @@ pub(crate) fn decode(label: Option<&str>, bytes: &[u8]) -> String {
     encoding.decode_with_bom_removal(bytes).0.into_owned()
 }
 
+/// The text of `bytes` in the charset that there is of this name, where nothing is to be guessed; `None` if they are
+/// no text in it.
+pub(crate) fn decode_exactly(label: &str, bytes: &[u8]) -> Option<String> {
+    let label = label.trim().trim_matches('"');
+    match named(label) {
+        Some(encoding) if encoding == UTF_8 => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        // To others these are names of windows-1252, in which all bytes are text.
+        Some(_) if is_ascii(label) => bytes.is_ascii().then(|| decode(Some(label), bytes)),
+        Some(encoding) if encoding == WINDOWS_1252 => Some(decode(Some(label), bytes)),
+        Some(encoding) => {
+            let (text, is_malformed) = encoding.decode_with_bom_removal(bytes);
+            (!is_malformed).then(|| text.into_owned())
+        }
+        None => Some(decode(Some(label), bytes)).filter(|text| !text.contains(char::REPLACEMENT_CHARACTER)),
+    }
+}
+
+fn is_ascii(label: &str) -> bool {
+    ["us-ascii", "ascii", "ansi_x3.4-1968", "iso-ir-6", "iso646-us", "us", "csascii", "cp367", "ibm367"]
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(label))
+}
+
 /// Whether there is such a charset.
 pub(crate) fn is_known(label: &str) -> bool {
     let label = label.trim().trim_matches('"');
@@ -128,6 +151,29 @@ mod tests {
 
     fn check(label: Option<&str>, bytes: &[u8], expected: &str) {
         assert_eq!(decode(label, bytes), expected, "{label:?}");
+    }
+
+    #[test]
+    fn what_is_no_text_in_a_charset_is_not_guessed() {
+        for (label, bytes, expected) in [
+            ("utf-8", "안녕".as_bytes(), Some("안녕")),
+            ("UTF-8", b"a\xFFb", None),
+            ("utf-8", b"caf\xE9", None),
+            ("us-ascii", b"cafe", Some("cafe")),
+            ("US-ASCII", "안녕".as_bytes(), None),
+            ("ANSI_X3.4-1968", b"\x80", None),
+            ("iso-8859-1", b"caf\xE9", Some("café")),
+            ("euc-kr", b"\xBE\xC8", Some("안")),
+            ("euc-kr", b"\xBE", None),
+            ("euc-kr", b"\xFF\xFF", None),
+            ("iso-2022-jp", b"\x1b$B$3$s\x1b(B", Some("こん")),
+            ("iso-2022-jp", b"\xA4\xB3", None),
+            ("iso-2022-kr", b"\x1B$)C\x0EC9\x0F", Some("첫")),
+            ("iso-2022-kr", b"\x1B$)C\xFF", None),
+            ("utf-7", b"Hi Mom -+Jjo--!", Some("Hi Mom -☺-!")),
+        ] {
+            assert_eq!(decode_exactly(label, bytes).as_deref(), expected, "{label} {bytes:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod plain;
 mod preview;
 mod references;
 pub mod reply;
+mod search;
 mod segments;
 mod signature;
 mod structure;
@@ -44,15 +45,16 @@ pub use feedback::{Feedback, Reporter, feedback};
 pub use header::header_of;
 pub use html::{Images, Scheme, frame};
 pub use imap::{MAX_ADDRESSES, subject_in};
-pub use overview::{MAX_RECIPIENTS, MAX_SEARCH_TEXT, Overview, SearchText};
+pub use overview::{MAX_RECIPIENTS, Overview};
 pub use params::Parametrised;
-pub use plain::{Plain, TextPiece, charset_text, folded, text_pieces};
+pub use plain::{NoText, Plain, TextPiece, charset_text, folded, text_pieces};
 pub use references::{Links, RefHash, References, bared_subject, base_subject};
+pub use search::{SearchText, search_text};
 pub use segments::{ATTACHMENT_SIZE, Segment, SegmentKind, segments, segments_from};
 pub use signature::{Grams, Section, Signature, signature, signature_of};
 pub use structure::{DecodeError, MAX_DEPTH, MAX_PARTS, Part, Structure};
 pub use text_html::text_to_html;
-pub use view::{Show, View, search_text, view};
+pub use view::{Show, View, view};
 
 /// Everything that is kept of a mail beside its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,14 +62,13 @@ pub struct Parsed {
     pub structure: Structure,
     pub overview: Overview,
     pub refs: References,
-    pub search: SearchText,
 }
 
 /// Reads a mail. Whatever the bytes are, they are one: what cannot be understood is text.
 #[must_use]
 pub fn parse(raw: &[u8]) -> Parsed {
     let (structure, header) = tree::scan(raw);
-    let (overview, search) = overview::overview(raw, &header, &structure);
+    let overview = overview::overview(raw, &header, &structure);
     let refs = References::of(overview.message_id.as_deref(), &overview.references);
-    Parsed { structure, overview, refs, search }
+    Parsed { structure, overview, refs }
 }

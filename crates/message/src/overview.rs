@@ -2,7 +2,7 @@
 
 use mail_parser::{HeaderValue, parsers::MessageStream};
 use serde::{Deserialize, Serialize};
-use types::{Address, Timestamp, api::Attachment};
+use types::{Address, Timestamp};
 
 use crate::{
     Structure, address,
@@ -16,10 +16,10 @@ use crate::{
 pub const MAX_RECIPIENTS: usize = 1_000;
 
 /// The longest subject, in bytes.
-const MAX_SUBJECT: usize = 1_000;
+pub(crate) const MAX_SUBJECT: usize = 1_000;
 
-/// The longest body text that is indexed, in bytes.
-pub const MAX_SEARCH_TEXT: usize = 1 << 20;
+/// As much of the body as is decoded for the preview, in bytes.
+const PREVIEW_TEXT: usize = 64 << 10;
 
 /// The summary of a mail. All texts are decoded, composed (NFC), on one line and free of control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -50,17 +50,6 @@ pub struct Overview {
     pub automatic: bool,
 }
 
-/// A mail's words for the index, plain.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SearchText {
-    pub subject: String,
-    pub from: String,
-    /// To, Cc and Bcc.
-    pub to: String,
-    pub body: String,
-    pub filenames: String,
-}
-
 /// A field's addresses, of all its occurrences, and how many there are.
 pub(crate) fn addresses(header: &Header<'_>, name: &str) -> (Vec<Address>, u32) {
     let mut found = Vec::new();
@@ -73,7 +62,7 @@ pub(crate) fn addresses(header: &Header<'_>, name: &str) -> (Vec<Address>, u32) 
     (found, total)
 }
 
-pub(crate) fn overview(raw: &[u8], header: &Header<'_>, structure: &Structure) -> (Overview, SearchText) {
+pub(crate) fn overview(raw: &[u8], header: &Header<'_>, structure: &Structure) -> Overview {
     let attachments = structure.attachments();
     let (authors, _) = addresses(header, "From");
     let (to, to_total) = addresses(header, "To");
@@ -89,7 +78,7 @@ pub(crate) fn overview(raw: &[u8], header: &Header<'_>, structure: &Structure) -
             known.push(id.clone());
         }
     }
-    let overview = Overview {
+    Overview {
         from: authors.first().cloned().or_else(|| sender.clone()).unwrap_or_default(),
         authors,
         sender,
@@ -107,31 +96,7 @@ pub(crate) fn overview(raw: &[u8], header: &Header<'_>, structure: &Structure) -
         has_attachments: attachments.iter().any(|attachment| !attachment.inline),
         list_unsubscribe: header.get("List-Unsubscribe").is_some(),
         automatic: is_automatic(header),
-    };
-    let search = SearchText {
-        subject: overview.subject.clone(),
-        from: words(&overview.authors),
-        to: words(overview.to.iter().chain(&overview.cc).chain(&overview.bcc)),
-        body,
-        filenames: names(&attachments),
-    };
-    (overview, search)
-}
-
-/// The same words, of a mail that was read before, around its body's.
-pub(crate) fn search_text(header: &Header<'_>, structure: &Structure, body: String) -> SearchText {
-    let all = |name| addresses(header, name).0;
-    SearchText {
-        subject: header.get("Subject").map(|value| header::text(value, MAX_SUBJECT)).unwrap_or_default(),
-        from: words(&all("From")),
-        to: words(all("To").iter().chain(&all("Cc")).chain(&all("Bcc"))),
-        body,
-        filenames: names(&structure.attachments()),
     }
-}
-
-fn names(attachments: &[Attachment]) -> String {
-    attachments.iter().map(|attachment| attachment.filename.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 fn is_automatic(header: &Header<'_>) -> bool {
@@ -140,19 +105,6 @@ fn is_automatic(header: &Header<'_>) -> bool {
         || value("Precedence").is_some_and(|value| matches!(value.as_slice(), b"bulk" | b"list" | b"junk"))
         || header.get("List-Id").is_some()
         || value("Return-Path").is_some_and(|value| value == b"<>")
-}
-
-fn words<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
-    let mut out = String::new();
-    for address in addresses {
-        for word in [&address.name, &address.email] {
-            if !word.is_empty() {
-                out.push_str(if out.is_empty() { "" } else { " " });
-                out.push_str(word);
-            }
-        }
-    }
-    out
 }
 
 /// RFC 5322 §3.3 `date-time`, with its obsolete forms.
@@ -174,11 +126,11 @@ pub(crate) fn date(value: &[u8]) -> Option<Timestamp> {
     plausible.then(|| Timestamp::from_seconds(date.to_timestamp()))
 }
 
-/// The mail's text as plain text, bounded.
+/// The beginning of the mail's text as plain text.
 fn body_text(raw: &[u8], structure: &Structure) -> String {
     let mut out = String::new();
     for piece in Texts::of(structure).pieces {
-        let room = MAX_SEARCH_TEXT.saturating_sub(out.len());
+        let room = PREVIEW_TEXT.saturating_sub(out.len());
         if room == 0 {
             break;
         }

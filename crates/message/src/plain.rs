@@ -7,10 +7,21 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::header::{Header, decode_words, unfold};
 use crate::{Links, Part, Structure, charset, text};
 
-/// The text of bytes in the charset of this name; `None` if it is not known.
-#[must_use]
-pub fn charset_text(label: &str, bytes: &[u8]) -> Option<String> {
-    charset::is_known(label).then(|| charset::decode(Some(label), bytes))
+/// Why bytes are no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoText {
+    /// The charset is not known.
+    Charset,
+    /// They are none in that charset.
+    Bytes,
+}
+
+/// The text of bytes in the charset of this name.
+pub fn charset_text(label: &str, bytes: &[u8]) -> Result<String, NoText> {
+    if !charset::is_known(label) {
+        return Err(NoText::Charset);
+    }
+    charset::decode_exactly(label, bytes).ok_or(NoText::Bytes)
 }
 
 /// A mail's texts as they are compared.

@@ -21,10 +21,13 @@ pub(crate) struct Texts {
 
 impl Texts {
     pub(crate) fn of(structure: &Structure) -> Self {
+        Self::at(structure, 0)
+    }
+
+    /// Of the mail whose outermost part is at `top`.
+    pub(crate) fn at(structure: &Structure, top: usize) -> Self {
         let mut texts = Self::default();
-        if !structure.parts().is_empty() {
-            texts.walk(structure, 0, false);
-        }
+        texts.walk(structure, top, false);
         texts
     }
 

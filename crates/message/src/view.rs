@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range};
 use types::{Address, Timestamp, api::Attachment};
 
 use crate::{
-    Images, Part, SearchText, Structure,
+    Images, Part, Structure,
     header::{self, Header},
     html, html_text,
     overview::{self, addresses},
@@ -78,20 +78,6 @@ pub fn view(
     reader.read_texts();
     view.reveal_unreferenced(show);
     view
-}
-
-/// A mail's words for the index and for snippets, plain: what [`crate::parse`] found, read again from what is stored.
-pub fn search_text(
-    structure: &Structure,
-    fetch: &mut dyn FnMut(Range<u64>) -> Option<Vec<u8>>,
-) -> SearchText {
-    let Some(root) = structure.root() else { return SearchText::default() };
-    let raw = fetch(root.header.start..root.header.end.min(root.header.start + MAX_TEXT)).unwrap_or_default();
-    let header = Header::scan(&raw, 0, |_| false);
-    let (mut view, show) = (View::default(), Show::default());
-    let mut reader = Reader { structure, show: &show, fetch, cids: HashMap::new(), view: &mut view };
-    let body = reader.plain_texts(overview::MAX_SEARCH_TEXT);
-    overview::search_text(&header, structure, body)
 }
 
 impl View {
@@ -179,28 +165,6 @@ impl Reader<'_> {
         }
         self.view.html = shown.then(|| pages.join("<hr>"));
         self.view.has_remote_images = self.view.remote_images > 0;
-    }
-
-    /// The texts without markup, at most about `max` bytes.
-    fn plain_texts(&mut self, max: usize) -> String {
-        let mut out = String::new();
-        let mut budget = MAX_TEXT;
-        for piece in Texts::of(self.structure).pieces {
-            let room = max.saturating_sub(out.len());
-            if room == 0 {
-                break;
-            }
-            let plain = piece.plain.and_then(|index| self.read(index, &mut budget));
-            let text = plain.filter(|text| !text.trim().is_empty()).or_else(|| {
-                let markup = self.read(piece.html?, &mut budget)?;
-                Some(html_text::to_text(&markup, room))
-            });
-            if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
-                out.push_str(if out.is_empty() { "" } else { "\n\n" });
-                out.push_str(text.get(..text.floor_char_boundary(room)).unwrap_or_default());
-            }
-        }
-        out
     }
 
     fn read(&mut self, index: usize, budget: &mut u64) -> Option<String> {

@@ -106,13 +106,10 @@ pub struct Document {
     /// Names and addresses of To, Cc and Bcc.
     pub to: String,
     pub subject: String,
-    /// The text, without markup. What lies beyond [`MAX_WORDS`] is not found.
+    /// The text, without markup.
     pub body: String,
     pub filenames: Vec<String>,
 }
-
-/// How many words of a field are indexed.
-pub const MAX_WORDS: usize = 50_000;
 
 /// One page of what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -27,8 +27,9 @@ use crate::{
     words::Wanted,
 };
 
-/// To be raised whenever [`Fields`] or the rules of `words` change: older indexes are then built anew.
-pub(crate) const VERSION: &str = "2\n";
+/// To be raised whenever [`Fields`], the rules of `words` or what of a mail is given to them change: older indexes are
+/// then built anew.
+pub(crate) const VERSION: &str = "3\n";
 
 /// The fields of the index.
 #[derive(Debug, Clone)]

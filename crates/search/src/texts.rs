@@ -3,12 +3,12 @@
 use types::query::{Field, Query};
 
 use crate::{
-    Document, MAX_WORDS,
+    Document,
     words::{self, Token, Wanted},
 };
 
 /// Which texts of the query the message has, in the query's order; what an index says in [`Hit`](crate::Hit), but by
-/// reading the message. A text without words counts as there.
+/// reading the message, word by word. A text without words counts as there.
 #[must_use]
 pub fn texts(document: &Document, query: &Query) -> Vec<bool> {
     let filenames = document.filenames.join("\n");
@@ -19,15 +19,64 @@ pub fn texts(document: &Document, query: &Query) -> Vec<bool> {
         (Field::Body, &document.body),
         (Field::Filename, &filenames),
     ];
-    let fields = fields.map(|(field, text)| (field, words::tokens(text).take(MAX_WORDS).collect::<Vec<_>>()));
-    let has = |field: Field, wanted: &[Wanted]| {
-        wanted.is_empty()
-            || fields
-                .iter()
-                .filter(|(one, _)| field == Field::Any || field == *one)
-                .any(|(_, tokens)| (0..tokens.len()).any(|index| match_at(tokens, index, wanted).is_some()))
-    };
-    each(query).into_iter().map(|(field, text)| has(field, &words::wanted(text))).collect()
+    let mut sought: Vec<Sought> = each(query).into_iter().map(Sought::new).collect();
+    for (field, text) in fields {
+        let mut open: Vec<_> =
+            sought.iter_mut().filter_map(|one| one.is_open(field).then_some(one)).collect();
+        let mut tokens = words::tokens(text);
+        while !open.is_empty()
+            && let Some(token) = tokens.next()
+        {
+            open.retain_mut(|one| !one.meets(&token));
+        }
+    }
+    sought.into_iter().map(|one| one.found).collect()
+}
+
+/// A text that is looked for.
+struct Sought {
+    field: Field,
+    words: Vec<Wanted>,
+    /// Where it may have begun, each with how many of its words have followed so far.
+    begun: Vec<(usize, usize)>,
+    found: bool,
+}
+
+impl Sought {
+    fn new((field, text): (Field, &str)) -> Self {
+        let words = words::wanted(text);
+        Self { field, found: words.is_empty(), words, begun: Vec::new() }
+    }
+
+    /// Whether the field may still have it; it does not reach from one into the next.
+    fn is_open(&mut self, field: Field) -> bool {
+        self.begun.clear();
+        !self.found && (self.field == Field::Any || self.field == field)
+    }
+
+    /// Takes the next word of the field; whether that was its last.
+    fn meets(&mut self, token: &Token) -> bool {
+        let words = &self.words;
+        self.begun.push((token.position, 0));
+        self.begun.retain_mut(|(start, met)| {
+            let Some(want) = words.get(*met) else { return false };
+            let at = *start + want.offset;
+            if token.position < at {
+                return true;
+            }
+            let fits = token.position == at && want.is(token);
+            *met += usize::from(fits);
+            fits
+        });
+        self.found = self.begun.iter().any(|(_, met)| *met == words.len());
+        self.found
+    }
+}
+
+impl Wanted {
+    fn is(&self, token: &Token) -> bool {
+        if self.prefix { token.word.starts_with(&self.word) } else { token.word == self.word }
+    }
 }
 
 /// The texts of a query in order, negated ones too.
@@ -57,11 +106,42 @@ pub(crate) fn match_at<'t>(tokens: &'t [Token], index: usize, wanted: &[Wanted])
     let first = last.position;
     for want in wanted {
         let at = rest.binary_search_by_key(&(first + want.offset), |token| token.position).ok()?;
-        last = rest.get(at)?;
-        let fits = if want.prefix { last.word.starts_with(&want.word) } else { last.word == want.word };
-        if !fits {
-            return None;
-        }
+        last = rest.get(at).filter(|token| want.is(token))?;
     }
     Some(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn words_are_found_where_they_follow_each_other() {
+        let document = Document {
+            subject: "a a b meeting".into(),
+            body: "x a, b. y 월간보고서를 a a a c a".into(),
+            ..Document::default()
+        };
+        for (query, found) in [
+            ("\"a b\"", true),
+            ("\"a a b\"", true),
+            ("\"a a a c a\"", true),
+            ("\"a a a a\"", false),
+            ("\"b meet\"", false),
+            ("meet", true),
+            ("body:meet", false),
+            ("subject:\"a b\"", true),
+            ("\"meeting x\"", false),
+            ("보고서", true),
+            ("\"y 월간보고서를 a\"", true),
+            ("\"y 월간보고서 a\"", false),
+            ("고서를", true),
+            ("!!", true),
+        ] {
+            let query_of = Query::parse(query, Timestamp::default());
+            assert_eq!(texts(&document, &query_of), [found], "{query}");
+        }
+    }
 }

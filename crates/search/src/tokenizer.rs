@@ -6,7 +6,7 @@
 use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
 use types::AccountId;
 
-use crate::{MAX_WORDS, words};
+use crate::words;
 
 /// What the tokenizer is registered as.
 pub(crate) const NAME: &str = "words-of-account";
@@ -34,7 +34,7 @@ impl Tokenizer for WordsOfAccount {
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> Words<'a> {
         let (prefix, text) = text.split_once('\n').unwrap_or_default();
-        let words = Box::new(words::tokens(text).take(MAX_WORDS));
+        let words = Box::new(words::tokens(text));
         Words { prefix, words, token: Token::default() }
     }
 }

@@ -364,7 +364,7 @@ pub struct SharedFolder {
     /// The main address of the owner's account.
     pub owner: String,
     pub id: MailboxId,
-    /// The whole name, with slashes between its levels.
+    /// The whole name, with slashes between its levels; the inbox is `Inbox`, as among your own folders.
     pub name: String,
     /// What you may do with it, in letters of RFC 4314 (see `Granted`); here it is only read, which takes `r`.
     pub rights: String,

@@ -110,7 +110,7 @@ async fn list(admin: &mail::Admin) -> anyhow::Result<()> {
 /// accounts are not given again.
 async fn delete(config: &Config, address: &EmailAddress) -> anyhow::Result<()> {
     crate::telemetry::log(&super::quiet(config))?;
-    data::prepare(config)?;
+    data::find(config)?;
     let held = data::hold(config);
     let indexing = if held.is_ok() { parts::Indexing::Here } else { parts::Indexing::Elsewhere };
     parts::open(config, indexing).await?.mail.admin().remove_account(address).await?;

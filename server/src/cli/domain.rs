@@ -69,7 +69,11 @@ pub(super) enum Domain {
 
 impl Domain {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let parts = super::open(config).await?;
+        let parts = match self {
+            // What a service begins with.
+            Self::Add { .. } => super::begin(config).await?,
+            _ => super::open(config).await?,
+        };
         match self {
             Self::Add { name, limits } => add(&parts, &name, limits).await,
             Self::Set { name, limits } => {

@@ -44,7 +44,7 @@ async fn status(config: &Config) -> anyhow::Result<()> {
 
 async fn rebuild(config: &Config) -> anyhow::Result<()> {
     telemetry::log(&super::quiet(config))?;
-    data::prepare(config)?;
+    data::find(config)?;
     let parts = parts::open(config, parts::Indexing::Here).await?;
     let mut told = 0;
     let mut progress = |done: u64| {

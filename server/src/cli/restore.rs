@@ -49,7 +49,7 @@ pub(super) struct Restore {
 impl Restore {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         let at = backup::find(&self.folder, self.at.as_deref())?;
-        let Parts { ports, mail, .. } = super::open(config).await?;
+        let Parts { ports, mail, .. } = super::begin(config).await?;
         let watch = watch(self.quiet);
         let restored = match (&self.account, &self.into) {
             (None, _) => backup::everything(&ports, &at, self.with_queue, &watch).await,

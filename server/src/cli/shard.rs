@@ -82,7 +82,7 @@ async fn remove(config: &Config, shard: ShardId) -> anyhow::Result<()> {
 /// The directory alone: a shard may be away.
 fn directory(config: &Config) -> anyhow::Result<(DatabaseUrl, storage_sql::Options)> {
     telemetry::log(&super::quiet(config))?;
-    data::prepare(config)?;
+    data::find(config)?;
     Ok((parts::databases(config).0, storage_sql::Options::default()))
 }
 

@@ -294,6 +294,7 @@ pub struct Bus {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Search {
     pub url: SearchIndex,
+    pub text_size: Size,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,17 +1,20 @@
 //! Axum's extractors, with problems instead of plain text where a request is not of the documented form.
 
+mod query;
+
 use axum::{
     body::Bytes,
     extract::{
         FromRequest, FromRequestParts, Request,
-        rejection::{JsonRejection, PathRejection, QueryRejection},
+        rejection::{JsonRejection, PathRejection},
     },
     http::{StatusCode, request::Parts},
     response::{IntoResponse as _, Response},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use types::ProblemKind;
 
+pub(crate) use self::query::{Limit, Query, blank_is_none};
 use super::{Web, failure::Failure};
 
 /// A JSON body that arrives in time.
@@ -89,8 +92,7 @@ fn json_failure(rejection: &JsonRejection) -> Failure {
 fn without_types(text: &str) -> String {
     let reason = text
         .strip_prefix("Failed to deserialize the JSON body into the target type: ")
-        .or_else(|| text.strip_prefix("Failed to parse the request body as JSON: "))
-        .or_else(|| text.strip_prefix("Failed to deserialize query string: "));
+        .or_else(|| text.strip_prefix("Failed to parse the request body as JSON: "));
     reason.unwrap_or(text).to_owned()
 }
 
@@ -110,36 +112,4 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
                 .inspect_err(|_| tracing::error!(%other, "a route without its parameters")),
         }
     }
-}
-
-/// The query string.
-pub(crate) struct Query<T>(pub(crate) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        match axum::extract::Query::from_request_parts(parts, state).await {
-            Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(query_failure(&rejection)),
-        }
-    }
-}
-
-fn query_failure(rejection: &QueryRejection) -> Failure {
-    Failure::new(ProblemKind::InvalidRequest, without_types(&rejection.body_text()))
-}
-
-/// For members of a query: `?cursor=` is as good as none.
-pub(crate) fn blank_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    let text = String::deserialize(deserializer)?;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(serde::de::Error::custom)
 }

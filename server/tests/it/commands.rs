@@ -196,6 +196,45 @@ fn refused(mut command: Command, args: &[&str], place: &str) {
     assert!(!said.contains(CANARY) && !shown.contains(CANARY), "{args:?}: {said}{shown}");
 }
 
+/// A command in the wrong place says so, and leaves no second, empty service behind.
+#[test]
+fn what_needs_data_makes_none() {
+    let temp = service();
+    let folder = temp.path();
+    let elsewhere = folder.join("elsewhere");
+    let begins: [&[&str]; 5] =
+        [&["migrate"], &["migrate", "--plan"], &["domain", "add"], &["check-config"], &["restore"]];
+    let needs_no_data = |args: &&[&str]| {
+        args[0] == "capacity" || args.iter().any(|arg| arg.starts_with("--")) && args[0] != "import"
+    };
+    let more: [&[&str]; 8] = [
+        &["account", "delete", "carol@demo.test"],
+        &["queue", "list"],
+        &["group", "list"],
+        &["ban", "list"],
+        &["ban", "add", "192.0.2.1"],
+        &["shard", "remove", "1"],
+        &["shard", "set-url", "1", "sqlite:added.db"],
+        &["shard", "move", "--buckets", "1", "--to", "1"],
+    ];
+    let needs = COMMANDS
+        .iter()
+        .copied()
+        .filter(|args| !needs_no_data(args) && !begins.iter().any(|begin| args.starts_with(begin)));
+    for args in needs.chain(more) {
+        let output = magpie(folder, args).env("MAGPIE_DATA_DIR", &elsewhere).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        let place = format!("there is no Magpie data here: {}/", elsewhere.display());
+        assert!(said.contains(&place) && said.contains("MAGPIE_DATA_DIR"), "{args:?}: {said}");
+        assert!(!elsewhere.exists(), "{args:?}");
+    }
+    let plan = magpie(folder, &["migrate", "--plan"]).env("MAGPIE_DATA_DIR", &elsewhere).output().unwrap();
+    assert!(plan.status.success() && !elsewhere.exists());
+    let add = magpie(folder, &["domain", "add", "new.test"]).env("MAGPIE_DATA_DIR", &elsewhere).output();
+    assert!(add.unwrap().status.success() && elsewhere.exists());
+}
+
 /// A domain has two names, and everybody may use either.
 #[test]
 fn a_domain_is_known_by_both_of_its_names() {
@@ -266,6 +305,7 @@ fn the_zone_is_printed_whatever_dns_says() {
 fn nobody_keeps_themselves_out_by_mistake() {
     let temp = TempDir::new().unwrap();
     let folder = temp.path();
+    told(folder, &["migrate"]);
     for network in ["127.0.0.1", "127.0.0.53", "127.0.0.0/8", "::1", "198.51.100.7", "203.0.113.9"] {
         let mut command = magpie(folder, &["ban", "add", network]);
         command.env("MAGPIE_SMTP__TRUSTED", "198.51.100.0/24").env("SSH_CLIENT", "203.0.113.9 51000 22");
@@ -305,7 +345,7 @@ fn commands_may_find_a_new_folder_at_once() {
     for _ in 0..3 {
         let temp = TempDir::new().unwrap();
         let spawn = |_| {
-            let mut command = magpie(temp.path(), &["domain", "list"]);
+            let mut command = magpie(temp.path(), &["migrate"]);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         };
         let running: Vec<_> = (0..4).map(spawn).collect();

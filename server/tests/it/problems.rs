@@ -36,6 +36,7 @@ async fn every_bad_request_has_its_problem(plane: &Plane<'_>) {
         ("GET", "/v1/folders/banana/messages", "", 404, "not-found"),
         ("GET", &cursor, "", 400, "invalid-cursor"),
         ("GET", &limit, "", 400, "invalid-request"),
+        ("GET", "/v1/search?q=x&limit=99999999999", "", 400, "invalid-request"),
         ("GET", &unknown_query, "", 400, "invalid-request"),
         ("GET", &bad_query, "", 400, "invalid-request"),
         ("GET", "/v1/messages/00000000000070008000000000000000", "", 404, "not-found"),

@@ -105,6 +105,7 @@ fn what_is_wrong_is_said_in_one_line() {
     let mut nowhere = magpie(folder, &["serve"]);
     nowhere.env("MAGPIE_DATA_DIR", folder.join("file/data"));
     refused(nowhere, "data_dir");
+    told(folder, &["migrate"], "");
     refused(magpie(folder, &["account", "passwd", "x@demo.test"]), "there is no such account");
     refused(
         magpie(folder, &["queue", "show", "00000000000070008000000000000000"]),

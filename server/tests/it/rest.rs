@@ -201,7 +201,7 @@ async fn folders_are_shared(plane: &Plane<'_>) {
     let folders = bob.read("/v1/shared").await["folders"].clone();
     let folder = &folders[0];
     assert_eq!((folders.as_array().unwrap().len(), &folder["owner"]), (1, &json!("alice@demo.test")));
-    assert_eq!((&folder["name"], &folder["rights"]), (&json!("INBOX"), &json!("lrp")));
+    assert_eq!((&folder["name"], &folder["rights"]), (&json!("Inbox"), &json!("lrp")));
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let list = format!("/v1/shared/{}/{}/messages", text(&folder["owner_id"]), text(&folder["id"]));
     let one = format!("{list}/{}", text(&received["id"]));

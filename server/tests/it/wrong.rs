@@ -108,6 +108,8 @@ async fn other_kinds(folder: &TempDir, services: &Services, shard: &str) -> Vec<
     };
     let town = add(command(folder, services.variables("town")), "sqlite:a.db");
     let mut complaints: Vec<_> = refused(town, &other_kind).await.into_iter().collect();
+    let mut begin = command(folder, Vec::new());
+    assert!(begin.arg("migrate").output().await.unwrap().status.success());
     let files = add(command(folder, Vec::new()), shard);
     complaints.extend(refused(files, &other_kind).await);
     let list = format!("[\"sqlite:a.db\", \"{shard}\"]");

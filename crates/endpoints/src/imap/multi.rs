@@ -22,6 +22,7 @@ impl Session {
             // RFC 7377 §2.2: what is saved, and numbers, are of the selected mailbox.
             return Err(Status::bad("Only the selected mailbox has saved messages and sequence numbers"));
         }
+        matching::check(&search)?;
         if let Some(tag) = self.engine.tag().filter(|_| options.update) {
             let tag = tag.to_owned();
             self.refuse_update(tag);

@@ -6,7 +6,7 @@ pub(super) mod reading;
 use std::num::NonZeroU32;
 
 use imap::wire::{Options, Search};
-use imap::{Code, Status, Writer};
+use imap::{Code, Condition, Status, Writer};
 use mail::Listed;
 use types::Uid;
 
@@ -23,8 +23,9 @@ impl Session {
         let Found { messages: found, lowest } = match self.find(&search).await {
             Ok(found) => found,
             Err(refusal) => {
-                // RFC 5182 §2.1: the last result is not kept beside a search that failed.
-                if options.is_some_and(|options| options.save) {
+                // RFC 5182 §2.1: the last result is not kept beside a search that failed, but for what was never begun.
+                let has_failed = refusal.condition != Condition::Bad;
+                if has_failed && options.is_some_and(|options| options.save) {
                     self.selected()?.saved.clear();
                 }
                 return Err(refusal);

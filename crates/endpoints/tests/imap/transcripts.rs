@@ -85,7 +85,7 @@ async fn run_at(site: &Site, script: &str) {
         }
         let client = clients.get_mut(name).unwrap();
         match side {
-            "C" => client.send(format!("{}\r\n", text.replace("\\r\\n", "\r\n")).as_bytes()).await,
+            "C" => client.send(&bytes(text)).await,
             "S" => {
                 let line = client.line().await;
                 assert!(matches(text, &line), "line {}:\nwanted: {text}\n   got: {line}", number + 1);
@@ -93,6 +93,18 @@ async fn run_at(site: &Site, script: &str) {
             _ => panic!("line {}: {line}", number + 1),
         }
     }
+}
+
+/// A line, in which `\r\n` and bytes like `\xFF` are written so.
+fn bytes(text: &str) -> Vec<u8> {
+    let text = format!("{}\r\n", text.replace("\\r\\n", "\r\n"));
+    let mut pieces = text.split("\\x");
+    let mut bytes = pieces.next().unwrap().as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
+        bytes.extend(&piece.as_bytes()[2..]);
+    }
+    bytes
 }
 
 fn matches(pattern: &str, line: &str) -> bool {

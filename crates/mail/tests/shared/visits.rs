@@ -40,7 +40,7 @@ async fn what_others_share_is_listed_and_read_as_far_as_the_rights_go() {
     let folder = shared.listed().await.pop().unwrap();
     let rights = |folder: &api::SharedFolder| (folder.rights.clone(), folder.total, folder.unread);
     assert_eq!((folder.owner.as_str(), folder.owner_id), (ALICE, shared.owner.id()));
-    assert_eq!((folder.id, folder.name.as_str()), (inbox, "INBOX"));
+    assert_eq!((folder.id, folder.name.as_str()), (inbox, "Inbox"));
     assert_eq!(rights(&folder), ("l".into(), None, None));
     assert!(matches!(shared.subjects(inbox).await, Err(Error::Forbidden(_))));
     assert!(matches!(shared.opened(inbox, id).await, Err(Error::Forbidden(_))));

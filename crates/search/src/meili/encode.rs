@@ -17,13 +17,14 @@ use types::{AccountId, MessageId, query::Field};
 use uuid::Uuid;
 
 use crate::{
-    Document, MAX_WORDS,
+    Document,
     relax::{Terms, Text},
     words::{self, Wanted},
 };
 
-/// To be raised whenever what is written here, the settings, or the rules of `words` change: a new index is made then.
-pub(super) const VERSION: u32 = 1;
+/// To be raised whenever what is written here, the settings, the rules of `words`, or what of a mail is given to them change: a
+/// new index is made then.
+pub(super) const VERSION: u32 = 2;
 
 /// Words in a value.
 const WORDS: usize = 3;
@@ -85,8 +86,7 @@ fn begin(account: AccountId, field: Field) -> String {
 }
 
 fn values(begin: &str, text: &str, into: &mut HashSet<String>) {
-    let words: Vec<_> =
-        words::tokens(text).take(MAX_WORDS).map(|token| (safe(&token.word), token.position)).collect();
+    let words: Vec<_> = words::tokens(text).map(|token| (safe(&token.word), token.position)).collect();
     for index in 0..words.len() {
         let window = words.get(index..).unwrap_or_default().iter().take(WORDS);
         into.insert(cut(join(begin, window.map(|(word, position)| (word.as_str(), *position)))));

@@ -42,7 +42,7 @@ macro_rules! conformance {
             replaces_removes_and_adds_again
             forgets_an_account
             pages_through_thousands
-            cuts_long_texts
+            takes_long_texts_whole
             is_rebuilt_while_it_is_used
             agrees_with_a_naive_search
         }

@@ -360,14 +360,14 @@ pub(crate) async fn pages_through_thousands(search: &dyn Search) {
     assert_eq!((oldest.hits.len(), oldest.total, oldest.more), (0, u64::from(ALL), false));
 }
 
-pub(crate) async fn cuts_long_texts(search: &dyn Search) {
-    let long = format!("{} last", "filler ".repeat(search::MAX_WORDS - 1));
+pub(crate) async fn takes_long_texts_whole(search: &dyn Search) {
+    let long = format!("{} last", "filler ".repeat(300_000));
     let word = "ж".repeat(1_000);
     let words = format!("{word} {word} {word} {word}");
-    put(search, ALICE, &[(1, body(&long)), (2, body(&format!("{long} beyond"))), (3, body(&words))]).await;
+    put(search, ALICE, &[(1, body(&long)), (2, body(&format!("{long} of all"))), (3, body(&words))]).await;
     for (query, expected) in [
         ("last", &[2, 1][..]),
-        ("beyond", &[]),
+        ("\"last of all\"", &[2]),
         ("\"filler last\"", &[2, 1]),
         (word.as_str(), &[3]),
         ("жжж", &[3]),

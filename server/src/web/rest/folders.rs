@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use crate::web::{
     caller::Caller,
     docs::Problems,
-    extract::{Json, Path, Query, blank_is_none},
+    extract::{Json, Limit, Path, Query, blank_is_none},
     failure::Result,
 };
 
@@ -73,8 +73,8 @@ pub(crate) async fn remove(caller: Caller, Path(id): Path<MailboxId>) -> Result<
 pub(crate) struct Wanted {
     /// At most this many messages; 50 if absent.
     #[serde(default, deserialize_with = "blank_is_none")]
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    limit: Option<Limit>,
     /// `next` of the page before.
     #[serde(default, deserialize_with = "blank_is_none")]
     cursor: Option<String>,
@@ -106,6 +106,7 @@ pub(crate) async fn messages(
 impl Wanted {
     pub(super) fn into_query(self) -> PageQuery {
         let Self { limit, cursor, unread, flagged, attachments } = self;
+        let limit = limit.map(|Limit(limit)| limit);
         PageQuery { filter: storage::Filter { unread, flagged, attachments }, cursor, limit }
     }
 }

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use crate::web::{
     caller::Operator,
     docs::Problems,
-    extract::{Json, Path, Query, blank_is_none},
+    extract::{Json, Limit, Path, Query, blank_is_none},
     failure::Result,
 };
 
@@ -25,8 +25,8 @@ use crate::web::{
 pub(crate) struct Wanted {
     /// At most this many; 50 if absent.
     #[serde(default, deserialize_with = "blank_is_none")]
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    limit: Option<Limit>,
     /// `next` of the page before.
     #[serde(default, deserialize_with = "blank_is_none")]
     cursor: Option<String>,
@@ -51,6 +51,7 @@ pub(crate) async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<Answer<QueuePage>> {
     let Wanted { limit, cursor, domain, state } = wanted;
+    let limit = limit.map(|Limit(limit)| limit);
     Ok(Answer(operator.queue(&QueueQuery { domain, state, cursor, limit }).await?))
 }
 

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use crate::web::{
     caller::Caller,
     docs::Problems,
-    extract::{Query, blank_is_none},
+    extract::{Limit, Query, blank_is_none},
     failure::Result,
 };
 
@@ -24,8 +24,8 @@ pub(crate) struct Wanted {
     q: String,
     /// At most this many messages; 50 if absent.
     #[serde(default, deserialize_with = "blank_is_none")]
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    limit: Option<Limit>,
     /// `next` of the page before.
     #[serde(default, deserialize_with = "blank_is_none")]
     cursor: Option<String>,
@@ -39,5 +39,6 @@ pub(crate) struct Wanted {
 )]
 pub(crate) async fn search(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Answer<Found>> {
     let Wanted { q, limit, cursor } = wanted;
+    let limit = limit.map(|Limit(limit)| limit);
     Ok(Answer(caller.access.search(&q, cursor.as_deref(), limit).await?))
 }

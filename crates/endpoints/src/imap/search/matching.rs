@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imap::wire::{Date, Field, Key, Order, Search, SequenceSet};
 use imap::{Status, View};
 use mail::{Listed, Row, Texts};
-use message::{Grams, Plain, Section, Signature, Structure};
+use message::{Grams, NoText, Plain, Section, Signature, Structure};
 use types::{Timestamp, Uid};
 
 use super::{answers, bad_charset};
@@ -63,10 +63,8 @@ impl Plan {
         saved: &[Uid],
         now: Timestamp,
     ) -> Result<Self, Status> {
+        check(search)?;
         let charset = search.charset.as_deref();
-        if charset.is_some_and(|charset| message::charset_text(charset, b"").is_none()) {
-            return Err(bad_charset());
-        }
         let mut plan = Self { test: Test::All, rows: false, structures: false, texts: None, now };
         plan.test = plan.compile(&search.key, charset, view, saved)?;
         Ok(plan)
@@ -198,7 +196,7 @@ impl Plan {
 }
 
 /// Whether a key of the search is as wished.
-fn mentions(key: &Key, is_it: fn(&Key) -> bool) -> bool {
+fn mentions(key: &Key, is_it: &mut dyn FnMut(&Key) -> bool) -> bool {
     match key {
         Key::Not(key) => mentions(key, is_it),
         Key::And(keys) => keys.iter().any(|key| mentions(key, is_it)),
@@ -209,17 +207,17 @@ fn mentions(key: &Key, is_it: fn(&Key) -> bool) -> bool {
 
 /// Whether the search names sequence numbers.
 pub(in crate::imap) fn uses_numbers(key: &Key) -> bool {
-    mentions(key, |key| matches!(key, Key::Set(SequenceSet::Ranges(_))))
+    mentions(key, &mut |key| matches!(key, Key::Set(SequenceSet::Ranges(_))))
 }
 
 /// Whether it names what another search saved.
 pub(in crate::imap) fn uses_saved(key: &Key) -> bool {
-    mentions(key, |key| matches!(key, Key::Set(SequenceSet::Saved) | Key::Uid(SequenceSet::Saved)))
+    mentions(key, &mut |key| matches!(key, Key::Set(SequenceSet::Saved) | Key::Uid(SequenceSet::Saved)))
 }
 
 /// Whether the search asks for modseqs: then its answer tells the highest (RFC 7162 §3.1.5).
 pub(in crate::imap) fn mentions_modseq(key: &Key) -> bool {
-    mentions(key, |key| matches!(key, Key::ModSeq(_)))
+    mentions(key, &mut |key| matches!(key, Key::ModSeq(_)))
 }
 
 fn in_field(name: String, value: Needle) -> Test {
@@ -259,12 +257,30 @@ fn may_have(test: &Test, signature: &Signature<'_>) -> bool {
 }
 
 fn needle(charset: Option<&str>, value: &[u8]) -> Result<Needle, Status> {
-    let text = match charset {
-        Some(charset) => message::charset_text(charset, value),
-        None => std::str::from_utf8(value).ok().map(str::to_owned),
-    };
-    let text = message::folded(&text.ok_or_else(bad_charset)?);
+    let text = message::folded(&text(charset, value)?);
     Ok(Needle { grams: Grams::of(&text), text })
+}
+
+/// RFC 9051 §6.4.4: without a charset, strings are UTF-8.
+fn text(charset: Option<&str>, value: &[u8]) -> Result<String, Status> {
+    message::charset_text(charset.unwrap_or("UTF-8"), value).map_err(|reason| match reason {
+        NoText::Charset => bad_charset(),
+        NoText::Bytes => Status::bad("A string of the search has bytes that are no text in its charset"),
+    })
+}
+
+/// Refuses a search in a charset that is not known, or with strings that are no text in it, before anything is read.
+pub(in crate::imap) fn check(search: &Search) -> Result<(), Status> {
+    let charset = search.charset.as_deref();
+    text(charset, b"")?;
+    let mut checked = Ok(());
+    mentions(&search.key, &mut |key| {
+        if let Key::Field(_, value) | Key::Header(_, value) | Key::Body(value) | Key::Text(value) = key {
+            checked = text(charset, value).map(drop);
+        }
+        checked.is_err()
+    });
+    checked
 }
 
 const fn field_name(field: Field) -> &'static str {
