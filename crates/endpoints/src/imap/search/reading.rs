@@ -19,8 +19,9 @@ const WITH_STRUCTURES: usize = 200;
 const WITH_SIGNATURES: usize = 1_000;
 const WITH_LETTERS: usize = 32;
 const LETTER_BYTES: u64 = 2 << 20;
-/// Batches that are read at the same time.
+/// Batches that are read at the same time, unless there is a larger message.
 const AT_ONCE: usize = 2;
+const LARGE_BYTES: u64 = 1 << 20;
 /// Signatures that are written by one commit.
 const SIGNED_AT_ONCE: usize = 300;
 
@@ -148,6 +149,12 @@ impl Stage {
         most.min(rest.len())
     }
 
+    /// Batches that are read at the same time.
+    fn at_once(self, messages: &[Numbered<'_>]) -> usize {
+        let has_large = || messages.iter().any(|(_, message)| message.size_bytes > LARGE_BYTES);
+        if self == Self::Letters && has_large() { 1 } else { AT_ONCE }
+    }
+
     /// These messages in pieces that one query reads.
     fn batches<'b, 'a>(self, messages: &'b [Numbered<'a>]) -> impl Iterator<Item = &'b [Numbered<'a>]> {
         let mut rest = messages;
@@ -202,7 +209,7 @@ impl Source<'_> {
     ) -> impl Stream<Item = (&'b [Numbered<'a>], Result<Read, Status>)> + Unpin {
         let batches = stage.batches(messages).collect::<Vec<_>>();
         let read = move |batch: &'b [Numbered<'a>]| async move { (batch, self.batch(stage, batch).await) };
-        Box::pin(stream::iter(batches).map(read).buffered(AT_ONCE))
+        Box::pin(stream::iter(batches).map(read).buffered(stage.at_once(messages)))
     }
 
     async fn batch(&self, stage: Stage, messages: &[Numbered<'_>]) -> Result<Read, Status> {
