@@ -3,7 +3,7 @@
 //! cache.
 //!
 //! No end of a session needs to find it: whether the account is open, its password still the same, and no end noted since
-//! it began, is looked up whenever it is used.
+//! it began, is asked of the directory whenever it is used.
 
 use std::time::Duration;
 
@@ -43,11 +43,14 @@ impl Service {
     /// Whose it is, if it is one.
     pub(crate) async fn stopgap(&self, key: &str) -> Result<Option<Account>> {
         let Some(stopgap) = self.parts.cache.load_pass::<Stopgap>(key).await else { return Ok(None) };
-        let has_ended = self.endings.after(stopgap.account, stopgap.began_after);
-        if has_ended || self.now() >= stopgap.began_at.plus(Stopgap::TTL) {
+        if self.now() >= stopgap.began_at.plus(Stopgap::TTL) {
             return Ok(None);
         }
-        let account = self.parts.directory.account(stopgap.account).await?;
+        let (_, notes) = self.parts.directory.ended_since(Some(stopgap.began_after)).await?;
+        if notes.iter().any(|(_, account)| *account == stopgap.account) {
+            return Ok(None);
+        }
+        let account = self.parts.directory.account_now(stopgap.account).await?;
         Ok(account.filter(|account| account.enabled && digest(account) == stopgap.password))
     }
 

@@ -35,7 +35,9 @@ pub(crate) fn decode_exactly(label: &str, bytes: &[u8]) -> Option<String> {
         Some(encoding) if encoding == UTF_8 => std::str::from_utf8(bytes).ok().map(str::to_owned),
         // To others these are names of windows-1252, in which all bytes are text.
         Some(_) if is_ascii(label) => bytes.is_ascii().then(|| decode(Some(label), bytes)),
-        Some(encoding) if encoding == WINDOWS_1252 => Some(decode(Some(label), bytes)),
+        Some(encoding) if encoding == WINDOWS_1252 => {
+            Some(encoding.decode_without_bom_handling(bytes).0.into_owned())
+        }
         Some(encoding) => {
             let (text, is_malformed) = encoding.decode_with_bom_removal(bytes);
             (!is_malformed).then(|| text.into_owned())

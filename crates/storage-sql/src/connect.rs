@@ -1,7 +1,8 @@
 //! Connections: how a database is opened, and with which settings.
 //!
 //! SQLite: write-ahead log with `synchronous=FULL`, so a commit has been fsynced when it returns. One connection
-//! writes, a few read beside it; each reading transaction sees the database as of its first read.
+//! writes, a few read beside it; each reading transaction sees the database as of its first read. What is read by itself
+//! goes past the driver ([`direct`]).
 //!
 //! PostgreSQL: `synchronous_commit` is `on` or stronger. Writers work at READ COMMITTED and lock the rows of the
 //! accounts they write to; readers' transactions are REPEATABLE READ, READ ONLY by the session's own defaults, so that
@@ -37,7 +38,7 @@ use crate::{
 /// How databases are used.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Connections that read, for each database.
+    /// Connections that read, for each database; on SQLite as many once more for what goes past the driver.
     pub readers: u32,
     /// Batches of a shard that are committed side by side, on PostgreSQL; SQLite has one writer.
     pub writers: u32,

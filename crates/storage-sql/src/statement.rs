@@ -1,7 +1,8 @@
 //! Statements over many rows, whose texts repeat: each is then prepared once and found again.
 //!
 //! PostgreSQL is given arrays, so one text serves any number of rows; what is written together is one statement.
-//! SQLite is given lists of values in sizes that repeat. There a statement that fails is not undone by itself: whatever is
+//! SQLite is given lists of values in sizes that repeat, and small statements several in one text. Their values are `?`
+//! therefore: a `$1` would be the first value of the whole text. There a statement that fails is not undone by itself: whatever is
 //! more than one row is written in a transaction, which is rolled back then.
 
 use sea_orm::{
@@ -378,6 +379,33 @@ const fn largest_size(count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_statements_are_one() {
+        let one = |name: &str, count: usize| {
+            let values = (0..count).map(|_| Value::from(name));
+            Statement::from_sql_and_values(DbBackend::Sqlite, name, values)
+        };
+        let of = |statements: &[(&str, usize)]| {
+            let all = joined(statements.iter().map(|(name, count)| one(name, *count)).collect());
+            all.into_iter()
+                .map(|statement| {
+                    let values = statement.values.map_or(Vec::new(), |values| values.0);
+                    (statement.sql, values.len(), values.first().cloned(), values.last().cloned())
+                })
+                .collect::<Vec<_>>()
+        };
+        let value = |name: &str| Some(Value::from(name));
+        assert_eq!(of(&[]), []);
+        assert_eq!(
+            of(&[("a", 100), ("b", 28), ("c", 1)]),
+            [("a; b".into(), 128, value("a"), value("b")), ("c".into(), 1, value("c"), value("c"))]
+        );
+        assert_eq!(
+            of(&[("a", 500), ("b", 0), ("c", 2)]),
+            [("a".into(), 500, value("a"), value("a")), ("b; c".into(), 2, value("c"), value("c"))]
+        );
+    }
 
     #[test]
     fn sizes_repeat() {

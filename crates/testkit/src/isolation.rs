@@ -68,14 +68,20 @@ const BLOBS: &str =
 /// Those of the statements that reach accounts without saying which.
 #[must_use]
 pub fn unbound<'a>(statements: impl IntoIterator<Item = &'a String>) -> Vec<&'a String> {
-    statements.into_iter().filter(|sql| !is_bound(sql) && exception(sql).is_none()).collect()
+    let is_fine = |sql: &str| parts(sql).all(|part| is_bound(part) || exception(part).is_some());
+    statements.into_iter().filter(|sql| !is_fine(sql)).collect()
 }
 
 /// The exceptions of which none of the statements makes use.
 #[must_use]
 pub fn unused(statements: &[&str]) -> Vec<&'static str> {
-    let used: Vec<_> = statements.iter().filter_map(|sql| exception(sql)).collect();
+    let used: Vec<_> = statements.iter().flat_map(|sql| parts(sql)).filter_map(exception).collect();
     SHARD_WIDE.iter().map(|(text, _)| *text).filter(|text| !used.contains(text)).collect()
+}
+
+/// The statements of a text that is sent as one.
+fn parts(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split("; ")
 }
 
 fn exception(sql: &str) -> Option<&'static str> {
@@ -144,6 +150,13 @@ mod tests {
         ] {
             assert_eq!(is_bound(sql), is_fine, "{sql}");
         }
+    }
+
+    #[test]
+    fn each_part_of_a_text_is_looked_at() {
+        let surplus = "DELETE FROM message WHERE (account_id = ? AND id = ?) OR (account_id = ? AND id = ?)";
+        let texts = [format!("{surplus}; DELETE FROM body"), surplus.to_owned()];
+        assert_eq!(unbound(&texts), [&texts[0]]);
     }
 
     #[test]

@@ -37,6 +37,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("sea-orm", &["storage-sql", "migrations"]),
     ("sea-orm-migration", &["storage-sql", "migrations"]),
     ("sqlx", &["storage-sql"]),
+    ("rusqlite", &["storage-sql"]),
     ("tantivy", &["search"]),
     ("redis", &["cluster"]),
     ("aws-sdk-s3", &["blob"]),

@@ -1,11 +1,14 @@
 //! Reading an SQLite file where the answer is wanted. The driver has a thread for each connection, and hands it every
 //! statement and gets back every row: for what is read most often that takes longer than reading.
+//!
+//! A reading has a place until it has ended, also where nobody waits for it any more. Its connection goes back then, or
+//! is closed if this was.
 
 use std::fmt;
 use std::num::TryFromIntError;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
@@ -24,28 +27,32 @@ pub(crate) struct Direct {
     /// How long to wait for a connection.
     patience: Duration,
     /// As many may be used at once.
-    places: Semaphore,
+    places: Arc<Semaphore>,
+    /// As many are kept.
+    most: usize,
     idle: Mutex<Idle>,
 }
 
 /// Connections that nobody uses now.
 #[derive(Default)]
 struct Idle {
-    connections: Vec<Connection>,
+    /// With when each was used last, the latest at the end.
+    connections: Vec<(Connection, Instant)>,
     closed: bool,
 }
 
 /// So many rows are read at once by the thread that asks for them.
 const FEW: usize = 64;
-/// Connections that are kept when nobody uses them. There are rarely more processors that would.
-const KEPT: usize = 4;
+/// For how long connections are kept that nobody uses while others are used.
+const KEPT: Duration = Duration::from_secs(60);
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 128;
 
 impl Direct {
     pub(super) fn new(path: PathBuf, places: u32, patience: Duration) -> Arc<Self> {
-        let places = Semaphore::new(usize::try_from(places).unwrap_or(Semaphore::MAX_PERMITS));
-        Arc::new(Self { path, patience, places, idle: Mutex::default() })
+        let most = usize::try_from(places).unwrap_or(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(most));
+        Arc::new(Self { path, patience, places, most, idle: Mutex::default() })
     }
 
     /// What `take` makes of each row of the answer, of which so many are expected.
@@ -55,10 +62,14 @@ impl Direct {
         expected: usize,
         take: impl FnMut(&Row<'_>) -> Result<T, DbErr> + Send + 'static,
     ) -> Result<Vec<T>, DbErr> {
-        let place = timeout(self.patience, self.places.acquire()).await;
-        let _place = place.map_err(|_| late())?.map_err(|_| closed())?;
+        let place = timeout(self.patience, Arc::clone(&self.places).acquire_owned()).await;
+        let place = place.map_err(|_| late())?.map_err(|_| closed())?;
         let direct = Arc::clone(self);
-        let read = move || direct.with(|connection| rows(connection, &statement, take));
+        let read = move || {
+            let done = direct.with(|connection| rows(connection, &statement, take));
+            drop(place);
+            done
+        };
         if expected > FEW {
             return spawn_blocking(read).await.unwrap_or_else(|_| Err(of_driver(sqlx::Error::WorkerCrashed)));
         }
@@ -71,9 +82,13 @@ impl Direct {
 
     /// Closes those that are not used now, and the others as soon as they are not.
     pub(super) fn close(&self) {
-        let mut idle = self.idle();
-        idle.closed = true;
-        idle.connections.clear();
+        let all = {
+            let mut idle = self.idle();
+            idle.closed = true;
+            std::mem::take(&mut idle.connections)
+        };
+        // Not under the lock: the last one writes what is in the log to the file.
+        drop(all);
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbErr>) -> Result<T, DbErr> {
@@ -84,16 +99,26 @@ impl Direct {
             }
             idle.connections.pop()
         };
-        let connection = kept.map_or_else(|| self.open().map_err(failed), Ok)?;
+        let connection = kept.map_or_else(|| self.open().map_err(failed), |(kept, _)| Ok(kept))?;
         let done = work(&connection);
-        let mut idle = self.idle();
-        if !idle.closed && idle.connections.len() < KEPT {
-            idle.connections.push(connection);
-        } else {
-            drop(idle);
-            drop(connection);
-        }
+        let not_kept = self.put_back(connection);
+        drop(not_kept);
         done
+    }
+
+    /// Keeps the connection. What is not to be kept is given back.
+    fn put_back(&self, connection: Connection) -> Vec<(Connection, Instant)> {
+        let mut idle = self.idle();
+        let now = Instant::now();
+        let old = idle.connections.iter().take_while(|(_, used)| now.duration_since(*used) > KEPT).count();
+        let mut not_kept: Vec<_> = idle.connections.drain(..old).collect();
+        let place = if idle.closed || idle.connections.len() >= self.most {
+            &mut not_kept
+        } else {
+            &mut idle.connections
+        };
+        place.push((connection, now));
+        not_kept
     }
 
     fn open(&self) -> rusqlite::Result<Connection> {
@@ -102,7 +127,7 @@ impl Direct {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(self.patience)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
-        connection.execute_batch(super::sqlite::READING)?;
+        connection.execute_batch(&super::sqlite::reading())?;
         Ok(connection)
     }
 
@@ -201,7 +226,7 @@ impl DatabaseError for Failed {
     fn message(&self) -> &str {
         match &self.0 {
             rusqlite::Error::SqliteFailure(_, Some(text)) => text,
-            _ => "an SQLite file could not be read",
+            _ => "SQLite gave no answer that can be read",
         }
     }
 
@@ -279,6 +304,69 @@ mod tests {
         let error = none.read(statement("SELECT 1, ''", []), 1, pair).await.unwrap_err();
         assert!(matches!(crate::error::failed(error), Error::Unavailable(_)));
         assert!(!nowhere.exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reading_sees_what_was_committed_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let direct = direct(folder.path());
+        let writer = Connection::open(folder.path().join("mail.db")).unwrap();
+        for number in 10..30_i64 {
+            writer.execute("INSERT INTO pair VALUES (?1, 'more')", [number]).unwrap();
+            let wanted = statement("SELECT a, b FROM pair WHERE a = ?", [number.into()]);
+            assert_eq!(direct.read(wanted, 1, pair).await.unwrap().len(), 1, "{number}");
+        }
+        // Nobody holds the log open: all of it goes into the file.
+        let left: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn values_are_stored_as_the_driver_stores_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let direct = direct(folder.path());
+        let id = sea_orm::prelude::Uuid::from_u128(7);
+        let sql = "SELECT typeof(?) || typeof(?) || typeof(?) || typeof(?) || typeof(?) || typeof(?), ?";
+        let values: [Value; 7] = [
+            true.into(),
+            id.into(),
+            Vec::<u8>::new().into(),
+            200_u64.into(),
+            "text".into(),
+            Value::BigInt(None),
+            id.into(),
+        ];
+        let take = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<sea_orm::prelude::Uuid>(1)?));
+        let found = direct.read(statement(sql, values), 1, take).await.unwrap();
+        assert_eq!(found, [("integerblobblobintegertextnull".to_owned(), id)]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_not_waited_for_keeps_its_place_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = { direct(folder.path()).path.clone() };
+        let direct = Direct::new(path, 1, Duration::from_secs(5));
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, has_begun) = std::sync::mpsc::channel::<()>();
+        let mut slow = tokio::task::JoinSet::new();
+        {
+            let direct = Arc::clone(&direct);
+            slow.spawn(async move {
+                let take = move |_: &Row<'_>| {
+                    begun.send(()).unwrap();
+                    wait.recv().unwrap();
+                    Ok(())
+                };
+                direct.read(statement("SELECT 1", []), 10_000, take).await
+            });
+        }
+        spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+        slow.abort_all();
+        assert!(slow.join_next().await.unwrap().unwrap_err().is_cancelled());
+        assert_eq!(direct.places.available_permits(), 0);
+        go_on.send(()).unwrap();
+        let wanted = statement("SELECT a, b FROM pair WHERE a = 1", []);
+        assert_eq!(direct.read(wanted, 1, pair).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

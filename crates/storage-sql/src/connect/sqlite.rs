@@ -99,9 +99,10 @@ pub(super) fn connections(path: &Path, options: &Options, purpose: Purpose) -> D
 /// Bytes of a file that are read where the system has them in memory.
 const MAPPED: &str = "268435456";
 
-/// The settings of a connection that only reads, as a statement.
-pub(super) const READING: &str =
-    "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 268435456;";
+/// The settings of a connection that only reads, as statements.
+pub(super) fn reading() -> String {
+    format!("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = {MAPPED};")
+}
 
 /// KiB, as a negative number: what a batch of many accounts changes, with its indexes. What does not fit is written and read
 /// again before the commit.

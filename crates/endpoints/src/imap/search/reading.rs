@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::future::join_all;
 use imap::Status;
 use mail::{Listed, Reach, Texts};
 use message::Signature;
@@ -19,7 +19,7 @@ const WITH_STRUCTURES: usize = 200;
 const WITH_SIGNATURES: usize = 1_000;
 const WITH_LETTERS: usize = 32;
 const LETTER_BYTES: u64 = 2 << 20;
-/// Batches that are read at the same time, unless there is a larger message.
+/// Batches that are read at the same time, unless they have a larger message.
 const AT_ONCE: usize = 2;
 const LARGE_BYTES: u64 = 1 << 20;
 /// Signatures that are written by one commit.
@@ -44,27 +44,27 @@ pub(super) async fn decide<'a>(
         let (mut left, mut unsigned) = (Vec::new(), Vec::new());
         // What was decided before counts as looked at.
         let mut looked_at = (nth + 1) * all - open.len();
-        let mut batches = source.read(stage, &open);
-        while let Some((batch, read)) = batches.next().await {
-            let read = read?;
-            unsigned.extend(read.unsigned);
-            fresh.extend(read.fresh);
+        for group in stage.groups(&open) {
+            for (batch, read) in source.read(stage, &group).await {
+                let read = read?;
+                unsigned.extend(read.unsigned);
+                fresh.extend(read.fresh);
+                for ((number, message), facts) in batch.iter().zip(&read.facts) {
+                    // It is gone, and nothing is known of it.
+                    let Some(facts) = facts else { continue };
+                    match plan.decide(*number, message, facts) {
+                        Some(true) => found.push((*number, *message)),
+                        Some(false) => {}
+                        None => left.push((*number, *message)),
+                    }
+                }
+                looked_at += batch.len();
+                progress.set(looked_at, of);
+            }
             if fresh.len() > SIGNED_AT_ONCE {
                 sign(reach, &mut fresh).await;
             }
-            for ((number, message), facts) in batch.iter().zip(&read.facts) {
-                // It is gone, and nothing is known of it.
-                let Some(facts) = facts else { continue };
-                match plan.decide(*number, message, facts) {
-                    Some(true) => found.push((*number, *message)),
-                    Some(false) => {}
-                    None => left.push((*number, *message)),
-                }
-            }
-            looked_at += batch.len();
-            progress.set(looked_at, of);
         }
-        drop(batches);
         source.unsigned.extend(unsigned);
         open = left;
     }
@@ -87,9 +87,10 @@ pub(in crate::imap) async fn signatures(
     let needs = Needs { rows: false, structures: false, texts: Texts::All };
     let source = Source { reach, needs, unsigned: unsigned.iter().map(|(_, message)| message.id).collect() };
     let mut fresh = Vec::new();
-    let mut batches = source.read(Stage::Letters, &unsigned);
-    while let Some((_, read)) = batches.next().await {
-        fresh.extend(read?.fresh);
+    for group in Stage::Letters.groups(&unsigned) {
+        for (_, read) in source.read(Stage::Letters, &group).await {
+            fresh.extend(read?.fresh);
+        }
         if fresh.len() > SIGNED_AT_ONCE {
             sign(reach, &mut fresh).await;
         }
@@ -149,21 +150,24 @@ impl Stage {
         most.min(rest.len())
     }
 
-    /// Batches that are read at the same time.
-    fn at_once(self, messages: &[Numbered<'_>]) -> usize {
-        let has_large = || messages.iter().any(|(_, message)| message.size_bytes > LARGE_BYTES);
-        if self == Self::Letters && has_large() { 1 } else { AT_ONCE }
-    }
-
-    /// These messages in pieces that one query reads.
-    fn batches<'b, 'a>(self, messages: &'b [Numbered<'a>]) -> impl Iterator<Item = &'b [Numbered<'a>]> {
-        let mut rest = messages;
-        std::iter::from_fn(move || {
-            let (batch, after) =
-                rest.split_at_checked(self.length(rest)).filter(|(batch, _)| !batch.is_empty())?;
+    /// These messages in batches that are read by one query each, and those in groups that are read at the same time. What
+    /// is large is read alone.
+    fn groups<'b, 'a>(self, messages: &'b [Numbered<'a>]) -> Vec<Vec<&'b [Numbered<'a>]>> {
+        let is_large =
+            |batch: &[Numbered<'_>]| batch.iter().any(|(_, message)| message.size_bytes > LARGE_BYTES);
+        let mut groups: Vec<Vec<&[_]>> = Vec::new();
+        let (mut rest, mut alone) = (messages, true);
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(self.length(rest));
             rest = after;
-            Some(batch)
-        })
+            let goes_alone = self == Self::Letters && is_large(batch);
+            match groups.last_mut() {
+                Some(group) if !alone && !goes_alone && group.len() < AT_ONCE => group.push(batch),
+                _ => groups.push(vec![batch]),
+            }
+            alone = goes_alone;
+        }
+        groups
     }
 }
 
@@ -201,15 +205,13 @@ struct Read {
 }
 
 impl Source<'_> {
-    /// Reads these messages batch by batch, in order, one batch ahead.
-    fn read<'b, 'a>(
-        &'b self,
+    /// Reads these batches at the same time. All of them are waited for: what has begun holds a connection.
+    async fn read<'b, 'a>(
+        &self,
         stage: Stage,
-        messages: &'b [Numbered<'a>],
-    ) -> impl Stream<Item = (&'b [Numbered<'a>], Result<Read, Status>)> + Unpin {
-        let batches = stage.batches(messages).collect::<Vec<_>>();
-        let read = move |batch: &'b [Numbered<'a>]| async move { (batch, self.batch(stage, batch).await) };
-        Box::pin(stream::iter(batches).map(read).buffered(stage.at_once(messages)))
+        batches: &[&'b [Numbered<'a>]],
+    ) -> Vec<(&'b [Numbered<'a>], Result<Read, Status>)> {
+        join_all(batches.iter().map(|batch| async move { (*batch, self.batch(stage, batch).await) })).await
     }
 
     async fn batch(&self, stage: Stage, messages: &[Numbered<'_>]) -> Result<Read, Status> {
