@@ -27,7 +27,7 @@ pub enum Imported {
 }
 
 impl Access {
-    /// Imports mails, all of them in one commit; durable when it returns.
+    /// Imports mails, all of them in one commit; durable when it returns. Lines end with CRLF then, as on the wire.
     pub async fn import(&self, mails: Vec<Import>) -> Result<Vec<Imported>> {
         let limit = self.service.config().max_message_bytes;
         let now = self.service.now();
@@ -37,8 +37,9 @@ impl Access {
             if mail.raw.len() as u64 > limit {
                 return Err(Error::TooLarge(format!("a message has at most {limit} bytes")));
             }
-            let key = blake3::hash(&mail.raw);
-            let prepared = self.service.prepare(self.shard(), mail.raw).await?;
+            let raw = message::with_crlf(&mail.raw).map_or(mail.raw, Bytes::from);
+            let key = blake3::hash(&raw);
+            let prepared = self.service.prepare(self.shard(), raw).await?;
             let sent_at = prepared.parsed.overview.sent_at.filter(|sent| *sent <= now);
             let at = mail.received_at.or(sent_at).unwrap_or(now);
             let id = id_of(key.as_bytes(), at);

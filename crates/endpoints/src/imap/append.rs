@@ -73,6 +73,7 @@ impl Session {
         if raw.is_empty() {
             return Err(Status::no("A message has content"));
         }
+        let raw = message::with_crlf(&raw).map_or(raw, Bytes::from);
         let (flags, keywords) = parted(&flags);
         Ok(NewLetter { raw, flags, keywords, received_at })
     }
