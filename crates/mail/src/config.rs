@@ -17,7 +17,7 @@ pub struct Config {
     pub max_batch: usize,
     /// Bytes of memory for what is read of messages again and again.
     pub reading_memory: u64,
-    /// Bytes of a mail's text that are searched.
+    /// Bytes of a mail's text that are searched; 0 where nothing is.
     pub max_search_text: usize,
     pub session_lifetime: Duration,
     pub upload_lifetime: Duration,

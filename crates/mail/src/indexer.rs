@@ -3,6 +3,7 @@
 //! It is woken by the bus and catches up from the log, so a lost hint costs only time. The index is committed first,
 //! the account's mark after it: a crash between the two indexes the same changes again, which changes nothing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -251,7 +252,7 @@ impl Service {
         let (structure, stored) = opened(account, content)?;
         let mut apart = Vec::new();
         let without = message::search_text(&structure, max, &mut |range| {
-            let found = body::inline(&stored, range.clone());
+            let found = body::inline(&stored, range.clone()).map(Cow::Owned);
             if found.is_none() {
                 apart.push(range);
             }
@@ -270,10 +271,10 @@ impl Service {
             }
         }
         Ok(message::search_text(&structure, max, &mut |range| {
-            body::inline(&stored, range.clone()).or_else(|| {
+            body::inline(&stored, range.clone()).map(Cow::Owned).or_else(|| {
                 let length = usize::try_from(range.end.saturating_sub(range.start)).ok()?;
                 let file = files.get(&range.start)?;
-                file.get(..length.min(file.len())).map(<[u8]>::to_vec)
+                file.get(..length.min(file.len())).map(Cow::Borrowed)
             })
         }))
     }
@@ -282,7 +283,7 @@ impl Service {
     pub(crate) fn text_beside(&self, account: AccountId, content: Content) -> Result<SearchText> {
         let (structure, stored) = opened(account, content)?;
         let max = self.config().max_search_text;
-        Ok(message::search_text(&structure, max, &mut |range| body::inline(&stored, range)))
+        Ok(message::search_text(&structure, max, &mut |range| body::inline(&stored, range).map(Cow::Owned)))
     }
 }
 
