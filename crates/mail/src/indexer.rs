@@ -102,15 +102,25 @@ impl Service {
             return Ok(rounds.remove(&shard).is_some());
         }
         let mut batch = Batch::new(InUse(self));
-        let mut marks = Vec::new();
+        let (mut marks, mut waits) = (Vec::new(), None);
         for account in accounts {
-            marks.push((account, self.gather(shard, account, None, &mut batch).await?));
+            match self.gather(shard, account, None, &mut batch).await? {
+                Ok(upto) => marks.push((account, upto)),
+                // All others must not wait for the store of its files.
+                Err(error) => {
+                    tracing::debug!(%account, %error, "cannot be indexed now");
+                    waits = Some(error);
+                }
+            }
             rounds.insert(shard, account);
             if batch.was_full {
                 break;
             }
         }
         batch.write().await?;
+        if let Some(error) = waits.filter(|_| marks.is_empty()) {
+            return Err(error);
+        }
         storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
         Ok(true)
     }
@@ -123,7 +133,7 @@ impl Service {
         account: AccountId,
         since: Option<ModSeq>,
         batch: &mut Batch<W>,
-    ) -> Result<ModSeq> {
+    ) -> Result<Gathered> {
         // Not where the map says that it lives: what is marked there must be of there.
         let mut snapshot = self.parts.shards.snapshot(shard).await?;
         let since = match since {
@@ -150,15 +160,18 @@ impl Service {
                 let id = content.id;
                 match self.text(account, content, |text| text).await {
                     Ok((text, _)) => batch.put_text(account, id, text).await?,
-                    Err(error) if error.is_temporary() => return Err(error),
+                    Err(error) if error.is_temporary() => return Ok(Err(error)),
                     // One damaged mail must not keep all others from being found.
                     Err(error) => tracing::error!(%account, message = %id, %error, "cannot be indexed"),
                 }
             }
         }
-        Ok(changes.upto)
+        Ok(Ok(changes.upto))
     }
 }
+
+/// Up to where an account was gathered; or why some of its mail cannot be read now, when that of others may.
+pub(crate) type Gathered = Result<ModSeq>;
 
 /// Which shards are for this worker to index: each is for one of the workers at most times. Two at once only do it
 /// twice.
