@@ -178,7 +178,10 @@ fn mail_config(config: &Config) -> mail::Config {
         login_attempts_per_minute: config.limits.logins_per_minute,
         sends_per_hour: config.limits.sends_per_hour,
         reading_memory: config.limits.reading_memory.0,
-        max_search_text: config.search.text_size.bytes(),
+        max_search_text: match config.search.url {
+            SearchIndex::None => 0,
+            SearchIndex::Tantivy(_) | SearchIndex::Meili(_) => config.search.text_size.bytes(),
+        },
         subaddress_separator: config.smtp.subaddress_separator.0,
         subaddress_folders: config.smtp.subaddress_folders,
         scram_iterations: config.auth.scram_iterations,

@@ -17,8 +17,10 @@ pub struct Config {
     pub max_batch: usize,
     /// Bytes of memory for what is read of messages again and again.
     pub reading_memory: u64,
-    /// Bytes of a mail's text that are searched.
+    /// Bytes of a mail's text that are searched; 0 where nothing is.
     pub max_search_text: usize,
+    /// Bytes of messages that a search reads where the index cannot tell; or somewhat more.
+    pub max_search_read: u64,
     pub session_lifetime: Duration,
     pub upload_lifetime: Duration,
     /// How long the queue tries.
@@ -51,6 +53,7 @@ impl Default for Config {
             max_batch: 500,
             reading_memory: 512 << 20,
             max_search_text: 4 << 20,
+            max_search_read: 64 << 20,
             session_lifetime: Duration::from_secs(30 * 86_400),
             upload_lifetime: Duration::from_secs(2 * 86_400),
             queue_lifetime: Duration::from_secs(3 * 86_400),

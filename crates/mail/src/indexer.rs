@@ -10,13 +10,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cluster::FeedHint;
 use message::SearchText;
-use search::{Document, Op};
-use storage::{Body, Content, Needs, Result as StorageResult, Transaction, Unit};
+use search::Op;
+use storage::{Needs, Result as StorageResult, Transaction, Unit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::{AccountId, MessageId, ModSeq, ShardId};
 
-use crate::{Result, Service, body};
+use crate::{
+    Result, Service,
+    text::{document, pieces},
+};
 
 /// Accounts looked at in one round.
 pub(crate) const ACCOUNTS_AT_ONCE: u32 = 256;
@@ -25,9 +28,6 @@ const CHANGES_AT_ONCE: u32 = 200;
 /// Texts, and operations, in one commit of the index, at about the most.
 const BATCH_BYTES: usize = 8 << 20;
 const BATCH_OPS: usize = 1_000;
-/// Bodies, and bytes of them, that are in memory at the same time; one that has more is alone.
-const BODIES_AT_ONCE: usize = 20;
-const BODY_BYTES_AT_ONCE: u64 = 8 << 20;
 /// New mail is findable after about this long; many mails share one commit of the index.
 const GATHER: Duration = Duration::from_millis(400);
 /// How often the log is looked at without a hint.
@@ -102,15 +102,25 @@ impl Service {
             return Ok(rounds.remove(&shard).is_some());
         }
         let mut batch = Batch::new(InUse(self));
-        let mut marks = Vec::new();
+        let (mut marks, mut waits) = (Vec::new(), None);
         for account in accounts {
-            marks.push((account, self.gather(shard, account, None, &mut batch).await?));
+            match self.gather(shard, account, None, &mut batch).await? {
+                Ok(upto) => marks.push((account, upto)),
+                // All others must not wait for the store of its files.
+                Err(error) => {
+                    tracing::debug!(%account, %error, "cannot be indexed now");
+                    waits = Some(error);
+                }
+            }
             rounds.insert(shard, account);
             if batch.was_full {
                 break;
             }
         }
         batch.write().await?;
+        if let Some(error) = waits.filter(|_| marks.is_empty()) {
+            return Err(error);
+        }
         storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
         Ok(true)
     }
@@ -123,7 +133,7 @@ impl Service {
         account: AccountId,
         since: Option<ModSeq>,
         batch: &mut Batch<W>,
-    ) -> Result<ModSeq> {
+    ) -> Result<Gathered> {
         // Not where the map says that it lives: what is marked there must be of there.
         let mut snapshot = self.parts.shards.snapshot(shard).await?;
         let since = match since {
@@ -131,6 +141,8 @@ impl Service {
             None => snapshot.account(account).await?.map(|state| state.indexed).unwrap_or_default(),
         };
         let changes = snapshot.changes(account, since, CHANGES_AT_ONCE).await?;
+        // Blobs may take long, and bodies never change: what is read now is what there was.
+        drop(snapshot);
         for removed in changes.removed.iter().filter(|removed| removed.expunged) {
             batch.put(Op::Remove { account, id: removed.id }, 0).await?;
         }
@@ -138,33 +150,28 @@ impl Service {
         // Texts never change: what was there before is indexed already.
         for message in changes.messages.iter().filter(|message| message.created > since) {
             match self.texts.remove(&(account, message.id)) {
-                Some(text) => batch.put_text(account, message.id, &text).await?,
+                Some(text) => batch.put_text(account, message.id, Arc::unwrap_or_clone(text)).await?,
                 None => unknown.push((message.id, message.size_bytes)),
             }
         }
-        let mut rest = unknown.as_slice();
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take(BODIES_AT_ONCE).take_while(|(_, size_bytes)| {
-                bytes += size_bytes;
-                bytes <= BODY_BYTES_AT_ONCE
-            });
-            let (some, after) = rest.split_at(fits.count().clamp(1, rest.len()));
-            rest = after;
-            let ids: Vec<_> = some.iter().map(|(id, _)| *id).collect();
-            for content in snapshot.contents(account, &ids).await? {
+        for ids in pieces(&unknown) {
+            let contents = self.parts.shards.latest(shard).await?.contents(account, &ids).await?;
+            for content in contents {
                 let id = content.id;
-                match self.text(account, content).await {
-                    Ok(text) => batch.put_text(account, id, &text).await?,
-                    Err(error) if error.is_temporary() => return Err(error),
+                match self.text(account, content, |text| text).await {
+                    Ok((text, _)) => batch.put_text(account, id, text).await?,
+                    Err(error) if error.is_temporary() => return Ok(Err(error)),
                     // One damaged mail must not keep all others from being found.
                     Err(error) => tracing::error!(%account, message = %id, %error, "cannot be indexed"),
                 }
             }
         }
-        Ok(changes.upto)
+        Ok(Ok(changes.upto))
     }
 }
+
+/// Up to where an account was gathered; or why some of its mail cannot be read now, when that of others may.
+pub(crate) type Gathered = Result<ModSeq>;
 
 /// Which shards are for this worker to index: each is for one of the workers at most times. Two at once only do it
 /// twice.
@@ -221,8 +228,9 @@ impl<W: WriteOps> Batch<W> {
         Ok(())
     }
 
-    async fn put_text(&mut self, account: AccountId, id: MessageId, text: &SearchText) -> Result<()> {
-        self.put(Op::Put { account, id, document: document(text) }, text.body.len()).await
+    async fn put_text(&mut self, account: AccountId, id: MessageId, text: SearchText) -> Result<()> {
+        let bytes = text.body.len();
+        self.put(Op::Put { account, id, document: document(text) }, bytes).await
     }
 
     /// Writes what there is.
@@ -231,65 +239,6 @@ impl<W: WriteOps> Batch<W> {
         let ops = std::mem::take(&mut self.ops);
         if ops.is_empty() { Ok(()) } else { self.index.write(ops).await }
     }
-}
-
-/// The texts as the index takes them.
-pub(crate) fn document(text: &SearchText) -> Document {
-    Document {
-        from: text.from.clone(),
-        to: text.to.clone(),
-        subject: text.subject.clone(),
-        body: text.body.clone(),
-        filenames: vec![text.filenames.clone()],
-    }
-}
-
-impl Service {
-    /// The texts of a stored message. Of what lies apart from it, large files that are texts are read.
-    pub(crate) async fn text(&self, account: AccountId, content: Content) -> Result<SearchText> {
-        let (max, id) = (self.config().max_search_text, content.id);
-        let (structure, stored) = opened(account, content)?;
-        let mut apart = Vec::new();
-        let without = message::search_text(&structure, max, &mut |range| {
-            let found = body::inline(&stored, range.clone());
-            if found.is_none() {
-                apart.push(range);
-            }
-            found
-        });
-        if apart.is_empty() {
-            return Ok(without);
-        }
-        let mut files = HashMap::new();
-        for range in apart {
-            let start = range.start;
-            match body::collect(body::encoded(self, account, &stored, range), u64::MAX).await {
-                Ok(bytes) => files.extend([(start, bytes)]),
-                Err(error) if error.is_temporary() => return Err(error),
-                Err(error) => tracing::error!(%account, message = %id, %error, "a file in it is not indexed"),
-            }
-        }
-        Ok(message::search_text(&structure, max, &mut |range| {
-            body::inline(&stored, range.clone()).or_else(|| {
-                let length = usize::try_from(range.end.saturating_sub(range.start)).ok()?;
-                let file = files.get(&range.start)?;
-                file.get(..length.min(file.len())).map(<[u8]>::to_vec)
-            })
-        }))
-    }
-
-    /// The same without what lies apart.
-    pub(crate) fn text_beside(&self, account: AccountId, content: Content) -> Result<SearchText> {
-        let (structure, stored) = opened(account, content)?;
-        let max = self.config().max_search_text;
-        Ok(message::search_text(&structure, max, &mut |range| body::inline(&stored, range)))
-    }
-}
-
-fn opened(account: AccountId, content: Content) -> Result<(message::Structure, Body)> {
-    let structure = message::Structure::decode(&content.structure)
-        .map_err(|error| storage::Error::Corrupt(format!("message {} of {account}: {error}", content.id)))?;
-    Ok((structure, content.body.unpack()?))
 }
 
 /// Notes how far the index is.
@@ -337,7 +286,7 @@ mod tests {
         assert!(batch.was_full);
         let text = SearchText { body: "x".repeat(3 << 20), ..SearchText::default() };
         for _ in 0..5 {
-            batch.put_text(account, id, &text).await.unwrap();
+            batch.put_text(account, id, text.clone()).await.unwrap();
         }
         batch.write().await.unwrap();
         batch.write().await.unwrap();

@@ -64,6 +64,7 @@ mod srs;
 mod stopgap;
 mod submit;
 mod success;
+mod text;
 mod turn;
 mod upload;
 mod visit;

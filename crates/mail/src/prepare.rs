@@ -2,7 +2,7 @@
 //!
 //! All the CPU work and all blob writes of a delivery happen here, before the shard's writer is asked for anything.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use message::{Parsed, SearchText, SegmentKind};
@@ -57,7 +57,7 @@ impl Service {
             let body = body.pack(id)?;
             let signature = message::signature_of(&parsed.structure, &raw);
             let text = message::search_text(&parsed.structure, max, &mut |range| {
-                raw.get(to_usize(range.start).ok()?..to_usize(range.end).ok()?).map(<[u8]>::to_vec)
+                raw.get(to_usize(range.start).ok()?..to_usize(range.end).ok()?).map(Cow::Borrowed)
             });
             let (structure, text) = (parsed.structure.encode(), Arc::new(text));
             Ok(Prepared { structure, parsed, body, place, text, signature })

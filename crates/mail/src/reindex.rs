@@ -104,7 +104,7 @@ impl Walk<'_> {
                     let mut mark = marks.get(&state.id).copied().unwrap_or_default();
                     while mark < state.modseq {
                         let home = service.shard_of(state.id);
-                        let upto = service.gather(home, state.id, Some(mark), &mut batch).await?;
+                        let upto = service.gather(home, state.id, Some(mark), &mut batch).await??;
                         if upto <= mark {
                             break;
                         }

@@ -1,20 +1,19 @@
 //! Search: texts by the index, everything else by the rows that it leads to.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use search::{Hit, decide, snippet};
+use message::SearchText;
+use search::{Hit, SNIPPET_BYTES, decide, snippet};
 use storage::{Filter, Mailbox, Message, PageRequest, Snapshot};
 use types::{Flags, MessageId, address::fold, api, query::Query};
 
 use crate::cursor::{self, List};
-use crate::indexer::document;
+use crate::text::{document, pieces};
 use crate::{Access, Result, convert};
 
 /// Candidates that one request looks at, at the most; the cursor goes on from there.
 const MAX_CANDIDATES: usize = 5_000;
 const CANDIDATES_AT_ONCE: usize = 500;
-/// Bodies that are in memory at the same time.
-const BODIES_AT_ONCE: usize = 20;
 const MAX_QUERY_CHARS: usize = 1_000;
 
 impl Access {
@@ -26,7 +25,7 @@ impl Access {
                 format!("a query has at most {MAX_QUERY_CHARS} characters"),
             ));
         }
-        let query = Query::parse(text, self.service.now());
+        let query = Arc::new(Query::parse(text, self.service.now()));
         let limit = usize::try_from(self.page_limit(limit)?).unwrap_or(usize::MAX);
         let list = List::search(self.id, text);
         let mut before = cursor.map(|cursor| cursor::decode(list, cursor)).transpose()?;
@@ -39,13 +38,18 @@ impl Access {
         let mailboxes = self.service.look(account, look).await?.unwrap_or_default();
         let mut snapshot = self.service.latest(account).await?;
         let (mut found, mut total, mut looked_at, mut more) = (Vec::new(), None, 0, true);
-        while more && found.len() <= limit && looked_at < MAX_CANDIDATES {
-            let candidates = self.candidates(&mut *snapshot, &query, &mailboxes, before).await?;
+        let mut left = self.service.config().max_search_read.max(1);
+        while more && found.len() <= limit && looked_at < MAX_CANDIDATES && left > 0 {
+            let mut candidates = self.candidates(&mut *snapshot, &query, &mailboxes, before).await?;
+            let all = candidates.hits.len();
+            let hits = &mut candidates.hits;
+            let rows = self.rows_of(&mut *snapshot, hits).await?;
+            self.read_texts(&mut *snapshot, &query, &rows, hits, &mut left).await?;
             total = total.or(candidates.total);
-            more = candidates.more;
-            looked_at += candidates.hits.len();
-            before = candidates.hits.last().map(|hit| hit.id).or(before);
-            found.extend(self.decided(&mut *snapshot, &query, &mailboxes, candidates.hits).await?);
+            more = candidates.more || hits.len() < all;
+            looked_at += hits.len();
+            before = hits.last().map(|hit| hit.id).or(before);
+            found.extend(decided(&query, &mailboxes, rows, candidates.hits));
         }
         let cut = found.len() > limit;
         found.truncate(limit);
@@ -85,70 +89,75 @@ impl Access {
         Ok(Candidates { hits, more, total: None })
     }
 
-    /// Those of the candidates that exist and match, in their order.
-    async fn decided(
+    async fn rows_of(
         &self,
         snapshot: &mut dyn Snapshot,
-        query: &Query,
-        mailboxes: &[Mailbox],
-        hits: Vec<Hit>,
-    ) -> Result<Vec<Message>> {
+        hits: &[Hit],
+    ) -> Result<HashMap<MessageId, Message>> {
         let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
         let rows = snapshot.messages(self.id, &ids).await?;
-        let mut rows: HashMap<_, _> = rows.into_iter().map(|message| (message.id, message)).collect();
-        let unsure: Vec<_> = hits.iter().filter(|hit| hit.texts.is_none()).map(|hit| hit.id).collect();
-        let mut read = self.read_texts(snapshot, query, &unsure).await?;
-        Ok(hits
-            .into_iter()
-            .filter_map(|hit| {
-                let message = rows.remove(&hit.id)?;
-                let texts = hit.texts.or_else(|| read.remove(&hit.id))?;
-                let matches = decide(query, &texts, &mut |condition| holds(condition, &message, mailboxes));
-                matches.then_some(message)
-            })
-            .collect())
+        Ok(rows.into_iter().map(|message| (message.id, message)).collect())
     }
 
-    /// Which texts of the query these messages have, by reading them; where the index could not tell.
+    /// Finds out which texts of the query the hits have, by reading the messages where the index could not tell. Once
+    /// `left` bytes were read, the hits are cut off.
     async fn read_texts(
         &self,
         snapshot: &mut dyn Snapshot,
-        query: &Query,
-        ids: &[MessageId],
-    ) -> Result<HashMap<MessageId, Vec<bool>>> {
+        query: &Arc<Query>,
+        rows: &HashMap<MessageId, Message>,
+        hits: &mut Vec<Hit>,
+        left: &mut u64,
+    ) -> Result<()> {
+        let unsure = hits.iter().filter(|hit| hit.texts.is_none()).filter_map(|hit| rows.get(&hit.id));
+        let unsure: Vec<_> = unsure.map(|message| (message.id, message.size_bytes)).collect();
         let mut read = HashMap::new();
-        for ids in ids.chunks(BODIES_AT_ONCE) {
-            for content in snapshot.contents(self.id, ids).await? {
-                let id = content.id;
-                // A damaged mail is found by nothing.
-                let found = self.service.text(self.id, content).await.ok();
-                read.extend(found.map(|found| (id, search::texts(&document(&found), query))));
+        for ids in pieces(&unsure) {
+            if *left == 0 {
+                let end = hits.iter().position(|hit| ids.contains(&hit.id));
+                hits.truncate(end.unwrap_or(hits.len()));
+                break;
+            }
+            for content in snapshot.contents(self.id, &ids).await? {
+                let (id, query) = (content.id, Arc::clone(query));
+                let texts = move |text| search::texts(&document(text), &query);
+                match self.service.text(self.id, content, texts).await {
+                    Ok((texts, bytes)) => {
+                        *left = left.saturating_sub(bytes);
+                        read.insert(id, texts);
+                    }
+                    // It would look as if there were nothing.
+                    Err(error) if error.is_temporary() => return Err(error),
+                    // A damaged mail is found by nothing; opening it says what is wrong.
+                    Err(error) => tracing::debug!(message = %id, %error, "cannot be searched"),
+                }
             }
         }
-        Ok(read)
+        for hit in hits.iter_mut().filter(|hit| hit.texts.is_none()) {
+            hit.texts = read.remove(&hit.id);
+        }
+        Ok(())
     }
 
     /// As the API shows them, each with the words around its first hit.
     async fn with_snippets(
         &self,
         snapshot: &mut dyn Snapshot,
-        query: &Query,
+        query: &Arc<Query>,
         messages: Vec<Message>,
     ) -> Result<Vec<api::Summary>> {
         if query.texts().is_empty() {
             return Ok(messages.into_iter().map(convert::summary).collect());
         }
-        let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+        let sizes: Vec<_> = messages.iter().map(|message| (message.id, message.size_bytes)).collect();
+        let max = self.service.config().max_search_text.min(SNIPPET_BYTES);
         let mut snippets = HashMap::new();
-        for ids in ids.chunks(BODIES_AT_ONCE) {
-            for content in snapshot.contents(self.id, ids).await? {
-                let id = content.id;
+        for ids in pieces(&sizes) {
+            for content in snapshot.contents(self.id, &ids).await? {
+                let (id, query) = (content.id, Arc::clone(query));
+                let cut = move |text: SearchText| snippet(&text.body, &query);
                 // A damaged mail is shown without; opening it says what is wrong.
-                let found = self
-                    .service
-                    .text_beside(self.id, content)
-                    .ok()
-                    .and_then(|text| snippet(&text.body, query));
+                let found = self.service.text_beside(self.id, content, max, cut).await.ok().flatten();
                 snippets.extend(found.map(|snippet| (id, snippet)));
             }
         }
@@ -167,6 +176,20 @@ struct Candidates {
     hits: Vec<Hit>,
     more: bool,
     total: Option<u64>,
+}
+
+/// Those of the candidates that exist and match, in their order.
+fn decided(
+    query: &Query,
+    mailboxes: &[Mailbox],
+    mut rows: HashMap<MessageId, Message>,
+    hits: Vec<Hit>,
+) -> impl Iterator<Item = Message> {
+    hits.into_iter().filter_map(move |hit| {
+        let (message, texts) = (rows.remove(&hit.id)?, hit.texts?);
+        let matches = decide(query, &texts, &mut |condition| holds(condition, &message, mailboxes));
+        matches.then_some(message)
+    })
 }
 
 /// The page request that leaves out as much as indexes can for a query without texts.

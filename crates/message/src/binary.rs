@@ -126,7 +126,7 @@ mod tests {
         let part = parsed.structure.parts.iter().find(|part| part.is_attachment()).unwrap();
         assert_eq!(part.encoding, Encoding::Base64);
         assert_eq!(decode(part.encoding, &made[range(&part.body)]), bytes);
-        let text = search_text(&parsed.structure, 1_000, &mut |at| Some(made[range(&at)].to_vec()));
+        let text = search_text(&parsed.structure, 1_000, &mut |at| Some(made[range(&at)].into()));
         assert!(text.body.contains("Hello"));
     }
 

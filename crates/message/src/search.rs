@@ -1,6 +1,6 @@
 //! A mail's words for the index, and for whatever the index cannot decide.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use types::Address;
 
@@ -28,10 +28,10 @@ pub struct SearchText {
 
 /// The words of a mail, at most `max` bytes of its body. `fetch` gives the mail's bytes in a range; what it cannot give
 /// is left out. It is asked for three times `max` at the most, or for what a mail of a few words may have of markup.
-pub fn search_text(
+pub fn search_text<'m>(
     structure: &Structure,
     max: usize,
-    fetch: &mut dyn FnMut(Range<u64>) -> Option<Vec<u8>>,
+    fetch: &mut dyn FnMut(Range<u64>) -> Option<Cow<'m, [u8]>>,
 ) -> SearchText {
     let Some(root) = structure.root() else { return SearchText::default() };
     let raw = fetch(root.header.start..root.header.end.min(root.header.start + MAX_TEXT)).unwrap_or_default();
@@ -50,9 +50,9 @@ pub fn search_text(
     }
 }
 
-struct Reader<'r> {
+struct Reader<'r, 'm> {
     structure: &'r Structure,
-    fetch: &'r mut dyn FnMut(Range<u64>) -> Option<Vec<u8>>,
+    fetch: &'r mut dyn FnMut(Range<u64>) -> Option<Cow<'m, [u8]>>,
     max: usize,
     /// How many bytes may still be asked for.
     budget: u64,
@@ -60,7 +60,7 @@ struct Reader<'r> {
     filenames: Vec<String>,
 }
 
-impl Reader<'_> {
+impl<'m> Reader<'_, 'm> {
     /// The texts of the mail whose outermost part this is. Recursion is bounded by [`crate::MAX_DEPTH`].
     fn mail(&mut self, top: usize) {
         let Texts { pieces, attachments } = Texts::at(self.structure, top);
@@ -121,7 +121,7 @@ impl Reader<'_> {
         Some(text).filter(|text| !text.trim().is_empty())
     }
 
-    fn read(&mut self, range: &Range<u64>, most: u64) -> Option<Vec<u8>> {
+    fn read(&mut self, range: &Range<u64>, most: u64) -> Option<Cow<'m, [u8]>> {
         let length = range.end.saturating_sub(range.start).min(most).min(self.budget);
         self.budget -= length;
         (self.fetch)(range.start..range.start + length)
@@ -168,7 +168,7 @@ mod tests {
         let mut asked = 0;
         let text = search_text(&structure, max, &mut |range| {
             asked += range.end - range.start;
-            Some(crate::tree::slice(raw.as_bytes(), &range).to_vec())
+            Some(crate::tree::slice(raw.as_bytes(), &range).into())
         });
         let header = structure.root().map_or(0, |root| root.header.end);
         assert!(asked <= header + MAX_TEXT.max(3 * max as u64), "{asked} bytes");
@@ -237,7 +237,7 @@ mod tests {
         let structure = crate::parse(raw.as_bytes()).structure;
         let text = search_text(&structure, 1_000, &mut |range| {
             let bytes = crate::tree::slice(raw.as_bytes(), &range);
-            (!bytes.starts_with(b"bmFt")).then(|| bytes.to_vec())
+            (!bytes.starts_with(b"bmFt")).then(|| bytes.into())
         });
         assert!(!text.body.contains("name,age") && text.body.contains("Deepest."), "{}", text.body);
     }

@@ -272,7 +272,7 @@ fn hostile_mails_end_soon() {
         let parsing = started.elapsed();
         let view = shown(&raw, &parsed.structure, Images::Held);
         let _ = text_to_html(&view.text);
-        let text = search_text(&parsed.structure, 4 << 20, &mut |at| Some(tree::slice(&raw, &at).to_vec()));
+        let text = search_text(&parsed.structure, 4 << 20, &mut |at| Some(tree::slice(&raw, &at).into()));
         assert!(text.body.len() <= 4 << 20, "{name}");
         println!("{name}: parsed in {parsing:?}, all in {:?}", started.elapsed());
         assert!(parsed.structure.parts().len() <= MAX_PARTS, "{name}");

@@ -8,6 +8,7 @@ mod excluded;
 mod index;
 mod meili;
 mod newest;
+mod phrases;
 mod relax;
 mod schema;
 mod snippet;
@@ -17,7 +18,7 @@ mod words;
 
 pub use index::TantivySearch;
 pub use meili::{MeiliSearch, MeiliUrl, OpenError};
-pub use snippet::snippet;
+pub use snippet::{SNIPPET_BYTES, snippet};
 pub use texts::texts;
 
 use async_trait::async_trait;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use types::query::Query;
 
 use crate::{
-    texts::match_at,
-    words::{Token, Wanted, tokens, wanted},
+    phrases::Phrases,
+    words::{Wanted, tokens, wanted},
 };
 
 /// About how many characters of text a snippet shows.
@@ -14,34 +14,51 @@ const LENGTH: usize = 160;
 /// How many of them stand before the first hit.
 const LEAD: usize = 40;
 /// How far into the text hits are looked for.
-const MAX_BYTES: usize = 1 << 20;
+pub const SNIPPET_BYTES: usize = 1 << 20;
+/// Hits after so many are not marked. Fewer decide where the snippet is.
+const MAX_HITS: usize = 10_000;
 
 /// The piece of `text` with the most of what the query looks for, as HTML: escaped, and the hits within `<mark>`.
 /// White space becomes single spaces. `None` if the text has nothing of it.
 #[must_use]
 pub fn snippet(text: &str, query: &Query) -> Option<String> {
-    let text = text.get(..text.floor_char_boundary(MAX_BYTES))?;
+    let text = text.get(..text.floor_char_boundary(SNIPPET_BYTES))?;
     let phrases: Vec<Vec<Wanted>> =
         query.texts().into_iter().map(wanted).filter(|all| !all.is_empty()).collect();
-    let tokens: Vec<Token> = if phrases.is_empty() { Vec::new() } else { tokens(text).collect() };
-    let mut marks = Vec::new();
-    for (phrase, wanted) in phrases.iter().enumerate() {
-        marks.extend(occurrences(&tokens, wanted).map(|range| (range, phrase)));
-    }
+    let mut marks = occurrences(text, &phrases);
     marks.sort_by_key(|(range, phrase)| (range.start, range.end, *phrase));
     let first = best(&marks)?;
     let window = window(text, first);
     Some(render(text, &window, marks.into_iter().map(|(range, _)| range)))
 }
 
-/// Where the words follow each other as wanted.
-fn occurrences<'t>(tokens: &'t [Token], wanted: &'t [Wanted]) -> impl Iterator<Item = Range<usize>> + 't {
-    tokens.iter().enumerate().filter_map(move |(index, first)| {
-        let last = match_at(tokens, index, wanted)?;
-        // A single character is found as the beginning of a pair, of which it alone is marked.
-        let whole = wanted.last().is_none_or(|want| !want.prefix || want.word.chars().nth(1).is_some());
-        Some(first.range.start..if whole { last.range.end } else { last.first_end })
-    })
+/// Where the words of each phrase follow each other as wanted.
+fn occurrences(text: &str, phrases: &[Vec<Wanted>]) -> Vec<(Range<usize>, usize)> {
+    let (mut marks, mut starts) = (Vec::new(), Vec::new());
+    if phrases.is_empty() {
+        return marks;
+    }
+    let mut sought = Phrases::new(phrases);
+    sought.begin(|_| true);
+    for token in tokens(text) {
+        starts.push((token.position, token.range.start));
+        if !sought.meets(&token) {
+            continue;
+        }
+        for (phrase, before) in sought.ended() {
+            let first = token.position - before;
+            let Ok(at) = starts.binary_search_by_key(&first, |(position, _)| *position) else { continue };
+            let Some((_, start)) = starts.get(at) else { continue };
+            // A single character is found as the beginning of a pair, of which it alone is marked.
+            let last = phrases.get(phrase).and_then(|words| words.last());
+            let whole = last.is_none_or(|want| !want.prefix || want.word.chars().nth(1).is_some());
+            marks.push((*start..if whole { token.range.end } else { token.first_end }, phrase));
+        }
+        if marks.len() >= MAX_HITS {
+            break;
+        }
+    }
+    marks
 }
 
 /// The start of the hit from which on a snippet's length has the most different phrases.
@@ -197,6 +214,13 @@ mod tests {
         let shown = snippet(&korean, &Query::parse("보고서", Timestamp::default())).unwrap();
         assert!(shown.contains("가<mark>보고서</mark>나"), "{shown}");
         assert!(shown.chars().count() < 220, "{shown}");
+    }
+
+    #[test]
+    fn what_is_everywhere_is_marked_where_it_is_shown() {
+        let query = Query::parse(&"a ".repeat(500), Timestamp::default());
+        let shown = snippet(&"a ".repeat(SNIPPET_BYTES), &query).unwrap();
+        assert!(shown.starts_with("<mark>a</mark> <mark>a</mark>"), "{shown}");
     }
 
     proptest::proptest! {

@@ -2,10 +2,7 @@
 
 use types::query::{Field, Query};
 
-use crate::{
-    Document,
-    words::{self, Token, Wanted},
-};
+use crate::{Document, phrases::Phrases, words};
 
 /// Which texts of the query the message has, in the query's order; what an index says in [`Hit`](crate::Hit), but by
 /// reading the message, word by word. A text without words counts as there.
@@ -19,64 +16,30 @@ pub fn texts(document: &Document, query: &Query) -> Vec<bool> {
         (Field::Body, &document.body),
         (Field::Filename, &filenames),
     ];
-    let mut sought: Vec<Sought> = each(query).into_iter().map(Sought::new).collect();
+    let asked = each(query);
+    let wanted: Vec<_> = asked.iter().map(|(_, text)| words::wanted(text)).collect();
+    let mut sought = Phrases::new(&wanted);
+    let mut found: Vec<bool> = wanted.iter().map(Vec::is_empty).collect();
     for (field, text) in fields {
-        let mut open: Vec<_> =
-            sought.iter_mut().filter_map(|one| one.is_open(field).then_some(one)).collect();
+        let is_asked = |index| {
+            asked.get(index).is_some_and(|(asked, _): &(Field, _)| *asked == Field::Any || *asked == field)
+        };
+        sought.begin(|index| is_asked(index) && found.get(index) == Some(&false));
         let mut tokens = words::tokens(text);
-        while !open.is_empty()
+        while sought.is_any_open()
             && let Some(token) = tokens.next()
         {
-            open.retain_mut(|one| !one.meets(&token));
+            if !sought.meets(&token) {
+                continue;
+            }
+            let ended: Vec<_> = sought.ended().map(|(index, _)| index).collect();
+            for index in ended {
+                sought.close(index);
+                found.iter_mut().skip(index).take(1).for_each(|found| *found = true);
+            }
         }
     }
-    sought.into_iter().map(|one| one.found).collect()
-}
-
-/// A text that is looked for.
-struct Sought {
-    field: Field,
-    words: Vec<Wanted>,
-    /// Where it may have begun, each with how many of its words have followed so far.
-    begun: Vec<(usize, usize)>,
-    found: bool,
-}
-
-impl Sought {
-    fn new((field, text): (Field, &str)) -> Self {
-        let words = words::wanted(text);
-        Self { field, found: words.is_empty(), words, begun: Vec::new() }
-    }
-
-    /// Whether the field may still have it; it does not reach from one into the next.
-    fn is_open(&mut self, field: Field) -> bool {
-        self.begun.clear();
-        !self.found && (self.field == Field::Any || self.field == field)
-    }
-
-    /// Takes the next word of the field; whether that was its last.
-    fn meets(&mut self, token: &Token) -> bool {
-        let words = &self.words;
-        self.begun.push((token.position, 0));
-        self.begun.retain_mut(|(start, met)| {
-            let Some(want) = words.get(*met) else { return false };
-            let at = *start + want.offset;
-            if token.position < at {
-                return true;
-            }
-            let fits = token.position == at && want.is(token);
-            *met += usize::from(fits);
-            fits
-        });
-        self.found = self.begun.iter().any(|(_, met)| *met == words.len());
-        self.found
-    }
-}
-
-impl Wanted {
-    fn is(&self, token: &Token) -> bool {
-        if self.prefix { token.word.starts_with(&self.word) } else { token.word == self.word }
-    }
+    found
 }
 
 /// The texts of a query in order, negated ones too.
@@ -97,18 +60,6 @@ pub(crate) fn all_hold(query: &Query) -> bool {
         Query::Not(one) => one.is_exact(),
         _ => true,
     }
-}
-
-/// The last word of the occurrence that begins with the word at `index`, if there is one.
-pub(crate) fn match_at<'t>(tokens: &'t [Token], index: usize, wanted: &[Wanted]) -> Option<&'t Token> {
-    let rest = tokens.get(index..)?;
-    let mut last = rest.first()?;
-    let first = last.position;
-    for want in wanted {
-        let at = rest.binary_search_by_key(&(first + want.offset), |token| token.position).ok()?;
-        last = rest.get(at).filter(|token| want.is(token))?;
-    }
-    Some(last)
 }
 
 #[cfg(test)]
@@ -139,9 +90,14 @@ mod tests {
             ("\"y 월간보고서 a\"", false),
             ("고서를", true),
             ("!!", true),
+            ("subject:\"meeting x\"", false),
+            ("body:\"x a b y\"", true),
         ] {
             let query_of = Query::parse(query, Timestamp::default());
             assert_eq!(texts(&document, &query_of), [found], "{query}");
         }
+        let query =
+            Query::parse("x subject:x body:x subject:meeting -\"a b y\" nowhere", Timestamp::default());
+        assert_eq!(texts(&document, &query), [true, false, true, true, true, false]);
     }
 }

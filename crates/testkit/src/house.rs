@@ -57,13 +57,19 @@ impl Ground {
         config: Config,
         wrap: impl FnOnce(Arc<dyn Shards>) -> Arc<dyn Shards>,
     ) -> Result<Service> {
+        let mut parts = self.parts(cache, config).await?;
+        parts.shards = wrap(parts.shards);
+        Ok(Service::new(parts))
+    }
+
+    async fn parts(&self, cache: Arc<dyn Cache>, config: Config) -> Result<Parts> {
         let [directory, first, second] = &self.databases;
         let shards = [(ShardId(0), first.clone()), (ShardId(1), second.clone())];
         let databases = storage_sql::open(directory, &shards, &storage_sql::Options::default()).await?;
         let clock: Arc<dyn Clock> = Arc::<TurnedClock>::clone(&self.clock);
-        Ok(Service::new(Parts {
+        Ok(Parts {
             directory: databases.directory,
-            shards: wrap(databases.shards),
+            shards: databases.shards,
             blobs: Arc::<FileBlobs>::clone(&self.blobs),
             bus: Arc::new(cluster::LocalBus::new()),
             cache,
@@ -72,7 +78,7 @@ impl Ground {
             clock,
             random: Arc::<Counting>::clone(&self.random),
             config,
-        }))
+        })
     }
 }
 
@@ -127,6 +133,14 @@ impl House {
     /// Another node, configured like this.
     pub async fn node_with(&self, config: Config) -> Result<Service> {
         self.ground.node(Arc::new(LocalCache::new(1 << 20)), config, |shards| shards).await
+    }
+
+    /// Another node, of parts that were changed.
+    pub async fn node_of(&self, change: impl FnOnce(&mut Parts)) -> Result<Service> {
+        let cache = Arc::new(LocalCache::new(1 << 20));
+        let mut parts = self.ground.parts(cache, self.mail.config().clone()).await?;
+        change(&mut parts);
+        Ok(Service::new(parts))
     }
 
     /// The access of whoever has this address.
