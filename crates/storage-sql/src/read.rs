@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    prelude::Uuid, sea_query::Expr,
+    ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 use storage::{
     AccountState, Annotation, Changes, Content, Edition, Error, Fence, Grant, Listing, Mailbox, Message,
@@ -41,9 +40,9 @@ impl Snapshot for Open {
         if let Some(loaded) = self.accounts.get(&account.0) {
             return Ok(loaded.row.as_ref().map(rows::account_state));
         }
-        let wanted = account::Entity::find_by_id(account.0).build(self.conn.get_database_backend());
-        let found: Vec<account::Model> = self.conn.rows(wanted, 1).await.map_err(failed)?;
-        Ok(found.first().map(rows::account_state))
+        let row: Option<account::Model> =
+            self.conn.one(&account::Entity::find_by_id(account.0)).await.map_err(failed)?;
+        Ok(row.as_ref().map(rows::account_state))
     }
 
     async fn mailboxes(&mut self, account: AccountId) -> Result<Vec<Mailbox>> {
@@ -51,11 +50,10 @@ impl Snapshot for Open {
         if let Some(loaded) = self.accounts.get(&account.0) {
             return Ok(rows::mailboxes(loaded.mailboxes.values()));
         }
-        let found = mailbox::Entity::find()
+        let wanted = mailbox::Entity::find()
             .filter(mailbox::Column::AccountId.eq(account.0))
-            .filter(mailbox::Column::Deleted.eq(false))
-            .build(self.conn.get_database_backend());
-        let found: Vec<mailbox::Model> = self.conn.rows(found, MAILBOXES).await.map_err(failed)?;
+            .filter(mailbox::Column::Deleted.eq(false));
+        let found: Vec<mailbox::Model> = self.conn.all(&wanted, MAILBOXES).await.map_err(failed)?;
         Ok(rows::mailboxes(found.iter()))
     }
 
@@ -66,9 +64,8 @@ impl Snapshot for Open {
         }
         let wanted =
             mailbox::Entity::find_by_id((account.0, id.0)).filter(mailbox::Column::Deleted.eq(false));
-        let wanted = wanted.build(self.conn.get_database_backend());
-        let found: Vec<mailbox::Model> = self.conn.rows(wanted, 1).await.map_err(failed)?;
-        Ok(found.first().map(rows::mailbox))
+        let row: Option<mailbox::Model> = self.conn.one(&wanted).await.map_err(failed)?;
+        Ok(row.as_ref().map(rows::mailbox))
     }
 
     async fn annotations(&mut self, account: AccountId) -> Result<Vec<Annotation>> {
@@ -83,9 +80,9 @@ impl Snapshot for Open {
 
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {
         self.flush().await?;
-        let wanted = page::select(account, request).build(self.conn.get_database_backend());
         let expected = usize::try_from(request.limit).unwrap_or(usize::MAX);
-        let found: Vec<message::Model> = self.conn.rows(wanted, expected).await.map_err(failed)?;
+        let wanted = page::select(account, request);
+        let found: Vec<message::Model> = self.conn.all(&wanted, expected).await.map_err(failed)?;
         found.into_iter().map(rows::message).collect()
     }
 
@@ -193,17 +190,16 @@ impl Snapshot for Open {
             .filter(message::Column::AccountId.eq(account.0))
             .filter(message::Column::ThreadId.eq(thread.0))
             .order_by_desc(message::Column::Id)
-            .limit(u64::from(limit))
-            .build(self.conn.get_database_backend());
-        let found: Vec<message::Model> = self.conn.rows(wanted, 1).await.map_err(failed)?;
+            .limit(u64::from(limit));
+        let found: Vec<message::Model> = self.conn.all(&wanted, 1).await.map_err(failed)?;
         found.into_iter().rev().map(rows::message).collect()
     }
 
     async fn body(&mut self, account: AccountId, id: BodyId) -> Result<Option<Packed>> {
         self.flush().await?;
-        let wanted = body::Entity::find_by_id((account.0, id.0)).build(self.conn.get_database_backend());
-        let found: Vec<body::Model> = self.conn.rows(wanted, 1).await.map_err(failed)?;
-        found.into_iter().next().map(rows::packed).transpose()
+        let row: Option<body::Model> =
+            self.conn.one(&body::Entity::find_by_id((account.0, id.0))).await.map_err(failed)?;
+        row.map(rows::packed).transpose()
     }
 
     async fn changes(&mut self, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
@@ -376,9 +372,8 @@ impl Open {
             let expected = list.len();
             let wanted = message::Entity::find()
                 .filter(message::Column::AccountId.eq(account.0))
-                .filter(among(&self.conn, message::Column::Id, list))
-                .build(self.conn.get_database_backend());
-            found.extend(self.conn.rows::<message::Model>(wanted, expected).await.map_err(failed)?);
+                .filter(among(&self.conn, message::Column::Id, list));
+            found.extend(self.conn.all::<message::Model>(&wanted, expected).await.map_err(failed)?);
         }
         found.sort_unstable_by_key(|row| row.id);
         found.dedup_by_key(|row| row.id);
@@ -401,7 +396,8 @@ impl Open {
                 Spot::columns("m")
             );
             let wanted = with_wanted(&self.conn, &keys, &rest);
-            found.extend(self.conn.rows::<Spot>(wanted, keys.len()).await.map_err(failed)?);
+            let spot = |row: &Row<'_>| Spot::from_row(row, 0);
+            found.extend(self.conn.each_row(wanted, keys.len(), spot).await.map_err(failed)?);
         }
         found.sort_unstable_by_key(|row| row.id);
         found.dedup_by_key(|row| row.id);

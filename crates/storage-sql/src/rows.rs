@@ -481,3 +481,24 @@ fn terms<T: DeserializeOwned + Default>(stored: Option<&str>, what: &str) -> Res
     let read = |json| serde_json::from_str(json).map_err(|_| Error::Corrupt(what.to_owned()));
     stored.map_or_else(|| Ok(T::default()), read)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::FromRow;
+    use sea_orm::{EntityTrait, Iterable as _, sea_query::Iden as _};
+
+    fn columns<E: EntityTrait>() -> Vec<String> {
+        E::Column::iter().map(|column| column.unquoted().to_owned()).collect()
+    }
+
+    /// SeaORM's queries select the columns as the entities have them, and rows are read by place.
+    #[test]
+    fn rows_have_their_columns_in_the_order_of_the_entities() {
+        assert_eq!(columns::<account::Entity>(), account::Model::COLUMNS);
+        assert_eq!(columns::<mailbox::Entity>(), mailbox::Model::COLUMNS);
+        assert_eq!(columns::<message::Entity>(), message::Model::COLUMNS);
+        assert_eq!(columns::<tombstone::Entity>(), tombstone::Model::COLUMNS);
+        assert_eq!(columns::<body::Entity>(), body::Model::COLUMNS);
+    }
+}

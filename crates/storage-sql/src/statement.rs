@@ -2,8 +2,8 @@
 //!
 //! PostgreSQL is given arrays, so one text serves any number of rows; what is written together is one statement.
 //! SQLite is given lists of values in sizes that repeat, and small statements several in one text. Their values are `?`
-//! therefore: a `$1` would be the first value of the whole text. There a statement that fails is not undone by itself: whatever is
-//! more than one row is written in a transaction, which is rolled back then.
+//! therefore: a `$1` would be the first value of the whole text. There a statement that fails is not undone by itself:
+//! whatever is more than one row is written in a transaction, which is rolled back then.
 
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable,
@@ -347,15 +347,6 @@ fn arrays<K: Into<Value> + Clone>(keys: &[(i64, K)]) -> [Value; 2] {
 /// Accounts and keys one after another for SQLite.
 fn pairs<K: Into<Value> + Clone>(keys: &[(i64, K)]) -> Vec<Value> {
     keys.iter().flat_map(|(account, key)| [Value::from(*account), key.clone().into()]).collect()
-}
-
-/// The entity's columns of the table called `alias`, each named with the alias and an underscore before it.
-pub(crate) fn prefixed<E: EntityTrait>(alias: &str) -> String {
-    let column = |column: E::Column| {
-        let name = column.unquoted().to_owned();
-        format!("{alias}.{name} AS {alias}_{name}")
-    };
-    E::Column::iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
 /// The values in lists: for SQLite's `IN (...)`, each filled up to a power of two with its last value.

@@ -177,8 +177,8 @@ fn accounts_are_kept_beside_a_running_server_and_without() {
     assert!(!told(folder, &["account", "list"], "").contains("carol"));
 }
 
-#[test]
-fn what_is_imported_twice_is_there_once() {
+/// A service with carol, and a file with two old mails, `old.mbox`, that is not imported yet.
+fn with_old_mail() -> TempDir {
     let temp = TempDir::new().unwrap();
     let folder = temp.path();
     told(folder, &["domain", "add", "demo.test"], "");
@@ -186,6 +186,13 @@ fn what_is_imported_twice_is_there_once() {
     let mbox = "From a@b Sat Jan  3 01:05:34 2026\nSubject: One\n\nfirst\n\n\
                 From a@b Sat Jan  3 01:05:35 2026\nSubject: Two\nStatus: RO\n\nsecond\n";
     fs::write(folder.join("old.mbox"), mbox).unwrap();
+    temp
+}
+
+#[test]
+fn what_is_imported_twice_is_there_once() {
+    let temp = with_old_mail();
+    let folder = temp.path();
     let import = ["import", "carol@demo.test", "--format", "mbox", "old.mbox", "--folder", "Old/2026"];
     assert_eq!(told(folder, &import, ""), "2 imported, 0 were there already, 0 skipped.\n");
     assert_eq!(told(folder, &import, ""), "0 imported, 2 were there already, 0 skipped.\n");
@@ -193,13 +200,8 @@ fn what_is_imported_twice_is_there_once() {
 
 #[test]
 fn the_index_is_shown_and_built_anew() {
-    let temp = TempDir::new().unwrap();
+    let temp = with_old_mail();
     let folder = temp.path();
-    told(folder, &["domain", "add", "demo.test"], "");
-    told(folder, &["account", "add", "carol@demo.test", "--password-stdin"], "long enough\n");
-    let mbox = "From a@b Sat Jan  3 01:05:34 2026\nSubject: One\n\nfirst\n\n\
-                From a@b Sat Jan  3 01:05:35 2026\nSubject: Two\nStatus: RO\n\nsecond\n";
-    fs::write(folder.join("old.mbox"), mbox).unwrap();
     told(folder, &["import", "carol@demo.test", "--format", "mbox", "old.mbox"], "");
     let shown = told(folder, &["index", "status"], "");
     assert!(shown.contains(": 1 of 1 accounts behind, 2 messages\n"), "{shown}");

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, QueryTrait, Statement,
+    Value,
 };
 use tokio::time::{Instant, timeout};
 
@@ -79,13 +80,19 @@ impl Conn {
         within(self.pool.limit(), self.pool.health().watched(reading)).await
     }
 
-    /// The rows of the answer, of which about so many are expected.
-    pub(crate) async fn rows<T: FromRow>(
+    /// All rows that the query finds, of which about so many are expected. It selects the columns of `T` in their order.
+    pub(crate) async fn all<T: FromRow>(
         &self,
-        statement: Statement,
+        query: &(impl QueryTrait + Sync),
         expected: usize,
     ) -> Result<Vec<T>, DbErr> {
+        let statement = query.build(self.get_database_backend());
         self.each_row(statement, expected, |row| T::from_row(row, 0)).await
+    }
+
+    /// The row that the query finds, by a key.
+    pub(crate) async fn one<T: FromRow>(&self, query: &(impl QueryTrait + Sync)) -> Result<Option<T>, DbErr> {
+        Ok(self.all(query, 1).await?.pop())
     }
 
     /// Replaces broken connections. Whether the statement may be sent again: outside of transactions there are only

@@ -6,10 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
-    Value, prelude::Uuid,
-};
+use sea_orm::{ColumnTrait, DbBackend, EntityTrait, QueryFilter, Statement, Value, prelude::Uuid};
 use storage::{Needs, RefHash, Result};
 use types::{AccountId, MessageId};
 
@@ -19,7 +16,7 @@ use crate::{
     entity::shard::{account, mailbox},
     error::failed,
     rows::Spot,
-    statement::{among, array, lists, prefixed, with_wanted},
+    statement::{among, array, lists, with_wanted},
 };
 
 impl Open {
@@ -64,12 +61,8 @@ impl Open {
         if accounts.is_empty() {
             return Ok(());
         }
-        if self.conn.is_postgres() {
-            self.lock(&accounts).await?;
-        } else {
-            for list in lists(&self.conn, &accounts) {
-                self.load_here(list).await?;
-            }
+        for list in lists(&self.conn, &accounts) {
+            self.load_with_mailboxes(list).await?;
         }
         for account in accounts {
             self.accounts.entry(account).or_default();
@@ -77,58 +70,44 @@ impl Open {
         Ok(())
     }
 
-    /// Loads accounts with their mailboxes by one statement of SQLite, where whoever writes is alone.
-    async fn load_here(&mut self, accounts: Vec<i64>) -> Result<()> {
-        let sql = format!(
-            "SELECT {}, {} FROM account AS a \
-             LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE \
-             WHERE a.account_id IN ({})",
-            account::Model::columns("a"),
-            mailbox::Model::columns("m"),
-            vec!["?"; accounts.len()].join(", "),
-        );
+    /// Loads accounts with their mailboxes by one statement, which on PostgreSQL locks them. Who had to wait for the lock
+    /// sees the account as it is now, but the mailboxes as they were when the statement began, and reads those once more.
+    async fn load_with_mailboxes(&mut self, accounts: Vec<i64>) -> Result<()> {
+        let columns = format!("{}, {}", account::Model::columns("a"), mailbox::Model::columns("m"));
+        let statement = if self.conn.is_postgres() {
+            let sql = format!(
+                "WITH a AS MATERIALIZED \
+                 (SELECT * FROM account WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE) \
+                 SELECT {columns}, before.modseq FROM a \
+                 JOIN account AS before ON before.account_id = a.account_id \
+                 LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE"
+            );
+            Statement::from_sql_and_values(DbBackend::Postgres, sql, [array(accounts, 0)])
+        } else {
+            let sql = format!(
+                "SELECT {columns}, a.modseq FROM account AS a \
+                 LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE \
+                 WHERE a.account_id IN ({})",
+                vec!["?"; accounts.len()].join(", ")
+            );
+            Statement::from_sql_and_values(DbBackend::Sqlite, sql, accounts.into_iter().map(Value::from))
+        };
         let take = |row: &Row<'_>| {
             let at = account::Model::COLUMNS.len();
             let has_one = row.get::<Option<i64>>(at)?.is_some();
             let mailbox = has_one.then(|| mailbox::Model::from_row(row, at)).transpose()?;
-            Ok((account::Model::from_row(row, 0)?, mailbox))
+            let before: i64 = row.get(at + mailbox::Model::COLUMNS.len())?;
+            Ok((account::Model::from_row(row, 0)?, mailbox, before))
         };
-        let wanted = accounts.into_iter().map(Value::from);
-        let wanted = Statement::from_sql_and_values(DbBackend::Sqlite, sql, wanted);
-        for (owner, mailbox) in self.conn.each_row(wanted, 1, take).await.map_err(failed)? {
-            let loaded = self.accounts.entry(owner.account_id).or_default();
-            loaded.row = Some(owner);
-            loaded.mailboxes.extend(mailbox.map(|row| (row.id, row)));
-        }
-        Ok(())
-    }
-
-    /// Locks and loads accounts with their mailboxes by one statement. Who had to wait for the lock sees the account
-    /// as it is now, but the mailboxes as they were when the statement began, and reads those once more.
-    async fn lock(&mut self, accounts: &[i64]) -> Result<()> {
-        let sql = format!(
-            "WITH a AS MATERIALIZED \
-             (SELECT * FROM account WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE) \
-             SELECT {}, {}, before.modseq AS before FROM a \
-             JOIN account AS before ON before.account_id = a.account_id \
-             LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE",
-            prefixed::<account::Entity>("a"),
-            prefixed::<mailbox::Entity>("m"),
-        );
-        let wanted = array(accounts.iter().copied(), 0);
-        let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [wanted]);
         let mut stale = BTreeSet::new();
-        for row in self.conn.query_all_raw(statement).await.map_err(failed)? {
-            let owner = account::Model::from_query_result(&row, "a_").map_err(failed)?;
-            let (account, modseq) = (owner.account_id, owner.modseq);
-            let loaded = self.accounts.entry(account).or_default();
-            loaded.row = Some(owner);
-            if modseq != row.try_get::<i64>("", "before").map_err(failed)? {
-                stale.insert(account);
-            } else if row.try_get::<Option<i64>>("", "m_id").map_err(failed)?.is_some() {
-                let mailbox = mailbox::Model::from_query_result(&row, "m_").map_err(failed)?;
-                loaded.mailboxes.insert(mailbox.id, mailbox);
+        for (owner, mailbox, before) in self.conn.each_row(statement, 1, take).await.map_err(failed)? {
+            let loaded = self.accounts.entry(owner.account_id).or_default();
+            if owner.modseq == before {
+                loaded.mailboxes.extend(mailbox.map(|row| (row.id, row)));
+            } else {
+                stale.insert(owner.account_id);
             }
+            loaded.row = Some(owner);
         }
         if stale.is_empty() { Ok(()) } else { self.load_mailboxes(stale.into_iter().collect()).await }
     }
@@ -162,7 +141,7 @@ impl Open {
         self.known.extend(ids.iter().map(|key| (*key, false)));
         self.threads.extend(refs.iter().map(|key| (*key, None)));
         if self.conn.is_postgres() {
-            return self.look_up_at_once(&ids, &refs).await.map_err(failed);
+            return self.take_up(looked_up_at_once(&ids, &refs)).await;
         }
         let (mut ids, mut refs) = (lists(&self.conn, &ids), lists(&self.conn, &refs));
         loop {
@@ -170,53 +149,47 @@ impl Open {
             if ids.is_empty() && refs.is_empty() {
                 return Ok(());
             }
-            self.look_up_here(&ids, &refs).await.map_err(failed)?;
+            self.take_up(looked_up_here(&ids, &refs)).await?;
         }
     }
 
-    /// The same by one statement of SQLite.
-    async fn look_up_here(&mut self, ids: &[(i64, Uuid)], refs: &[(i64, RefHash)]) -> Result<(), DbErr> {
-        let tables: Vec<_> = [("wanted_ids", ids.len()), ("wanted_refs", refs.len())]
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| format!("{name} (a, b) AS (VALUES {})", vec!["(?, ?)"; count].join(", ")))
-            .collect();
-        let parts = [(ids.is_empty(), IDS_HERE), (refs.is_empty(), REFS_HERE)];
-        let parts: Vec<_> = parts.into_iter().filter(|(empty, _)| !empty).map(|(_, part)| part).collect();
-        let sql = format!("WITH {} {}", tables.join(", "), parts.join(" UNION ALL "));
-        let ids = ids.iter().flat_map(|(account, id)| [Value::from(*account), Value::from(*id)]);
-        let refs = refs.iter().flat_map(|(account, hash)| [Value::from(*account), Value::from(*hash)]);
-        let wanted = Statement::from_sql_and_values(DbBackend::Sqlite, sql, ids.chain(refs));
-        let take = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        for (account, found, hash) in self.conn.each_row(wanted, 1, take).await? {
-            self.looked_up(account, found, hash);
+    /// Notes what the statement finds: messages that are there or were, and the threads that references lead to.
+    async fn take_up(&mut self, statement: Statement) -> Result<()> {
+        let take = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<Option<RefHash>>(2)?));
+        for (account, found, hash) in self.conn.each_row(statement, 1, take).await.map_err(failed)? {
+            match hash {
+                None => self.known.insert((account, found), true).map(|_| ()),
+                Some(hash) => self.threads.insert((account, hash), Some(found)).map(|_| ()),
+            };
         }
         Ok(())
     }
+}
 
-    /// A message that is there or was, or the thread that a reference leads to.
-    fn looked_up(&mut self, account: i64, found: Uuid, hash: Option<RefHash>) {
-        match hash {
-            None => self.known.insert((account, found), true).map(|_| ()),
-            Some(hash) => self.threads.insert((account, hash), Some(found)).map(|_| ()),
-        };
-    }
+/// What looks up ids and references by one statement of SQLite.
+fn looked_up_here(ids: &[(i64, Uuid)], refs: &[(i64, RefHash)]) -> Statement {
+    let tables: Vec<_> = [("wanted_ids", ids.len()), ("wanted_refs", refs.len())]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{name} (a, b) AS (VALUES {})", vec!["(?, ?)"; count].join(", ")))
+        .collect();
+    let parts = [(ids.is_empty(), IDS_HERE), (refs.is_empty(), REFS_HERE)];
+    let parts: Vec<_> = parts.into_iter().filter(|(empty, _)| !empty).map(|(_, part)| part).collect();
+    let sql = format!("WITH {} {}", tables.join(", "), parts.join(" UNION ALL "));
+    let ids = ids.iter().flat_map(|(account, id)| [Value::from(*account), Value::from(*id)]);
+    let refs = refs.iter().flat_map(|(account, hash)| [Value::from(*account), Value::from(*hash)]);
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, ids.chain(refs))
+}
 
-    /// The same by one statement of PostgreSQL.
-    async fn look_up_at_once(&mut self, ids: &[(i64, Uuid)], refs: &[(i64, RefHash)]) -> Result<(), DbErr> {
-        let values: [Value; 4] = [
-            array(ids.iter().map(|(account, _)| *account), 0),
-            array(ids.iter().map(|(_, id)| *id), Uuid::nil()),
-            array(refs.iter().map(|(account, _)| *account), 0),
-            array(refs.iter().map(|(_, hash)| *hash), 0),
-        ];
-        let statement = Statement::from_sql_and_values(DbBackend::Postgres, LOOK_UP, values);
-        for row in self.conn.query_all_raw(statement).await? {
-            let hash = row.try_get::<Option<RefHash>>("", "ref_hash")?;
-            self.looked_up(row.try_get("", "account_id")?, row.try_get("", "found")?, hash);
-        }
-        Ok(())
-    }
+/// The same by one statement of PostgreSQL.
+fn looked_up_at_once(ids: &[(i64, Uuid)], refs: &[(i64, RefHash)]) -> Statement {
+    let values: [Value; 4] = [
+        array(ids.iter().map(|(account, _)| *account), 0),
+        array(ids.iter().map(|(_, id)| *id), Uuid::nil()),
+        array(refs.iter().map(|(account, _)| *account), 0),
+        array(refs.iter().map(|(_, hash)| *hash), 0),
+    ];
+    Statement::from_sql_and_values(DbBackend::Postgres, LOOK_UP, values)
 }
 
 const IDS_HERE: &str = "\
