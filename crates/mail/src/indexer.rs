@@ -121,7 +121,13 @@ impl Service {
         if let Some(error) = waits.filter(|_| marks.is_empty()) {
             return Err(error);
         }
+        let seen: Vec<_> = marks.iter().map(|(account, _)| *account).collect();
         storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
+        for account in seen {
+            if let Err(error) = self.keep_listings(shard, account).await {
+                tracing::debug!(%account, %error, "listings could not be kept");
+            }
+        }
         Ok(true)
     }
 

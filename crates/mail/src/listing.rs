@@ -4,11 +4,12 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use moka::sync::Cache as Memory;
-use storage::{Listed, Listing, Mailbox, Snapshot, Stamp};
-use types::{AccountId, MailboxId, ModSeq, Uid};
+use storage::{Listed, Listing, Mailbox, Needs, Result as StorageResult, Snapshot, Stamp, Transaction, Unit};
+use types::{AccountId, MailboxId, ModSeq, ShardId, Uid};
 
-use crate::{Access, Result};
+use crate::{Access, Result, Service};
 
 /// A mailbox and everything in it, as of its modseq.
 #[derive(Debug, Clone)]
@@ -72,10 +73,13 @@ impl Access {
         }
         let mut snapshot = self.service.snapshot(self.id).await?;
         let known = known.map(|seen| seen.roll);
-        let Some(roll) = read(self.id, mailbox, known.as_deref(), &mut *snapshot).await? else {
+        let Some(read) = read(self.id, mailbox, known.as_deref(), &mut *snapshot).await? else {
             return Ok(None);
         };
-        let roll = Arc::new(roll);
+        let (roll, outgrown) = (Arc::new(read.roll), read.outgrown);
+        if outgrown {
+            self.service.keep_later(&roll);
+        }
         // Another may have been faster, and have read what is newer. A mailbox that was restored begins anew.
         let is_older = |there: &Roll| {
             there.mailbox.modseq <= roll.mailbox.modseq
@@ -98,23 +102,71 @@ impl Access {
     }
 }
 
+impl Service {
+    /// Keeps the listing on the shard for whoever asks next, while nobody waits for it.
+    fn keep_later(&self, roll: &Arc<Roll>) {
+        let (service, unit) = (self.clone(), Keep(Arc::clone(roll)));
+        let account = roll.mailbox.account;
+        self.spawn(async move {
+            if let Err(error) = service.write(service.shard_of(account), unit).await {
+                tracing::debug!(%account, %error, "a listing could not be kept");
+            }
+        });
+    }
+
+    /// Keeps the listings of mailboxes to which much was added, before anybody asks for them.
+    pub(crate) async fn keep_listings(&self, shard: ShardId, account: AccountId) -> Result<()> {
+        let outgrown = self.parts.shards.latest(shard).await?.outgrown(account).await?;
+        for mailbox in outgrown {
+            let mut snapshot = self.parts.shards.snapshot(shard).await?;
+            let listing = snapshot.listing(account, mailbox, ModSeq(0)).await?;
+            drop(snapshot);
+            if let Some(listing) = listing {
+                self.write(shard, Keep(Arc::new(whole(listing)))).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Keep(Arc<Roll>);
+
+#[async_trait]
+impl Unit for Keep {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.0.mailbox.account], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
+        tx.keep_listing(&self.0.mailbox, &self.0.messages).await
+    }
+}
+
+/// A listing that was read, and whether it should be kept.
+struct Read {
+    roll: Roll,
+    outgrown: bool,
+}
+
 async fn read(
     account: AccountId,
     mailbox: MailboxId,
     known: Option<&Roll>,
     snapshot: &mut dyn Snapshot,
-) -> Result<Option<Roll>> {
+) -> Result<Option<Read>> {
     let since = known.map(|roll| roll.mailbox.modseq).unwrap_or_default();
-    let Some(listing) = snapshot.listing(account, mailbox, since).await? else { return Ok(None) };
+    let Some(mut listing) = snapshot.listing(account, mailbox, since).await? else { return Ok(None) };
     if let Some(known) = known {
         // After a restore everything before is forgotten.
         if since >= listing.forgotten && known.mailbox.uid_validity == listing.mailbox.uid_validity {
-            return Ok(Some(merged(known, listing)));
+            return Ok(Some(Read { outgrown: listing.outgrown, roll: merged(known, listing) }));
         }
-        let Some(listing) = snapshot.listing(account, mailbox, ModSeq(0)).await? else { return Ok(None) };
-        return Ok(Some(whole(listing)));
+        let Some(anew) = snapshot.listing(account, mailbox, ModSeq(0)).await? else { return Ok(None) };
+        listing = anew;
     }
-    Ok(Some(whole(listing)))
+    Ok(Some(Read { outgrown: listing.outgrown, roll: whole(listing) }))
 }
 
 fn whole(listing: Listing) -> Roll {
@@ -122,22 +174,11 @@ fn whole(listing: Listing) -> Roll {
     Roll { mailbox, messages: Arc::new(messages), forgotten }
 }
 
-/// What was known, with what has become different since. New UIDs are higher than all before.
+/// What was known, with what has become different since.
 fn merged(known: &Roll, listing: Listing) -> Roll {
-    let Listing { mailbox, forgotten, messages, removed } = listing;
-    if messages.is_empty() && removed.is_empty() {
+    if listing.messages.is_empty() && listing.removed.is_empty() {
+        let Listing { mailbox, forgotten, .. } = listing;
         return Roll { mailbox, messages: Arc::clone(&known.messages), forgotten };
     }
-    let mut news = messages.into_iter().peekable();
-    let mut removed = removed.into_iter().map(|(uid, _)| uid).peekable();
-    let mut merged = Vec::with_capacity(known.messages.len() + news.len());
-    for old in known.messages.iter() {
-        while removed.next_if(|uid| *uid < old.uid).is_some() {}
-        let now = news.next_if(|new| new.uid == old.uid);
-        if removed.next_if(|uid| *uid == old.uid).is_none() {
-            merged.push(now.unwrap_or_else(|| old.clone()));
-        }
-    }
-    merged.extend(news);
-    Roll { mailbox, messages: Arc::new(merged), forgotten }
+    whole(listing.over(known.messages.iter().cloned()))
 }

@@ -175,6 +175,11 @@ impl Service {
         task.await.map_err(|error| Error::Internal(format!("write task: {error}")))?
     }
 
+    /// Has something done while nobody waits for it, but the shutdown.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.writes.spawn(work);
+    }
+
     /// Waits for writes that are on their way, at shutdown.
     pub async fn finish_writes(&self) {
         self.writes.close();

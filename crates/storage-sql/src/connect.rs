@@ -1,8 +1,8 @@
 //! Connections: how a database is opened, and with which settings.
 //!
 //! SQLite: write-ahead log with `synchronous=FULL`, so a commit has been fsynced when it returns. One connection
-//! writes, a few read beside it; each reading transaction sees the database as of its first read. What is read by itself
-//! goes past the driver ([`direct`]).
+//! writes, a few read beside it; each reading transaction sees the database as of its first read. Shards, and what is read
+//! by itself, go past the driver ([`direct`]).
 //!
 //! PostgreSQL: `synchronous_commit` is `on` or stronger. Writers work at READ COMMITTED and lock the rows of the
 //! accounts they write to; readers' transactions are REPEATABLE READ, READ ONLY by the session's own defaults, so that
@@ -112,6 +112,7 @@ impl fmt::Debug for Watch {
 /// A database that can be connected to.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
+    pub(crate) schema: Schema,
     pub(crate) url: DatabaseUrl,
     pub(crate) options: Options,
     pub(crate) health: Health,
@@ -133,23 +134,23 @@ const ANSWER: Duration = Duration::from_secs(3);
 
 impl Database {
     /// The database of this name (`directory`, `shard 3`), whether it is there or not.
-    pub(crate) fn new(name: &str, url: &DatabaseUrl, options: &Options) -> Self {
+    pub(crate) fn new(schema: Schema, name: &str, url: &DatabaseUrl, options: &Options) -> Self {
         let health = Health::new(name, url, options.quiet);
-        Self { url: url.clone(), options: options.clone(), health }
+        Self { schema, url: url.clone(), options: options.clone(), health }
     }
 
     /// Connects, makes the SQLite file if it is missing, and brings the schema up to date. A server has `patience` to
     /// answer.
-    pub(crate) async fn open(&self, schema: Schema, patience: Duration) -> Result<()> {
+    pub(crate) async fn open(&self, patience: Duration) -> Result<()> {
         match &self.url {
             DatabaseUrl::Sqlite(path) => {
                 let _held = sqlite::hold_folder(path).await?;
                 sqlite::make(path)?;
-                schema::update(self, schema).await
+                schema::update(self).await
             }
             DatabaseUrl::Postgres(_) => {
                 self.reach(patience).await?;
-                self.while_it_answers(schema::update(self, schema)).await
+                self.while_it_answers(schema::update(self)).await
             }
         }
     }

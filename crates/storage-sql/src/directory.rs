@@ -56,8 +56,8 @@ pub struct SqlDirectory {
 impl SqlDirectory {
     /// Opens the database, making an SQLite file if it is missing and bringing it up to this version.
     pub async fn open(url: &DatabaseUrl, options: &Options) -> Result<Self> {
-        let database = Database::new("directory", url, options);
-        database.open(Schema::Directory, options.patience).await?;
+        let database = Database::new(Schema::Directory, "directory", url, options);
+        database.open(options.patience).await?;
         database.health.announce(true);
         Ok(Self {
             readers: database.readers(),

@@ -12,7 +12,7 @@ use storage::{AccountState, Error, Fence, Result, Totals};
 use types::{AccountId, Bucket};
 
 use crate::{
-    connect::Conn,
+    connect::{Conn, Row},
     entity::shard::{account, fence, placement},
     error::failed,
     open::Open,
@@ -39,13 +39,13 @@ pub(crate) async fn hold_back(conn: &Conn) -> Result<()> {
 }
 
 pub(crate) async fn find(conn: &Conn, bucket: Bucket) -> Result<Option<Fence>> {
-    let row = fence::Entity::find_by_id(i32::from(bucket.0)).one(conn).await.map_err(failed)?;
+    let row = conn.one(&fence::Entity::find_by_id(i32::from(bucket.0))).await.map_err(failed)?;
     Ok(row.map(view))
 }
 
 /// The same, and nobody else changes or lifts it until the commit.
 pub(crate) async fn held(conn: &Conn, bucket: Bucket) -> Result<Option<Fence>> {
-    let row = fence::Entity::find_by_id(i32::from(bucket.0)).lock_exclusive().one(conn).await;
+    let row = conn.one(&fence::Entity::find_by_id(i32::from(bucket.0)).lock_exclusive()).await;
     Ok(row.map_err(failed)?.map(view))
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn open_ones(conn: &Conn) -> Result<Vec<(Bucket, String)>> {
         fence::Entity::find().filter(fence::Column::Closed.eq(false)).order_by_asc(fence::Column::Bucket);
     let bucket = |stored| u16::try_from(stored).map_err(|_| Error::Corrupt("a bucket".to_owned()));
     let view = |row: fence::Model| Ok((Bucket(bucket(row.bucket)?), row.mover));
-    open.all(conn).await.map_err(failed)?.into_iter().map(view).collect()
+    conn.all(&open, 1).await.map_err(failed)?.into_iter().map(view).collect()
 }
 
 fn view(row: fence::Model) -> Fence {
@@ -74,15 +74,14 @@ pub(crate) async fn put_up(open: &mut Open, bucket: Bucket, mover: &str) -> Resu
             .column(account::Column::AccountId)
             .filter(among(&open.conn, account::Column::AccountId, list))
             .order_by_asc(account::Column::AccountId)
-            .lock_exclusive()
-            .into_tuple::<i64>();
-        owners.all(&open.conn).await.map_err(failed)?;
+            .lock_exclusive();
+        open.conn.column::<i64>(&owners, 1).await.map_err(failed)?;
     }
     let sql = "INSERT INTO fence (bucket, closed, mover) VALUES ($1, FALSE, $2) \
                ON CONFLICT (bucket) DO UPDATE SET mover = excluded.mover WHERE fence.closed = FALSE";
     let values = [i32::from(bucket.0).into(), mover.into()];
     let statement = Statement::from_sql_and_values(open.conn.get_database_backend(), sql, values);
-    let put = open.conn.execute_raw(statement).await.map_err(failed)?.rows_affected() > 0;
+    let put = open.conn.execute(statement).await.map_err(failed)? > 0;
     if put {
         mark(open, bucket, true).await?;
     }
@@ -107,7 +106,7 @@ pub(crate) async fn close(open: &mut Open, bucket: Bucket, mover: &str) -> Resul
         .col_expr(fence::Column::Closed, Expr::value(true))
         .filter(fence::Column::Bucket.eq(i32::from(bucket.0)))
         .filter(fence::Column::Mover.eq(mover));
-    Ok(closed.exec(&open.conn).await.map_err(failed)?.rows_affected > 0)
+    Ok(open.conn.change(&closed).await.map_err(failed)? > 0)
 }
 
 pub(crate) async fn lift(open: &mut Open, bucket: Bucket, mover: &str) -> Result<bool> {
@@ -116,7 +115,7 @@ pub(crate) async fn lift(open: &mut Open, bucket: Bucket, mover: &str) -> Result
         .filter(fence::Column::Bucket.eq(i32::from(bucket.0)))
         .filter(fence::Column::Mover.eq(mover))
         .filter(fence::Column::Closed.eq(false));
-    let lifted = lifted.exec(&open.conn).await.map_err(failed)?.rows_affected > 0;
+    let lifted = open.conn.change(&lifted).await.map_err(failed)? > 0;
     if lifted {
         mark(open, bucket, false).await?;
     }
@@ -129,7 +128,7 @@ async fn mark(open: &mut Open, bucket: Bucket, fenced: bool) -> Result<()> {
         let marked = account::Entity::update_many()
             .col_expr(account::Column::Fenced, Expr::value(fenced))
             .filter(among(&open.conn, account::Column::AccountId, list));
-        marked.exec(&open.conn).await.map_err(failed)?;
+        open.conn.change(&marked).await.map_err(failed)?;
     }
     open.reload_all();
     Ok(())
@@ -142,9 +141,8 @@ pub(crate) async fn members(conn: &Conn, bucket: Bucket) -> Result<Vec<i64>> {
         .select_only()
         .column(placement::Column::AccountId)
         .filter(placement::Column::Bucket.eq(i32::from(bucket.0)))
-        .order_by_asc(placement::Column::AccountId)
-        .into_tuple::<i64>();
-    ids.all(conn).await.map_err(failed)
+        .order_by_asc(placement::Column::AccountId);
+    conn.column(&ids, 1).await.map_err(failed)
 }
 
 /// Each bucket of the range that has accounts is found by one step along the index.
@@ -158,9 +156,8 @@ pub(crate) async fn populated(conn: &Conn, first: Bucket, last: Bucket) -> Resul
             .filter(placement::Column::Bucket.gte(from))
             .filter(placement::Column::Bucket.lte(i32::from(last.0)))
             .order_by_asc(placement::Column::Bucket)
-            .limit(1)
-            .into_tuple::<i32>();
-        let Some(next) = next.one(conn).await.map_err(failed)? else { return Ok(found) };
+            .limit(1);
+        let Some(next) = conn.column::<i32>(&next, 1).await.map_err(failed)?.pop() else { return Ok(found) };
         let bucket = u16::try_from(next).map_err(|_| Error::Corrupt("a bucket".to_owned()))?;
         found.push(Bucket(bucket));
         from = next + 1;
@@ -172,8 +169,9 @@ pub(crate) async fn accounts(conn: &Conn, bucket: Bucket) -> Result<Vec<AccountS
     let ids = members(conn, bucket).await?;
     let mut found = Vec::with_capacity(ids.len());
     for list in lists(conn, &ids) {
+        let expected = list.len();
         let rows = account::Entity::find().filter(among(conn, account::Column::AccountId, list));
-        found.extend(rows.all(conn).await.map_err(failed)?.iter().map(rows::account_state));
+        found.extend(conn.all(&rows, expected).await.map_err(failed)?.iter().map(rows::account_state));
     }
     found.sort_unstable_by_key(|state| state.id);
     found.dedup_by_key(|state| state.id);
@@ -181,23 +179,23 @@ pub(crate) async fn accounts(conn: &Conn, bucket: Bucket) -> Result<Vec<AccountS
 }
 
 pub(crate) async fn totals(conn: &Conn) -> Result<Totals> {
-    let sql = "SELECT count(*) AS accounts, CAST(COALESCE(sum(messages), 0) AS BIGINT) AS messages, \
-         CAST(COALESCE(sum(used_bytes), 0) AS BIGINT) AS used_bytes, \
-         CAST(COALESCE(sum(CASE WHEN indexed_modseq < modseq THEN 1 ELSE 0 END), 0) AS BIGINT) AS unindexed, \
+    let sql = "SELECT count(*), CAST(COALESCE(sum(messages), 0) AS BIGINT), \
+         CAST(COALESCE(sum(used_bytes), 0) AS BIGINT), \
+         CAST(COALESCE(sum(CASE WHEN indexed_modseq < modseq THEN 1 ELSE 0 END), 0) AS BIGINT), \
          (SELECT count(*) FROM queue_entry WHERE account_id IN \
-         (SELECT account_id FROM account WHERE fenced = FALSE)) AS queued FROM account WHERE fenced = FALSE";
+         (SELECT account_id FROM account WHERE fenced = FALSE)) FROM account WHERE fenced = FALSE";
     let statement = Statement::from_string(conn.get_database_backend(), sql);
-    let Some(row) = conn.query_one_raw(statement).await.map_err(failed)? else {
-        return Ok(Totals::default());
+    let totals = |row: &Row<'_>| {
+        let number = |at| row.get(at).map(rows::count);
+        Ok(Totals {
+            accounts: number(0)?,
+            messages: number(1)?,
+            used_bytes: number(2)?,
+            unindexed: number(3)?,
+            queued: number(4)?,
+        })
     };
-    let number = |name: &str| row.try_get::<i64>("", name).map(rows::count).map_err(failed);
-    Ok(Totals {
-        accounts: number("accounts")?,
-        messages: number("messages")?,
-        used_bytes: number("used_bytes")?,
-        unindexed: number("unindexed")?,
-        queued: number("queued")?,
-    })
+    Ok(conn.each_row(statement, usize::MAX, totals).await.map_err(failed)?.pop().unwrap_or_default())
 }
 
 /// Notes the bucket of accounts after this one that were set up before buckets were noted.
@@ -209,9 +207,8 @@ pub(crate) async fn place(open: &mut Open, after: Option<AccountId>) -> Result<O
         .column(account::Column::AccountId)
         .filter(account::Column::AccountId.gt(after.map_or(i64::MIN, |after| after.0)))
         .order_by_asc(account::Column::AccountId)
-        .limit(ACCOUNTS)
-        .into_tuple::<i64>();
-    let ids = ids.all(&open.conn).await.map_err(failed)?;
+        .limit(ACCOUNTS);
+    let ids: Vec<i64> = open.conn.column(&ids, 1).await.map_err(failed)?;
     let last = ids.last().copied().map(AccountId);
     let placed = |account_id: i64| placement::Model {
         account_id,
@@ -236,7 +233,7 @@ pub(crate) async fn clear_some(open: &mut Open, account: AccountId, limit: u64) 
             );
             let values = [account.0.into()];
             let statement = Statement::from_sql_and_values(open.conn.get_database_backend(), sql, values);
-            if open.conn.execute_raw(statement).await.map_err(failed)?.rows_affected() > 0 {
+            if open.conn.execute(statement).await.map_err(failed)? > 0 {
                 open.reload(account.0);
                 return Ok(true);
             }
@@ -255,6 +252,8 @@ pub(crate) async fn clear_some(open: &mut Open, account: AccountId, limit: u64) 
         body: id;
         metadata: mailbox_id, name;
         mailbox_grant: grantee_id, mailbox_id;
+        roll_part: mailbox_id, part;
+        roll: mailbox_id;
         mailbox: id;
         account: account_id;
         placement: account_id;

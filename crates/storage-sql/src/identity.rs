@@ -17,7 +17,7 @@ const ONE: i32 = 1;
 
 /// The number under which it is a shard of this service; `None` if it is none of any.
 pub(crate) async fn known(pool: &Pool, service: &str, url: &DatabaseUrl) -> Result<Option<ShardId>> {
-    let row = identity::Entity::find_by_id(ONE).one(&pool.each()).await.map_err(failed)?;
+    let row = pool.each().one(&identity::Entity::find_by_id(ONE)).await.map_err(failed)?;
     let Some(row) = row else { return Ok(None) };
     if row.service != service {
         return Err(refused(format!("{url} belongs to another service: name another database")));

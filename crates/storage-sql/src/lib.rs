@@ -21,6 +21,7 @@ mod plans;
 mod read;
 mod readdress;
 mod replica;
+mod rolls;
 mod rows;
 mod schema;
 mod shards;

@@ -86,13 +86,13 @@ async fn lists_are_index_scans_on_sqlite() {
     let url = DatabaseUrl::sqlite(folder.path().join("shard.db"));
     let caught = Caught::default();
     let options = watched(&caught);
-    let database = Database::new("shard", &url, &options);
-    database.open(Schema::Shard, options.patience).await.unwrap();
+    let database = Database::new(Schema::Shard, "shard", &url, &options);
+    database.open(options.patience).await.unwrap();
     let statements = statements(&database, &caught).await;
     assert!(statements.len() > 40, "{}", statements.len());
     let conn = database.readers().each();
-    // What is written by few values is sent together. No plan depends on the values.
-    for sql in statements.iter().flat_map(|(sql, _)| sql.split("; ")) {
+    // No plan depends on the values.
+    for (sql, _) in &statements {
         let explain = Statement::from_string(DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {sql}"));
         let rows = conn.query_all_raw(explain).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
@@ -131,8 +131,8 @@ async fn a_page_that_is_known_is_not_looked_for() {
     let folder = tempfile::tempdir().unwrap();
     let url = DatabaseUrl::sqlite(folder.path().join("shard.db"));
     let options = Options::default();
-    let database = Database::new("shard", &url, &options);
-    database.open(Schema::Shard, options.patience).await.unwrap();
+    let database = Database::new(Schema::Shard, "shard", &url, &options);
+    database.open(options.patience).await.unwrap();
     let conn = database.writers().each();
     for sql in MANY_ON_SQLITE {
         conn.execute_unprepared(sql).await.unwrap();
@@ -141,16 +141,17 @@ async fn a_page_that_is_known_is_not_looked_for() {
     let account = AccountId(1);
     for filter in [Filter::default(), Filter { unread: Some(true), ..Filter::default() }] {
         let request = PageRequest { mailbox: Some(MailboxId(1)), filter, before: None, limit: 50 };
-        let mut times = [std::time::Duration::ZERO; 2];
+        // The fastest of many: whatever else the machine does only makes it slower.
+        let mut times = [std::time::Duration::MAX; 2];
         for _ in 0..20 {
             let begun = std::time::Instant::now();
             let paged = open.page_if_new(account, &request, None).await.unwrap().unwrap();
             assert_eq!(paged.messages.unwrap().len(), 50);
-            times[0] += begun.elapsed();
+            times[0] = times[0].min(begun.elapsed());
             let begun = std::time::Instant::now();
             let known = open.page_if_new(account, &request, Some(paged.edition)).await.unwrap().unwrap();
             assert_eq!(known.messages, None);
-            times[1] += begun.elapsed();
+            times[1] = times[1].min(begun.elapsed());
         }
         assert!(times[1] < times[0], "{times:?}");
     }
@@ -174,8 +175,8 @@ async fn lists_are_index_scans_on_postgres() {
     let url: DatabaseUrl = cluster.url("shard").parse().unwrap();
     let caught = Caught::default();
     let options = watched(&caught);
-    let database = Database::new("shard", &url, &options);
-    database.open(Schema::Shard, options.patience).await.unwrap();
+    let database = Database::new(Schema::Shard, "shard", &url, &options);
+    database.open(options.patience).await.unwrap();
     for sql in FILL {
         cluster.query("shard", sql).await.unwrap();
     }

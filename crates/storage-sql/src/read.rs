@@ -28,6 +28,7 @@ use crate::{
     fence,
     open::Open,
     replica::{export, loose},
+    rolls,
     rows::{self, Spot},
     statement::{among, lists, with_wanted},
     write::{grants, metadata},
@@ -80,9 +81,8 @@ impl Snapshot for Open {
 
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {
         self.flush().await?;
-        let expected = usize::try_from(request.limit).unwrap_or(usize::MAX);
         let wanted = page::select(account, request);
-        let found: Vec<message::Model> = self.conn.all(&wanted, expected).await.map_err(failed)?;
+        let found = self.conn.all(&wanted, expected(request.limit)).await.map_err(failed)?;
         found.into_iter().map(rows::message).collect()
     }
 
@@ -119,8 +119,16 @@ impl Snapshot for Open {
         self.flush().await?;
         let Some(mailbox) = self.mailbox(account, mailbox).await? else { return Ok(None) };
         let state = Snapshot::account(self, account).await?;
-        let forgotten = state.map(|state| state.forgotten).unwrap_or_default();
-        listing::listing(&self.conn, mailbox, forgotten, since).await.map(Some)
+        let (latest, forgotten) = state.map(|state| (state.modseq, state.forgotten)).unwrap_or_default();
+        if since.0 > 0 {
+            return listing::changed(&self.conn, mailbox, forgotten, since).await.map(Some);
+        }
+        listing::whole(&self.conn, mailbox, latest, forgotten).await.map(Some)
+    }
+
+    async fn outgrown(&mut self, account: AccountId) -> Result<Vec<MailboxId>> {
+        self.flush().await?;
+        rolls::outgrown(&self.conn, account).await
     }
 
     async fn structures(
@@ -208,7 +216,7 @@ impl Snapshot for Open {
     }
 
     async fn upload(&mut self, account: AccountId, id: UploadId) -> Result<Option<Upload>> {
-        let row = upload::Entity::find_by_id((account.0, id.0)).one(&self.conn).await.map_err(failed)?;
+        let row = self.conn.one(&upload::Entity::find_by_id((account.0, id.0))).await.map_err(failed)?;
         row.map(rows::upload).transpose()
     }
 
@@ -239,9 +247,9 @@ impl Snapshot for Open {
             .filter(account::Column::AccountId.gt(after.map_or(i64::MIN, |after| after.0)))
             .filter(Expr::cust("indexed_modseq < modseq AND fenced = FALSE"))
             .order_by_asc(account::Column::AccountId)
-            .limit(u64::from(limit))
-            .into_tuple::<i64>();
-        Ok(found.all(&self.conn).await.map_err(failed)?.into_iter().map(AccountId).collect())
+            .limit(u64::from(limit));
+        let found = self.conn.column(&found, expected(limit)).await.map_err(failed)?;
+        Ok(found.into_iter().map(AccountId).collect())
     }
 
     async fn blobs_in_use(&mut self, blobs: &[BlobId]) -> Result<Vec<BlobId>> {
@@ -254,15 +262,14 @@ impl Snapshot for Open {
             let bodies = body_blob::Entity::find()
                 .select_only()
                 .column(body_blob::Column::BlobId)
-                .filter(among(conn, body_blob::Column::BlobId, list.clone()))
-                .into_tuple::<Vec<u8>>();
-            used.extend(bodies.all(conn).await.map_err(failed)?);
-            let uploads = upload::Entity::find()
-                .select_only()
-                .column(upload::Column::BlobId)
-                .filter(among(conn, upload::Column::BlobId, list))
-                .into_tuple::<Vec<u8>>();
-            used.extend(uploads.all(conn).await.map_err(failed)?);
+                .filter(among(conn, body_blob::Column::BlobId, list.clone()));
+            used.extend(conn.column::<Vec<u8>>(&bodies, list.len()).await.map_err(failed)?);
+            let uploads = upload::Entity::find().select_only().column(upload::Column::BlobId).filter(among(
+                conn,
+                upload::Column::BlobId,
+                list.clone(),
+            ));
+            used.extend(conn.column::<Vec<u8>>(&uploads, list.len()).await.map_err(failed)?);
         }
         used.sort_unstable();
         used.dedup();
@@ -327,8 +334,13 @@ impl Snapshot for Open {
             .filter(account::Column::AccountId.gt(after.map_or(i64::MIN, |account| account.0)))
             .order_by_asc(account::Column::AccountId)
             .limit(u64::from(limit));
-        Ok(found.all(&self.conn).await.map_err(failed)?.iter().map(rows::account_state).collect())
+        let found = self.conn.all(&found, expected(limit)).await.map_err(failed)?;
+        Ok(found.iter().map(rows::account_state).collect())
     }
+}
+
+fn expected(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// What an account has of them, as a rule.
@@ -373,7 +385,7 @@ impl Open {
             let wanted = message::Entity::find()
                 .filter(message::Column::AccountId.eq(account.0))
                 .filter(among(&self.conn, message::Column::Id, list));
-            found.extend(self.conn.all::<message::Model>(&wanted, expected).await.map_err(failed)?);
+            found.extend(self.conn.all(&wanted, expected).await.map_err(failed)?);
         }
         found.sort_unstable_by_key(|row| row.id);
         found.dedup_by_key(|row| row.id);

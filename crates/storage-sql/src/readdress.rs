@@ -4,7 +4,7 @@
 use storage::{Error, Moves as _, Result, moves::Removal};
 use types::{Secret, ShardId};
 
-use crate::{DatabaseUrl, Options, SqlDirectory, connect::Database, identity};
+use crate::{DatabaseUrl, Options, Schema, SqlDirectory, connect::Database, identity};
 
 /// Has the nodes reach an added shard by this URL from now on; an error if that is not the shard's database.
 pub async fn readdress_shard(
@@ -20,7 +20,7 @@ pub async fn readdress_shard(
     }
     let service = directory.service_id().await?;
     // As it is: what turns out to be another database is left alone.
-    let pool = Database::new("the new URL", &parsed, options).readers();
+    let pool = Database::new(Schema::Shard, "the new URL", &parsed, options).readers();
     let known = identity::known(&pool, &service, &parsed).await;
     pool.close().await;
     match known {

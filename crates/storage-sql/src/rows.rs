@@ -15,7 +15,10 @@ use types::{
 
 use crate::{
     connect::from_row,
-    entity::shard::{account, body, mailbox, message, queue_entry, queue_recipient, tombstone, upload},
+    entity::shard::{
+        account, body, body_blob, fence, identity, mailbox, mailbox_grant, message, metadata, queue_entry,
+        queue_recipient, thread_ref, tombstone, upload,
+    },
 };
 
 from_row!(account::Model {
@@ -70,6 +73,45 @@ from_row!(message::Model {
 });
 from_row!(tombstone::Model { account_id, mailbox_id, uid, message_id, modseq, expunged });
 from_row!(body::Model { account_id, id, size_bytes, refs, structure, layout, inline });
+from_row!(upload::Model { account_id, id, filename, content_type, size_bytes, blob_id, created_at });
+from_row!(queue_entry::Model {
+    account_id,
+    id,
+    message_id,
+    body_id,
+    size_bytes,
+    return_path,
+    origin,
+    created_at,
+    expires_at,
+    next_attempt_at,
+    due_at,
+    held,
+    leased_by,
+    leased_until,
+    terms,
+    urgent,
+    patient,
+    via,
+});
+from_row!(queue_recipient::Model {
+    account_id,
+    queue_id,
+    position,
+    address,
+    state,
+    attempts,
+    next_attempt_at,
+    reply,
+    terms,
+    warned,
+});
+from_row!(metadata::Model { account_id, mailbox_id, name, value });
+from_row!(mailbox_grant::Model { account_id, grantee_id, mailbox_id, grantee_since, rights, subscribed });
+from_row!(thread_ref::Model { account_id, ref_hash, thread_id, modseq });
+from_row!(body_blob::Model { account_id, body_id, blob_id });
+from_row!(fence::Model { bucket, closed, mover });
+from_row!(identity::Model { one, service, shard_id });
 from_row!(ListedRow { id, uid, modseq, flags, keywords, received_at, sent_at, size_bytes });
 from_row!(Spot { id, mailbox_id, uid, modseq, flags, keywords, body_id, received_at, size_bytes, delivery });
 
@@ -488,17 +530,30 @@ mod tests {
     use crate::connect::FromRow;
     use sea_orm::{EntityTrait, Iterable as _, sea_query::Iden as _};
 
-    fn columns<E: EntityTrait>() -> Vec<String> {
-        E::Column::iter().map(|column| column.unquoted().to_owned()).collect()
+    fn check<E: EntityTrait>()
+    where
+        E::Model: FromRow,
+    {
+        let columns: Vec<_> = E::Column::iter().map(|column| column.unquoted().to_owned()).collect();
+        assert_eq!(columns, E::Model::COLUMNS);
     }
 
     /// SeaORM's queries select the columns as the entities have them, and rows are read by place.
     #[test]
     fn rows_have_their_columns_in_the_order_of_the_entities() {
-        assert_eq!(columns::<account::Entity>(), account::Model::COLUMNS);
-        assert_eq!(columns::<mailbox::Entity>(), mailbox::Model::COLUMNS);
-        assert_eq!(columns::<message::Entity>(), message::Model::COLUMNS);
-        assert_eq!(columns::<tombstone::Entity>(), tombstone::Model::COLUMNS);
-        assert_eq!(columns::<body::Entity>(), body::Model::COLUMNS);
+        check::<account::Entity>();
+        check::<mailbox::Entity>();
+        check::<message::Entity>();
+        check::<tombstone::Entity>();
+        check::<body::Entity>();
+        check::<upload::Entity>();
+        check::<queue_entry::Entity>();
+        check::<queue_recipient::Entity>();
+        check::<metadata::Entity>();
+        check::<mailbox_grant::Entity>();
+        check::<thread_ref::Entity>();
+        check::<body_blob::Entity>();
+        check::<fence::Entity>();
+        check::<identity::Entity>();
     }
 }

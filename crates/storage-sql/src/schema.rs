@@ -31,7 +31,7 @@ pub async fn pending_migrations(url: &DatabaseUrl, schema: Schema) -> Result<Vec
     let (backend, done) = match url {
         DatabaseUrl::Sqlite(path) if !path.exists() => (DbBackend::Sqlite, Vec::new()),
         url => {
-            let pool = looking(url).await?;
+            let pool = looking(url, schema).await?;
             let connections = pool.connections();
             let done = done(&connections).await.map_err(|error| named(url, error))?;
             pool.close().await;
@@ -52,7 +52,7 @@ pub async fn added_shards(directory: &DatabaseUrl) -> Result<Vec<AddedShard>> {
     {
         return Ok(Vec::new());
     }
-    let pool = looking(directory).await?;
+    let pool = looking(directory, Schema::Directory).await?;
     let connections = pool.connections();
     let added = match is_there(&connections, "shard").await {
         Ok(true) => shard::added(&connections).await,
@@ -65,9 +65,9 @@ pub async fn added_shards(directory: &DatabaseUrl) -> Result<Vec<AddedShard>> {
 }
 
 /// A connection to a database as it is.
-async fn looking(url: &DatabaseUrl) -> Result<Pool> {
+async fn looking(url: &DatabaseUrl, schema: Schema) -> Result<Pool> {
     let options = Options { readers: 1, ..Options::default() };
-    let database = Database::new("to be looked at", url, &options);
+    let database = Database::new(schema, "to be looked at", url, &options);
     database.reach(options.patience).await?;
     Ok(database.readers())
 }
@@ -83,15 +83,16 @@ async fn is_there(connection: &DatabaseConnection, table: &str) -> Result<bool, 
 }
 
 /// Runs the steps that are missing, while every other node that wants to waits.
-pub(crate) async fn update(database: &Database, schema: Schema) -> Result<()> {
+pub(crate) async fn update(database: &Database) -> Result<()> {
     let pool = Pool::new(database.clone(), Purpose::Migrate);
-    let updated = update_on(&pool.connections(), database, schema).await;
+    let updated = update_on(&pool.connections(), database).await;
     // On PostgreSQL the lock goes with the connection.
     pool.close().await;
     updated
 }
 
-async fn update_on(connection: &DatabaseConnection, database: &Database, schema: Schema) -> Result<()> {
+async fn update_on(connection: &DatabaseConnection, database: &Database) -> Result<()> {
+    let schema = database.schema;
     let at = |error| named(&database.url, error);
     if connection.get_database_backend() == DbBackend::Postgres {
         lock(connection, database).await.map_err(at)?;

@@ -1,23 +1,23 @@
 //! Statements over many rows, whose texts repeat: each is then prepared once and found again.
 //!
 //! PostgreSQL is given arrays, so one text serves any number of rows; what is written together is one statement.
-//! SQLite is given lists of values in sizes that repeat, and small statements several in one text. Their values are `?`
-//! therefore: a `$1` would be the first value of the whole text. There a statement that fails is not undone by itself:
-//! whatever is more than one row is written in a transaction, which is rolled back then.
+//! SQLite is given lists of values in sizes that repeat. There a statement that fails is not undone by itself: whatever is
+//! more than one row is written in a transaction, which is rolled back then.
 
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable,
     PrimaryKeyToColumn, Schema, Statement, Value,
-    sea_query::{Expr, ExprTrait as _, Iden, Values, extension::postgres::PgFunc},
+    sea_query::{Expr, ExprTrait as _, Iden, extension::postgres::PgFunc},
 };
 use storage::Result;
 
-use crate::{connect::Conn, error::failed};
+use crate::{
+    connect::{Conn, FromRow, Row},
+    error::failed,
+};
 
 /// Rows of one statement on SQLite; with twenty columns far from the 32,766 variables that it takes.
 const MOST: usize = 256;
-/// Values of statements that are sent as one: what one mail takes. Texts of more would rarely be the same again.
-const FEW_VALUES: usize = 128;
 
 /// What happens to a new row whose primary key is there already.
 #[derive(Debug, Clone, Copy)]
@@ -163,8 +163,8 @@ impl<'a> Writes<'a> {
 
     /// Writes them. The answer is the process of PostgreSQL that did, if there was anything to write.
     pub(crate) async fn run(self) -> Result<Option<i32>> {
-        for statement in joined(self.statements) {
-            self.conn.execute_raw(statement).await.map_err(failed)?;
+        for statement in self.statements {
+            self.conn.execute(statement).await.map_err(failed)?;
         }
         if self.parts.is_empty() {
             return Ok(None);
@@ -175,23 +175,6 @@ impl<'a> Writes<'a> {
         let row = self.conn.query_one_raw(statement).await.map_err(failed)?;
         row.map(|row| row.try_get("", "process")).transpose().map_err(failed)
     }
-}
-
-/// The statements of SQLite, small ones several in one text: each that is sent costs more than to write a row.
-fn joined(statements: Vec<Statement>) -> Vec<Statement> {
-    let mut joined: Vec<Statement> = Vec::new();
-    for next in statements {
-        let count = |statement: &Statement| statement.values.as_ref().map_or(0, |values| values.0.len());
-        match joined.last_mut() {
-            Some(last) if count(last) + count(&next) <= FEW_VALUES => {
-                last.sql = format!("{}; {}", last.sql, next.sql);
-                let values = next.values.into_iter().flat_map(|values| values.0);
-                last.values.get_or_insert_with(|| Values(Vec::new())).0.extend(values);
-            }
-            _ => joined.push(next),
-        }
-    }
-    joined
 }
 
 fn into<E: EntityTrait>(conn: &Conn, columns: &[E::Column]) -> String {
@@ -289,6 +272,7 @@ where
 pub(crate) async fn find<E, K>(conn: &Conn, column: &str, keys: &[(i64, K)]) -> Result<Vec<E::Model>>
 where
     E: EntityTrait,
+    E::Model: FromRow,
     K: Into<Value> + Clone,
 {
     found::<E, K>(conn, column, keys, "").await
@@ -302,6 +286,7 @@ pub(crate) async fn find_to_change<E, K>(
 ) -> Result<Vec<E::Model>>
 where
     E: EntityTrait,
+    E::Model: FromRow,
     K: Into<Value> + Clone,
 {
     let lock = if conn.is_postgres() {
@@ -315,15 +300,18 @@ where
 async fn found<E, K>(conn: &Conn, column: &str, keys: &[(i64, K)], lock: &str) -> Result<Vec<E::Model>>
 where
     E: EntityTrait,
+    E::Model: FromRow,
     K: Into<Value> + Clone,
 {
     let table = E::default();
     let table = table.table_name();
     let rest = format!(
-        "SELECT {table}.* FROM wanted CROSS JOIN {table} \
-         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b {lock}"
+        "SELECT {} FROM wanted CROSS JOIN {table} \
+         WHERE {table}.account_id = wanted.a AND {table}.{column} = wanted.b {lock}",
+        E::Model::columns(table)
     );
-    E::find().from_raw_sql(with_wanted(conn, keys, &rest)).all(conn).await.map_err(failed)
+    let row = |row: &Row<'_>| E::Model::from_row(row, 0);
+    conn.each_row(with_wanted(conn, keys, &rest), keys.len(), row).await.map_err(failed)
 }
 
 /// A statement that looks up accounts and keys, which are the columns `a` and `b` of the table `wanted`.
@@ -370,33 +358,6 @@ const fn largest_size(count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn small_statements_are_one() {
-        let one = |name: &str, count: usize| {
-            let values = (0..count).map(|_| Value::from(name));
-            Statement::from_sql_and_values(DbBackend::Sqlite, name, values)
-        };
-        let of = |statements: &[(&str, usize)]| {
-            let all = joined(statements.iter().map(|(name, count)| one(name, *count)).collect());
-            all.into_iter()
-                .map(|statement| {
-                    let values = statement.values.map_or(Vec::new(), |values| values.0);
-                    (statement.sql, values.len(), values.first().cloned(), values.last().cloned())
-                })
-                .collect::<Vec<_>>()
-        };
-        let value = |name: &str| Some(Value::from(name));
-        assert_eq!(of(&[]), []);
-        assert_eq!(
-            of(&[("a", 100), ("b", 28), ("c", 1)]),
-            [("a; b".into(), 128, value("a"), value("b")), ("c".into(), 1, value("c"), value("c"))]
-        );
-        assert_eq!(
-            of(&[("a", 500), ("b", 0), ("c", 2)]),
-            [("a".into(), 500, value("a"), value("a")), ("b; c".into(), 2, value("c"), value("c"))]
-        );
-    }
 
     #[test]
     fn sizes_repeat() {

@@ -11,8 +11,9 @@ pub(crate) mod queue;
 use async_trait::async_trait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{
-    Appended, Copy, FlagChange, Grant, Lease, Mailbox, Message, NewMailbox, NewMessage, NewQueueEntry,
-    Placement, QueueEntry, RecipientUpdate, RefHash, Result, Transaction, Upload, replica::Record,
+    Appended, Copy, FlagChange, Grant, Lease, Listed, Mailbox, Message, NewMailbox, NewMessage,
+    NewQueueEntry, Placement, QueueEntry, RecipientUpdate, RefHash, Result, Transaction, Upload,
+    replica::Record,
 };
 use types::{
     AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery,
@@ -24,7 +25,7 @@ use crate::{
     fence,
     open::Open,
     replica::import,
-    rows,
+    rolls, rows,
     statement::{Conflict, insert},
 };
 
@@ -115,6 +116,10 @@ impl Transaction for Open {
 
     async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64> {
         messages::expunge(self, account, ids).await
+    }
+
+    async fn keep_listing(&mut self, mailbox: &Mailbox, messages: &[Listed]) -> Result<()> {
+        rolls::keep(self, mailbox, messages).await
     }
 
     async fn annotate(
@@ -232,7 +237,7 @@ impl Transaction for Open {
     async fn remove_upload(&mut self, account: AccountId, id: UploadId) -> Result<()> {
         self.hold(account).await?;
         self.wrote();
-        upload::Entity::delete_by_id((account.0, id.0)).exec(&self.conn).await.map_err(failed)?;
+        self.conn.change(&upload::Entity::delete_by_id((account.0, id.0))).await.map_err(failed)?;
         Ok(())
     }
 
@@ -241,7 +246,7 @@ impl Transaction for Open {
         let old = upload::Entity::delete_many()
             .filter(upload::Column::CreatedAt.lt(before.millis()))
             .filter(Expr::cust(NOT_FENCED));
-        Ok(old.exec(&self.conn).await.map_err(failed)?.rows_affected)
+        Ok(self.conn.change(&old).await.map_err(failed)?)
     }
 
     async fn set_indexed(&mut self, account: AccountId, modseq: ModSeq) -> Result<()> {

@@ -30,10 +30,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    thread,
 };
 
 use storage::{Committed, ErasedUnit, Error, Result};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::ShardId;
 
@@ -128,12 +132,26 @@ pub(crate) fn start(
         writers.units.push(sender);
         let task = Task::new(shard, pool.clone(), options, Arc::clone(&writers.commits));
         let (stop, running, pool) = (stop.clone(), Arc::clone(&running), pool.clone());
-        tasks.spawn(async move {
+        let work = async move {
             task.run(receiver, stop).await;
             if running.fetch_sub(1, Ordering::AcqRel) == 1 {
                 pool.close().await;
             }
-        });
+        };
+        match database.url {
+            DatabaseUrl::Sqlite(_) => in_a_thread(shard, tasks.track_future(work)),
+            DatabaseUrl::Postgres(_) => drop(tasks.spawn(work)),
+        }
     }
     writers
+}
+
+/// Runs what has to wait for the disk again and again in a thread of its own: it goes on in it where the others would
+/// have to make room for somebody else each time.
+fn in_a_thread(shard: ShardId, work: impl Future<Output = ()> + Send + 'static) {
+    let runtime = Handle::current();
+    let named = thread::Builder::new().name(format!("writer {shard}"));
+    if let Err(error) = named.spawn(move || runtime.block_on(work)) {
+        tracing::error!(%shard, %error, "there is no thread for a shard's writer");
+    }
 }

@@ -194,6 +194,28 @@ pub struct Listing {
     pub messages: Vec<Listed>,
     /// UIDs that have left the mailbox, in order, each with when.
     pub removed: Vec<(Uid, ModSeq)>,
+    /// So many rows were read for it that it should be kept ([`crate::Transaction::keep_listing`]).
+    pub outgrown: bool,
+}
+
+impl Listing {
+    /// What has become different since this was known, in order of UIDs, with it: all that is there. New UIDs are higher
+    /// than all before.
+    #[must_use]
+    pub fn over(self, known: impl ExactSizeIterator<Item = Listed>) -> Self {
+        let mut messages = Vec::with_capacity(known.len() + self.messages.len());
+        let mut news = self.messages.into_iter().peekable();
+        let mut removed = self.removed.iter().map(|(uid, _)| *uid).peekable();
+        for old in known {
+            while removed.next_if(|uid| *uid < old.uid).is_some() {}
+            let now = news.next_if(|new| new.uid == old.uid);
+            if removed.next_if(|uid| *uid == old.uid).is_none() {
+                messages.push(now.unwrap_or(old));
+            }
+        }
+        messages.extend(news);
+        Self { messages, removed: Vec::new(), ..self }
+    }
 }
 
 /// A message that is to be there twice.

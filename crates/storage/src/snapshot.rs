@@ -55,6 +55,10 @@ pub trait Snapshot: Send {
         since: ModSeq,
     ) -> Result<Option<Listing>>;
 
+    /// Mailboxes to which so much was added that their listings should be kept anew
+    /// ([`crate::Transaction::keep_listing`]); one query.
+    async fn outgrown(&mut self, account: AccountId) -> Result<Vec<MailboxId>>;
+
     /// The encoded MIME structures of those of these messages that exist, in no order; one query.
     async fn structures(
         &mut self,

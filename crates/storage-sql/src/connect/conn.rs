@@ -5,24 +5,35 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, QueryTrait, Statement,
-    Value,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, QueryTrait,
+    Select, Statement, Value,
 };
 use tokio::time::{Instant, timeout};
 
+use super::direct;
 use super::pool::{Current, Pool};
-use super::row::{FromRow, Row};
+use super::row::{Column, FromRow, Row};
 use crate::error;
 
 /// A transaction, or many statements that are each their own.
 pub(crate) struct Conn {
     pool: Pool,
-    transaction: Option<DatabaseTransaction>,
+    transaction: Option<Transaction>,
+}
+
+enum Transaction {
+    OfDriver(DatabaseTransaction),
+    /// Of a shard in SQLite.
+    Direct(direct::Transaction),
 }
 
 impl Conn {
     pub(super) fn transaction(pool: Pool, transaction: DatabaseTransaction) -> Self {
-        Self { pool, transaction: Some(transaction) }
+        Self { pool, transaction: Some(Transaction::OfDriver(transaction)) }
+    }
+
+    pub(super) fn direct(pool: Pool, transaction: direct::Transaction) -> Self {
+        Self { pool, transaction: Some(Transaction::Direct(transaction)) }
     }
 
     pub(super) fn each(pool: Pool) -> Self {
@@ -37,7 +48,12 @@ impl Conn {
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
         let Some(transaction) = self.transaction else { return Ok(()) };
         self.pool.watch().saw("COMMIT", &[]);
-        within(self.pool.limit(), self.pool.health().watched(transaction.commit())).await
+        match transaction {
+            Transaction::OfDriver(transaction) => {
+                within(self.pool.limit(), self.pool.health().watched(transaction.commit())).await
+            }
+            Transaction::Direct(transaction) => transaction.commit(),
+        }
     }
 
     pub(crate) async fn rollback(self) -> Result<(), DbErr> {
@@ -45,7 +61,12 @@ impl Conn {
         let health = self.pool.health();
         health.check()?;
         self.pool.watch().saw("ROLLBACK", &[]);
-        within(self.pool.limit(), health.watched(transaction.rollback())).await
+        match transaction {
+            Transaction::OfDriver(transaction) => {
+                within(self.pool.limit(), health.watched(transaction.rollback())).await
+            }
+            Transaction::Direct(transaction) => transaction.rollback(),
+        }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -69,6 +90,10 @@ impl Conn {
             return self.query_all_raw(statement).await?.iter().map(|row| take(&Row::Sent(row))).collect();
         };
         self.pool.watch().saw(&statement.sql, values(&statement));
+        let transaction = match transaction {
+            Transaction::OfDriver(transaction) => transaction,
+            Transaction::Direct(transaction) => return transaction.read(&statement, take),
+        };
         let reading = async {
             let mut all = Vec::new();
             let mut rows = sea_orm::StreamTrait::stream_raw(transaction, statement).await?;
@@ -80,19 +105,46 @@ impl Conn {
         within(self.pool.limit(), self.pool.health().watched(reading)).await
     }
 
-    /// All rows that the query finds, of which about so many are expected. It selects the columns of `T` in their order.
-    pub(crate) async fn all<T: FromRow>(
+    /// All rows that the query finds, of which about so many are expected.
+    pub(crate) async fn all<E>(&self, query: &Select<E>, expected: usize) -> Result<Vec<E::Model>, DbErr>
+    where
+        E: EntityTrait,
+        E::Model: FromRow,
+    {
+        let statement = query.build(self.get_database_backend());
+        self.each_row(statement, expected, |row| E::Model::from_row(row, 0)).await
+    }
+
+    /// The row that the query finds, by a key.
+    pub(crate) async fn one<E>(&self, query: &Select<E>) -> Result<Option<E::Model>, DbErr>
+    where
+        E: EntityTrait,
+        E::Model: FromRow,
+    {
+        Ok(self.all(query, 1).await?.pop())
+    }
+
+    /// The one column that the query selects, of all rows that it finds.
+    pub(crate) async fn column<T: Column + Send + 'static>(
         &self,
         query: &(impl QueryTrait + Sync),
         expected: usize,
     ) -> Result<Vec<T>, DbErr> {
-        let statement = query.build(self.get_database_backend());
-        self.each_row(statement, expected, |row| T::from_row(row, 0)).await
+        self.each_row(query.build(self.get_database_backend()), expected, |row| row.get(0)).await
     }
 
-    /// The row that the query finds, by a key.
-    pub(crate) async fn one<T: FromRow>(&self, query: &(impl QueryTrait + Sync)) -> Result<Option<T>, DbErr> {
-        Ok(self.all(query, 1).await?.pop())
+    /// How many rows the statement changed.
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, DbErr> {
+        if let Some(Transaction::Direct(transaction)) = &self.transaction {
+            self.pool.watch().saw(&statement.sql, values(&statement));
+            return transaction.execute(&statement);
+        }
+        Ok(self.execute_raw(statement).await?.rows_affected())
+    }
+
+    /// The same of a `DELETE` or an `UPDATE`.
+    pub(crate) async fn change(&self, query: &(impl QueryTrait + Sync)) -> Result<u64, DbErr> {
+        self.execute(query.build(self.get_database_backend())).await
     }
 
     /// Replaces broken connections. Whether the statement may be sent again: outside of transactions there are only
@@ -119,7 +171,10 @@ macro_rules! send {
             $self.pool.watch().saw($sql, $values);
             let current = $self.pool.current();
             let sent = match &$self.transaction {
-                Some(transaction) => within(limit, health.watched(transaction.$method($statement))).await,
+                Some(Transaction::Direct(_)) => return Err(past_the_driver()),
+                Some(Transaction::OfDriver(transaction)) => {
+                    within(limit, health.watched(transaction.$method($statement))).await
+                }
                 None => within(limit, health.watched(current.connections.$method($statement))).await,
             };
             match sent {
@@ -134,7 +189,8 @@ macro_rules! send {
 impl ConnectionTrait for Conn {
     fn get_database_backend(&self) -> DbBackend {
         match &self.transaction {
-            Some(transaction) => transaction.get_database_backend(),
+            Some(Transaction::OfDriver(transaction)) => transaction.get_database_backend(),
+            Some(Transaction::Direct(_)) => DbBackend::Sqlite,
             None => self.pool.connections().get_database_backend(),
         }
     }
@@ -154,6 +210,11 @@ impl ConnectionTrait for Conn {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         send!(self, query_all_raw, statement.clone(), &statement.sql, values(&statement))
     }
+}
+
+/// A mistake of ours: such a transaction answers in no way that SeaORM knows.
+fn past_the_driver() -> DbErr {
+    DbErr::Custom("a transaction on SQLite is used by the methods of `Conn`".to_owned())
 }
 
 /// The outcome, or that there was none in time.

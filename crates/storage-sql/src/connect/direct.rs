@@ -1,8 +1,10 @@
-//! Reading an SQLite file where the answer is wanted. The driver has a thread for each connection, and hands it every
-//! statement and gets back every row: for what is read most often that takes longer than reading.
+//! SQLite files where the answer is wanted. The driver has a thread for each connection, and hands it every statement and
+//! gets back every row: that takes longer than most statements do.
 //!
 //! A reading has a place until it has ended, also where nobody waits for it any more. Its connection goes back then, or
 //! is closed if this was.
+
+mod transaction;
 
 use std::fmt;
 use std::num::TryFromIntError;
@@ -15,16 +17,20 @@ use rusqlite::{Connection, OpenFlags, ToSql};
 use sea_orm::sqlx::error::{DatabaseError, ErrorKind};
 use sea_orm::{DbErr, RuntimeErr, Statement, Value, sqlx};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{block_in_place, spawn_blocking};
 use tokio::time::timeout;
 
-use super::row::Row;
+use super::{Options, row::Row};
+pub(crate) use transaction::Transaction;
 
-/// Connections that only read.
+/// Connections that only read, or one that writes.
 pub(crate) struct Direct {
     path: PathBuf,
-    /// How long to wait for a connection.
+    writes: bool,
+    /// Its pragmas.
+    settings: String,
+    /// How long to wait for a connection, and for another process that writes.
     patience: Duration,
     /// As many may be used at once.
     places: Arc<Semaphore>,
@@ -49,10 +55,21 @@ const KEPT: Duration = Duration::from_secs(60);
 const PREPARED: usize = 128;
 
 impl Direct {
-    pub(super) fn new(path: PathBuf, places: u32, patience: Duration) -> Arc<Self> {
+    /// Connections that read, of which so many may be used at once.
+    pub(super) fn readers(path: PathBuf, places: u32, patience: Duration) -> Arc<Self> {
+        Self::new(path, places, patience, None)
+    }
+
+    /// The connection that writes.
+    pub(super) fn writer(path: PathBuf, options: &Options) -> Arc<Self> {
+        Self::new(path, 1, options.patience, Some(super::sqlite::writing(options)))
+    }
+
+    fn new(path: PathBuf, places: u32, patience: Duration, writing: Option<String>) -> Arc<Self> {
         let most = usize::try_from(places).unwrap_or(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most));
-        Arc::new(Self { path, patience, places, most, idle: Mutex::default() })
+        let (writes, settings) = (writing.is_some(), writing.unwrap_or_else(super::sqlite::reading));
+        Arc::new(Self { path, writes, settings, patience, places, most, idle: Mutex::default() })
     }
 
     /// What `take` makes of each row of the answer, of which so many are expected.
@@ -62,8 +79,7 @@ impl Direct {
         expected: usize,
         take: impl FnMut(&Row<'_>) -> Result<T, DbErr> + Send + 'static,
     ) -> Result<Vec<T>, DbErr> {
-        let place = timeout(self.patience, Arc::clone(&self.places).acquire_owned()).await;
-        let place = place.map_err(|_| late())?.map_err(|_| closed())?;
+        let place = self.place().await?;
         let direct = Arc::clone(self);
         let read = move || {
             let done = direct.with(|connection| rows(connection, &statement, take));
@@ -73,11 +89,18 @@ impl Direct {
         if expected > FEW {
             return spawn_blocking(read).await.unwrap_or_else(|_| Err(of_driver(sqlx::Error::WorkerCrashed)));
         }
-        // It may have to wait for the disk.
-        match Handle::current().runtime_flavor() {
-            RuntimeFlavor::MultiThread => block_in_place(read),
-            _ => read(),
-        }
+        blocking(read)
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, DbErr> {
+        let place = timeout(self.patience, Arc::clone(&self.places).acquire_owned()).await;
+        place.map_err(|_| late())?.map_err(|_| closed())
+    }
+
+    /// Closes those that are not used now; the next call makes new ones.
+    pub(super) fn reset(&self) {
+        let all = std::mem::take(&mut self.idle().connections);
+        drop(all);
     }
 
     /// Closes those that are not used now, and the others as soon as they are not.
@@ -91,7 +114,7 @@ impl Direct {
         drop(all);
     }
 
-    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbErr>) -> Result<T, DbErr> {
+    fn take(&self) -> Result<Connection, DbErr> {
         let kept = {
             let mut idle = self.idle();
             if idle.closed {
@@ -99,7 +122,11 @@ impl Direct {
             }
             idle.connections.pop()
         };
-        let connection = kept.map_or_else(|| self.open().map_err(failed), |(kept, _)| Ok(kept))?;
+        kept.map_or_else(|| self.open().map_err(failed), |(kept, _)| Ok(kept))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbErr>) -> Result<T, DbErr> {
+        let connection = self.take()?;
         let done = work(&connection);
         let not_kept = self.put_back(connection);
         drop(not_kept);
@@ -127,7 +154,7 @@ impl Direct {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(self.patience)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
-        connection.execute_batch(&super::sqlite::reading())?;
+        connection.execute_batch(&self.settings)?;
         Ok(connection)
     }
 
@@ -143,6 +170,17 @@ fn rows<T>(
     mut take: impl FnMut(&Row<'_>) -> Result<T, DbErr>,
 ) -> Result<Vec<T>, DbErr> {
     let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
+    bind(&mut prepared, statement)?;
+    let mut found = Vec::new();
+    let mut answer = prepared.raw_query();
+    while let Some(row) = answer.next().map_err(failed)? {
+        found.push(take(&Row::Read(row))?);
+    }
+    Ok(found)
+}
+
+/// Has the statement use the values.
+fn bind(prepared: &mut rusqlite::Statement<'_>, statement: &Statement) -> Result<(), DbErr> {
     let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
     let mut next = 0;
     for place in 1..=prepared.parameter_count() {
@@ -156,12 +194,15 @@ fn rows<T>(
         let value = value.ok_or_else(|| DbErr::Type(format!("value {nth} of a statement is missing")))?;
         prepared.raw_bind_parameter(place, Bound(value)).map_err(failed)?;
     }
-    let mut found = Vec::new();
-    let mut answer = prepared.raw_query();
-    while let Some(row) = answer.next().map_err(failed)? {
-        found.push(take(&Row::Read(row))?);
+    Ok(())
+}
+
+/// Does what may have to wait for the disk.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
     }
-    Ok(found)
 }
 
 /// A value as the driver would store it.
@@ -262,7 +303,7 @@ mod tests {
         let made = Connection::open(&path).unwrap();
         made.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE pair (a BIGINT, b TEXT);").unwrap();
         made.execute_batch("INSERT INTO pair VALUES (1, 'one'), (2, NULL), (3, '셋')").unwrap();
-        Direct::new(path, 2, Duration::from_secs(5))
+        Direct::readers(path, 2, Duration::from_secs(5))
     }
 
     fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
@@ -300,7 +341,7 @@ mod tests {
         let write = statement("INSERT INTO pair VALUES (4, 'four') RETURNING a, b", []);
         assert!(direct.read(write, 1, pair).await.is_err());
         let nowhere = folder.path().join("none.db");
-        let none = Direct::new(nowhere.clone(), 2, Duration::from_secs(5));
+        let none = Direct::readers(nowhere.clone(), 2, Duration::from_secs(5));
         let error = none.read(statement("SELECT 1, ''", []), 1, pair).await.unwrap_err();
         assert!(matches!(crate::error::failed(error), Error::Unavailable(_)));
         assert!(!nowhere.exists());
@@ -345,7 +386,7 @@ mod tests {
     async fn who_is_not_waited_for_keeps_its_place_until_it_ends() {
         let folder = tempfile::tempdir().unwrap();
         let path = { direct(folder.path()).path.clone() };
-        let direct = Direct::new(path, 1, Duration::from_secs(5));
+        let direct = Direct::readers(path, 1, Duration::from_secs(5));
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
         let (begun, has_begun) = std::sync::mpsc::channel::<()>();
         let mut slow = tokio::task::JoinSet::new();
@@ -377,7 +418,7 @@ mod tests {
         assert!(matches!(crate::error::failed(error), Error::Backend(_)));
         let broken = folder.path().join("broken.db");
         std::fs::write(&broken, "no database ".repeat(1_000)).unwrap();
-        let broken = Direct::new(broken, 2, Duration::from_secs(5));
+        let broken = Direct::readers(broken, 2, Duration::from_secs(5));
         let error = broken.read(statement("SELECT a, b FROM pair", []), 1, pair).await.unwrap_err();
         assert!(matches!(crate::error::failed(error), Error::Corrupt(_)));
         direct.close();

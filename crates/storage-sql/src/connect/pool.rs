@@ -9,7 +9,7 @@ use sea_orm::{DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptio
 use tokio::time::{Instant, timeout};
 
 use super::{Conn, Database, Health, Purpose, Watch, conn::within, direct::Direct};
-use crate::{DatabaseUrl, error};
+use crate::{DatabaseUrl, Schema, error};
 
 /// Connections of a database for one purpose.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ struct Inner {
     database: Database,
     purpose: Purpose,
     current: RwLock<Current>,
-    /// Of an SQLite file that is only read.
+    /// Of an SQLite file that is only read, or is a shard.
     direct: Option<Arc<Direct>>,
 }
 
@@ -41,9 +41,13 @@ impl Pool {
     pub(crate) fn new(database: Database, purpose: Purpose) -> Self {
         let (connections, returns) = (database.connections(purpose), database.health.returns());
         let current = RwLock::new(Current { generation: 0, returns, connections });
-        let direct = match &database.url {
-            DatabaseUrl::Sqlite(path) if purpose == Purpose::Read => {
-                Some(Direct::new(path.clone(), database.options.readers, database.options.patience))
+        let options = &database.options;
+        let direct = match (&database.url, purpose) {
+            (DatabaseUrl::Sqlite(path), Purpose::Read) => {
+                Some(Direct::readers(path.clone(), options.readers, options.patience))
+            }
+            (DatabaseUrl::Sqlite(path), Purpose::Write) if database.schema == Schema::Shard => {
+                Some(Direct::writer(path.clone(), options))
             }
             _ => None,
         };
@@ -52,6 +56,10 @@ impl Pool {
 
     /// Begins a transaction; connections that have broken since they were used last are replaced.
     pub(crate) async fn begin(&self) -> Result<Conn, DbErr> {
+        if let Some(direct) = self.direct().filter(|_| self.0.database.schema == Schema::Shard) {
+            self.watch().saw("BEGIN", &[]);
+            return Ok(Conn::direct(self.clone(), direct.begin().await?));
+        }
         let options = TransactionOptions {
             sqlite_transaction_mode: (self.0.purpose == Purpose::Write)
                 .then_some(SqliteTransactionMode::Immediate),
@@ -101,6 +109,9 @@ impl Pool {
     pub(crate) async fn reset(&self) {
         let current = self.current();
         self.renew(&current);
+        if let Some(direct) = &self.0.direct {
+            direct.reset();
+        }
         if matches!(self.0.database.url, DatabaseUrl::Sqlite(_)) {
             self.leave(current).await;
         }

@@ -104,13 +104,30 @@ pub(super) fn reading() -> String {
     format!("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = {MAPPED};")
 }
 
+/// The settings of the connection that writes to a file which the driver has made.
+pub(super) fn writing(options: &Options) -> String {
+    let max_pages = max_pages(options);
+    format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY; \
+         PRAGMA mmap_size = {MAPPED}; PRAGMA cache_size = {WRITER_CACHE}; PRAGMA max_page_count = {max_pages}; \
+         PRAGMA wal_autocheckpoint = {CHECKPOINT}; PRAGMA journal_size_limit = {LOG_BYTES};"
+    )
+}
+
+/// The pragma's own default, unless something else is wanted.
+fn max_pages(options: &Options) -> u32 {
+    options.max_pages.unwrap_or(0xFFFF_FFFE)
+}
+
+/// Pages of the log after which they are written to the file, and bytes that the log is cut to then.
+const CHECKPOINT: &str = "4000";
+const LOG_BYTES: &str = "67108864";
+
 /// KiB, as a negative number: what a batch of many accounts changes, with its indexes. What does not fit is written and read
 /// again before the commit.
 const WRITER_CACHE: &str = "-16384";
 
 fn settings(path: &Path, options: &Options) -> SqliteConnectOptions {
-    // The pragma's own default.
-    let max_pages = options.max_pages.unwrap_or(0xFFFF_FFFE);
     SqliteConnectOptions::new()
         .filename(path)
         .page_size(8_192)
@@ -118,11 +135,11 @@ fn settings(path: &Path, options: &Options) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(options.patience)
         .foreign_keys(false)
-        .pragma("max_page_count", max_pages.to_string())
+        .pragma("max_page_count", max_pages(options).to_string())
         .pragma("temp_store", "MEMORY")
         .pragma("mmap_size", MAPPED)
-        .pragma("wal_autocheckpoint", "4000")
-        .pragma("journal_size_limit", "67108864")
+        .pragma("wal_autocheckpoint", CHECKPOINT)
+        .pragma("journal_size_limit", LOG_BYTES)
         .statement_cache_capacity(256)
         // Rows that the connection's thread reads ahead: each wait for it costs more than a row.
         .row_buffer_size(500)

@@ -204,6 +204,52 @@ pub(crate) mod signature {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// That a mailbox's listing is kept, as of a modseq; a row for each mailbox.
+pub(crate) mod roll {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "roll")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) account_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) mailbox_id: i64,
+        pub(crate) uid_validity: i64,
+        pub(crate) uid_next: i64,
+        pub(crate) modseq: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Some messages of a listing that is kept. See [`crate::rolls`].
+pub(crate) mod roll_part {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "roll_part")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) account_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) mailbox_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) part: i64,
+        pub(crate) total: i64,
+        pub(crate) newest: i64,
+        pub(crate) messages: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// What a mail program noted with a mailbox, or with the account (mailbox 0).
 pub(crate) mod metadata {
     use sea_orm::entity::prelude::*;

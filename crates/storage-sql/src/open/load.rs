@@ -116,7 +116,7 @@ impl Open {
         let rows = mailbox::Entity::find()
             .filter(among(&self.conn, mailbox::Column::AccountId, accounts))
             .filter(mailbox::Column::Deleted.eq(false));
-        for row in rows.all(&self.conn).await.map_err(failed)? {
+        for row in self.conn.all(&rows, 1).await.map_err(failed)? {
             self.accounts.entry(row.account_id).or_default().mailboxes.insert(row.id, row);
         }
         Ok(())

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect, Select, Statement,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    Statement,
     prelude::Uuid,
     sea_query::{Expr, LockBehavior, LockType},
 };
@@ -12,7 +12,7 @@ use storage::{QueueEntry, QueueFilter, QueueLengths, Result};
 use types::{AccountId, QueueId, Timestamp};
 
 use crate::{
-    connect::Conn,
+    connect::{Conn, Row},
     entity::shard::{queue_entry, queue_recipient},
     error::failed,
     rows,
@@ -38,7 +38,7 @@ impl Found {
 }
 
 pub(crate) async fn entry(conn: &Conn, account: AccountId, id: QueueId) -> Result<Option<Found>> {
-    let row = queue_entry::Entity::find_by_id((account.0, id.0)).one(conn).await.map_err(failed)?;
+    let row = conn.one(&queue_entry::Entity::find_by_id((account.0, id.0))).await.map_err(failed)?;
     Ok(with_recipients(conn, row.into_iter().collect()).await?.pop())
 }
 
@@ -64,13 +64,12 @@ pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueE
             .add(queue_entry::Column::Id.gt(id.0));
         query = query.filter(Condition::any().add(queue_entry::Column::AccountId.gt(account.0)).add(same));
     }
-    let found = query
+    let query = query
         .order_by_asc(queue_entry::Column::AccountId)
         .order_by_asc(queue_entry::Column::Id)
-        .limit(u64::from(filter.limit))
-        .all(conn)
-        .await
-        .map_err(failed)?;
+        .limit(u64::from(filter.limit));
+    let found =
+        conn.all(&query, usize::try_from(filter.limit).unwrap_or(usize::MAX)).await.map_err(failed)?;
     with_recipients(conn, found).await?.iter().map(Found::view).collect()
 }
 
@@ -88,7 +87,7 @@ pub(crate) enum Which {
 /// The accounts of the entries that are due for the longest time, one for each entry.
 pub(crate) async fn accounts_due(conn: &Conn, which: Which, now: Timestamp, limit: u32) -> Result<Vec<i64>> {
     let found = entries_due(which, now, limit).select_only().column(queue_entry::Column::AccountId);
-    found.into_tuple().all(conn).await.map_err(failed)
+    conn.column(&found, usize::try_from(limit).unwrap_or(usize::MAX)).await.map_err(failed)
 }
 
 /// Due entries of these accounts that nobody else is about to take, oldest due first; nobody else can take them until
@@ -106,7 +105,8 @@ pub(crate) async fn due(
     if conn.is_postgres() {
         found = found.filter(among(conn, queue_entry::Column::AccountId, accounts));
     }
-    with_recipients(conn, found.all(conn).await.map_err(failed)?).await
+    let expected = usize::try_from(limit).unwrap_or(usize::MAX);
+    with_recipients(conn, conn.all(&found, expected).await.map_err(failed)?).await
 }
 
 fn entries_due(which: Which, now: Timestamp, limit: u32) -> Select<queue_entry::Entity> {
@@ -135,41 +135,29 @@ pub(crate) async fn next_due(conn: &Conn) -> Result<Option<Timestamp>> {
         .filter(Expr::cust("held = FALSE"))
         .filter(Expr::cust(LIVES_HERE))
         .order_by_asc(queue_entry::Column::DueAt)
-        .limit(1)
-        .into_tuple::<i64>();
-    Ok(found.one(conn).await.map_err(failed)?.map(Timestamp::from_millis))
+        .limit(1);
+    Ok(conn.column(&found, 1).await.map_err(failed)?.pop().map(Timestamp::from_millis))
 }
 
 pub(crate) async fn lengths(conn: &Conn, now: Timestamp) -> Result<QueueLengths> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        due: i64,
-        waiting: i64,
-        held: i64,
-        leased: i64,
-    }
-    let count = |name: &str, what: &str| {
-        format!("CAST(COALESCE(sum(CASE WHEN {what} THEN 1 ELSE 0 END), 0) AS BIGINT) AS {name}")
-    };
+    let count = |what: &str| format!("CAST(COALESCE(sum(CASE WHEN {what} THEN 1 ELSE 0 END), 0) AS BIGINT)");
     let leased = "held = FALSE AND COALESCE(leased_until, 0) > $1";
     let free = "held = FALSE AND COALESCE(leased_until, 0) <= $1";
     let counts = [
-        count("due", &format!("{free} AND next_attempt_at <= $1")),
-        count("waiting", &format!("{free} AND next_attempt_at > $1")),
-        count("held", "held = TRUE"),
-        count("leased", leased),
+        count(&format!("{free} AND next_attempt_at <= $1")),
+        count(&format!("{free} AND next_attempt_at > $1")),
+        count("held = TRUE"),
+        count(leased),
     ];
     let sql = format!("SELECT {} FROM queue_entry WHERE {LIVES_HERE}", counts.join(", "));
     let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, [now.millis().into()]);
-    let Some(row) = Row::find_by_statement(statement).one(conn).await.map_err(failed)? else {
-        return Ok(QueueLengths::default());
+    let number = |row: &Row<'_>, at| row.get(at).map(rows::count);
+    let lengths = move |row: &Row<'_>| {
+        let [due, waiting, held, leased] =
+            [number(row, 0)?, number(row, 1)?, number(row, 2)?, number(row, 3)?];
+        Ok(QueueLengths { due, waiting, held, leased })
     };
-    Ok(QueueLengths {
-        due: rows::count(row.due),
-        waiting: rows::count(row.waiting),
-        held: rows::count(row.held),
-        leased: rows::count(row.leased),
-    })
+    Ok(conn.each_row(statement, 1, lengths).await.map_err(failed)?.pop().unwrap_or_default())
 }
 
 async fn with_recipients(conn: &Conn, entries: Vec<queue_entry::Model>) -> Result<Vec<Found>> {

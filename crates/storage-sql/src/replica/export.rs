@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
+    Statement,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait as _, SimpleExpr},
 };
@@ -16,7 +17,7 @@ use storage::{
 use types::{AccountId, BlobId, ModSeq};
 
 use crate::{
-    connect::Conn,
+    connect::{Conn, Row},
     entity::shard::{
         account, body, body_blob, mailbox, mailbox_grant, message, metadata as metadata_row, queue_entry,
         queue_recipient, thread_ref, tombstone, upload,
@@ -35,7 +36,7 @@ const WITH_BODIES: usize = 100;
 const PAGE_BYTES: u64 = 4 << 20;
 
 pub(crate) async fn export(conn: &Conn, account: AccountId, cursor: Cursor) -> Result<Page> {
-    let row = account::Entity::find_by_id(account.0).one(conn).await.map_err(failed)?;
+    let row = conn.one(&account::Entity::find_by_id(account.0)).await.map_err(failed)?;
     let Some(owner) = row else { return Ok(Page { records: Vec::new(), next: None }) };
     let Cursor { since, upto, mut stage } = cursor;
     if since.0 < owner.forgotten_modseq && since.0 > 0 {
@@ -81,22 +82,22 @@ pub(crate) async fn export(conn: &Conn, account: AccountId, cursor: Cursor) -> R
 /// One query.
 pub(crate) async fn counts(conn: &Conn, account: AccountId) -> Result<Counts> {
     let tables = ["mailbox", "message", "tombstone", "thread_ref", "body", "upload", "queue_entry"];
-    let count = |table| format!("(SELECT count(*) FROM {table} WHERE account_id = $1) AS {table}");
+    let count = |table| format!("(SELECT count(*) FROM {table} WHERE account_id = $1)");
     let sql = format!("SELECT {}", tables.map(count).join(", "));
     let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, [account.0.into()]);
-    let Some(row) = conn.query_one_raw(statement).await.map_err(failed)? else {
-        return Ok(Counts::default());
+    let counts = |row: &Row<'_>| {
+        let number = |at| row.get(at).map(rows::count);
+        Ok(Counts {
+            mailboxes: number(0)?,
+            messages: number(1)?,
+            tombstones: number(2)?,
+            references: number(3)?,
+            bodies: number(4)?,
+            uploads: number(5)?,
+            queue: number(6)?,
+        })
     };
-    let number = |table: &str| row.try_get::<i64>("", table).map(rows::count).map_err(failed);
-    Ok(Counts {
-        mailboxes: number("mailbox")?,
-        messages: number("message")?,
-        tombstones: number("tombstone")?,
-        references: number("thread_ref")?,
-        bodies: number("body")?,
-        uploads: number("upload")?,
-        queue: number("queue_entry")?,
-    })
+    Ok(conn.each_row(statement, usize::MAX, counts).await.map_err(failed)?.pop().unwrap_or_default())
 }
 
 struct Pager<'a> {
@@ -125,7 +126,7 @@ impl Pager<'_> {
             found = found.filter(Modseq.gt(self.since));
         }
         let found = found.filter(Modseq.lte(self.upto)).order_by_asc(RefHash).limit(limit(ROWS));
-        let rows = found.all(self.conn).await.map_err(failed)?;
+        let rows = self.conn.all(&found, ROWS).await.map_err(failed)?;
         let last = rows.last().filter(|_| rows.len() == ROWS).map(|row| row.ref_hash);
         self.records.extend(rows.into_iter().map(|row| {
             Record::Reference(replica::Reference {
@@ -145,7 +146,7 @@ impl Pager<'_> {
             .filter(Modseq.gt(self.since))
             .filter(Modseq.lte(self.upto))
             .order_by_asc(Id);
-        let rows = found.all(self.conn).await.map_err(failed)?;
+        let rows = self.conn.all(&found, ROWS).await.map_err(failed)?;
         self.records.extend(rows.into_iter().map(mailbox_record));
         Ok(Stage::Messages { after: (self.since, Uuid::max()) })
     }
@@ -160,7 +161,7 @@ impl Pager<'_> {
             .order_by_asc(Modseq)
             .order_by_asc(Id)
             .limit(limit(WITH_BODIES));
-        let mut rows = found.all(self.conn).await.map_err(failed)?;
+        let mut rows = self.conn.all(&found, ROWS).await.map_err(failed)?;
         let mut more = rows.len() == WITH_BODIES;
         // A body never changes: what was there before has it.
         let body = |row: &message::Model| (row.created_modseq > self.since).then_some(row.body_id);
@@ -188,7 +189,7 @@ impl Pager<'_> {
             .order_by_asc(MailboxId)
             .order_by_asc(Uid)
             .limit(limit(ROWS));
-        let rows = found.all(self.conn).await.map_err(failed)?;
+        let rows = self.conn.all(&found, ROWS).await.map_err(failed)?;
         let last =
             rows.last().filter(|_| rows.len() == ROWS).map(|row| (row.modseq, row.mailbox_id, row.uid));
         self.records.extend(rows.into_iter().map(|row| {
@@ -209,7 +210,8 @@ impl Pager<'_> {
         if let Some(after) = after {
             found = found.filter(Id.gt(after));
         }
-        let rows = found.order_by_asc(Id).limit(limit(ROWS)).all(self.conn).await.map_err(failed)?;
+        let found = found.order_by_asc(Id).limit(limit(ROWS));
+        let rows = self.conn.all(&found, ROWS).await.map_err(failed)?;
         let last = rows.last().filter(|_| rows.len() == ROWS).map(|row| row.id);
         self.records.push(Record::Uploads(Span { after, upto: last }));
         for row in rows {
@@ -225,7 +227,7 @@ impl Pager<'_> {
             found = found.filter(Id.gt(after));
         }
         let found = found.order_by_asc(Id).limit(limit(WITH_BODIES));
-        let mut rows = found.all(self.conn).await.map_err(failed)?;
+        let mut rows = self.conn.all(&found, ROWS).await.map_err(failed)?;
         let mut more = rows.len() == WITH_BODIES;
         let bodies: Vec<_> = rows.iter().map(|row| Some(row.body_id)).collect();
         let place = self.records.len();
@@ -257,7 +259,7 @@ impl Pager<'_> {
                 .filter(AccountId.eq(self.account))
                 .filter(QueueId.eq(entry.id))
                 .order_by_asc(Position);
-            for row in found.all(self.conn).await.map_err(failed)? {
+            for row in self.conn.all(&found, ROWS).await.map_err(failed)? {
                 all.entry(row.queue_id).or_default().push(recipient(row));
             }
         }
@@ -276,9 +278,10 @@ impl Pager<'_> {
                 .column(Id)
                 .expr(Expr::cust("CAST(length(structure) + length(layout) + length(inline) AS BIGINT)"))
                 .filter(AccountId.eq(self.account))
-                .filter(among(self.conn, Id, list))
-                .into_tuple::<(Uuid, i64)>();
-            sizes.extend(found.all(self.conn).await.map_err(failed)?);
+                .filter(among(self.conn, Id, list));
+            let statement = found.build(self.conn.get_database_backend());
+            let size = |row: &Row<'_>| Ok((row.get::<Uuid>(0)?, row.get::<i64>(1)?));
+            sizes.extend(self.conn.each_row(statement, ROWS, size).await.map_err(failed)?);
         }
         let mut taken = Vec::new();
         let mut fits = 0;
@@ -310,7 +313,7 @@ impl Pager<'_> {
                 .filter(among(self.conn, body_blob::Column::BodyId, list.clone()))
                 .order_by_asc(body_blob::Column::BodyId)
                 .order_by_asc(body_blob::Column::BlobId);
-            for row in names.all(self.conn).await.map_err(failed)? {
+            for row in self.conn.all(&names, ROWS).await.map_err(failed)? {
                 blobs.entry(row.body_id).or_default().push(rows::blob_id(&row.blob_id)?);
             }
             let bodies = body::Entity::find().filter(body::Column::AccountId.eq(self.account)).filter(among(
@@ -318,7 +321,9 @@ impl Pager<'_> {
                 body::Column::Id,
                 list,
             ));
-            found.extend(bodies.all(self.conn).await.map_err(failed)?.into_iter().map(|row| (row.id, row)));
+            found.extend(
+                self.conn.all(&bodies, ROWS).await.map_err(failed)?.into_iter().map(|row| (row.id, row)),
+            );
         }
         for id in ids {
             let row = found.remove(id).ok_or_else(|| self.missing(*id))?;

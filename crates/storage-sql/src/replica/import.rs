@@ -131,9 +131,8 @@ impl Import<'_> {
                 .select_only()
                 .column(message::Column::Id)
                 .filter(message::Column::AccountId.eq(self.account))
-                .filter(among(&self.open.conn, message::Column::Id, list))
-                .into_tuple::<Uuid>();
-            known.extend(found.all(&self.open.conn).await.map_err(failed)?);
+                .filter(among(&self.open.conn, message::Column::Id, list));
+            known.extend(self.open.conn.column::<Uuid>(&found, ids.len()).await.map_err(failed)?);
         }
         known.sort_unstable();
         let new = rows.iter().filter(|row| known.binary_search(&row.id).is_err());
@@ -186,10 +185,13 @@ impl Import<'_> {
         let gone = self.open.read_message_rows(AccountId(self.account), &gone).await?;
         let ids: Vec<_> = gone.iter().map(|row| row.id).collect();
         for list in lists(&self.open.conn, &ids) {
-            message::Entity::delete_many()
-                .filter(message::Column::AccountId.eq(self.account))
-                .filter(among(&self.open.conn, message::Column::Id, list))
-                .exec(&self.open.conn)
+            self.open
+                .conn
+                .change(
+                    &message::Entity::delete_many()
+                        .filter(message::Column::AccountId.eq(self.account))
+                        .filter(among(&self.open.conn, message::Column::Id, list)),
+                )
                 .await
                 .map_err(failed)?;
         }
@@ -209,7 +211,7 @@ impl Import<'_> {
             for bound in bounds(upload::Column::Id, span) {
                 gone = gone.filter(bound);
             }
-            gone.exec(&self.open.conn).await.map_err(failed)?;
+            self.open.conn.change(&gone).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -242,13 +244,13 @@ impl Import<'_> {
             for bound in bounds(queue_recipient::Column::QueueId, span) {
                 recipients = recipients.filter(bound);
             }
-            let bodies = found.select_only().column(queue_entry::Column::BodyId).into_tuple::<Uuid>();
-            let bodies = bodies.all(&self.open.conn).await.map_err(failed)?;
+            let bodies = found.select_only().column(queue_entry::Column::BodyId);
+            let bodies: Vec<Uuid> = self.open.conn.column(&bodies, 1).await.map_err(failed)?;
             if bodies.is_empty() {
                 continue;
             }
-            entries.exec(&self.open.conn).await.map_err(failed)?;
-            recipients.exec(&self.open.conn).await.map_err(failed)?;
+            self.open.conn.change(&entries).await.map_err(failed)?;
+            self.open.conn.change(&recipients).await.map_err(failed)?;
             self.release(bodies.into_iter()).await?;
         }
         Ok(())
@@ -295,7 +297,7 @@ impl Import<'_> {
 
     async fn account(&self, run: &[Record]) -> Result<()> {
         let bucket = i32::from(Bucket::of(AccountId(self.account)).0);
-        let fence = fence::Entity::find_by_id(bucket).one(&self.open.conn).await.map_err(failed)?;
+        let fence = self.open.conn.one(&fence::Entity::find_by_id(bucket)).await.map_err(failed)?;
         let rows = rows!(run, Account, row => account::Model {
             account_id: self.account,
             modseq: row.modseq,
@@ -309,9 +311,9 @@ impl Import<'_> {
         });
         insert::<account::Entity>(&self.open.conn, rows, Conflict::Replaces(&COUNTERS)).await?;
         // It comes whole each time.
-        metadata::Entity::delete_many()
-            .filter(metadata::Column::AccountId.eq(self.account))
-            .exec(&self.open.conn)
+        self.open
+            .conn
+            .change(&metadata::Entity::delete_many().filter(metadata::Column::AccountId.eq(self.account)))
             .await
             .map_err(failed)?;
         let rows = rows!(run, Account, row => row.metadata.iter().map(|one| metadata::Model {
@@ -330,9 +332,12 @@ impl Import<'_> {
 
     /// They come whole each time, too.
     async fn grants(&self, run: &[Record]) -> Result<()> {
-        mailbox_grant::Entity::delete_many()
-            .filter(mailbox_grant::Column::AccountId.eq(self.account))
-            .exec(&self.open.conn)
+        self.open
+            .conn
+            .change(
+                &mailbox_grant::Entity::delete_many()
+                    .filter(mailbox_grant::Column::AccountId.eq(self.account)),
+            )
             .await
             .map_err(failed)?;
         let rows = rows!(run, Account, row => row.grants.iter().map(|one| mailbox_grant::Model {

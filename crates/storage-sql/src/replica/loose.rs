@@ -26,12 +26,12 @@ pub(crate) async fn loose(conn: &Conn, bucket: Bucket) -> Result<Vec<(AccountId,
     let members = members(conn, bucket).await?;
     for list in lists(conn, &members) {
         let uploads = upload::Entity::find().filter(among(conn, upload::Column::AccountId, list.clone()));
-        for row in uploads.all(conn).await.map_err(failed)? {
+        for row in conn.all(&uploads, usize::MAX).await.map_err(failed)? {
             add(row.account_id, upload_record(row)?)?;
         }
         let entries =
             queue_entry::Entity::find().filter(among(conn, queue_entry::Column::AccountId, list.clone()));
-        let entries = entries.all(conn).await.map_err(failed)?;
+        let entries = conn.all(&entries, usize::MAX).await.map_err(failed)?;
         if !entries.is_empty() {
             let mut recipients = recipients(conn, list).await?;
             for row in entries {
@@ -52,7 +52,7 @@ async fn recipients(
     let found =
         queue_recipient::Entity::find().filter(among(conn, AccountId, accounts)).order_by_asc(Position);
     let mut all: HashMap<_, Vec<_>> = HashMap::new();
-    for row in found.all(conn).await.map_err(failed)? {
+    for row in conn.all(&found, usize::MAX).await.map_err(failed)? {
         all.entry((row.account_id, row.queue_id)).or_default().push(recipient(row));
     }
     Ok(all)

@@ -31,8 +31,8 @@ pub(super) async fn add(shards: &SqlShards, url: &Secret, now: Timestamp) -> Res
     let parsed: DatabaseUrl = url.expose().parse().map_err(|error: String| Error::Backend(error.into()))?;
     check_kind(shards, &parsed)?;
     let service = directory.service_id().await?;
-    let database = Database::new("to be added", &parsed, &shards.opener.options);
-    database.open(Schema::Shard, shards.opener.options.patience).await?;
+    let database = Database::new(Schema::Shard, "to be added", &parsed, &shards.opener.options);
+    database.open(shards.opener.options.patience).await?;
     let adding = Adding { shards, directory, service, parsed, url, pool: database.writers() };
     let added = adding.run(now).await;
     adding.pool.close().await;

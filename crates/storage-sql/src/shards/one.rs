@@ -59,7 +59,7 @@ const LONG_PAUSE: Duration = Duration::from_secs(30);
 
 impl Shard {
     pub(super) fn new(id: ShardId, url: &DatabaseUrl, options: &Options) -> Arc<Self> {
-        let database = Database::new(&format!("shard {id}"), url, options);
+        let database = Database::new(Schema::Shard, &format!("shard {id}"), url, options);
         let (name, state) = (url.to_string(), watch::Sender::new(State::Opening));
         Arc::new(Self { id, name, database: Some(database), state })
     }
@@ -162,13 +162,13 @@ impl Opener {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
-        self.tasks.spawn(async move { stop.run_until_cancelled(opening).await });
+        self.tasks.spawn(async move { stop.run_until_cancelled(Box::pin(opening)).await });
     }
 
     /// Opens the shard, making an SQLite file where it is missing and bringing it up to this version.
     pub(super) async fn open(&self, shard: &Shard) -> Result<()> {
         let Some(database) = &shard.database else { return Ok(()) };
-        database.open(Schema::Shard, ASKING).await?;
+        database.open(ASKING).await?;
         let writers = database.writers();
         if let Some(service) = &self.service {
             identity::assure(&writers, service, shard.id, &database.url).await?;

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait, QuerySelect, Statement, prelude::Uuid};
+use sea_orm::{DbBackend, EntityTrait, QuerySelect, Statement, prelude::Uuid};
 use storage::{Error, Result};
 
 use crate::{
-    connect::Conn,
+    connect::{Conn, Row},
     entity::shard::{body, body_blob, body_share, signature},
     error::failed,
     open::Open,
@@ -39,13 +39,8 @@ pub(super) async fn share_body(open: &mut Open, account: i64, id: Uuid) -> Resul
         body.refs += 1;
         return Ok(body.size_bytes);
     }
-    let size = body::Entity::find_by_id((account, id))
-        .select_only()
-        .column(body::Column::SizeBytes)
-        .into_tuple::<i64>()
-        .one(&open.conn)
-        .await
-        .map_err(failed)?;
+    let size = body::Entity::find_by_id((account, id)).select_only().column(body::Column::SizeBytes);
+    let size = open.conn.column(&size, 1).await.map_err(failed)?.pop();
     let size =
         size.ok_or_else(|| Error::Backend(format!("account {account} has no body {id} to share").into()))?;
     add_users(&open.conn, vec![((account, id), 1)]).await?;
@@ -64,7 +59,7 @@ pub(crate) async fn add_users(conn: &Conn, users: Vec<((i64, Uuid), i64)>) -> Re
             array(users.iter().map(|(_, more)| *more), 0),
         ];
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, ADD_USERS, values);
-        return conn.execute_raw(statement).await.map(|_| ()).map_err(failed);
+        return conn.execute(statement).await.map(drop).map_err(failed);
     }
     let rows = users.into_iter().map(|((account_id, body_id), users)| body_share::Model {
         account_id,
@@ -81,17 +76,15 @@ const ADD_USERS: &str = "UPDATE body SET refs = refs + used.users FROM unnest($1
 pub(crate) async fn users(conn: &Conn, bodies: &[(i64, Uuid)]) -> Result<BTreeMap<(i64, Uuid), i64>> {
     let mut users = BTreeMap::new();
     for list in lists(conn, bodies) {
-        let found = conn.query_all_raw(with_wanted(conn, &list, USERS)).await.map_err(failed)?;
-        for row in found {
-            let key = (row.try_get("", "account").map_err(failed)?, row.try_get("", "id").map_err(failed)?);
-            users.insert(key, row.try_get("", "users").map_err(failed)?);
-        }
+        let user = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+        let found = conn.each_row(with_wanted(conn, &list, USERS), list.len(), user);
+        users.extend(found.await.map_err(failed)?);
     }
     Ok(users)
 }
 
-const USERS: &str = "SELECT body.account_id AS account, body.id AS id, \
-    CAST(body.refs + COALESCE(more.users, 0) AS BIGINT) AS users FROM wanted CROSS JOIN body \
+const USERS: &str = "SELECT body.account_id, body.id, \
+    CAST(body.refs + COALESCE(more.users, 0) AS BIGINT) FROM wanted CROSS JOIN body \
     LEFT JOIN body_share AS more ON more.account_id = body.account_id AND more.body_id = body.id \
     WHERE body.account_id = wanted.a AND body.id = wanted.b";
 

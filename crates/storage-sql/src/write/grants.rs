@@ -24,7 +24,7 @@ pub(crate) async fn all(
     }
     let found =
         found.order_by_asc(mailbox_grant::Column::GranteeId).order_by_asc(mailbox_grant::Column::MailboxId);
-    found.all(conn).await.map_err(failed)
+    conn.all(&found, 1).await.map_err(failed)
 }
 
 pub(crate) fn grant(row: &mailbox_grant::Model) -> Grant {
@@ -43,11 +43,13 @@ pub(super) async fn set(open: &mut Open, account: AccountId, grant: &Grant) -> R
     // Copies of the account are told by it that there is something new, and sessions that they look again.
     open.advance(account.0)?;
     if grant.rights.is_empty() {
-        mailbox_grant::Entity::delete_many()
-            .filter(mailbox_grant::Column::AccountId.eq(account.0))
-            .filter(mailbox_grant::Column::GranteeId.eq(grant.grantee.0))
-            .filter(mailbox_grant::Column::MailboxId.eq(grant.mailbox.0))
-            .exec(&open.conn)
+        open.conn
+            .change(
+                &mailbox_grant::Entity::delete_many()
+                    .filter(mailbox_grant::Column::AccountId.eq(account.0))
+                    .filter(mailbox_grant::Column::GranteeId.eq(grant.grantee.0))
+                    .filter(mailbox_grant::Column::MailboxId.eq(grant.mailbox.0)),
+            )
             .await
             .map_err(failed)?;
         return Ok(());
@@ -65,10 +67,12 @@ pub(super) async fn set(open: &mut Open, account: AccountId, grant: &Grant) -> R
 
 /// Those of a mailbox that is going.
 pub(super) async fn remove(open: &Open, account: i64, mailbox: i64) -> Result<()> {
-    mailbox_grant::Entity::delete_many()
-        .filter(mailbox_grant::Column::AccountId.eq(account))
-        .filter(mailbox_grant::Column::MailboxId.eq(mailbox))
-        .exec(&open.conn)
+    open.conn
+        .change(
+            &mailbox_grant::Entity::delete_many()
+                .filter(mailbox_grant::Column::AccountId.eq(account))
+                .filter(mailbox_grant::Column::MailboxId.eq(mailbox)),
+        )
         .await
         .map_err(failed)?;
     Ok(())

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait as _, Statement};
 use storage::{Error, Mailbox, NewMailbox, Result};
 use types::{AccountId, Bucket, MailboxId, Role, Timestamp, address::fold};
 
 use super::{grants, metadata as annotations};
 use crate::{
-    entity::shard::{
-        account, body, body_blob, body_share, mailbox, mailbox_grant, message, metadata, placement,
-        queue_entry, queue_recipient, signature, thread_ref, tombstone, upload,
-    },
+    entity::shard::{account, mailbox, placement},
     error::failed,
     open::{Open, not_provisioned},
-    rows,
+    rolls, rows,
     statement::{Conflict, insert},
 };
 
@@ -170,38 +167,42 @@ pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -
     }
     annotations::remove(open, account.0, id.0).await?;
     grants::remove(open, account.0, id.0).await?;
+    rolls::remove(&open.conn, account.0, id.0).await?;
     let modseq = open.advance(account.0)?;
     open.change_mailbox(account.0, id.0, modseq)?.deleted = true;
     Ok(true)
 }
 
+/// Those with rows of an account; its own is the last.
+const TABLES: [&str; 17] = [
+    "message",
+    "tombstone",
+    "thread_ref",
+    "signature",
+    "body",
+    "body_blob",
+    "body_share",
+    "upload",
+    "queue_entry",
+    "queue_recipient",
+    "metadata",
+    "mailbox_grant",
+    "roll",
+    "roll_part",
+    "mailbox",
+    "placement",
+    "account",
+];
+
 pub(super) async fn purge(open: &mut Open, account: AccountId) -> Result<()> {
     open.hold(account).await?;
     open.flush().await?;
     let account = account.0;
-    macro_rules! remove {
-        ($($table:ident),*) => {$(
-            let rows = $table::Entity::delete_many().filter($table::Column::AccountId.eq(account));
-            rows.exec(&open.conn).await.map_err(failed)?;
-        )*};
+    for table in TABLES {
+        let sql = format!("DELETE FROM {table} WHERE account_id = $1");
+        let all = Statement::from_sql_and_values(open.conn.get_database_backend(), sql, [account.into()]);
+        open.conn.execute(all).await.map_err(failed)?;
     }
-    remove!(
-        message,
-        tombstone,
-        thread_ref,
-        signature,
-        body,
-        body_blob,
-        body_share,
-        upload,
-        queue_entry,
-        queue_recipient,
-        metadata,
-        mailbox_grant,
-        mailbox,
-        placement,
-        account
-    );
     open.forget(account);
     Ok(())
 }

@@ -171,10 +171,12 @@ pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageI
     }
     let ids: Vec<_> = found.iter().map(|row| row.id).collect();
     for list in lists(&open.conn, &ids) {
-        message::Entity::delete_many()
-            .filter(message::Column::AccountId.eq(account.0))
-            .filter(among(&open.conn, message::Column::Id, list))
-            .exec(&open.conn)
+        open.conn
+            .change(
+                &message::Entity::delete_many()
+                    .filter(message::Column::AccountId.eq(account.0))
+                    .filter(among(&open.conn, message::Column::Id, list)),
+            )
             .await
             .map_err(failed)?;
     }
@@ -279,13 +281,15 @@ async fn rewrite_flags(open: &Open, account: AccountId, changed: Vec<Spot>) -> R
     }
     for ((flags, modseq, keywords), ids) in alike {
         for list in lists(&open.conn, &ids) {
-            message::Entity::update_many()
-                .col_expr(Flags, Expr::value(flags))
-                .col_expr(Keywords, Expr::value(keywords))
-                .col_expr(Modseq, Expr::value(modseq))
-                .filter(AccountId.eq(account.0))
-                .filter(among(&open.conn, Id, list))
-                .exec(&open.conn)
+            open.conn
+                .change(
+                    &message::Entity::update_many()
+                        .col_expr(Flags, Expr::value(flags))
+                        .col_expr(Keywords, Expr::value(keywords))
+                        .col_expr(Modseq, Expr::value(modseq))
+                        .filter(AccountId.eq(account.0))
+                        .filter(among(&open.conn, Id, list)),
+                )
                 .await
                 .map_err(failed)?;
         }

@@ -19,7 +19,7 @@ pub(crate) async fn all(conn: &Conn, account: i64) -> Result<Vec<metadata::Model
         .filter(metadata::Column::AccountId.eq(account))
         .order_by_asc(metadata::Column::MailboxId)
         .order_by_asc(metadata::Column::Name);
-    found.all(conn).await.map_err(failed)
+    conn.all(&found, 1).await.map_err(failed)
 }
 
 pub(crate) fn annotation(row: metadata::Model) -> Annotation {
@@ -39,11 +39,13 @@ pub(super) async fn annotate(
     open.advance(account.0)?;
     let mailbox_id = mailbox.map_or(OF_ACCOUNT, |mailbox| mailbox.0);
     let names = changes.iter().map(|(name, _)| name.as_str());
-    metadata::Entity::delete_many()
-        .filter(metadata::Column::AccountId.eq(account.0))
-        .filter(metadata::Column::MailboxId.eq(mailbox_id))
-        .filter(metadata::Column::Name.is_in(names))
-        .exec(&open.conn)
+    open.conn
+        .change(
+            &metadata::Entity::delete_many()
+                .filter(metadata::Column::AccountId.eq(account.0))
+                .filter(metadata::Column::MailboxId.eq(mailbox_id))
+                .filter(metadata::Column::Name.is_in(names)),
+        )
         .await
         .map_err(failed)?;
     let row = |(name, value): &(String, Option<Vec<u8>>)| {
@@ -56,10 +58,12 @@ pub(super) async fn annotate(
 
 /// Those of a mailbox that is going.
 pub(super) async fn remove(open: &Open, account: i64, mailbox: i64) -> Result<()> {
-    metadata::Entity::delete_many()
-        .filter(metadata::Column::AccountId.eq(account))
-        .filter(metadata::Column::MailboxId.eq(mailbox))
-        .exec(&open.conn)
+    open.conn
+        .change(
+            &metadata::Entity::delete_many()
+                .filter(metadata::Column::AccountId.eq(account))
+                .filter(metadata::Column::MailboxId.eq(mailbox)),
+        )
         .await
         .map_err(failed)?;
     Ok(())

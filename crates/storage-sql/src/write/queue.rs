@@ -138,7 +138,7 @@ pub(super) async fn end_leases(open: &mut Open) -> Result<u64> {
         .col_expr(DueAt, Expr::col(NextAttemptAt))
         .filter(LeasedUntil.is_not_null())
         .filter(Expr::cust(NOT_FENCED));
-    Ok(ended.exec(&open.conn).await.map_err(failed)?.rows_affected)
+    open.conn.change(&ended).await.map_err(failed)
 }
 
 pub(super) async fn settle(

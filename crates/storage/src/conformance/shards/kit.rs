@@ -1,5 +1,6 @@
 //! What the topics share: accounts of their own, messages to add, and a check that counts are true.
 
+use std::ops::Range;
 use std::sync::{
     Arc,
     atomic::{AtomicI64, AtomicU64, Ordering},
@@ -136,6 +137,24 @@ impl Kit {
         let id = message.id;
         assert!(matches!(self.append(message).await, Appended::New { .. }));
         id
+    }
+
+    /// Adds messages of these numbers to the inbox.
+    pub(super) async fn add_many(&self, numbers: Range<u64>) -> Vec<MessageId> {
+        let messages: Vec<_> = numbers.map(|number| self.message(number)).collect();
+        let ids = messages.iter().map(|message| message.id).collect();
+        self.write(move |tx| {
+            let messages = messages.clone();
+            Box::pin(async move {
+                for message in messages {
+                    tx.append(message).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+        ids
     }
 
     /// A message received at second `number`; its content depends on the number alone.

@@ -12,6 +12,7 @@ use crate::{Annotation, Copy, Error, FlagChange, Grant, Listing, NewMailbox, Sha
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
     listings_tell_what_is_different(shards).await;
+    listings_that_are_kept_tell_the_same(shards).await;
     copies_share_the_body(shards).await;
     signatures_go_with_their_body(shards).await;
     mailboxes_move_with_what_is_in_them(shards).await;
@@ -70,6 +71,57 @@ async fn listings_tell_what_is_different(shards: &Arc<dyn Shards>) {
     let mut structures = kit.read().await.structures(account, &[ids[0], ids[3], ids[0]]).await.unwrap();
     assert_eq!(structures.pop().unwrap(), (ids[0], b"structure of 5".to_vec()));
     assert!(structures.is_empty(), "what was expunged has none");
+}
+
+/// What is kept is seen only by how much is read: each listing is compared with one that was never kept.
+async fn listings_that_are_kept_tell_the_same(shards: &Arc<dyn Shards>) {
+    let kit = &Kit::new(shards).await;
+    let account = kit.account;
+    let (inbox, trash) = (kit.mailbox(Role::Inbox).await.id, kit.mailbox(Role::Trash).await.id);
+    let ids = kit.add_many(0..1_500).await;
+    let outgrown = || async { kit.read().await.outgrown(account).await.unwrap() };
+    assert_eq!(outgrown().await, [inbox]);
+    let keep = |listing: Listing| {
+        kit.write(move |tx| {
+            let listing = listing.clone();
+            Box::pin(async move { tx.keep_listing(&listing.mailbox, &listing.messages).await })
+        })
+    };
+    let first = listing(kit, inbox, ModSeq(0)).await;
+    assert!(first.outgrown);
+    keep(first.clone()).await.unwrap();
+    assert!(outgrown().await.is_empty());
+    assert_eq!(listing(kit, inbox, ModSeq(0)).await, Listing { outgrown: false, ..first.clone() });
+
+    let change = FlagChange { add: Flags::SEEN, add_keywords: vec!["x".into()], ..FlagChange::default() };
+    let (marked, moved, gone) = (ids[3..9].to_vec(), ids[20..25].to_vec(), ids[1_490..].to_vec());
+    kit.write(move |tx| {
+        let (change, marked, moved, gone) = (change.clone(), marked.clone(), moved.clone(), gone.clone());
+        Box::pin(async move {
+            tx.change_flags(account, &marked, &change).await?;
+            tx.move_messages(account, &moved, trash, NOW).await?;
+            tx.expunge(account, &gone).await
+        })
+    })
+    .await
+    .unwrap();
+    kit.add_many(2_000..2_003).await;
+    let second = listing(kit, inbox, ModSeq(0)).await;
+    let news = listing(kit, inbox, first.mailbox.modseq).await;
+    assert_eq!((second.messages.len(), second.outgrown), (1_488, false));
+    let over = news.over(first.messages.iter().cloned());
+    assert_eq!(second, over);
+    // An older one never takes the place of a newer one.
+    for kept in [second.clone(), first.clone()] {
+        keep(kept).await.unwrap();
+        assert_eq!(listing(kit, inbox, ModSeq(0)).await, second);
+    }
+    // It goes with the account.
+    kit.write(move |tx| Box::pin(async move { tx.purge(account).await })).await.unwrap();
+    keep(second).await.unwrap();
+    kit.write(move |tx| Box::pin(async move { tx.provision(account, NOW).await })).await.unwrap();
+    assert!(listing(kit, inbox, ModSeq(0)).await.messages.is_empty());
+    assert!(outgrown().await.is_empty());
 }
 
 async fn copies_share_the_body(shards: &Arc<dyn Shards>) {

@@ -1,0 +1,204 @@
+//! Listings of large mailboxes as they were at some modseq, kept so that the first who asks need not read a row for each
+//! message: what has changed since is all that is read besides. Only speed; they go with their mailbox, and are never
+//! copied with an account.
+
+mod packed;
+
+use std::collections::HashMap;
+
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement};
+use storage::{Listed, Mailbox, Result};
+use types::{AccountId, MailboxId, ModSeq};
+
+use crate::{
+    connect::{Conn, Row, from_row},
+    entity::shard::{roll, roll_part},
+    error::failed,
+    open::Open,
+    rows,
+    statement::{Conflict, insert},
+};
+
+from_row!(roll::Model { account_id, mailbox_id, uid_validity, uid_next, modseq });
+
+/// UIDs of a part: half a megabyte.
+const PART: u32 = 16_384;
+/// Fewer rows than this are read as fast as what is kept.
+const WORTH: u64 = 1_000;
+/// A listing is kept anew when what is to be read besides is this part of it.
+const SHARE: u64 = 8;
+
+/// Whether a mailbox of so many messages has outgrown what is kept of it.
+pub(crate) fn is_outgrown(more: u64, total: u64) -> bool {
+    more >= WORTH.max(total / SHARE)
+}
+
+/// What was kept of a mailbox, as of a modseq.
+pub(crate) struct Kept {
+    pub(crate) modseq: ModSeq,
+    pub(crate) messages: Vec<Listed>,
+}
+
+/// What is kept of the mailbox, if it is of use: what changed in the account since then is less than the mailbox.
+pub(crate) async fn find(
+    conn: &Conn,
+    mailbox: &Mailbox,
+    latest: ModSeq,
+    forgotten: ModSeq,
+) -> Result<Option<Kept>> {
+    if mailbox.total < WORTH {
+        return Ok(None);
+    }
+    let wanted = roll::Entity::find_by_id((mailbox.account.0, mailbox.id.0));
+    let head = conn.one(&wanted).await.map_err(failed)?;
+    let Some(head) = head.filter(|head| head.uid_validity == i64::from(mailbox.uid_validity.0)) else {
+        return Ok(None);
+    };
+    let modseq = ModSeq(head.modseq);
+    let since = latest.0.saturating_sub(modseq.0);
+    if modseq < forgotten || (mailbox.modseq > modseq && rows::count(since) > mailbox.total) {
+        return Ok(None);
+    }
+    let sql = "SELECT part, messages FROM roll_part WHERE account_id = $1 AND mailbox_id = $2 ORDER BY part";
+    let values = [mailbox.account.0, mailbox.id.0].map(Into::into);
+    let wanted = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
+    let part = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<Vec<u8>>(1)?));
+    let parts = conn.each_row(wanted, usize::MAX, part).await.map_err(failed)?;
+    let mut messages = Vec::with_capacity(usize::try_from(mailbox.total).unwrap_or_default());
+    for (number, bytes) in parts {
+        let from = first_uid(number);
+        if let Err(error) = packed::unpack(from, &bytes, &mut messages) {
+            let (account, mailbox) = (mailbox.account, mailbox.id);
+            tracing::warn!(%account, %mailbox, error, "a kept listing cannot be read; it will be kept anew");
+            return Ok(None);
+        }
+    }
+    Ok(Some(Kept { modseq, messages }))
+}
+
+/// The mailboxes to which so much was added that what is kept of them should be kept anew.
+pub(crate) async fn outgrown(conn: &Conn, account: AccountId) -> Result<Vec<MailboxId>> {
+    let sql = "SELECT m.id, m.total, m.uid_next - COALESCE(r.uid_next, 1) FROM mailbox AS m \
+         LEFT JOIN roll AS r ON r.account_id = m.account_id AND r.mailbox_id = m.id \
+         AND r.uid_validity = m.uid_validity WHERE m.account_id = $1 AND m.deleted = FALSE";
+    let wanted = Statement::from_sql_and_values(conn.get_database_backend(), sql, [account.0.into()]);
+    let one = |row: &Row<'_>| Ok((MailboxId(row.get(0)?), row.get::<i64>(1)?, row.get::<i64>(2)?));
+    let mut found = conn.each_row(wanted, 1, one).await.map_err(failed)?;
+    found.retain(|(_, total, more)| {
+        // Those that have left again are not read.
+        let total = rows::count(*total);
+        is_outgrown(rows::count(*more).min(total), total)
+    });
+    Ok(found.into_iter().map(|(id, ..)| id).collect())
+}
+
+/// Keeps a mailbox's listing. Nothing happens if the mailbox has gone, or a later one is kept.
+pub(crate) async fn keep(open: &mut Open, mailbox: &Mailbox, messages: &[Listed]) -> Result<()> {
+    let (account_id, mailbox_id) = (mailbox.account.0, mailbox.id.0);
+    open.hold(mailbox.account).await?;
+    let validity = i64::from(mailbox.uid_validity.0);
+    if open.mailbox(account_id, mailbox_id).is_none_or(|row| row.uid_validity != validity) {
+        return Ok(());
+    }
+    let conn = &open.conn;
+    let wanted = roll::Entity::find_by_id((account_id, mailbox_id));
+    let head = conn.one(&wanted).await.map_err(failed)?;
+    let mut there = HashMap::new();
+    match head {
+        Some(head) if head.uid_validity == validity => {
+            if head.modseq >= mailbox.modseq.0 {
+                return Ok(());
+            }
+            there = marks(conn, account_id, mailbox_id).await?;
+        }
+        Some(_) => remove(conn, account_id, mailbox_id).await?,
+        None => {}
+    }
+    for part in messages.chunk_by(|a, b| a.uid.0 / PART == b.uid.0 / PART) {
+        let (number, mark) = (number(part), Mark::of(part));
+        if there.remove(&number) == Some(mark) {
+            continue;
+        }
+        let row = roll_part::Model {
+            account_id,
+            mailbox_id,
+            part: number,
+            total: mark.total,
+            newest: mark.newest,
+            messages: packed::pack(first_uid(number), part),
+        };
+        use roll_part::Column::{Messages, Newest, Total};
+        insert::<roll_part::Entity>(conn, vec![row], Conflict::Replaces(&[Total, Newest, Messages])).await?;
+    }
+    if !there.is_empty() {
+        conn.change(
+            &of_mailbox(account_id, mailbox_id).filter(roll_part::Column::Part.is_in(there.into_keys())),
+        )
+        .await
+        .map_err(failed)?;
+    }
+    let head = roll::Model {
+        account_id,
+        mailbox_id,
+        uid_validity: validity,
+        uid_next: i64::from(mailbox.uid_next.0),
+        modseq: mailbox.modseq.0,
+    };
+    use roll::Column::{Modseq, UidNext, UidValidity};
+    insert::<roll::Entity>(conn, vec![head], Conflict::Replaces(&[UidValidity, UidNext, Modseq])).await?;
+    open.wrote();
+    Ok(())
+}
+
+/// Removes what is kept of a mailbox.
+pub(crate) async fn remove(conn: &Conn, account: i64, mailbox: i64) -> Result<()> {
+    let kept = conn
+        .change(
+            &roll::Entity::delete_many()
+                .filter(roll::Column::AccountId.eq(account))
+                .filter(roll::Column::MailboxId.eq(mailbox)),
+        )
+        .await
+        .map_err(failed)?;
+    if kept > 0 {
+        conn.change(&of_mailbox(account, mailbox)).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn of_mailbox(account: i64, mailbox: i64) -> sea_orm::DeleteMany<roll_part::Entity> {
+    roll_part::Entity::delete_many()
+        .filter(roll_part::Column::AccountId.eq(account))
+        .filter(roll_part::Column::MailboxId.eq(mailbox))
+}
+
+/// Tells a part from what it was before: UIDs never come back, and what changes gets a higher modseq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    total: i64,
+    newest: i64,
+}
+
+impl Mark {
+    fn of(part: &[Listed]) -> Self {
+        let newest = part.iter().map(|message| message.modseq.0).max().unwrap_or_default();
+        Self { total: i64::try_from(part.len()).unwrap_or(i64::MAX), newest }
+    }
+}
+
+async fn marks(conn: &Conn, account: i64, mailbox: i64) -> Result<HashMap<i64, Mark>> {
+    let sql = "SELECT part, total, newest FROM roll_part WHERE account_id = $1 AND mailbox_id = $2";
+    let values = [account, mailbox].map(Into::into);
+    let wanted = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
+    let one = |row: &Row<'_>| Ok((row.get(0)?, Mark { total: row.get(1)?, newest: row.get(2)? }));
+    Ok(conn.each_row(wanted, 1, one).await.map_err(failed)?.into_iter().collect())
+}
+
+fn number(part: &[Listed]) -> i64 {
+    part.first().map_or(0, |message| i64::from(message.uid.0 / PART))
+}
+
+/// The first UID that the part could have.
+fn first_uid(part: i64) -> u32 {
+    u32::try_from(part).unwrap_or_default().saturating_mul(PART)
+}
