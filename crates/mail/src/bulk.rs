@@ -12,7 +12,8 @@ use storage::{
     Unit,
 };
 use types::{
-    AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity, flags::is_keyword,
+    AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
+    flags::{changed_keywords, has_keyword, is_keyword},
 };
 
 use crate::deliver::Deliver;
@@ -186,10 +187,7 @@ impl Change {
     #[must_use]
     pub fn applied(&self, flags: Flags, keywords: &[String]) -> (Flags, Vec<String>) {
         let change = self.resolved(keywords.iter().cloned());
-        let mut keywords: Vec<String> = keywords.iter().chain(&change.add_keywords).cloned().collect();
-        keywords.retain(|keyword| !change.remove_keywords.contains(keyword));
-        keywords.sort_unstable();
-        keywords.dedup();
+        let keywords = changed_keywords(keywords.to_vec(), &change.add_keywords, &change.remove_keywords);
         (flags.changed(change.add, change.remove), keywords)
     }
 
@@ -251,7 +249,7 @@ impl Change {
             Self::Replace { flags, keywords } => FlagChange {
                 add: flags,
                 remove: !flags,
-                remove_keywords: present.filter(|keyword| !keywords.contains(keyword)).collect(),
+                remove_keywords: present.filter(|keyword| !has_keyword(&keywords, keyword)).collect(),
                 add_keywords: keywords,
             },
             Self::Add { flags, keywords } => {

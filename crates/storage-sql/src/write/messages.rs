@@ -94,10 +94,8 @@ pub(super) async fn change_flags(
     for row in &mut found {
         let before = rows::flags(row.flags);
         let flags = before.changed(change.add, change.remove);
-        let mut keywords = rows::keywords(&row.keywords);
-        keywords.extend(change.add_keywords.iter().cloned());
-        keywords.retain(|keyword| !change.remove_keywords.contains(keyword));
-        let keywords = rows::text(rows::stored_keywords(keywords));
+        let (add, remove) = (&change.add_keywords, &change.remove_keywords);
+        let keywords = rows::stored_keywords(rows::keywords(&row.keywords), add, remove);
         if flags == before && keywords == row.keywords {
             continue;
         }

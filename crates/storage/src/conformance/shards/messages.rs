@@ -23,7 +23,7 @@ async fn what_is_added_is_read(shards: &Arc<dyn Shards>) {
     let kit = Kit::new(shards).await;
     let mut new = kit.message(6);
     new.flags = Flags::SEEN | Flags::FLAGGED;
-    new.keywords = vec!["work".to_owned(), "$Label1".to_owned(), "가족".to_owned(), "work".to_owned()];
+    new.keywords = vec!["work".to_owned(), "$Label1".to_owned(), "가족".to_owned(), "WORK".to_owned()];
     new.mailbox = Source::Role(Role::Archive);
     let Appended::New { mailbox, uid, modseq } = kit.append(new.clone()).await else { panic!("it is new") };
     assert_eq!(mailbox, kit.mailbox(Role::Archive).await.id);
@@ -164,7 +164,9 @@ async fn flags_and_keywords_change(shards: &Arc<dyn Shards>) {
     let same = change(Flags::SEEN, Flags::DRAFT, &["a"], &["z"]).await.unwrap();
     assert_eq!(same.len(), 2);
     assert!(same.iter().all(|message| changed.contains(message)), "nothing changed, so no modseq was taken");
-    let back = change(Flags::FLAGGED, Flags::SEEN, &[], &["a"]).await.unwrap();
+    let same = change(Flags::NONE, Flags::NONE, &["A", "B"], &["Z"]).await.unwrap();
+    assert!(same.iter().all(|message| changed.contains(message)), "their case does not matter");
+    let back = change(Flags::FLAGGED, Flags::SEEN, &[], &["A"]).await.unwrap();
     assert!(back.iter().all(|message| message.flags == Flags::FLAGGED && message.keywords == ["b"]));
     assert_eq!(kit.mailbox(Role::Inbox).await.unread, 2);
     let read = kit.read().await.placements(account, &[second, gone, first, second]).await.unwrap();
