@@ -111,7 +111,7 @@ impl Access {
         self.write(CopyAll { account: self.id, mailbox, targets, random, now, to }).await
     }
 
-    /// Moves messages to another mailbox; `None` if there is no such mailbox.
+    /// Moves messages to a mailbox, which may be the one that they are in; `None` if there is no such mailbox.
     pub async fn move_all(
         &self,
         mailbox: MailboxId,
@@ -374,7 +374,12 @@ impl Unit for MoveAll {
         let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
         let found = present(tx, self.account, self.mailbox, &self.targets).await?;
         let ids: Vec<_> = found.iter().map(|message| message.id).collect();
-        let moved = tx.move_messages(self.account, &ids, self.to, self.now).await?;
+        let moved = if self.to == self.mailbox {
+            // RFC 6851 §3.3
+            tx.renumber_messages(self.account, &ids, self.now).await?
+        } else {
+            tx.move_messages(self.account, &ids, self.to, self.now).await?
+        };
         let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
         let pair = |message: &Placement| uids.get(&message.id).map(|uid| (message.uid, *uid));
         Ok(Some(Copied { uid_validity: target.uid_validity, pairs: found.iter().filter_map(pair).collect() }))

@@ -125,17 +125,42 @@ pub(super) async fn move_to(
     open.hold(account).await?;
     open.flush().await?;
     place(open, account.0, Source::Mailbox(to))?;
+    let found = open.read_message_rows(account, ids).await?;
+    carry(open, account, found, |from| (from != to.0).then_some(to.0), now).await
+}
+
+pub(super) async fn renumber(
+    open: &mut Open,
+    account: AccountId,
+    ids: &[MessageId],
+    now: Timestamp,
+) -> Result<Vec<Message>> {
+    open.hold(account).await?;
+    open.flush().await?;
     let mut found = open.read_message_rows(account, ids).await?;
+    found.sort_unstable_by_key(|row| (row.mailbox_id, row.uid));
+    carry(open, account, found, Some, now).await
+}
+
+/// Moves messages to the end of the mailbox that is said of the one where they are; `None`: they stay.
+async fn carry(
+    open: &mut Open,
+    account: AccountId,
+    mut found: Vec<message::Model>,
+    to: impl Fn(i64) -> Option<i64>,
+    now: Timestamp,
+) -> Result<Vec<Message>> {
     let mut changed = Vec::new();
     let mut modseq = None;
-    for row in found.iter_mut().filter(|row| row.mailbox_id != to.0) {
+    for row in &mut found {
+        let Some(to) = to(row.mailbox_id) else { continue };
         let modseq = match modseq {
             Some(modseq) => modseq,
             None => *modseq.insert(open.advance(account.0)?),
         };
         leave(open, account.0, &Spot::from(&*row), modseq, false)?;
-        let target = open.change_mailbox(account.0, to.0, modseq)?;
-        row.mailbox_id = to.0;
+        let target = open.change_mailbox(account.0, to, modseq)?;
+        row.mailbox_id = to;
         row.uid = target.uid_next;
         row.modseq = modseq;
         row.saved_at = Some(now.millis());
