@@ -560,6 +560,10 @@ async fn what_cannot_be_moved_is_said_so() {
     assert_eq!(reports.iter().map(|report| u32::from(report.buckets)).sum::<u32>(), u32::from(Bucket::COUNT));
     let accounts: u64 = reports.iter().map(|report| report.totals.clone().unwrap().accounts).sum();
     assert_eq!(accounts, 3, "an account counts where it lives");
+    house.clock.advance(LONG);
+    admin.move_buckets(&buckets, other(from), &mut |_| {}).await.unwrap();
+    let (indexed, _) = admin.indexed().await.unwrap();
+    assert_eq!(indexed.iter().map(|shard| shard.accounts).sum::<u64>(), 3, "so it does in the index");
 }
 
 #[tokio::test]
