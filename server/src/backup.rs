@@ -30,7 +30,7 @@ use types::Clock;
 pub use loss::Loss;
 pub use manifest::RunName;
 pub use prune::prune;
-pub use restore::{At, Restored, Target, account, everything, find};
+pub use restore::{At, One, Restored, Target, everything, find};
 pub use run::{Ran, run};
 pub use verify::{Verified, verify};
 

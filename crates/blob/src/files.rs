@@ -49,7 +49,7 @@ impl FileBlobs {
         let inner = Inner { folders: Folders::new(root), clock };
         inner.prepare(root).map_err(|error| {
             let text = format!("cannot write to the blob folder {}: {error}", root.display());
-            Error::from_io(io::Error::new(error.kind(), text))
+            Error::from_io_of(&error, text)
         })?;
         Ok(Self { inner: Arc::new(inner) })
     }

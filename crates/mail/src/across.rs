@@ -38,13 +38,15 @@ impl Reach {
         self.bring(targets, to, if is_one { Way::Shared } else { Way::Carried }).await
     }
 
-    /// Moves messages to another mailbox; `None` if there is no such mailbox. Where it is another account's, none
-    /// vanishes here before it is there.
+    /// Moves messages to a mailbox; `None` if there is no such mailbox. Where it is another account's, none vanishes here
+    /// before it is there; where it is this one, they get new UIDs.
     pub async fn move_all(&self, targets: &[Target], to: &Self) -> Result<Option<Copied>> {
         self.check(TO_MOVE)?;
         to.check(Rights::INSERT)?;
-        if self.owner() == to.owner() && to.keeps_flags() {
-            let access = to.writing_with(WITH_FLAGS, self, TO_MOVE)?;
+        if self.is_same(to) || self.owner() == to.owner() && to.keeps_flags() {
+            // Where they stay, they keep their flags whoever moves them.
+            let needed = if self.is_same(to) { Rights::INSERT } else { WITH_FLAGS };
+            let access = to.writing_with(needed, self, TO_MOVE)?;
             return access.move_all(self.mailbox(), targets, to.mailbox()).await;
         }
         self.bring(targets, to, Way::Moved).await

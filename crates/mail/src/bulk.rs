@@ -12,7 +12,8 @@ use storage::{
     Unit,
 };
 use types::{
-    AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity, flags::is_keyword,
+    AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
+    flags::{changed_keywords, has_keyword, is_keyword},
 };
 
 use crate::deliver::Deliver;
@@ -110,7 +111,7 @@ impl Access {
         self.write(CopyAll { account: self.id, mailbox, targets, random, now, to }).await
     }
 
-    /// Moves messages to another mailbox; `None` if there is no such mailbox.
+    /// Moves messages to a mailbox, which may be the one that they are in; `None` if there is no such mailbox.
     pub async fn move_all(
         &self,
         mailbox: MailboxId,
@@ -186,10 +187,7 @@ impl Change {
     #[must_use]
     pub fn applied(&self, flags: Flags, keywords: &[String]) -> (Flags, Vec<String>) {
         let change = self.resolved(keywords.iter().cloned());
-        let mut keywords: Vec<String> = keywords.iter().chain(&change.add_keywords).cloned().collect();
-        keywords.retain(|keyword| !change.remove_keywords.contains(keyword));
-        keywords.sort_unstable();
-        keywords.dedup();
+        let keywords = changed_keywords(keywords.to_vec(), &change.add_keywords, &change.remove_keywords);
         (flags.changed(change.add, change.remove), keywords)
     }
 
@@ -251,7 +249,7 @@ impl Change {
             Self::Replace { flags, keywords } => FlagChange {
                 add: flags,
                 remove: !flags,
-                remove_keywords: present.filter(|keyword| !keywords.contains(keyword)).collect(),
+                remove_keywords: present.filter(|keyword| !has_keyword(&keywords, keyword)).collect(),
                 add_keywords: keywords,
             },
             Self::Add { flags, keywords } => {
@@ -376,7 +374,12 @@ impl Unit for MoveAll {
         let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
         let found = present(tx, self.account, self.mailbox, &self.targets).await?;
         let ids: Vec<_> = found.iter().map(|message| message.id).collect();
-        let moved = tx.move_messages(self.account, &ids, self.to, self.now).await?;
+        let moved = if self.to == self.mailbox {
+            // RFC 6851 §3.3
+            tx.renumber_messages(self.account, &ids, self.now).await?
+        } else {
+            tx.move_messages(self.account, &ids, self.to, self.now).await?
+        };
         let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
         let pair = |message: &Placement| uids.get(&message.id).map(|uid| (message.uid, *uid));
         Ok(Some(Copied { uid_validity: target.uid_validity, pairs: found.iter().filter_map(pair).collect() }))

@@ -118,3 +118,16 @@ fn sentence(text: &str) -> String {
     let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{end}", chars.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_file_descriptors_passes() {
+        let error = std::io::Error::from_raw_os_error(24);
+        let error = Error::from(storage::Error::from_io(error));
+        assert!(error.is_temporary());
+        assert_eq!((error.kind(), error.problem().status), (ProblemKind::Unavailable, 503));
+    }
+}

@@ -2,6 +2,10 @@
 //!
 //! It is woken by the bus and catches up from the log, so a lost hint costs only time. The index is committed first,
 //! the account's mark after it: a crash between the two indexes the same changes again, which changes nothing.
+//!
+//! Beside a node there are commands, which no bus reaches it from. Where a shard tells that somebody has committed to it
+//! ([`storage::Shards::stamp`]), that is looked at every second, and what is not indexed then is what was changed: so the
+//! indexer tells those who listen on this node.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use async_trait::async_trait;
 use cluster::FeedHint;
 use message::SearchText;
 use search::Op;
-use storage::{Needs, Result as StorageResult, Transaction, Unit};
+use storage::{Committed, Needs, Result as StorageResult, Stamp, Transaction, Unit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::{AccountId, MessageId, ModSeq, ShardId};
@@ -32,12 +36,14 @@ const BATCH_OPS: usize = 1_000;
 const GATHER: Duration = Duration::from_millis(400);
 /// How often the log is looked at without a hint.
 const POLL: Duration = Duration::from_secs(30);
+/// How often shards are looked at that tell whether anything was committed.
+const LISTEN: Duration = Duration::from_secs(1);
 
 impl Service {
     /// Follows the shards that are mine until it is told to stop. Errors are logged and tried again.
     pub async fn run_indexer(&self, mine: Mine, stop: CancellationToken) {
         let mut feed = self.parts.bus.subscribe_all();
-        let mut rounds = Rounds::new();
+        let (mut rounds, mut stamps) = (Rounds::new(), Stamps::new());
         let mut behind = true;
         while !stop.is_cancelled() {
             if behind {
@@ -59,6 +65,7 @@ impl Service {
             tokio::select! {
                 () = stop.cancelled() => return,
                 hint = feed.next() => tracing::trace!(?hint, "woken"),
+                () = self.committed(&mut stamps, &mine) => {}
                 () = tokio::time::sleep(POLL) => {}
             }
             tokio::select! {
@@ -67,6 +74,24 @@ impl Service {
             }
             while let Some(FeedHint::Changed { .. } | FeedHint::Lagged) = feed.ready() {}
             behind = true;
+        }
+    }
+
+    /// Waits until something was committed, by whomever, to one of the shards that tell it.
+    async fn committed(&self, stamps: &mut Stamps, mine: &Mine) {
+        let shards = &self.parts.shards;
+        loop {
+            tokio::time::sleep(LISTEN).await;
+            let mut is_new = false;
+            for shard in shards.all().into_iter().filter(|shard| mine(*shard)) {
+                if let Some(stamp) = shards.stamp(shard) {
+                    is_new |= stamps.get(&shard) != Some(&stamp);
+                    stamps.insert(shard, stamp);
+                }
+            }
+            if is_new {
+                return;
+            }
         }
     }
 
@@ -116,6 +141,10 @@ impl Service {
             if batch.was_full {
                 break;
             }
+        }
+        if self.parts.shards.stamp(shard).is_some() {
+            // Whoever has heard of it already is told nothing.
+            self.parts.bus.publish(&Committed { shard, accounts: marks.clone(), queued: false });
         }
         batch.write().await?;
         if let Some(error) = waits.filter(|_| marks.is_empty()) {
@@ -191,6 +220,9 @@ pub fn everything() -> Mine {
 
 /// The account that the last round ended with, for each shard.
 type Rounds = HashMap<ShardId, AccountId>;
+
+/// What each shard told last.
+type Stamps = HashMap<ShardId, Stamp>;
 
 /// An index that takes operations.
 #[async_trait]

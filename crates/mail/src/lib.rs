@@ -65,6 +65,7 @@ mod stopgap;
 mod submit;
 mod success;
 mod text;
+mod trouble;
 mod turn;
 mod upload;
 mod visit;

@@ -200,6 +200,12 @@ impl Reach {
         Ok(access)
     }
 
+    /// Whether it is the same mailbox.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.owner(), self.mailbox) == (other.owner(), other.mailbox)
+    }
+
     fn held(&self, rights: Rights) -> Option<Held> {
         let By { grantee, .. } = *self.by.as_ref()?;
         Some(Held { grantee, mailbox: self.mailbox, rights })

@@ -42,18 +42,9 @@ impl Admin {
     }
 
     async fn indexed_on(&self, shard: ShardId) -> Result<ShardIndexed> {
-        let mut indexed = ShardIndexed { shard, accounts: 0, behind: 0, messages: 0 };
-        let mut after = None;
-        loop {
-            let page = self.service.accounts(shard, after).await?;
-            let Some(last) = page.last() else { return Ok(indexed) };
-            after = Some(last.id);
-            for state in &page {
-                indexed.accounts += 1;
-                indexed.behind += u64::from(state.indexed < state.modseq);
-                indexed.messages += state.messages;
-            }
-        }
+        let totals = self.service.parts.shards.latest(shard).await?.totals().await?;
+        let storage::Totals { accounts, messages, unindexed: behind, .. } = totals;
+        Ok(ShardIndexed { shard, accounts, behind, messages })
     }
 
     /// How large the search index is.

@@ -11,8 +11,9 @@
 //! 6. After a grace time the rows are removed from the source, a few at a time. Its fence stays: a node that has not
 //!    heard of the move can never write there.
 //!
-//! A mover that dies between 3 and 4 leaves a fence that is not closed: whoever finds that nothing has been heard of
-//! it for a while lifts the fence, and one that comes back finds it gone. After 4 whoever finds it does 5.
+//! A mover that dies before 4 leaves a copy, and perhaps a fence that is not closed: whoever finds that nothing has been
+//! heard of it for a while takes the move over, lifts the fence, removes the copy and ends the move; a mover that comes
+//! back finds that it has lost it. After 4 whoever finds it does 5.
 
 mod bucket;
 mod copy;

@@ -16,7 +16,7 @@ use futures::TryStreamExt as _;
 use mail::{Access, Incoming, PageQuery, Service, Step};
 use storage::Shards;
 use testkit::{Call, House, Meddled, Meddler, PostgresCluster, fixtures};
-use tokio::time::Instant;
+use tokio::{runtime::Handle, task::block_in_place, time::Instant};
 use tokio_util::task::TaskTracker;
 use types::{AccountId, Bucket, ModSeq, Role, ShardId, Terms, api};
 
@@ -170,6 +170,29 @@ async fn empty_buckets_move_together() {
     assert!(left.contains(&home));
     assert_eq!(left.len() as u64, moved.accounts, "only where somebody lived is something to be removed");
     deliver(&house.mail, &accounts(buckets[0], 1), "set up there").await;
+}
+
+/// Others take back the move of an empty bucket while its mover stalls behind the fences: it begins anew, and whoever is
+/// set up there afterwards can write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_bucket_whose_move_was_taken_back_may_move() {
+    let house = House::open().await.unwrap();
+    let bucket = Bucket(77);
+    let accounts = accounts(bucket, 1);
+    let from = house.mail.shards().shard_of(accounts[0]);
+    let mut stalls = 1..;
+    let mut watch = |step| {
+        if matches!(step, Step::Fenced(_)) && stalls.next() == Some(1) {
+            house.clock.advance(Duration::from_secs(31));
+            block_in_place(|| Handle::current().block_on(house.mail.tend_moves())).unwrap();
+        }
+    };
+    house.mail.admin().move_buckets(&[bucket], other(from), &mut watch).await.unwrap();
+    assert_eq!(stalls.next(), Some(3), "it began anew");
+    deliver(&house.mail, &accounts, "set up").await;
+    let mut there = house.mail.shards().latest(other(from)).await.unwrap();
+    assert_eq!(there.account(accounts[0]).await.unwrap().unwrap().messages, 1);
+    assert_eq!(there.fenced(bucket).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,7 +20,7 @@ use testkit::{Call, House, Meddled, Meddler, PostgresCluster, fixtures};
 use tokio::{
     runtime::Handle,
     task::block_in_place,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 use types::{AccountId, Bucket, Flags, MessageId, Role, ShardId, Timestamp, api};
@@ -209,7 +209,6 @@ async fn dies(at: fn(&Step) -> bool, rescued: bool) {
         assert!(timeout(Duration::from_millis(300), &mut waits).await.is_err(), "it waits at the fence");
         house.mail.tend_moves().await.unwrap();
         waits.await.unwrap();
-        house.clock.advance(Duration::from_secs(31));
     } else {
         deliver(&house.mail, &alice, "meanwhile", None).await.unwrap();
     }
@@ -244,6 +243,125 @@ async fn a_move_that_dies_at_its_end_is_finished_by_others() {
     dies(|step| matches!(step, Step::Closed(_)), true).await;
 }
 
+/// Nobody goes on with the move: it is taken back, and nothing of the copy is left. Until somebody else moves the bucket.
+#[tokio::test]
+async fn a_move_that_dies_while_copying_is_taken_back() {
+    let house = Arc::new(House::open().await.unwrap());
+    let alice = house.access(ALICE).await.unwrap();
+    deliver(&house.mail, &alice, "old", Some(1)).await.unwrap();
+    let (account, bucket) = (alice.id(), Bucket::of(alice.id()));
+    let (from, dying) = (home(&house, &alice), Arc::clone(&house));
+    let to = other(from);
+    let died = TaskTracker::new().spawn(async move {
+        // At first it only looks.
+        let mut copied = 0..2;
+        let mut watch = |step| {
+            if matches!(step, Step::Copied(_)) {
+                assert_ne!(copied.next(), Some(1), "the mover dies here");
+            }
+        };
+        dying.mail.admin().move_buckets(&[bucket], to, &mut watch).await
+    });
+    assert!(died.await.is_err());
+    let (admin, shards) = (house.mail.admin(), house.mail.shards());
+    assert!(!shards.latest(to).await.unwrap().placed(bucket).await.unwrap().is_empty());
+    house.mail.tend_moves().await.unwrap();
+    assert_eq!(admin.moves().await.unwrap().len(), 1, "it may still live");
+
+    house.clock.advance(Duration::from_secs(31));
+    house.mail.tend_moves().await.unwrap();
+    assert_eq!(admin.moves().await.unwrap(), []);
+    let mut there = shards.latest(to).await.unwrap();
+    assert_eq!(there.counts(account).await.unwrap(), storage::replica::Counts::default());
+    assert_eq!(there.placed(bucket).await.unwrap(), []);
+    assert!(there.fenced(bucket).await.unwrap().unwrap().closed, "nobody writes where it does not live");
+    deliver(&house.mail, &alice, "meanwhile", None).await.unwrap();
+    let moved = admin.move_buckets(&[bucket], to, &mut |_| {}).await.unwrap();
+    assert_eq!((moved.accounts, home(&house, &alice)), (1, to), "at once");
+    clean(&house).await;
+    assert_eq!(inbox(&alice).await.len(), 2);
+}
+
+/// Others take back the move of a mover that stalls, which learns of it whatever it was about to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mover_whose_move_was_taken_back_stops() {
+    let stalls: [(fn(&Step) -> bool, usize); 3] = [
+        (|step| matches!(step, Step::Copied(_)), 0),
+        (|step| matches!(step, Step::Copied(_)), 1),
+        (|step| matches!(step, Step::Fenced(_)), 0),
+    ];
+    for (stalls, nth) in stalls {
+        let house = House::open().await.unwrap();
+        let alice = house.access(ALICE).await.unwrap();
+        deliver(&house.mail, &alice, "old", Some(1)).await.unwrap();
+        let (bucket, from) = (Bucket::of(alice.id()), home(&house, &alice));
+        let mut steps = 0..;
+        let mut watch = |step| {
+            if stalls(&step) && steps.next() == Some(nth) {
+                house.clock.advance(Duration::from_secs(31));
+                block_in_place(|| Handle::current().block_on(house.mail.tend_moves())).unwrap();
+            }
+        };
+        let error = house.mail.admin().move_buckets(&[bucket], other(from), &mut watch).await.unwrap_err();
+        assert!(error.to_string().contains("has taken over"), "{error}");
+        deliver(&house.mail, &alice, "afterwards", None).await.unwrap();
+        assert_eq!((home(&house, &alice), inbox(&alice).await.len()), (from, 2));
+        assert_eq!(house.mail.admin().moves().await.unwrap(), []);
+        let mut there = house.mail.shards().latest(other(from)).await.unwrap();
+        assert_eq!(there.placed(bucket).await.unwrap(), []);
+    }
+}
+
+/// Shards that take long over a write, until it is heard that the move of which it is goes on.
+struct Slow {
+    inner: Arc<dyn Shards>,
+    service: Arc<OnceLock<Service>>,
+    is_slow: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Meddler for Slow {
+    fn inner(&self) -> &dyn Shards {
+        &*self.inner
+    }
+
+    async fn before(&self, call: Call, shard: ShardId) -> storage::Result<ShardId> {
+        if call == Call::Write && self.is_slow.swap(false, Ordering::SeqCst) {
+            let admin = self.service.get().unwrap().admin();
+            let heard = async || admin.moves().await.unwrap()[0].beat_at;
+            let before = heard().await;
+            while heard().await == before {
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(shard)
+    }
+}
+
+/// A mover that is slow is heard of while it writes, so nobody takes its move back.
+#[tokio::test]
+async fn a_slow_mover_keeps_its_move() {
+    let (service, is_slow) = (Arc::<OnceLock<Service>>::default(), Arc::<AtomicBool>::default());
+    let (given, slow) = (Arc::clone(&service), Arc::clone(&is_slow));
+    let wrap = |inner| Arc::new(Meddled(Slow { inner, service: given, is_slow: slow })) as Arc<dyn Shards>;
+    let house = House::open_on(wrap).await.unwrap();
+    assert!(service.set(house.mail.clone()).is_ok());
+    let alice = house.access(ALICE).await.unwrap();
+    deliver(&house.mail, &alice, "old", Some(1)).await.unwrap();
+    let (bucket, to) = (Bucket::of(alice.id()), other(home(&house, &alice)));
+    let mut copied = 0..;
+    let mut watch = |step| {
+        if matches!(step, Step::Copied(_)) && copied.next() == Some(0) {
+            house.clock.advance(Duration::from_secs(25));
+            is_slow.store(true, Ordering::SeqCst);
+        }
+    };
+    let admin = house.mail.admin();
+    let moved = timeout(Duration::from_secs(20), admin.move_buckets(&[bucket], to, &mut watch)).await;
+    assert_eq!(moved.expect("it is heard of").unwrap().accounts, 1);
+    assert!(!is_slow.load(Ordering::SeqCst));
+}
+
 /// The mover stalls at its fence for so long that another one moves the bucket, and cleans up: what the first one finds
 /// on its target then is no copy that has too much, but where the account lives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -256,7 +374,6 @@ async fn a_mover_that_comes_back_too_late_changes_nothing() {
     let overtake = async || {
         house.clock.advance(Duration::from_secs(31));
         house.mail.tend_moves().await.unwrap();
-        house.clock.advance(Duration::from_secs(31));
         admin.move_buckets(&buckets, to, &mut |_| {}).await.unwrap();
         deliver(&house.mail, &alice, "new", None).await.unwrap();
         clean(&house).await;
@@ -443,6 +560,10 @@ async fn what_cannot_be_moved_is_said_so() {
     assert_eq!(reports.iter().map(|report| u32::from(report.buckets)).sum::<u32>(), u32::from(Bucket::COUNT));
     let accounts: u64 = reports.iter().map(|report| report.totals.clone().unwrap().accounts).sum();
     assert_eq!(accounts, 3, "an account counts where it lives");
+    house.clock.advance(LONG);
+    admin.move_buckets(&buckets, other(from), &mut |_| {}).await.unwrap();
+    let (indexed, _) = admin.indexed().await.unwrap();
+    assert_eq!(indexed.iter().map(|shard| shard.accounts).sum::<u64>(), 3, "so it does in the index");
 }
 
 #[tokio::test]

@@ -8,15 +8,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cluster::LocalCache;
 use futures::stream::BoxStream;
-use mail::{Access, Error, Service};
+use mail::{Access, Error, Hint, Service};
 use search::{Hits, Op, Rebuild, Search, Size};
 use storage::{BlobInfo, Blobs, ByteStream, Result};
 use testkit::{House, fixtures, house::PASSWORD};
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{AccountId, BlobId, MessageId, Secret, ShardId, Timestamp, query::Query};
 
 const ALICE: &str = "alice@demo.test";
@@ -198,4 +202,31 @@ async fn a_search_that_reads_much_goes_on_by_its_cursor() {
     // Received in the same moment, they are in the order of their ids.
     sent.sort_by(|one, other| other.cmp(one));
     assert_eq!((all, pages), (sent, 2));
+}
+
+/// What a command commits beside the node is told to those who listen on it, though no bus connects the two.
+#[tokio::test]
+async fn what_others_commit_is_heard() {
+    let house = House::open().await.unwrap();
+    let node = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+    deliver(&house, "alice@demo.test", fixtures::mail("x@y.test", "alice@demo.test", "before", "Hello"))
+        .await;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (indexer, until) = (node.clone(), stop.clone());
+    let running = tasks.spawn(async move { indexer.run_indexer(mail::everything(), until).await });
+    let alice = node.admin().open(&"alice@demo.test".parse().unwrap()).await.unwrap();
+    let known = alice.modseq().await.unwrap();
+    let mut listening = alice.subscribe();
+    deliver(&house, "alice@demo.test", fixtures::mail("x@y.test", "alice@demo.test", "after", "Hello")).await;
+    let heard = async {
+        loop {
+            match listening.next().await {
+                Hint::ChangedTo(modseq) if modseq > known => return,
+                Hint::ChangedTo(_) | Hint::Lagged => {}
+            }
+        }
+    };
+    timeout(Duration::from_secs(10), heard).await.expect("it is told");
+    stop.cancel();
+    running.await.unwrap();
 }

@@ -414,11 +414,7 @@ fn into_error(error: TantivyError) -> Error {
     match error {
         TantivyError::LockFailure(..) => Error::Unavailable(error.into()),
         TantivyError::DataCorruption(damage) => Error::Corrupt(format!("search index: {damage:?}")),
-        TantivyError::IoError(error) => match Error::from_io(error.kind().into()) {
-            Error::Full(_) => Error::Full(error.into()),
-            Error::Unavailable(_) => Error::Unavailable(error.into()),
-            _ => Error::Backend(error.into()),
-        },
+        TantivyError::IoError(error) => Error::from_io_of(&error.clone(), error),
         error => Error::Backend(error.into()),
     }
 }

@@ -10,7 +10,7 @@ use storage::{
 };
 use types::{
     AccountId, Address, BlobId, BodyId, EmailAddress, Flags, MailboxId, MessageId, ModSeq, Priority, QueueId,
-    Role, ThreadId, Timestamp, Uid, UidValidity, UploadId, api::Delivery,
+    Role, ThreadId, Timestamp, Uid, UidValidity, UploadId, api::Delivery, flags::changed_keywords,
 };
 
 use crate::{
@@ -297,11 +297,9 @@ pub(crate) fn keywords(stored: &str) -> Vec<String> {
     stored.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-/// Sorted, each once.
-pub(crate) fn stored_keywords(mut keywords: Vec<String>) -> String {
-    keywords.sort_unstable();
-    keywords.dedup();
-    keywords.join(" ")
+/// With these put in and taken out: sorted, each once.
+pub(crate) fn stored_keywords(keywords: Vec<String>, add: &[String], remove: &[String]) -> String {
+    text(changed_keywords(keywords, add, remove).join(" "))
 }
 
 pub(crate) fn delivery(id: Uuid, stored: Option<&str>) -> Result<Vec<Delivery>> {
@@ -333,7 +331,7 @@ pub(crate) fn new_message(new: NewMessage, place: &Place) -> Result<(message::Mo
         modseq: place.modseq,
         created_modseq: place.modseq,
         flags: stored_flags(new.flags),
-        keywords: text(stored_keywords(new.keywords)),
+        keywords: stored_keywords(new.keywords, &[], &[]),
         thread_id: new.thread.0,
         body_id: new.body.id.0,
         received_at: new.received_at.millis(),

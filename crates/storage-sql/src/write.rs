@@ -100,6 +100,15 @@ impl Transaction for Open {
         messages::move_to(self, account, ids, to, now).await
     }
 
+    async fn renumber_messages(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
+        now: Timestamp,
+    ) -> Result<Vec<Message>> {
+        messages::renumber(self, account, ids, now).await
+    }
+
     async fn copy_messages(
         &mut self,
         account: AccountId,

@@ -1,6 +1,6 @@
 //! One error for every port, split by what can be done about it.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, io};
 
 /// The result of every call to a port. "Not found" is `Ok(None)`, never an error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,13 +44,64 @@ impl Error {
 
     /// The error for an I/O error of a file.
     #[must_use]
-    pub fn from_io(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::StorageFull
-            | std::io::ErrorKind::QuotaExceeded
-            | std::io::ErrorKind::FileTooLarge => Self::Full(error.into()),
-            std::io::ErrorKind::TimedOut | std::io::ErrorKind::Interrupted => Self::Unavailable(error.into()),
-            _ => Self::Backend(error.into()),
+    pub fn from_io(error: io::Error) -> Self {
+        Self::for_io(kind(&error), error)
+    }
+
+    /// The same, in other words.
+    #[must_use]
+    pub fn from_io_of(error: &io::Error, words: impl Into<Source>) -> Self {
+        Self::for_io(kind(error), words)
+    }
+
+    fn for_io(kind: Kind, source: impl Into<Source>) -> Self {
+        match kind {
+            Kind::Full => Self::Full(source.into()),
+            Kind::Unavailable => Self::Unavailable(source.into()),
+            Kind::Other => Self::Backend(source.into()),
         }
+    }
+}
+
+enum Kind {
+    Full,
+    Unavailable,
+    Other,
+}
+
+/// `ENFILE` and `EMFILE`: the machine, or the process, has no file descriptors left. Neither has a kind of its own.
+const NO_DESCRIPTORS: [i32; 2] = [23, 24];
+
+fn kind(error: &io::Error) -> Kind {
+    use io::ErrorKind::{
+        FileTooLarge, Interrupted, OutOfMemory, QuotaExceeded, ResourceBusy, StaleNetworkFileHandle,
+        StorageFull, TimedOut, WouldBlock,
+    };
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => Kind::Full,
+        TimedOut | Interrupted | WouldBlock | OutOfMemory | ResourceBusy | StaleNetworkFileHandle => {
+            Kind::Unavailable
+        }
+        _ if error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code)) => Kind::Unavailable,
+        _ => Kind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_temporary() {
+        let check = |code, wanted| {
+            let error = Error::from_io(io::Error::from_raw_os_error(code));
+            assert_eq!(error.is_temporary(), wanted, "{code}: {error:?}");
+        };
+        // ENFILE, EMFILE, ENOMEM, EAGAIN, ESTALE, ENOSPC
+        [23, 24, 12, 11, 116, 28].into_iter().for_each(|code| check(code, true));
+        // EIO, EACCES, ENOENT
+        [5, 13, 2].into_iter().for_each(|code| check(code, false));
+        let said = Error::from_io_of(&io::Error::from_raw_os_error(24), "a/file: none left");
+        assert!(matches!(said, Error::Unavailable(_)));
     }
 }

@@ -73,6 +73,7 @@ pub struct NewMessage {
     pub id: MessageId,
     pub mailbox: Source,
     pub flags: Flags,
+    /// One that is there twice, in whatever case, is kept as it is spelt first.
     pub keywords: Vec<String>,
     pub thread: ThreadId,
     /// Hashes of its own Message-ID and of those it refers to: all lead to `thread` from now on, unless they lead
@@ -102,7 +103,7 @@ pub enum Appended {
     Duplicate,
 }
 
-/// A change of flags and keywords.
+/// A change of flags and keywords, whose case does not matter: what a message has stays as it is spelt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FlagChange {
     pub add: Flags,

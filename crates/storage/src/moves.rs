@@ -96,7 +96,12 @@ pub trait Moves: Send + Sync {
     async fn take_over(&self, bucket: Bucket, claim: &Claim) -> Result<Option<Move>>;
 
     /// Says that the mover still works on it; false if it is not the mover any more.
-    async fn beat(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool>;
+    async fn beat(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool> {
+        Ok(!self.beat_all(&[bucket], mover, now).await?.is_empty())
+    }
+
+    /// The same for many buckets, which are sorted; returns those whose mover it still is.
+    async fn beat_all(&self, buckets: &[Bucket], mover: &str, now: Timestamp) -> Result<Vec<Bucket>>;
 
     /// From now on the buckets live where they were to go. False, and nothing is done, if the mover has lost one of the
     /// moves.

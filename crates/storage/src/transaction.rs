@@ -63,12 +63,21 @@ pub trait Transaction: Snapshot {
     ) -> Result<Vec<Placement>>;
 
     /// Moves messages to a mailbox of the account, in order of their ids: new UIDs, tombstones where they were.
-    /// Returns those that exist, as they are then.
+    /// Those that are there already stay as they are. Returns those that exist, as they are then.
     async fn move_messages(
         &mut self,
         account: AccountId,
         ids: &[MessageId],
         to: MailboxId,
+        now: Timestamp,
+    ) -> Result<Vec<Message>>;
+
+    /// Moves messages to the end of the mailboxes that they are in, in the order that they are in there: new UIDs, and
+    /// tombstones for the old ones. Returns those that exist, as they are then.
+    async fn renumber_messages(
+        &mut self,
+        account: AccountId,
+        ids: &[MessageId],
         now: Timestamp,
     ) -> Result<Vec<Message>>;
 

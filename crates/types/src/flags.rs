@@ -74,6 +74,33 @@ pub fn is_keyword(name: &str) -> bool {
         && !name.chars().any(|c| c.is_control() || c.is_whitespace() || "(){%*\"\\]".contains(c))
 }
 
+/// Whether these name one keyword: their case does not matter (RFC 9051 §2.3.2).
+#[must_use]
+pub fn is_same_keyword(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+        || !(one.is_ascii() && other.is_ascii()) && one.to_lowercase() == other.to_lowercase()
+}
+
+/// Whether the keyword is among these.
+#[must_use]
+pub fn has_keyword(keywords: &[String], keyword: &str) -> bool {
+    keywords.iter().any(|other| is_same_keyword(other, keyword))
+}
+
+/// Keywords with `add` put in and `remove` taken out: sorted, each once, as it was spelt first.
+#[must_use]
+pub fn changed_keywords(mut keywords: Vec<String>, add: &[String], remove: &[String]) -> Vec<String> {
+    keywords.extend(add.iter().cloned());
+    let mut changed: Vec<String> = Vec::with_capacity(keywords.len());
+    for keyword in keywords {
+        if !has_keyword(remove, &keyword) && !has_keyword(&changed, &keyword) {
+            changed.push(keyword);
+        }
+    }
+    changed.sort_unstable();
+    changed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +111,20 @@ mod tests {
         assert!(flags.contains(Flags::SEEN) && !flags.is_unread());
         assert_eq!(flags.changed(Flags::DRAFT, Flags::SEEN), Flags::FLAGGED | Flags::DRAFT);
         assert_eq!(Flags::from_bits(255).bits(), 63);
+    }
+
+    #[test]
+    fn keywords_are_one_whatever_their_case() {
+        let check = |before: &[&str], add: &[&str], remove: &[&str], after: &[&str]| {
+            let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+            assert_eq!(changed_keywords(owned(before), &owned(add), &owned(remove)), after);
+        };
+        check(&["Work", "a"], &["WORK", "b", "B"], &[], &["Work", "a", "b"]);
+        check(&["Work", "a"], &[], &["wORK"], &["a"]);
+        check(&["a"], &["x"], &["X"], &["a"]);
+        check(&["Work", "work"], &["z"], &[], &["Work", "z"]);
+        check(&["Work", "work"], &[], &["work"], &[]);
+        check(&["ÄRGER"], &["ärger", "가족"], &[], &["ÄRGER", "가족"]);
     }
 
     #[test]

@@ -121,12 +121,15 @@ impl At {
         bail!("run {} has no account {address}", self.run()?)
     }
 
-    /// The quota, in bytes, of the account that had this address.
+    /// The account that had this address, if it can be brought back now.
     ///
     /// # Errors
-    /// There was none, or the run cannot be read.
-    pub fn quota_bytes(&self, address: &EmailAddress) -> anyhow::Result<Option<u64>> {
-        Ok(self.person(address)?.quota_bytes)
+    /// There was none, the run cannot be read, or buckets move.
+    pub async fn one(&self, ports: &Ports, address: &EmailAddress) -> anyhow::Result<One<'_>> {
+        check_moves(ports).await?;
+        let person = self.person(address)?;
+        let known = Rounds::read(&self.chain, self.runs)?;
+        Ok(One { at: self, address: address.clone(), person, known })
     }
 
     fn taker<'a>(&'a self, ports: &'a Ports, watch: &'a Watch) -> Taker<'a> {
@@ -194,46 +197,60 @@ pub async fn everything(ports: &Ports, at: &At, with_queue: bool, watch: &Watch)
     Ok(Restored { accounts, before, messages: taker.messages, faults: taker.faults })
 }
 
-/// Brings one account back.
-///
-/// # Errors
-/// The run has no such account, there is mail where it should go, or something cannot be read or written. Damage of
-/// single files is no error, but among [`Restored::faults`].
-pub async fn account(
-    ports: &Ports,
-    at: &At,
-    address: &EmailAddress,
-    target: Target,
-    with_queue: bool,
-    watch: &Watch,
-) -> anyhow::Result<Restored> {
-    check_moves(ports).await?;
-    let person = at.person(address)?;
-    let known = Rounds::read(&at.chain, at.runs)?;
-    let rounds = known.of(person.id, person.created_at);
-    let mut taker = at.taker(ports, watch);
-    taker.faults.extend(at.manifest()?.absence_of(person.id));
-    let now = ports.clock.now();
-    let goal = match target {
-        Target::Into(account) => {
-            let found = without_mail(ports, account, mark(rounds), &account.to_string()).await?;
-            Goal { account, found, renewed: Some(now), with_queue }
+/// An account of a run.
+#[derive(Debug)]
+pub struct One<'a> {
+    at: &'a At,
+    /// One of its addresses, by which it was asked for.
+    address: EmailAddress,
+    person: Person,
+    known: Rounds,
+}
+
+impl One<'_> {
+    #[must_use]
+    pub const fn quota_bytes(&self) -> Option<u64> {
+        self.person.quota_bytes
+    }
+
+    /// Brings it back.
+    ///
+    /// # Errors
+    /// There is mail where it should go, or something cannot be read or written. Damage of single files is no error, but
+    /// among [`Restored::faults`].
+    pub async fn restore(
+        self,
+        ports: &Ports,
+        target: Target,
+        with_queue: bool,
+        watch: &Watch,
+    ) -> anyhow::Result<Restored> {
+        let Self { at, address, person, known } = self;
+        let rounds = known.of(person.id, person.created_at);
+        let mut taker = at.taker(ports, watch);
+        taker.faults.extend(at.manifest()?.absence_of(person.id));
+        let now = ports.clock.now();
+        let goal = match target {
+            Target::Into(account) => {
+                let found = without_mail(ports, account, mark(rounds), &account.to_string()).await?;
+                Goal { account, found, renewed: Some(now), with_queue }
+            }
+            Target::Itself => itself(ports, &person, mark(rounds), with_queue, &mut taker.faults).await?,
+        };
+        let whole = taker.account(&person.email.to_string(), rounds, goal).await?;
+        if !whole {
+            provision(ports, goal.account).await?;
         }
-        Target::Itself => itself(ports, &person, mark(rounds), with_queue, &mut taker.faults).await?,
-    };
-    let whole = taker.account(&person.email.to_string(), rounds, goal).await?;
-    if !whole {
-        provision(ports, goal.account).await?;
+        if goal.account == person.id && ports.directory.account(person.id).await?.is_none() {
+            enter(ports, &person, &mut taker.faults).await?;
+        }
+        let complaint = format!("{address}: the run has none of its mail");
+        let Taker { messages, mut faults, .. } = taker;
+        if !whole && faults.is_empty() {
+            faults.push(complaint);
+        }
+        Ok(Restored { accounts: 1, before: 0, messages, faults })
     }
-    if goal.account == person.id && ports.directory.account(person.id).await?.is_none() {
-        enter(ports, &person, &mut taker.faults).await?;
-    }
-    let complaint = format!("{address}: the run has none of its mail");
-    let Taker { messages, mut faults, .. } = taker;
-    if !whole && faults.is_empty() {
-        faults.push(complaint);
-    }
-    Ok(Restored { accounts: 1, before: 0, messages, faults })
 }
 
 /// Where an account goes that goes where it was.

@@ -11,7 +11,7 @@ use super::{
     password,
 };
 use crate::{
-    backup::{self, At, Ports, Target, Watch},
+    backup::{self, At, One, Ports, Target, Watch},
     config::Config,
     parts::Parts,
 };
@@ -54,10 +54,12 @@ impl Restore {
         let restored = match (&self.account, &self.into) {
             (None, _) => backup::everything(&ports, &at, self.with_queue, &watch).await,
             (Some(address), None) => {
-                backup::account(&ports, &at, address, Target::Itself, self.with_queue, &watch).await
+                let one = at.one(&ports, address).await?;
+                one.restore(&ports, Target::Itself, self.with_queue, &watch).await
             }
             (Some(address), Some(into)) => {
-                self.beside(&ports, &mail.admin(), &at, address, into, &watch).await
+                let one = at.one(&ports, address).await?;
+                self.beside(&ports, &mail.admin(), one, into, &watch).await
             }
         };
         watch.done();
@@ -88,22 +90,21 @@ impl Restore {
         Ok(())
     }
 
+    /// The account is made once nothing speaks against it.
     async fn beside(
         &self,
         ports: &Ports,
         admin: &mail::Admin,
-        at: &At,
-        address: &EmailAddress,
+        one: One<'_>,
         into: &EmailAddress,
         watch: &Watch,
     ) -> anyhow::Result<backup::Restored> {
-        let quota = at.quota_bytes(address)?;
         // One that is there already and has no mail is what a restore that broke off has left.
         let (id, chosen) = match ports.directory.resolve(into).await? {
             Some(id) => (id, None),
             None => {
                 let chosen = password::read_or_make(self.password_stdin)?;
-                let made = admin.add_account(into, "", chosen.password.clone(), quota).await?;
+                let made = admin.add_account(into, "", chosen.password.clone(), one.quota_bytes()).await?;
                 (made.id, Some(chosen))
             }
         };
@@ -111,6 +112,6 @@ impl Restore {
             // What has begun is done, also where nobody reads any more.
             let _ = say!("Added {into} (account {id}).").and_then(|()| chosen.show());
         }
-        backup::account(ports, at, address, Target::Into(id), self.with_queue, watch).await
+        one.restore(ports, Target::Into(id), self.with_queue, watch).await
     }
 }

@@ -43,21 +43,10 @@ impl From<mail::Error> for Failure {
     fn from(error: mail::Error) -> Self {
         let problem = error.problem();
         if problem.status >= 500 {
-            log(&error);
+            error.log("a request failed");
         }
         Self(problem)
     }
-}
-
-/// A fault of ours, with all its causes.
-fn log(error: &dyn std::error::Error) {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        causes.push(inner.to_string());
-        cause = inner.source();
-    }
-    tracing::error!(%error, causes = causes.join(": "), "a request failed");
 }
 
 impl IntoResponse for Failure {

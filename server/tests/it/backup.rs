@@ -36,6 +36,29 @@ fn refused(folder: &Path, data: &str, args: &[&str], wanted: &str) -> String {
     said
 }
 
+/// A restore that is refused leaves no account behind.
+#[test]
+fn what_is_not_restored_makes_no_account() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    service(folder, 3);
+    told(folder, "data", &["backup", "backups"]);
+    let files =
+        |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let chain = files(&folder.join("backups"))
+        .into_iter()
+        .find(|path| path.join("..").is_dir() && path.to_string_lossy().contains("chain-"));
+    let accounts =
+        files(&chain.unwrap()).into_iter().flat_map(|run| if run.is_dir() { files(&run) } else { vec![run] });
+    let accounts =
+        accounts.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("accounts"));
+    fs::write(accounts.unwrap(), "damaged").unwrap();
+    let into = ["restore", "backups", "--account", "carol@demo.test", "--into", "old@demo.test"];
+    refused(folder, "data", &into, "accounts");
+    let all = told(folder, "data", &["account", "list"]);
+    assert!(all.contains("carol@demo.test") && !all.contains("old@demo.test"), "{all}");
+}
+
 /// A service with carol, dave and some mail of carol's.
 fn service(folder: &Path, mails: u32) {
     told(folder, "data", &["domain", "add", "demo.test"]);

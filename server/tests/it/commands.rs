@@ -235,6 +235,21 @@ fn what_needs_data_makes_none() {
     assert!(add.unwrap().status.success() && elsewhere.exists());
 }
 
+/// A folder that is not there is misspelt, or a disk that is not mounted: it is not made.
+#[test]
+fn a_shard_is_added_where_there_is_a_folder() {
+    let temp = service();
+    let folder = temp.path();
+    let nowhere = folder.join("nowhere/deep");
+    for url in [format!("sqlite:{}/x.db", nowhere.display()), "sqlite:deep/x.db".to_owned()] {
+        let said = failed(folder, &["shard", "add", &url]);
+        assert!(said.contains("there is no folder ") && said.contains("deep"), "{said}");
+    }
+    assert!(!folder.join("nowhere").exists());
+    assert!(told(folder, &["shard", "add", "sqlite:x.db"]).contains("is shard "));
+    assert!(!told(folder, &["shard", "list"]).contains("deep"));
+}
+
 /// A domain has two names, and everybody may use either.
 #[test]
 fn a_domain_is_known_by_both_of_its_names() {

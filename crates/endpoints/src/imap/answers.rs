@@ -20,13 +20,12 @@ pub(super) fn refusal(error: Error) -> Status {
             Status::no("").with_text(detail).with(Code::Cannot)
         }
         Error::Full(_) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "not stored");
+            error.log("not stored");
             Status::no("The service has no room left; nothing was stored").with(Code::Unavailable)
         }
         Error::Storage(_) | Error::Internal(_) | Error::Cursor => {
-            let is_temporary = error.is_temporary();
-            tracing::error!(error = &error as &dyn std::error::Error, "not done");
-            if is_temporary {
+            error.log("not done");
+            if error.is_temporary() {
                 Status::no("Not possible now, please try again later").with(Code::Unavailable)
             } else {
                 Status::no("It has been logged, please try again").with(Code::ServerBug)

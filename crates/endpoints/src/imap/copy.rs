@@ -35,10 +35,9 @@ impl Session {
         let mut messages = self.messages(set, uid)?;
         let lowest = self.cut(&mut messages);
         let to = self.target(mailbox).await?;
-        if (from.owner(), from.mailbox()) == (to.owner(), to.mailbox()) {
-            return Err(answers::cannot("They are there already"));
+        if !from.is_same(&to) {
+            self.charge_carried(&from, &to, &messages)?;
         }
-        self.charge_carried(&from, &to, &messages)?;
         let targets: Vec<_> = messages.iter().map(|(_, message)| target(message)).collect();
         let progress = Progress::default();
         let moved = self.patiently(&progress, from.move_all(&targets, &to)).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use imap::wire::{Qresync, Select, SequenceSet};
 use imap::{Code, Expunges, State, Status, View, Writer};
 use mail::{Change, Listed, Reach, Roll, Target};
-use types::{Flags, ModSeq, Rights, Uid};
+use types::{Flags, ModSeq, Rights, Uid, flags::changed_keywords};
 
 use super::answers;
 use super::mailboxes::mailbox_id;
@@ -256,7 +256,7 @@ fn keywords(messages: &[Listed]) -> Vec<String> {
             seen = Some(at);
         }
     }
-    all.into_iter().cloned().collect()
+    changed_keywords(all.into_iter().cloned().collect(), &[], &[])
 }
 
 /// Whether one of the ranges, which are in order, has this UID.

@@ -299,7 +299,7 @@ impl Session {
         let reply = match outcome {
             Ok(()) => Reply::ok("See you"),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "messages were not deleted");
+                error.log("messages were not deleted");
                 Reply::err_with("SYS/TEMP", "Some messages were not deleted")
             }
         };
@@ -423,7 +423,7 @@ fn refusal(error: Error) -> Reply {
         Error::Credentials | Error::Unauthenticated => Reply::err_with("AUTH", "Wrong user or password"),
         Error::Limited { .. } => Reply::err_with("SYS/TEMP", "Too many attempts, please try again later"),
         error => {
-            tracing::error!(error = &error as &dyn std::error::Error, "not done");
+            error.log("not done");
             Reply::err_with("SYS/TEMP", "Not possible now, please try again later")
         }
     }

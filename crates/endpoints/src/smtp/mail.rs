@@ -165,11 +165,11 @@ fn refusal(error: Error) -> Refusal {
         Error::Circle => Refusal::Circle,
         Error::Invalid { detail, .. } | Error::Conflict(detail) => Refusal::Rejected(detail),
         Error::Full(_) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "mail not taken");
+            error.log("mail not taken");
             Refusal::NoRoom
         }
         Error::Storage(_) | Error::Internal(_) | Error::NotFound(_) | Error::Cursor => {
-            tracing::error!(error = &error as &dyn std::error::Error, "mail not taken");
+            error.log("mail not taken");
             Refusal::Unavailable
         }
     }

@@ -229,7 +229,7 @@ async fn act(believer: &mut Believer, dice: &mut Dice, truth: &mut Mailbox, next
     let at = dice.roll(count);
     let (number, uid) = (at + 1, believer.believes[at].0);
     let flag = dice.roll(FLAGS.len());
-    match dice.roll(8) {
+    match dice.roll(9) {
         0 => {
             let answer = believer.say(&format!("STORE {number} +FLAGS ({})", FLAGS[flag])).await;
             let is_there = truth.get_mut(&uid).map(|flags| *flags |= 1 << flag).is_some();
@@ -261,10 +261,17 @@ async fn act(believer: &mut Believer, dice: &mut Dice, truth: &mut Mailbox, next
             truth.remove(&uid);
         }
         5 => {
+            believer.say(&format!("MOVE {number} INBOX")).await;
+            if let Some(flags) = truth.remove(&uid) {
+                truth.insert(*next, flags);
+                *next += 1;
+            }
+        }
+        6 => {
             let answer = believer.say("SEARCH ALL").await;
             assert!(answer.starts_with("t OK"), "{answer}");
         }
-        6 => {
+        7 => {
             let answer = believer.say(&format!("FETCH {number} (UID FLAGS)")).await;
             assert!(answer.starts_with("t OK"), "{answer}");
         }

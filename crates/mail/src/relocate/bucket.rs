@@ -46,13 +46,13 @@ impl Mover {
             return Ok(moved);
         }
         let mut copier = Copier::new(self.service.clone(), &claimed, &self.name);
-        if !self.fencing(to, bucket, Act::Receive(self.name.clone())).await? {
+        if !self.service.fencing(to, bucket, Act::Receive(self.name.clone())).await? {
             return Err(taken_over(bucket));
         }
         if let Err(error) = copier.beat().await {
             // Somebody else was faster, and the bucket may live there by now.
             if self.home(bucket).await? == to {
-                self.fencing(to, bucket, self.lift()).await?;
+                self.service.fencing(to, bucket, self.lift()).await?;
             }
             return Err(error);
         }
@@ -106,7 +106,7 @@ impl Mover {
     /// Lifts the fence; whether it was closed, and so is there for good.
     async fn let_go(&self, bucket: Bucket, from: ShardId) -> Result<bool> {
         // In this order: it waits for a transaction that is still on its way to close it.
-        if self.fencing(from, bucket, self.lift()).await? {
+        if self.service.fencing(from, bucket, self.lift()).await? {
             return Ok(false);
         }
         let fence = self.service.parts.shards.latest(from).await?.fenced(bucket).await?;
@@ -138,7 +138,7 @@ impl Mover {
         is_last: bool,
         tell: Tell<'_>,
     ) -> Result<bool> {
-        if !self.fencing(copier.from, bucket, Act::Up(self.name.clone())).await? {
+        if !self.service.fencing(copier.from, bucket, Act::Up(self.name.clone())).await? {
             return Err(taken_over(bucket));
         }
         tell(Step::Fenced(bucket));
@@ -150,7 +150,7 @@ impl Mover {
             match copier.bring_up(&late, tell).await? {
                 Outcome::Alike => {
                     copier.beat().await?;
-                    return self.fencing(copier.from, bucket, Act::Close(self.name.clone())).await;
+                    return self.service.fencing(copier.from, bucket, Act::Close(self.name.clone())).await;
                 }
                 Outcome::Copied => {}
                 Outcome::Unlike => return Ok(false),

@@ -106,6 +106,18 @@ impl Copier {
         if self.heard_at.elapsed() < BEAT_EVERY { Ok(()) } else { self.beat().await }
     }
 
+    /// Says so while something is done, however long that takes.
+    async fn beating<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.tick().await?;
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep(BEAT_EVERY) => self.beat().await?,
+            }
+        }
+    }
+
     pub(super) fn accounts(&self) -> u64 {
         self.verified.len() as u64
     }
@@ -244,8 +256,7 @@ impl Copier {
             while let Some(at) = cursor {
                 let page = shards.snapshot(self.from).await?.export(*account, at).await?;
                 for blob in page.blobs() {
-                    self.tick().await?;
-                    if self.blobs.insert(blob) && !self.service.bring(blob, self.from, self.to).await? {
+                    if !self.bring(blob).await? {
                         tracing::error!(%account, %blob, "a blob is missing, and so it will be on the new shard");
                     }
                 }
@@ -259,14 +270,24 @@ impl Copier {
         self.import(batch).await
     }
 
+    /// Brings a blob over, once; false if it is not there.
+    async fn bring(&mut self, blob: BlobId) -> Result<bool> {
+        if !self.blobs.insert(blob) {
+            return Ok(true);
+        }
+        let (service, from, to) = (self.service.clone(), self.from, self.to);
+        self.beating(async move { service.bring(blob, from, to).await }).await
+    }
+
     async fn import(&mut self, batch: Batch) -> Result<()> {
-        self.tick().await?;
         if batch.parts.is_empty() {
-            return Ok(());
+            return self.tick().await;
         }
         self.records += batch.records as u64;
         let import = Import { bucket: self.bucket, mover: self.mover.clone(), parts: batch.parts };
-        if self.service.quietly(self.to, import).await? { Ok(()) } else { Err(taken_over(self.bucket)) }
+        let (service, to) = (self.service.clone(), self.to);
+        let imported = self.beating(async move { service.quietly(to, import).await }).await?;
+        if imported { Ok(()) } else { Err(taken_over(self.bucket)) }
     }
 
     async fn digest(
@@ -275,20 +296,14 @@ impl Copier {
         account: AccountId,
         since: ModSeq,
     ) -> Result<Digest> {
-        self.tick().await?;
-        let mut digest = pin!(replica::digest(snapshot, account, since));
-        loop {
-            tokio::select! {
-                done = &mut digest => return Ok(done?),
-                () = sleep(BEAT_EVERY) => self.beat().await?,
-            }
-        }
+        self.beating(async { Ok(replica::digest(snapshot, account, since).await?) }).await
     }
 
     /// Removes what was copied of an account; an error if it is not this mover's copy any more.
     async fn clear(&mut self, account: AccountId) -> Result<()> {
         self.verified.remove(&account);
-        self.service.clear_account(self.to, self.bucket, Some(&self.mover), account).await
+        let (service, to, bucket, mover) = (self.service.clone(), self.to, self.bucket, self.mover.clone());
+        self.beating(async move { service.clear_account(to, bucket, Some(&mover), account).await }).await
     }
 }
 

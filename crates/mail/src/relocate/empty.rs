@@ -54,11 +54,12 @@ impl Mover {
         fenced.iter().for_each(|bucket| tell(Step::Fenced(*bucket)));
         // Accounts that were set up in the last moment are seen now, and no more come.
         let still = self.unpopulated(from, &fenced).await?;
-        let filled: Vec<_> =
-            fenced.into_iter().filter(|bucket| still.binary_search(bucket).is_err()).collect();
-        self.fence_all(from, filled, Act::Lift(self.name.clone())).await?;
-        let claimed = self.claim_those(&still, from).await?;
-        self.fence_all(from, claimed, Act::Close(self.name.clone())).await
+        let (service, name) = (&self.service, &self.name);
+        let ours = service.parts.directory.beat_all(&still, name, service.now()).await?;
+        let others: Vec<_> =
+            fenced.into_iter().filter(|bucket| ours.binary_search(bucket).is_err()).collect();
+        self.fence_all(from, others, Act::Lift(name.clone())).await?;
+        self.fence_all(from, ours, Act::Close(name.clone())).await
     }
 
     /// Those in which nobody is set up on the shard.
@@ -69,7 +70,7 @@ impl Mover {
         Ok(buckets.iter().copied().filter(is_empty).collect())
     }
 
-    /// Begins their moves, or says that they go on. Those that somebody else moves, or has moved, are left out.
+    /// Begins their moves. Those that somebody else moves, or has moved, are left out.
     async fn claim_those(&self, buckets: &[Bucket], from: ShardId) -> Result<Vec<Bucket>> {
         if buckets.is_empty() {
             return Ok(Vec::new());

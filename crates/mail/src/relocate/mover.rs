@@ -5,11 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use storage::moves::{Move, Phase};
 use types::{Bucket, ShardId};
 
-use super::{
-    Moved, Patience, Step, Tell,
-    tend::EARLY,
-    units::{Act, Fencing, Place},
-};
+use super::{Moved, Patience, Step, Tell, tend::EARLY, units::Place};
 use crate::{Error, Result, Service};
 
 /// Moves buckets to a shard.
@@ -94,11 +90,6 @@ impl Mover {
     pub(super) async fn home(&self, bucket: Bucket) -> Result<ShardId> {
         let map = self.service.parts.directory.bucket_map(&self.service.parts.shards.all()).await?;
         Ok(map.shards.get(usize::from(bucket.0)).copied().unwrap_or_default())
-    }
-
-    pub(super) async fn fencing(&self, shard: ShardId, bucket: Bucket, act: Act) -> Result<bool> {
-        let done = self.service.quietly(shard, Fencing { buckets: vec![bucket], act }).await?;
-        Ok(!done.is_empty())
     }
 
     /// Has the buckets live on their new shard; their writers wait for it.

@@ -33,14 +33,14 @@ impl Service {
         }
     }
 
-    /// Ends what dead movers have left fenced, and removes rows of buckets that have moved away long enough ago.
+    /// Ends the moves of dead movers, and removes rows of buckets that have moved away long enough ago.
     pub async fn tend_moves(&self) -> Result<()> {
         let mut tended = Ok(());
         for running in self.parts.directory.moves().await? {
             let silent = self.now().since(running.beat_at);
             let bucket = running.bucket;
             let done = match running.phase {
-                Phase::Copying if silent > super::SILENCE => self.rescue(running).await,
+                Phase::Copying if silent > super::SILENCE => self.rescue(bucket).await,
                 Phase::Cleaning if silent > GRACE => self.clean(bucket).await.map(drop),
                 _ => Ok(()),
             };
@@ -76,30 +76,70 @@ impl Service {
                 moves.iter().any(|running| running.bucket == bucket && running.phase == Phase::Copying);
             if is_home && !moves {
                 tracing::warn!(bucket = bucket.0, %shard, "a fence was left around a bucket that nobody moves");
-                self.quietly(shard, Fencing { buckets: vec![bucket], act: Act::Lift(mover) }).await?;
+                self.fencing(shard, bucket, Act::Lift(mover)).await?;
             }
         }
         Ok(())
     }
 
-    /// Lets the bucket's users write again: there if the copy is complete, otherwise here.
-    async fn rescue(&self, Move { bucket, from, .. }: Move) -> Result<()> {
-        if self.parts.shards.latest(from).await?.fenced(bucket).await?.is_none() {
-            return Ok(());
-        }
+    /// Ends the move of a mover that has died: there if the copy is complete, otherwise here.
+    async fn rescue(&self, bucket: Bucket) -> Result<()> {
         // As it is by now: much may have happened since the moves were listed.
         let mover = self.mover();
         let taken = self.parts.directory.take_over(bucket, &self.claim(&mover)).await?;
         let Some(running) = taken.filter(|running| running.phase == Phase::Copying) else { return Ok(()) };
-        let Some(fence) = self.parts.shards.latest(running.from).await?.fenced(bucket).await? else {
-            return Ok(());
-        };
-        tracing::warn!(bucket = bucket.0, closed = fence.closed, "a move was broken off");
-        if fence.closed {
-            return self.finish(bucket, running.to, &mover).await;
+        let Move { from, to, .. } = running;
+        if self.lift_unless_closed(bucket, from).await? {
+            tracing::warn!(bucket = bucket.0, %from, %to, "a move was broken off at its end, and is finished");
+            return self.finish(bucket, to, &mover).await;
         }
-        self.quietly(running.from, Fencing { buckets: vec![bucket], act: Act::Lift(fence.mover) }).await?;
+        tracing::warn!(bucket = bucket.0, %from, %to, "a move was broken off, and is taken back");
+        if from != to {
+            self.forget_copy(bucket, to, &mover).await?;
+        }
+        self.parts.directory.end_moves(&[bucket], &mover).await?;
         Ok(())
+    }
+
+    /// Lifts whatever fence there is; true if there is a closed one, which stays. For who has the bucket's move: a mover
+    /// that had it before says that it goes on between putting up a fence and closing it, and learns that it does not.
+    async fn lift_unless_closed(&self, bucket: Bucket, shard: ShardId) -> Result<bool> {
+        loop {
+            match self.parts.shards.latest(shard).await?.fenced(bucket).await? {
+                None => return Ok(false),
+                Some(fence) if fence.closed => return Ok(true),
+                Some(fence) => {
+                    self.fencing(shard, bucket, Act::Lift(fence.mover)).await?;
+                }
+            }
+        }
+    }
+
+    /// Does something with the bucket's fence; whether it could.
+    pub(super) async fn fencing(&self, shard: ShardId, bucket: Bucket, act: Act) -> Result<bool> {
+        let done = self.quietly(shard, Fencing { buckets: vec![bucket], act }).await?;
+        Ok(!done.is_empty())
+    }
+
+    /// Removes what was copied to the shard. Its fence is closed before, as if the bucket had moved away: the shard
+    /// answers for the bucket no more than it did before the move, and neither does a mover that comes back go on.
+    async fn forget_copy(&self, bucket: Bucket, shard: ShardId, mover: &str) -> Result<()> {
+        if !self.fencing(shard, bucket, Act::Receive(mover.to_owned())).await? {
+            tracing::error!(bucket = bucket.0, %shard, "accounts of a bucket are where it does not live");
+            return Ok(());
+        }
+        if !self.parts.directory.beat(bucket, mover, self.now()).await? {
+            // Somebody else was faster, and the bucket may live there by now: then this fence keeps its users away.
+            let map = self.parts.directory.bucket_map(&self.parts.shards.all()).await?;
+            if map.shards.get(usize::from(bucket.0)) == Some(&shard) {
+                self.fencing(shard, bucket, Act::Lift(mover.to_owned())).await?;
+            }
+            return Err(taken_over(bucket));
+        }
+        if !self.fencing(shard, bucket, Act::Close(mover.to_owned())).await? {
+            return Err(taken_over(bucket));
+        }
+        self.clear(bucket, shard, mover).await
     }
 
     /// The same as [`Service::arrive`] for a bucket whose mover has died, and whose move this one has taken over.
@@ -113,8 +153,7 @@ impl Service {
     pub(super) async fn lift_any(&self, bucket: Bucket, shard: ShardId) -> Result<()> {
         let fence = self.parts.shards.latest(shard).await?.fenced(bucket).await?;
         if let Some(fence) = fence {
-            let act = Act::Lift(fence.mover);
-            self.quietly(shard, Fencing { buckets: vec![bucket], act }).await?;
+            self.fencing(shard, bucket, Act::Lift(fence.mover)).await?;
         }
         Ok(())
     }
@@ -142,20 +181,23 @@ impl Service {
             Some(fence) if fence.closed => {}
             // A mover that had stalled until now took it for its target.
             Some(fence) => {
-                let act = Act::Close(fence.mover);
-                self.quietly(from, Fencing { buckets: vec![bucket], act }).await?;
+                self.fencing(from, bucket, Act::Close(fence.mover)).await?;
             }
             None => return Err(Error::Internal(format!("bucket {} has no fence on shard {from}", bucket.0))),
         }
-        self.clear(bucket, from).await?;
+        self.clear(bucket, from, &mover).await?;
         self.parts.directory.end_moves(&[bucket], &mover).await?;
         tracing::info!(bucket = bucket.0, %from, "the rows of a bucket that moved away are gone");
         Ok(true)
     }
 
-    async fn clear(&self, bucket: Bucket, from: ShardId) -> Result<()> {
+    /// Removes the rows of the bucket behind a closed fence, as long as the mover has the move.
+    async fn clear(&self, bucket: Bucket, from: ShardId, mover: &str) -> Result<()> {
         let shards = &self.parts.shards;
         for account in shards.latest(from).await?.placed(bucket).await? {
+            if !self.parts.directory.beat(bucket, mover, self.now()).await? {
+                return Err(taken_over(bucket));
+            }
             self.clear_account(from, bucket, None, account).await?;
         }
         Ok(())

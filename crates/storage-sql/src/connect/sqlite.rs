@@ -43,7 +43,7 @@ pub(super) fn make(path: &Path) -> Result<()> {
 
 /// An error that says where it was.
 fn failed(path: &Path, error: &io::Error) -> Error {
-    Error::from_io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    Error::from_io_of(error, format!("{}: {error}", path.display()))
 }
 
 fn folder_of(path: &Path) -> &Path {

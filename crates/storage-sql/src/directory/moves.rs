@@ -162,7 +162,7 @@ impl Moves for SqlDirectory {
             };
             claimed.push(view(&row)?);
         }
-        take(&tx, &old, claim).await?;
+        take(&tx, &old, &claim.mover, claim.now).await?;
         insert::<bucket_move::Entity>(&tx, new, Conflict::Fails).await?;
         self.commit(tx).await?;
         Ok(claimed)
@@ -173,17 +173,20 @@ impl Moves for SqlDirectory {
         lock(&tx).await?;
         let found = find_moves(&tx, &[bucket]).await?.pop().filter(|row| row.is_free_for(claim));
         let Some(row) = found else { return Ok(None) };
-        take(&tx, &[row.bucket], claim).await?;
+        take(&tx, &[row.bucket], &claim.mover, claim.now).await?;
         self.commit(tx).await?;
         view(&row.taken_by(claim)).map(Some)
     }
 
-    async fn beat(&self, bucket: Bucket, mover: &str, now: Timestamp) -> Result<bool> {
-        let beat = bucket_move::Entity::update_many()
-            .col_expr(bucket_move::Column::BeatAt, Expr::value(now.millis()))
-            .filter(bucket_move::Column::Bucket.eq(i32::from(bucket.0)))
-            .filter(bucket_move::Column::Mover.eq(mover));
-        Ok(beat.exec(&self.writers.each()).await.map_err(failed)?.rows_affected > 0)
+    async fn beat_all(&self, buckets: &[Bucket], mover: &str, now: Timestamp) -> Result<Vec<Bucket>> {
+        let tx = self.begin().await?;
+        lock(&tx).await?;
+        let mut known = find_moves(&tx, buckets).await?;
+        known.retain(|known| known.mover == mover);
+        let numbers: Vec<_> = known.iter().map(|row| row.bucket).collect();
+        take(&tx, &numbers, mover, now).await?;
+        self.commit(tx).await?;
+        known.iter().map(|row| view(row).map(|row| row.bucket)).collect()
     }
 
     async fn switch(&self, buckets: &[Bucket], mover: &str, now: Timestamp) -> Result<bool> {
@@ -260,11 +263,11 @@ impl bucket_move::Model {
 }
 
 /// Notes the mover of moves that are there.
-async fn take(tx: &Conn, buckets: &[i32], claim: &Claim) -> Result<()> {
+async fn take(tx: &Conn, buckets: &[i32], mover: &str, now: Timestamp) -> Result<()> {
     for list in lists(tx, buckets) {
         let taken = bucket_move::Entity::update_many()
-            .col_expr(bucket_move::Column::Mover, Expr::value(claim.mover.clone()))
-            .col_expr(bucket_move::Column::BeatAt, Expr::value(claim.now.millis()))
+            .col_expr(bucket_move::Column::Mover, Expr::value(mover))
+            .col_expr(bucket_move::Column::BeatAt, Expr::value(now.millis()))
             .filter(among(tx, bucket_move::Column::Bucket, list));
         taken.exec(tx).await.map_err(failed)?;
     }

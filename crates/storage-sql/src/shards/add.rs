@@ -30,6 +30,7 @@ pub(super) async fn add(shards: &SqlShards, url: &Secret, now: Timestamp) -> Res
     shards.refresh().await?;
     let parsed: DatabaseUrl = url.expose().parse().map_err(|error: String| Error::Backend(error.into()))?;
     check_kind(shards, &parsed)?;
+    check_folder(&parsed)?;
     let service = directory.service_id().await?;
     let database = Database::new(Schema::Shard, "to be added", &parsed, &shards.opener.options);
     database.open(shards.opener.options.patience).await?;
@@ -51,6 +52,17 @@ fn check_kind(shards: &SqlShards, added: &DatabaseUrl) -> Result<()> {
     Err(refused(format!(
         "{added} is not a database of the kind of the other shards, and cannot be one of them"
     )))
+}
+
+/// A folder that is missing is misspelt, or a disk that is not mounted.
+fn check_folder(added: &DatabaseUrl) -> Result<()> {
+    let DatabaseUrl::Sqlite(path) = added else { return Ok(()) };
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(refused(format!("{added}: there is no folder {}", folder.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 struct Adding<'a> {

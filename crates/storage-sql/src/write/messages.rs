@@ -94,10 +94,8 @@ pub(super) async fn change_flags(
     for row in &mut found {
         let before = rows::flags(row.flags);
         let flags = before.changed(change.add, change.remove);
-        let mut keywords = rows::keywords(&row.keywords);
-        keywords.extend(change.add_keywords.iter().cloned());
-        keywords.retain(|keyword| !change.remove_keywords.contains(keyword));
-        let keywords = rows::text(rows::stored_keywords(keywords));
+        let (add, remove) = (&change.add_keywords, &change.remove_keywords);
+        let keywords = rows::stored_keywords(rows::keywords(&row.keywords), add, remove);
         if flags == before && keywords == row.keywords {
             continue;
         }
@@ -127,17 +125,42 @@ pub(super) async fn move_to(
     open.hold(account).await?;
     open.flush().await?;
     place(open, account.0, Source::Mailbox(to))?;
+    let found = open.read_message_rows(account, ids).await?;
+    carry(open, account, found, |from| (from != to.0).then_some(to.0), now).await
+}
+
+pub(super) async fn renumber(
+    open: &mut Open,
+    account: AccountId,
+    ids: &[MessageId],
+    now: Timestamp,
+) -> Result<Vec<Message>> {
+    open.hold(account).await?;
+    open.flush().await?;
     let mut found = open.read_message_rows(account, ids).await?;
+    found.sort_unstable_by_key(|row| (row.mailbox_id, row.uid));
+    carry(open, account, found, Some, now).await
+}
+
+/// Moves messages to the end of the mailbox that is said of the one where they are; `None`: they stay.
+async fn carry(
+    open: &mut Open,
+    account: AccountId,
+    mut found: Vec<message::Model>,
+    to: impl Fn(i64) -> Option<i64>,
+    now: Timestamp,
+) -> Result<Vec<Message>> {
     let mut changed = Vec::new();
     let mut modseq = None;
-    for row in found.iter_mut().filter(|row| row.mailbox_id != to.0) {
+    for row in &mut found {
+        let Some(to) = to(row.mailbox_id) else { continue };
         let modseq = match modseq {
             Some(modseq) => modseq,
             None => *modseq.insert(open.advance(account.0)?),
         };
         leave(open, account.0, &Spot::from(&*row), modseq, false)?;
-        let target = open.change_mailbox(account.0, to.0, modseq)?;
-        row.mailbox_id = to.0;
+        let target = open.change_mailbox(account.0, to, modseq)?;
+        row.mailbox_id = to;
         row.uid = target.uid_next;
         row.modseq = modseq;
         row.saved_at = Some(now.millis());

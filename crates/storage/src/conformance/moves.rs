@@ -106,6 +106,8 @@ async fn many_at_once(directory: &dyn Directory) {
     let claimed: Vec<_> = claimed.iter().map(|claimed| claimed.bucket).collect();
     let expected: Vec<_> = many.iter().copied().filter(|bucket| *bucket != Bucket(300)).collect();
     assert_eq!(claimed, expected, "but the one that another works on");
+    assert_eq!(directory.beat_all(&many, "c", NOW).await.unwrap(), expected);
+    assert_eq!(directory.beat_all(&[Bucket(99)], "c", NOW).await.unwrap(), [], "no move begins by that");
     let version = directory.map_version().await.unwrap();
     assert!(!directory.switch(&many, "c", NOW).await.unwrap());
     assert_eq!(directory.map_version().await.unwrap(), version, "all or none");

@@ -12,10 +12,10 @@ use types::{AccountId, Secret};
 use super::{
     history::{Act, Step, step},
     plane::{Ground, rows, seen},
-    verified,
+    restore_account, verified,
     world::{World, backed_up},
 };
-use crate::backup::{Target, Watch, account as restore_account, everything, find};
+use crate::backup::{Target, Watch, everything, find};
 
 /// Random histories on one plane, each run of which is restored on the other.
 async fn every_run_comes_back(from: &Ground, to: &Ground, histories: usize) {

@@ -18,10 +18,10 @@ use types::{AccountId, Bucket, ModSeq, ShardId};
 use super::{
     history::{Act, Boxed, Step, Work},
     plane::Ground,
-    verified,
+    restore_account, verified,
     world::{World, backed_up},
 };
-use crate::backup::{Ports, Target, Watch, account as restore_account, everything, find, run};
+use crate::backup::{Ports, Target, Watch, everything, find, run};
 
 /// Rows as they are, or none.
 struct Rows(AccountId, Vec<Record>);

@@ -74,6 +74,7 @@ fn with_mail(
         ("append", append),
         ("flags", flags),
         ("move", work!(tx => tx.move_messages(account, &[id], inbox, NOW))),
+        ("renumber", work!(tx => tx.renumber_messages(account, &[id], NOW))),
         ("expunge", work!(tx => tx.expunge(account, &[id]))),
         ("delivery", work!(tx => tx.set_delivery(account, id, &[]))),
         ("rename", work!(tx => tx.rename_mailbox(account, inbox, "x"))),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use types::{Flags, MessageId, Role, ThreadId, api};
+use types::{Flags, MessageId, Role, ThreadId, Uid, api};
 
 use super::kit::{Kit, NOW, body};
 use crate::{Appended, Filter, FlagChange, Message, NewMessage, Shards, Source};
@@ -23,7 +23,7 @@ async fn what_is_added_is_read(shards: &Arc<dyn Shards>) {
     let kit = Kit::new(shards).await;
     let mut new = kit.message(6);
     new.flags = Flags::SEEN | Flags::FLAGGED;
-    new.keywords = vec!["work".to_owned(), "$Label1".to_owned(), "가족".to_owned(), "work".to_owned()];
+    new.keywords = vec!["work".to_owned(), "$Label1".to_owned(), "가족".to_owned(), "WORK".to_owned()];
     new.mailbox = Source::Role(Role::Archive);
     let Appended::New { mailbox, uid, modseq } = kit.append(new.clone()).await else { panic!("it is new") };
     assert_eq!(mailbox, kit.mailbox(Role::Archive).await.id);
@@ -164,7 +164,9 @@ async fn flags_and_keywords_change(shards: &Arc<dyn Shards>) {
     let same = change(Flags::SEEN, Flags::DRAFT, &["a"], &["z"]).await.unwrap();
     assert_eq!(same.len(), 2);
     assert!(same.iter().all(|message| changed.contains(message)), "nothing changed, so no modseq was taken");
-    let back = change(Flags::FLAGGED, Flags::SEEN, &[], &["a"]).await.unwrap();
+    let same = change(Flags::NONE, Flags::NONE, &["A", "B"], &["Z"]).await.unwrap();
+    assert!(same.iter().all(|message| changed.contains(message)), "their case does not matter");
+    let back = change(Flags::FLAGGED, Flags::SEEN, &[], &["A"]).await.unwrap();
     assert!(back.iter().all(|message| message.flags == Flags::FLAGGED && message.keywords == ["b"]));
     assert_eq!(kit.mailbox(Role::Inbox).await.unread, 2);
     let read = kit.read().await.placements(account, &[second, gone, first, second]).await.unwrap();
@@ -233,6 +235,34 @@ async fn moved_messages_get_new_uids(shards: &Arc<dyn Shards>) {
     let still = kit
         .write(move |tx| Box::pin(async move { tx.move_messages(account, &[ids[1]], inbox.id, NOW).await }));
     assert_eq!(still.await.unwrap(), [same], "it is there already");
+    kit.check_counts().await;
+    renumbered_messages_stay(&kit, ids).await;
+}
+
+/// The messages are in the inbox under the UIDs 4 and 2, and in the trash.
+async fn renumbered_messages_stay(kit: &Kit, ids: [MessageId; 3]) {
+    let account = kit.account;
+    let [first, second, third] =
+        [kit.get(ids[0]).await, kit.get(ids[1]).await, kit.get(ids[2]).await].map(Option::unwrap);
+    let (since, gone) = (kit.mailbox(Role::Inbox).await.modseq, kit.message(9).id);
+    let later = NOW.plus(std::time::Duration::from_secs(5));
+    let anew = kit.write(move |tx| {
+        Box::pin(async move { tx.renumber_messages(account, &[ids[2], gone, ids[1], ids[0]], later).await })
+    });
+    let anew = anew.await.unwrap();
+    let modseq = anew[0].modseq;
+    assert!(modseq > since);
+    let expected = [(second, 5), (first, 6), (third, 3)].map(|(before, uid)| Message {
+        uid: Uid(uid),
+        modseq,
+        saved_at: Some(later),
+        ..before
+    });
+    assert_eq!(anew, expected, "in order, each at the end of its mailbox");
+    let inbox = kit.mailbox(Role::Inbox).await;
+    let news = kit.read().await.listing(account, inbox.id, since).await.unwrap().unwrap();
+    assert_eq!(news.removed, [(Uid(2), modseq), (Uid(4), modseq)]);
+    assert_eq!(news.messages.iter().map(|message| message.uid.0).collect::<Vec<_>>(), [5, 6]);
     kit.check_counts().await;
 }
 
