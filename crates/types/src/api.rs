@@ -363,16 +363,23 @@ pub struct SharedFolder {
     pub owner_id: AccountId,
     /// The main address of the owner's account.
     pub owner: String,
+    /// What the owner is called; may be empty.
+    #[serde(default)]
+    pub owner_name: String,
     pub id: MailboxId,
     /// The whole name, with slashes between its levels; the inbox is `Inbox`, as among your own folders.
     pub name: String,
-    /// What you may do with it, in letters of RFC 4314 (see `Granted`); here it is only read, which takes `r`.
+    /// What you may do with it, in letters of RFC 4314 (see `Granted`). Reading takes `r`, changing messages what they
+    /// are changed in: `s` whether they are unread, `w` stars and labels, `t` and `e` where they are.
     pub rights: String,
     /// If you may read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<u64>,
+    /// Another with each change of it or in it, if you may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modseq: Option<ModSeqNumber>,
 }
 
 /// The rights that somebody is to have.
