@@ -5,7 +5,7 @@ import { ALICE, BOB, checkAccess, expect, row, test, unique } from '../support/f
 import { mime } from '../support/mime';
 import { send } from '../support/smtp';
 
-const PIXEL = '<p>Hello <b>both</b></p><script>parent.document.title = "taken"</script><img src="https://pictures.example/p.png">';
+const HTML = '<p>Hello <b>both</b></p><script>parent.document.title = "taken"</script><img src="https://pictures.example/p.png">';
 
 /** Makes a folder of Alice's with a mail in it, and shares it with Bob. */
 async function shared(alice: Page, rights: string): Promise<{ id: string; name: string; subject: string; access: string }> {
@@ -51,7 +51,7 @@ test('what somebody shares is in the side bar, read as safely as one’s own, an
   picture,
 }) => {
   const { id, name, subject, access } = await shared(alice, 'lr');
-  await put(alice, server.smtp, id, { subject, html: PIXEL });
+  await put(alice, server.smtp, id, { subject, html: HTML });
   const bob = await other(BOB);
   const outside: string[] = [];
   await bob.context().route((url) => !url.href.startsWith(server.web), (route) => {

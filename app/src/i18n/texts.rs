@@ -41,7 +41,7 @@ texts! {
     shared_with_me: "Shared with me", "나와 공유됨";
     shared_with: "Shared with", "공유 대상";
     shared_with_nobody: "Nobody else sees this folder yet.", "아직 아무와도 공유하지 않았습니다.";
-    share_address: "Address of somebody on this service", "이 서비스를 쓰는 사람의 주소";
+    share_address: "Address of somebody here", "공유할 사람의 주소";
     share: "Share", "공유";
     rights_of_new: "What they may do", "부여할 권한";
     may_read: "Can read", "읽기";
