@@ -28,6 +28,8 @@ pub fn App() -> AnyView {
                 <ParentRoute path=path!("") view=Mail ssr=SsrMode::Async>
                     <Route path=path!("/mail/:folder") view=|| () ssr=SsrMode::Async />
                     <Route path=path!("/mail/:folder/:message") view=|| () ssr=SsrMode::Async />
+                    <Route path=path!("/shared/:owner/:folder") view=|| () ssr=SsrMode::Async />
+                    <Route path=path!("/shared/:owner/:folder/:message") view=|| () ssr=SsrMode::Async />
                     <Route path=path!("/search") view=|| () ssr=SsrMode::Async />
                     <Route path=path!("/compose") view=|| () ssr=SsrMode::Async />
                 </ParentRoute>

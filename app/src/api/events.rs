@@ -41,7 +41,7 @@ pub(crate) async fn listen(hear: impl Fn(Heard)) {
 /// One connection, until it ends: with the code that it was closed with.
 async fn connection(since: &mut Option<ModSeqNumber>, hear: &impl Fn(Heard)) -> Option<u16> {
     let mut socket = WebSocket::open("/v1/events").ok()?;
-    let hello = serde_json::to_string(&ClientEvent::Hello { since: *since }).ok()?;
+    let hello = serde_json::to_string(&ClientEvent::Hello { since: *since, shared: true }).ok()?;
     socket.send(Message::Text(hello)).await.ok()?;
     while let Some(message) = socket.next().await {
         let message = match message {
@@ -52,11 +52,11 @@ async fn connection(since: &mut Option<ModSeqNumber>, hear: &impl Fn(Heard)) -> 
         };
         let Message::Text(text) = message else { continue };
         let Ok(event) = serde_json::from_str::<ServerEvent>(&text) else { continue };
-        let modseq = match &event {
-            ServerEvent::Changed(change) => change.modseq,
-            ServerEvent::Ready { modseq } | ServerEvent::Reset { modseq } => *modseq,
-        };
-        *since = Some(modseq);
+        match &event {
+            ServerEvent::Changed(change) => *since = Some(change.modseq),
+            ServerEvent::Ready { modseq } | ServerEvent::Reset { modseq } => *since = Some(*modseq),
+            ServerEvent::Shared(_) => {}
+        }
         hear(Heard::Event(event));
     }
     None

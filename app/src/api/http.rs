@@ -7,12 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use types::{
     MailboxId, MessageId, Problem, ProblemKind, ThreadId,
     api::{
-        Changed, Compose, Composed, Folder, Folders, Found, Message, NewFolder, Page, Patch, PatchMany,
-        RenameFolder, Session, Thread,
+        Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, GrantAccess, Granted, Message,
+        NewFolder, Page, Patch, PatchMany, RenameFolder, Session, SharedFolders, Thread,
     },
 };
 
-use super::{Answer, Api, Filter};
+use super::{Answer, Api, Filter, SharedId};
 
 /// Sent with everything that changes something: no other site can send it without being asked first (CORS).
 pub(crate) const CSRF: (&str, &str) = ("x-magpie-csrf", "1");
@@ -28,7 +28,7 @@ impl Api for Http {
     }
 
     async fn logout(&self) -> Answer<()> {
-        SendWrapper::new(send(Method::DELETE, "/v1/session", None)).await.map(drop)
+        delete("/v1/session").await
     }
 
     async fn folders(&self) -> Answer<Folders> {
@@ -44,7 +44,7 @@ impl Api for Http {
     }
 
     async fn delete_folder(&self, id: MailboxId) -> Answer<()> {
-        SendWrapper::new(send(Method::DELETE, &format!("/v1/folders/{id}"), None)).await.map(drop)
+        delete(&format!("/v1/folders/{id}")).await
     }
 
     async fn page(
@@ -54,15 +54,7 @@ impl Api for Http {
         limit: u32,
         filter: Filter,
     ) -> Answer<Page> {
-        let mut path = format!("/v1/folders/{folder}/messages?limit={limit}");
-        for (name, on) in
-            [("unread", filter.unread), ("flagged", filter.flagged), ("attachments", filter.attachments)]
-        {
-            if on {
-                path.push_str(&format!("&{name}=true"));
-            }
-        }
-        get(&with_cursor(path, cursor.as_deref())).await
+        page(format!("/v1/folders/{folder}/messages"), cursor, limit, filter).await
     }
 
     async fn search(&self, query: String, cursor: Option<String>, limit: u32) -> Answer<Found> {
@@ -87,12 +79,68 @@ impl Api for Http {
     }
 
     async fn delete(&self, id: MessageId) -> Answer<()> {
-        SendWrapper::new(send(Method::DELETE, &format!("/v1/messages/{id}"), None)).await.map(drop)
+        delete(&format!("/v1/messages/{id}")).await
     }
 
     async fn compose(&self, message: Compose) -> Answer<Composed> {
         call(Method::POST, "/v1/messages", &message).await
     }
+
+    async fn shared(&self) -> Answer<SharedFolders> {
+        get("/v1/shared").await
+    }
+
+    async fn shared_page(
+        &self,
+        folder: SharedId,
+        cursor: Option<String>,
+        limit: u32,
+        filter: Filter,
+    ) -> Answer<Page> {
+        page(folder.messages(), cursor, limit, filter).await
+    }
+
+    async fn shared_message(&self, folder: SharedId, id: MessageId) -> Answer<Message> {
+        get(&format!("{}/{id}", folder.messages())).await
+    }
+
+    async fn patch_shared(&self, folder: SharedId, patch: PatchMany) -> Answer<Changed> {
+        call(Method::PATCH, &folder.messages(), &patch).await
+    }
+
+    async fn delete_shared(&self, folder: SharedId, id: MessageId) -> Answer<()> {
+        delete(&format!("{}/{id}", folder.messages())).await
+    }
+
+    async fn folder_access(&self, id: MailboxId) -> Answer<FolderAccess> {
+        get(&format!("/v1/folders/{id}/access")).await
+    }
+
+    async fn grant(&self, id: MailboxId, email: String, rights: String) -> Answer<Granted> {
+        call(Method::PUT, &access(id, &email), &GrantAccess { rights }).await
+    }
+
+    async fn revoke(&self, id: MailboxId, email: String) -> Answer<()> {
+        delete(&access(id, &email)).await
+    }
+}
+
+/// What somebody may do with a folder.
+fn access(folder: MailboxId, email: &str) -> String {
+    format!("/v1/folders/{folder}/access/{}", crate::text::encode(email))
+}
+
+/// A page of the messages under this path.
+async fn page(messages: String, cursor: Option<String>, limit: u32, filter: Filter) -> Answer<Page> {
+    let mut path = format!("{messages}?limit={limit}");
+    for (name, on) in
+        [("unread", filter.unread), ("flagged", filter.flagged), ("attachments", filter.attachments)]
+    {
+        if on {
+            path.push_str(&format!("&{name}=true"));
+        }
+    }
+    get(&with_cursor(path, cursor.as_deref())).await
 }
 
 fn with_cursor(mut path: String, cursor: Option<&str>) -> String {
@@ -105,6 +153,10 @@ fn with_cursor(mut path: String, cursor: Option<&str>) -> String {
 
 async fn get<T: DeserializeOwned>(path: &str) -> Answer<T> {
     SendWrapper::new(async move { read(&send(Method::GET, path, None).await?) }).await
+}
+
+async fn delete(path: &str) -> Answer<()> {
+    SendWrapper::new(send(Method::DELETE, path, None)).await.map(drop)
 }
 
 async fn call<T: DeserializeOwned>(method: Method, path: &str, body: &(impl Serialize + Sync)) -> Answer<T> {

@@ -8,10 +8,10 @@ pub(crate) mod upload;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use types::{
-    MailboxId, MessageId, Problem, ThreadId,
+    AccountId, MailboxId, MessageId, Problem, ThreadId,
     api::{
-        Changed, Compose, Composed, Folder, Folders, Found, Message, NewFolder, Page, Patch, PatchMany,
-        Session, Thread,
+        Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted, Message, NewFolder, Page,
+        Patch, PatchMany, Session, SharedFolder, SharedFolders, Thread,
     },
 };
 
@@ -27,6 +27,24 @@ pub struct Filter {
     pub flagged: bool,
     /// Only those with attachments.
     pub attachments: bool,
+}
+
+/// A folder that somebody else shares: ids of folders are their owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SharedId {
+    pub owner: AccountId,
+    pub folder: MailboxId,
+}
+
+impl SharedId {
+    pub(crate) fn of(folder: &SharedFolder) -> Self {
+        Self { owner: folder.owner_id, folder: folder.id }
+    }
+
+    /// Where its messages are.
+    pub(crate) fn messages(self) -> String {
+        format!("/v1/shared/{}/{}/messages", self.owner, self.folder)
+    }
 }
 
 /// The REST API of the account that is logged in, one method a call.
@@ -66,4 +84,26 @@ pub trait Api: Send + Sync {
     async fn delete(&self, id: MessageId) -> Answer<()>;
     /// `POST /v1/messages`: send, or keep as a draft.
     async fn compose(&self, message: Compose) -> Answer<Composed>;
+    /// `GET /v1/shared`.
+    async fn shared(&self) -> Answer<SharedFolders>;
+    /// `GET /v1/shared/{owner}/{folder}/messages`, newest first, after `cursor`.
+    async fn shared_page(
+        &self,
+        folder: SharedId,
+        cursor: Option<String>,
+        limit: u32,
+        filter: Filter,
+    ) -> Answer<Page>;
+    /// `GET /v1/shared/{owner}/{folder}/messages/{id}`.
+    async fn shared_message(&self, folder: SharedId, id: MessageId) -> Answer<Message>;
+    /// `PATCH /v1/shared/{owner}/{folder}/messages`.
+    async fn patch_shared(&self, folder: SharedId, patch: PatchMany) -> Answer<Changed>;
+    /// `DELETE /v1/shared/{owner}/{folder}/messages/{id}`: to its owner's Trash; from there for good.
+    async fn delete_shared(&self, folder: SharedId, id: MessageId) -> Answer<()>;
+    /// `GET /v1/folders/{id}/access`.
+    async fn folder_access(&self, id: MailboxId) -> Answer<FolderAccess>;
+    /// `PUT /v1/folders/{id}/access/{email}`.
+    async fn grant(&self, id: MailboxId, email: String, rights: String) -> Answer<Granted>;
+    /// `DELETE /v1/folders/{id}/access/{email}`.
+    async fn revoke(&self, id: MailboxId, email: String) -> Answer<()>;
 }

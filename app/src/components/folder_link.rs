@@ -7,6 +7,7 @@ use super::{
     dialog::{Dialog, Question},
     icon::{Draw, Icon},
     menu::{Menu, MenuItem},
+    sharing::SharingDialog,
 };
 use crate::{
     i18n::{Texts, texts},
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// Folders that are nested deeper are not indented further.
-const DEEPEST: usize = 5;
+pub(crate) const DEEPEST: usize = 5;
 
 /// What a folder is called: by its role in the reader's language, or as the reader named it.
 pub(crate) fn folder_name(folder: &Folder, t: &Texts) -> String {
@@ -72,25 +73,31 @@ pub(crate) fn FolderLink(id: MailboxId, depth: usize) -> AnyView {
                 <span class="folder-name" dir="auto">
                     {name}
                 </span>
-                {move || {
-                    let n = unread.get();
-                    (n > 0)
-                        .then(|| {
-                            view! {
-                                <span class="folder-count" data-testid="unread-count">
-                                    <span aria-hidden="true">{grouped(n)}</span>
-                                    <span class="sr-only">
-                                        {if role() == Some(Role::Drafts) { t.draft_count(n) } else { t.unread_count(n) }}
-                                    </span>
-                                </span>
-                            }
-                        })
-                }}
+                <Count
+                    n=unread
+                    said=move |n| if role() == Some(Role::Drafts) { t.draft_count(n) } else { t.unread_count(n) }
+                />
             </a>
-            {move || role().is_none().then(|| view! { <FolderMenu id folder /> })}
+            <FolderMenu id folder />
         </li>
     }
     .into_any()
+}
+
+/// The number beside a folder, unless it is zero; and what it counts.
+#[component]
+pub(crate) fn Count(n: Memo<u64>, said: impl Fn(u64) -> String + Send + Sync + 'static) -> impl IntoView {
+    move || {
+        let n = n.get();
+        (n > 0).then(|| {
+            view! {
+                <span class="folder-count" data-testid="unread-count">
+                    <span aria-hidden="true">{grouped(n)}</span>
+                    <span class="sr-only">{said(n)}</span>
+                </span>
+            }
+        })
+    }
 }
 
 #[component]
@@ -98,6 +105,9 @@ fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let question = RwSignal::new(None);
+    let is_sharing = RwSignal::new(false);
+    let is_named =
+        Memo::new(move |_| folder.with(|folder| folder.as_ref().is_some_and(|folder| folder.role.is_none())));
     let name = move || folder.get_untracked().map(|folder| folder.name).unwrap_or_default();
     let rename = move |()| {
         question.set(Some(Question {
@@ -125,11 +135,18 @@ fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> AnyView {
         }
     };
     view! {
-        <Menu label=t.folder_actions icon=Icon::More class="folder-menu">
-            <MenuItem label=t.rename_folder icon=Icon::Pen press=rename />
-            <MenuItem label=t.delete_folder icon=Icon::Bin press=delete danger=true />
+        <Menu label=t.folder_actions icon=Icon::More class="folder-menu" testid="folder-menu">
+            <MenuItem label=t.share_folder icon=Icon::People press=move |()| is_sharing.set(true) testid="share-folder" />
+            // What every account has stays as it is.
+            <Show when=move || is_named.get()>
+                <MenuItem label=t.rename_folder icon=Icon::Pen press=rename />
+                <MenuItem label=t.delete_folder icon=Icon::Bin press=delete danger=true />
+            </Show>
         </Menu>
         <Dialog question answer />
+        <Show when=move || is_sharing.get()>
+            <SharingDialog folder is_open=is_sharing />
+        </Show>
     }
     .into_any()
 }

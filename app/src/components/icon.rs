@@ -30,6 +30,7 @@ pub(crate) enum Icon {
     More,
     Move,
     Pen,
+    People,
     Plus,
     Refresh,
     Reply,
@@ -72,6 +73,9 @@ impl Icon {
             Self::More => "M11.2 5.5h1.6M11.2 12h1.6M11.2 18.5h1.6",
             Self::Move => "M3 6h6l2 2.5h10V19H3zM10 14h6M13.5 11.5 16 14l-2.5 2.5",
             Self::Pen => "M4 20l1-4.5L16 4.5l3.5 3.5-11 11zM14 6.5l3.5 3.5",
+            Self::People => {
+                "M9 4.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7zM2.5 20c0-3.3 2.9-5.5 6.5-5.5s6.5 2.2 6.5 5.5M15.5 5a3.5 3.5 0 0 1 0 6.2M18 15c2.1.7 3.5 2.600 3.5 5"
+            }
             Self::Plus => "M12 5v14M5 12h14",
             Self::Refresh => "M20 11a8 8 0 1 0-2 6.5M20 5v6h-6",
             Self::Reply => "M10 7l-5.5 5.5L10 18M5 12.5h9.5A5.5 5.5 0 0 1 20 18v1",

@@ -17,6 +17,8 @@ mod reader;
 mod resizer;
 mod search_box;
 mod settings;
+mod shared_folders;
+mod sharing;
 mod shortcuts;
 mod sidebar;
 mod time;

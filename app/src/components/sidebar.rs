@@ -9,6 +9,7 @@ use super::{
     icon::{Draw, Icon},
     logo::Logo,
     settings::Settings,
+    shared_folders::SharedFolders,
 };
 use crate::{browser, i18n::texts, state::Store, text::size};
 
@@ -26,6 +27,7 @@ pub(crate) fn Sidebar() -> AnyView {
             <ComposeButton />
             <nav class="folders" aria-label=t.folders>
                 <FolderList />
+                <SharedFolders />
             </nav>
             <Account />
         </aside>

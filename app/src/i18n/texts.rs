@@ -2,11 +2,11 @@
 
 use types::{
     Address, Problem, ProblemKind, Role,
-    api::{Compose, Delivery, DeliveryState},
+    api::{Compose, Delivery, DeliveryState, SharedFolder},
 };
 
 use super::Lang;
-use crate::text::grouped;
+use crate::{state::owner_name, text::grouped};
 
 macro_rules! texts {
     ($($name:ident: $en:literal, $ko:literal;)*) => {
@@ -37,6 +37,19 @@ texts! {
     folder_name: "Name of the folder", "편지함 이름";
     rename_folder: "Rename folder", "편지함 이름 바꾸기";
     delete_folder: "Delete folder", "편지함 삭제";
+    share_folder: "Share…", "공유…";
+    shared_with_me: "Shared with me", "나와 공유됨";
+    shared_with: "Shared with", "공유 대상";
+    shared_with_nobody: "Nobody else sees this folder yet.", "아직 아무와도 공유하지 않았습니다.";
+    share_address: "Address of somebody here", "공유할 사람의 주소";
+    share: "Share", "공유";
+    rights_of_new: "What they may do", "부여할 권한";
+    may_read: "Can read", "읽기";
+    may_write: "Can read and write", "읽기 및 쓰기";
+    may_other: "Other rights", "기타 권한";
+    stop_sharing: "Stop sharing", "공유 중지";
+    no_such_account: "Nobody here has this address for their own.", "이 서비스에 해당 주소를 쓰는 사람이 없습니다.";
+    done: "Done", "완료";
     folder_actions: "Folder actions", "편지함 작업";
     create: "Create", "만들기";
     rename: "Rename", "이름 바꾸기";
@@ -290,6 +303,27 @@ impl Texts {
 
     pub(crate) fn confirm_delete_folder(&self, name: &str) -> String {
         self.pick(format!("Delete the folder “{name}”?"), format!("‘{name}’ 편지함을 삭제할까요?"))
+    }
+
+    pub(crate) fn share_folder_named(&self, name: &str) -> String {
+        self.pick(format!("Share “{name}”"), format!("‘{name}’ 공유"))
+    }
+
+    /// What somebody else may do with a folder, and the way to end it.
+    pub(crate) fn rights_of(&self, who: &str) -> String {
+        self.pick(format!("What {who} may do"), format!("{who} 님의 권한"))
+    }
+
+    pub(crate) fn stop_sharing_with(&self, who: &str) -> String {
+        self.pick(format!("{} with {who}", self.stop_sharing), format!("{who} 님과 {}", self.stop_sharing))
+    }
+
+    pub(crate) fn confirm_delete_shared(&self, folder: &SharedFolder) -> String {
+        let owner = owner_name(folder);
+        self.pick(
+            format!("Delete this mail of {owner}? It goes to the trash there, from where you cannot bring it back."),
+            format!("{owner} 님의 메일을 삭제할까요? {owner} 님의 휴지통으로 옮겨지며, 직접 되돌릴 수 없습니다."),
+        )
     }
 
     pub(crate) fn wrote(&self, when: &str, who: &str) -> String {

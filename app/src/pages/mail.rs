@@ -103,6 +103,9 @@ fn come_alive(store: Store) {
         browser::mark_hydrated();
         store.listen();
         store.restore_draft();
+        // Who begins to share is heard of within a minute; who comes back to look sees it at once.
+        let focused = window_event_listener(leptos::ev::focus, move |_| store.load_shared());
+        on_cleanup(move || focused.remove());
     });
     let navigate = use_navigate();
     Effect::new(move |_| {
@@ -160,9 +163,7 @@ fn name_page(store: Store) {
             Place::Folder { message: Some(id), .. } => {
                 store.summary(id).map(|message| t.subject_or_none(&message.subject)).unwrap_or_default()
             }
-            Place::Folder { .. } => store.folder().map_or_else(String::new, |folder| {
-                folder.role.map_or(folder.name, |role| t.role(role).to_owned())
-            }),
+            Place::Folder { .. } => store.here().map(|here| here.name).unwrap_or_default(),
         };
         document().set_title(&t.page_title(&title, unread.get()));
     });

@@ -2,24 +2,28 @@
 
 use leptos::{prelude::*, task::spawn_local};
 use types::{
-    MailboxId, MessageId, Role,
+    MailboxId, MessageId, Rights, Role,
     api::{Patch, PatchMany, Summary},
 };
 
 use super::{Place, Store, Undo};
-use crate::{browser, i18n::Texts};
+use crate::{api::SharedId, browser, i18n::Texts};
 
 impl Store {
     pub(crate) fn set_unread(self, ids: Vec<MessageId>, unread: bool) {
-        self.change(ids, Patch { unread: Some(unread), ..Patch::default() });
+        if self.may(Rights::SEEN) {
+            self.change(ids, Patch { unread: Some(unread), ..Patch::default() });
+        }
     }
 
     pub(crate) fn set_flagged(self, ids: Vec<MessageId>, flagged: bool) {
-        self.change(ids, Patch { flagged: Some(flagged), ..Patch::default() });
+        if self.may(Rights::WRITE) {
+            self.change(ids, Patch { flagged: Some(flagged), ..Patch::default() });
+        }
     }
 
     pub(crate) fn archive(self, ids: Vec<MessageId>, texts: &Texts) {
-        if let Some(folder) = self.folder_of(Role::Archive) {
+        if let Some(folder) = self.folder_of(Role::Archive).filter(|_| self.is_own()) {
             let said = texts.archived(ids.len());
             self.move_with_undo(ids, folder.id, said);
         }
@@ -27,6 +31,12 @@ impl Store {
 
     /// To Trash; what is there already, for good, if the reader means it.
     pub(crate) fn delete(self, ids: Vec<MessageId>, texts: &Texts) {
+        if let Some(folder) = self.shared_folder() {
+            if self.may_delete() {
+                self.remove(ids, Some(SharedId::of(&folder)), &texts.confirm_delete_shared(&folder));
+            }
+            return;
+        }
         let trash = self.folder_of(Role::Trash).map(|folder| folder.id);
         let is_trashed =
             |id: &MessageId| self.summary(*id).is_some_and(|message| Some(message.folder_id) == trash);
@@ -35,21 +45,25 @@ impl Store {
                 let said = texts.deleted(ids.len());
                 self.move_with_undo(ids, trash, said);
             }
-            _ => self.delete_for_good(ids, texts),
+            _ => self.remove(ids, None, texts.confirm_delete),
         }
     }
 
     pub(crate) fn move_to(self, ids: Vec<MessageId>, folder: MailboxId, texts: &Texts) {
-        let name = self.folders.with_untracked(|folders| {
-            let folder = folders.iter().find(|known| known.id == folder)?;
-            Some(folder.role.map_or_else(|| folder.name.clone(), |role| texts.role(role).to_owned()))
-        });
+        let name = match self.shared_id() {
+            Some(from) => self.shared_name(SharedId { folder, ..from }, texts),
+            None => self.folders.with_untracked(|folders| {
+                let folder = folders.iter().find(|known| known.id == folder)?;
+                Some(folder.role.map_or_else(|| folder.name.clone(), |role| texts.role(role).to_owned()))
+            }),
+        };
         let said = texts.moved(ids.len(), &name.unwrap_or_default());
         self.move_with_undo(ids, folder, said);
     }
 
     pub(crate) fn undo(self, undo: Undo) {
-        let Undo::Move { before, from } = undo;
+        let Undo::Move { before, from, owner } = undo;
+        let shared = owner.map(|owner| SharedId { owner, folder: from });
         let mut by_folder: Vec<(MailboxId, Vec<Summary>)> = Vec::new();
         for message in before {
             let folder = message.folder_id;
@@ -60,7 +74,7 @@ impl Store {
             }
         }
         for (folder, messages) in by_folder {
-            self.change_known(messages, Patch { folder_id: Some(folder), ..Patch::default() });
+            self.change_known(shared, messages, Patch { folder_id: Some(folder), ..Patch::default() });
         }
     }
 
@@ -75,24 +89,32 @@ impl Store {
         }
         self.step_aside(&ids);
         self.change(ids, Patch { folder_id: Some(folder), ..Patch::default() });
-        self.say(said, Some(Undo::Move { before, from: folder }));
+        let shared = self.shared_id();
+        let may_undo = shared.is_none_or(|from| self.may_move_back(SharedId { folder, ..from }, from));
+        let owner = shared.map(|from| from.owner);
+        self.say(said, may_undo.then_some(Undo::Move { before, from: folder, owner }));
     }
 
-    fn delete_for_good(self, ids: Vec<MessageId>, texts: &Texts) {
-        if !window().confirm_with_message(texts.confirm_delete).unwrap_or(false) {
+    /// Deletes what cannot be brought back from here, if the reader says yes to the question.
+    fn remove(self, ids: Vec<MessageId>, shared: Option<SharedId>, question: &str) {
+        if !window().confirm_with_message(question).unwrap_or(false) {
             return;
         }
         self.step_aside(&ids);
         let before: Vec<_> = ids.iter().filter_map(|id| self.summary(*id)).collect();
-        self.count(&before, -1);
+        self.count(shared, &before, -1);
         self.forget(&ids);
         let api = self.api();
         spawn_local(async move {
             for id in ids {
-                if let Err(problem) = api.delete(id).await {
+                let outcome = match shared {
+                    Some(folder) => api.delete_shared(folder, id).await,
+                    None => api.delete(id).await,
+                };
+                if let Err(problem) = outcome {
                     let lost: Vec<_> = before.iter().filter(|message| message.id == id).cloned().collect();
-                    self.count(&lost, 1);
-                    self.upsert(&lost);
+                    self.count(shared, &lost, 1);
+                    self.upsert_of(shared.map(|folder| folder.owner), &lost);
                     self.complain(&problem);
                 }
             }
@@ -111,36 +133,34 @@ impl Store {
     }
 
     fn change(self, ids: Vec<MessageId>, patch: Patch) {
-        self.change_known(ids.iter().filter_map(|id| self.summary(*id)).collect(), patch);
+        self.change_known(self.shared_id(), ids.iter().filter_map(|id| self.summary(*id)).collect(), patch);
     }
 
     /// Does it here, then there; and undoes it here if there it fails. Takes the messages as they are now, for they
-    /// may be in no list that is loaded.
-    fn change_known(self, before: Vec<Summary>, patch: Patch) {
+    /// may be in no list that is loaded; and their folder, if it is somebody else's.
+    fn change_known(self, shared: Option<SharedId>, before: Vec<Summary>, patch: Patch) {
         let ids: Vec<_> = before.iter().map(|message| message.id).collect();
         let after: Vec<_> = before.iter().map(|message| patched(message, &patch)).collect();
         if before == after {
             return;
         }
-        self.count(&before, -1);
-        self.count(&after, 1);
-        self.upsert(&after);
+        let owner = shared.map(|folder| folder.owner);
+        self.count(shared, &before, -1);
+        self.count(shared, &after, 1);
+        self.upsert_of(owner, &after);
         let api = self.api();
         spawn_local(async move {
-            let outcome = match ids.as_slice() {
-                [id] => api.patch(*id, patch).await,
-                _ => {
-                    let Patch { unread, flagged, folder_id, add_labels, remove_labels } = patch;
-                    api.patch_many(PatchMany { ids, unread, flagged, folder_id, add_labels, remove_labels })
-                        .await
-                }
+            let outcome = match (shared, ids.as_slice()) {
+                (None, [id]) => api.patch(*id, patch).await,
+                (None, _) => api.patch_many(many(ids, patch)).await,
+                (Some(folder), _) => api.patch_shared(folder, many(ids, patch)).await,
             };
             match outcome {
-                Ok(changed) => self.upsert(&changed.messages),
+                Ok(changed) => self.upsert_of(owner, &changed.messages),
                 Err(problem) => {
-                    self.count(&after, -1);
-                    self.count(&before, 1);
-                    self.upsert(&before);
+                    self.count(shared, &after, -1);
+                    self.count(shared, &before, 1);
+                    self.upsert_of(owner, &before);
                     self.complain(&problem);
                 }
             }
@@ -148,7 +168,10 @@ impl Store {
     }
 
     /// Adds messages to the counts of their folders, or takes them off.
-    fn count(self, messages: &[Summary], by: i64) {
+    fn count(self, shared: Option<SharedId>, messages: &[Summary], by: i64) {
+        if let Some(folder) = shared {
+            return self.count_shared(folder.owner, messages, by);
+        }
         self.folders.update(|folders| {
             for message in messages {
                 if let Some(folder) = folders.iter_mut().find(|folder| folder.id == message.folder_id) {
@@ -187,6 +210,11 @@ impl Store {
             selected
         }
     }
+}
+
+fn many(ids: Vec<MessageId>, patch: Patch) -> PatchMany {
+    let Patch { unread, flagged, folder_id, add_labels, remove_labels } = patch;
+    PatchMany { ids, unread, flagged, folder_id, add_labels, remove_labels }
 }
 
 fn patched(message: &Summary, patch: &Patch) -> Summary {

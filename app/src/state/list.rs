@@ -2,24 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 use types::{
-    MailboxId, MessageId, Problem,
+    AccountId, MailboxId, MessageId, Problem,
     api::{Found, Page, Summary},
 };
 
-use crate::api::Filter;
+use crate::api::{Filter, SharedId};
 
 /// What a list is of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Source {
     Folder { id: MailboxId, filter: Filter },
+    Shared { folder: SharedId, filter: Filter },
     Search { query: String },
 }
 
 impl Source {
-    /// Whether a message belongs here that was not here before. What a search finds, only the server knows.
+    /// Whose messages it is of, if they are not the reader's own: folders of several people may have the same id.
+    pub(crate) fn owner(&self) -> Option<AccountId> {
+        match self {
+            Self::Shared { folder, .. } => Some(folder.owner),
+            Self::Folder { .. } | Self::Search { .. } => None,
+        }
+    }
+
+    /// Whether a message of its owner's belongs here that was not here before. What a search finds, only the server knows.
     fn wants(&self, message: &Summary) -> bool {
         match self {
-            Self::Folder { id, filter } => {
+            Self::Folder { id, filter } | Self::Shared { folder: SharedId { folder: id, .. }, filter } => {
                 message.folder_id == *id
                     && (!filter.unread || message.unread)
                     && (!filter.flagged || message.flagged)
@@ -32,7 +41,9 @@ impl Source {
     /// Whether a message may stay: filters do not take away what is being looked at.
     fn keeps(&self, message: &Summary) -> bool {
         match self {
-            Self::Folder { id, .. } => message.folder_id == *id,
+            Self::Folder { id, .. } | Self::Shared { folder: SharedId { folder: id, .. }, .. } => {
+                message.folder_id == *id
+            }
             Self::Search { .. } => true,
         }
     }

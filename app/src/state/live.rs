@@ -4,7 +4,7 @@ use std::{cell::Cell, sync::Arc};
 
 use leptos::{prelude::*, task::spawn_local};
 use types::{
-    MessageId,
+    AccountId, MessageId,
     api::{Change, ServerEvent, Summary},
 };
 
@@ -37,6 +37,7 @@ impl Store {
                             }
                         }
                         ServerEvent::Reset { .. } => self.refresh(),
+                        ServerEvent::Shared(shared) => self.take_shared(shared.folders),
                     }
                 }
             })
@@ -59,6 +60,7 @@ impl Store {
         let source = untrack(|| self.source());
         self.lists.update(|lists| lists.retain(|key, _| Some(key) == source.as_ref()));
         self.load_folders();
+        self.load_shared();
         let Some(source) = source else { return };
         spawn_local(async move {
             match self.load_page(&source, None, PAGE).await {
@@ -111,15 +113,20 @@ impl Store {
         self.forget(&change.removed);
     }
 
-    /// Takes in messages as they are now.
+    /// Takes in messages of the reader's own as they are now.
     pub(crate) fn upsert(self, messages: &[Summary]) {
+        self.upsert_of(None, messages);
+    }
+
+    /// Takes in messages as they are now; whose, if they are not the reader's own.
+    pub(super) fn upsert_of(self, owner: Option<AccountId>, messages: &[Summary]) {
         if messages.is_empty() {
             return;
         }
         let shown = self.source();
         let mut above = 0;
         self.lists.update(|lists| {
-            for (source, list) in lists.iter_mut() {
+            for (source, list) in lists.iter_mut().filter(|(source, _)| source.owner() == owner) {
                 for message in messages {
                     let added = list.upsert(source, message);
                     if added.is_some() && Some(source) == shown.as_ref() {
@@ -131,16 +138,7 @@ impl Store {
         if above > 0 {
             self.arrived_above.set(above);
         }
-        self.messages.update(|opened| {
-            for message in messages {
-                if let Some(Opened::Ready(known)) = opened.get_mut(&message.id) {
-                    let known = Arc::make_mut(known);
-                    // Lists name the first recipients only; and whom a mail went to does not change.
-                    let to = std::mem::take(&mut known.summary.to);
-                    known.summary = Summary { to, ..message.clone() };
-                }
-            }
-        });
+        self.renew_opened(messages);
         self.threads.update(|threads| {
             for message in messages {
                 let Some(thread) = threads.get_mut(&message.thread_id) else { continue };
@@ -150,6 +148,20 @@ impl Store {
                         let at = thread.partition_point(|known| known.id < message.id);
                         thread.insert(at, message.clone());
                     }
+                }
+            }
+        });
+    }
+
+    /// Takes in what is new about messages that are open or were.
+    pub(super) fn renew_opened(self, messages: &[Summary]) {
+        self.messages.update(|opened| {
+            for message in messages {
+                if let Some(Opened::Ready(known)) = opened.get_mut(&message.id) {
+                    let known = Arc::make_mut(known);
+                    // Lists name the first recipients only; and whom a mail went to does not change.
+                    let to = std::mem::take(&mut known.summary.to);
+                    known.summary = Summary { to, ..message.clone() };
                 }
             }
         });

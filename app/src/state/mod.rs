@@ -10,6 +10,8 @@ mod folders;
 mod list;
 mod live;
 mod place;
+mod shared;
+mod sharing;
 mod store;
 mod toast;
 
@@ -19,5 +21,7 @@ pub(crate) use boot::{Boot, load};
 pub(crate) use draft::{Draft, Kept, Recipients, Written};
 pub(crate) use list::{List, Source, Status};
 pub(crate) use place::Place;
+pub(crate) use shared::{Group, Line, groups, owner_name, shared_name};
+pub(crate) use sharing::{Level, People, Sharing};
 pub(crate) use store::{Opened, Store};
 pub(crate) use toast::{Toast, Undo};

@@ -8,13 +8,14 @@ use std::{
 use leptos::{prelude::*, task::spawn_local};
 use types::{
     MailboxId, MessageId, Problem, ProblemKind, Role, ThreadId,
-    api::{Account, Folder, Message, Summary},
+    api::{Account, Folder, Message, SharedFolder, Summary},
 };
 
 use super::{
     Boot, Draft, List, Place, Source, Status, Toast, Undo,
     boot::{Rows, without_html},
-    place::find_folder,
+    place::{Named, find_folder},
+    shared::{owner_name, shared_name},
 };
 use crate::{
     api::{Answer, Api},
@@ -37,6 +38,16 @@ pub(crate) enum Opened {
     Failed(Problem),
 }
 
+/// The folder that is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Here {
+    pub(crate) name: String,
+    /// Whose it is, if it is somebody else's.
+    pub(crate) owner: Option<String>,
+    pub(crate) total: u64,
+    pub(crate) unread: u64,
+}
+
 /// Handles of everything; copied freely.
 #[derive(Clone, Copy)]
 pub(crate) struct Store {
@@ -47,6 +58,10 @@ pub(crate) struct Store {
     pub(crate) place: Memo<Place>,
     pub(crate) account: RwSignal<Account>,
     pub(crate) folders: RwSignal<Vec<Folder>>,
+    /// What others share with the reader.
+    pub(crate) shared: RwSignal<Vec<SharedFolder>>,
+    /// How often what is shown of it was loaded anew: of answers that overtake one another the last one counts.
+    pub(super) reloads: StoredValue<u64>,
     pub(crate) lists: RwSignal<HashMap<Source, List>>,
     pub(crate) messages: RwSignal<HashMap<MessageId, Opened>>,
     pub(crate) threads: RwSignal<HashMap<ThreadId, Vec<Summary>>>,
@@ -86,6 +101,8 @@ impl Store {
             place,
             account: RwSignal::new(boot.account),
             folders: RwSignal::new(boot.folders),
+            shared: RwSignal::new(boot.shared),
+            reloads: StoredValue::new(0),
             lists: RwSignal::new(lists),
             messages: RwSignal::new(messages),
             threads: RwSignal::new(threads),
@@ -113,11 +130,27 @@ impl Store {
         self.going.set(Some(place.href()));
     }
 
-    /// The folder that the reader is in.
+    /// The folder that the reader is in, if it is the reader's own.
     pub(crate) fn folder(&self) -> Option<Folder> {
         let place = self.place.get();
-        let Place::Folder { folder, .. } = &place else { return None };
-        self.folders.with(|folders| find_folder(folders, folder).cloned())
+        let Place::Folder { folder: Named::Own(name), .. } = &place else { return None };
+        self.folders.with(|folders| find_folder(folders, name).cloned())
+    }
+
+    /// What is known of the folder that the reader is in, whoever's it is.
+    pub(crate) fn here(&self) -> Option<Here> {
+        let own = self.folder().map(|Folder { name, role, total, unread, .. }| {
+            let name = role.map_or(name, |role| self.texts.role(role).to_owned());
+            Here { name, owner: None, total, unread }
+        });
+        own.or_else(|| {
+            self.shared_folder().map(|folder| Here {
+                name: shared_name(&folder.name, self.texts),
+                owner: Some(owner_name(&folder).to_owned()),
+                total: folder.total.unwrap_or_default(),
+                unread: folder.unread.unwrap_or_default(),
+            })
+        })
     }
 
     pub(crate) fn role(&self) -> Option<Role> {
@@ -136,8 +169,11 @@ impl Store {
     /// What the list beside the reading pane is of.
     pub(crate) fn source(&self) -> Option<Source> {
         match self.place.get() {
-            Place::Folder { filter, .. } => {
+            Place::Folder { folder: Named::Own(_), filter, .. } => {
                 self.folder().map(|folder| Source::Folder { id: folder.id, filter })
+            }
+            Place::Folder { folder: Named::Shared(folder), filter, .. } => {
+                self.shared_folder().map(|_| Source::Shared { folder, filter })
             }
             Place::Search { query, .. } if query.is_empty() => None,
             Place::Search { query, .. } => Some(Source::Search { query }),
@@ -207,6 +243,9 @@ impl Store {
         let api = self.api();
         match source {
             Source::Folder { id, filter } => api.page(*id, cursor, limit, *filter).await.map(Rows::Page),
+            Source::Shared { folder, filter } => {
+                api.shared_page(*folder, cursor, limit, *filter).await.map(Rows::Page)
+            }
             Source::Search { query } => api.search(query.clone(), cursor, limit).await.map(Rows::Found),
         }
     }
@@ -226,10 +265,17 @@ impl Store {
             messages.insert(id, Opened::Loading);
         });
         let api = self.api();
+        let shared = self.place.with_untracked(Place::shared_id);
         spawn_local(async move {
-            let opened = api.message(id).await.map(without_html);
+            let opened = match shared {
+                Some(folder) => api.shared_message(folder, id).await,
+                None => api.message(id).await,
+            };
+            let opened = opened.map(without_html);
             match &opened {
-                Ok(message) => self.load_thread(message.summary.thread_id),
+                // A conversation is the reader's own.
+                Ok(message) if shared.is_none() => self.load_thread(message.summary.thread_id),
+                Ok(_) => {}
                 Err(problem) => leave_if_over(problem),
             }
             let opened = opened.map_or_else(Opened::Failed, |message| Opened::Ready(Arc::new(message)));

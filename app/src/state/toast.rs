@@ -1,12 +1,13 @@
 //! Short words about what just happened, with a way back.
 
-use types::{MailboxId, api::Summary};
+use types::{AccountId, MailboxId, api::Summary};
 
 /// What a toast can take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Undo {
-    /// Puts messages, as they were, back from a folder whose list may not be loaded.
-    Move { before: Vec<Summary>, from: MailboxId },
+    /// Puts messages, as they were, back from a folder whose list may not be loaded; whose they are, if they are not the
+    /// reader's own.
+    Move { before: Vec<Summary>, from: MailboxId, owner: Option<AccountId> },
 }
 
 /// One toast.

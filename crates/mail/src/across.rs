@@ -13,10 +13,10 @@ const BYTES_AT_ONCE: u64 = 8 << 20;
 
 /// What a copy and a move want of where messages are.
 const TO_COPY: Rights = Rights::READ;
-const TO_MOVE: Rights =
+pub(crate) const TO_MOVE: Rights =
     Rights::from_bits(Rights::READ.bits() | Rights::DELETED.bits() | Rights::EXPUNGE.bits());
 /// What they want of where messages come to, if those are to keep their flags.
-const WITH_FLAGS: Rights = Rights::from_bits(Rights::INSERT.bits() | Rights::FLAGS.bits());
+pub(crate) const WITH_FLAGS: Rights = Rights::from_bits(Rights::INSERT.bits() | Rights::FLAGS.bits());
 
 /// How messages come to where they go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,16 @@ const MAX_LABELS: usize = 50;
 impl Access {
     /// Changes messages; returns those that exist, as they are then.
     pub async fn patch(&self, ids: &[MessageId], patch: &api::Patch) -> Result<Vec<api::Summary>> {
+        self.patch_in(None, ids, patch).await
+    }
+
+    /// The same; if a folder is given, of those messages that are in it.
+    pub(crate) async fn patch_in(
+        &self,
+        only_in: Option<MailboxId>,
+        ids: &[MessageId],
+        patch: &api::Patch,
+    ) -> Result<Vec<api::Summary>> {
         let most = self.service.config().max_batch;
         if ids.len() > most {
             return Err(Error::invalid("ids", format!("at most {most} messages can be changed at once")));
@@ -29,6 +39,7 @@ impl Access {
         }
         let unit = Apply {
             account: self.id,
+            only_in,
             ids: ids.to_vec(),
             change: flag_change(patch),
             folder: patch.folder_id,
@@ -45,7 +56,12 @@ impl Access {
 
     /// Moves messages to Trash; those that are there already go for good.
     pub async fn delete(&self, ids: &[MessageId]) -> Result<()> {
-        let unit = Delete { account: self.id, ids: ids.to_vec(), now: self.service.now() };
+        self.delete_in(None, ids).await
+    }
+
+    /// The same; if a folder is given, of those messages that are in it.
+    pub(crate) async fn delete_in(&self, only_in: Option<MailboxId>, ids: &[MessageId]) -> Result<()> {
+        let unit = Delete { account: self.id, only_in, ids: ids.to_vec(), now: self.service.now() };
         self.write(unit).await?
     }
 }
@@ -70,6 +86,7 @@ fn flag_change(patch: &api::Patch) -> FlagChange {
 
 struct Apply {
     account: AccountId,
+    only_in: Option<MailboxId>,
     ids: Vec<MessageId>,
     change: FlagChange,
     folder: Option<MailboxId>,
@@ -90,18 +107,27 @@ impl Unit for Apply {
         {
             return Ok(Err(Error::invalid("folder_id", "there is no such folder")));
         }
+        let ids = match self.only_in {
+            Some(folder) => {
+                let mut placed = tx.placements(self.account, &self.ids).await?;
+                placed.retain(|message| message.mailbox == folder);
+                placed.into_iter().map(|message| message.id).collect()
+            }
+            None => self.ids.clone(),
+        };
         if self.change != FlagChange::default() {
-            tx.change_flags(self.account, &self.ids, &self.change).await?;
+            tx.change_flags(self.account, &ids, &self.change).await?;
         }
         Ok(Ok(match self.folder {
-            Some(folder) => tx.move_messages(self.account, &self.ids, folder, self.now).await?,
-            None => tx.messages(self.account, &self.ids).await?,
+            Some(folder) => tx.move_messages(self.account, &ids, folder, self.now).await?,
+            None => tx.messages(self.account, &ids).await?,
         }))
     }
 }
 
 struct Delete {
     account: AccountId,
+    only_in: Option<MailboxId>,
     ids: Vec<MessageId>,
     now: Timestamp,
 }
@@ -115,7 +141,8 @@ impl Unit for Delete {
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
-        let messages = tx.messages(self.account, &self.ids).await?;
+        let mut messages = tx.messages(self.account, &self.ids).await?;
+        messages.retain(|message| self.only_in.is_none_or(|folder| message.mailbox == folder));
         if messages.is_empty() {
             return Ok(Err(Error::NotFound("message")));
         }

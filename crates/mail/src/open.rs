@@ -98,11 +98,7 @@ impl Access {
     }
 
     async fn reading(&self, id: MessageId, shown: Shown) -> Result<Reading> {
-        let files = match shown {
-            Shown::ToOwner => files(id),
-            Shown::ToGuest(folder) => format!("/v1/shared/{}/{folder}/messages/{id}/attachments/", self.id),
-        };
-        let view = self.opened(id).await?.view(Images::Held, files).await?;
+        let view = self.opened(id).await?.view(Images::Held, self.files(id, shown)).await?;
         Ok(Reading {
             to: view.to,
             cc: view.cc,
@@ -121,7 +117,11 @@ impl Access {
 
     /// The message's HTML as a document of its own for a sandboxed frame; of its text, where it has no HTML.
     pub async fn html(&self, id: MessageId, images: Images) -> Result<String> {
-        let view = self.opened(id).await?.view(images, files(id)).await?;
+        self.html_shown(id, images, Shown::ToOwner).await
+    }
+
+    pub(crate) async fn html_shown(&self, id: MessageId, images: Images, shown: Shown) -> Result<String> {
+        let view = self.opened(id).await?.view(images, self.files(id, shown)).await?;
         let html = view.html.unwrap_or_else(|| message::text_to_html(&view.text));
         Ok(message::frame(&html, message::Scheme::Auto))
     }
@@ -157,11 +157,14 @@ impl Access {
             .map_err(|error| storage::Error::Corrupt(format!("message {id}: {error}")))?;
         Ok(Opened { structure, body: body.unpack()? })
     }
-}
 
-/// Where the owner finds the message's attachments.
-fn files(id: MessageId) -> String {
-    format!("/v1/messages/{id}/attachments/")
+    /// Where who is shown the message finds its attachments.
+    fn files(&self, id: MessageId, shown: Shown) -> String {
+        match shown {
+            Shown::ToOwner => format!("/v1/messages/{id}/attachments/"),
+            Shown::ToGuest(folder) => format!("/v1/shared/{}/{folder}/messages/{id}/attachments/", self.id),
+        }
+    }
 }
 
 impl Opened {

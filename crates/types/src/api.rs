@@ -363,16 +363,23 @@ pub struct SharedFolder {
     pub owner_id: AccountId,
     /// The main address of the owner's account.
     pub owner: String,
+    /// What the owner is called; may be empty.
+    #[serde(default)]
+    pub owner_name: String,
     pub id: MailboxId,
     /// The whole name, with slashes between its levels; the inbox is `Inbox`, as among your own folders.
     pub name: String,
-    /// What you may do with it, in letters of RFC 4314 (see `Granted`); here it is only read, which takes `r`.
+    /// What you may do with it, in letters of RFC 4314 (see `Granted`). Reading takes `r`, changing messages what they
+    /// are changed in: `s` whether they are unread, `w` stars and labels, `t` and `e` where they are.
     pub rights: String,
     /// If you may read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<u64>,
+    /// Another with each change of it or in it, if you may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modseq: Option<ModSeqNumber>,
 }
 
 /// The rights that somebody is to have.
@@ -397,10 +404,13 @@ pub struct Composed {
 #[serde(tag = "type", rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ClientEvent {
-    /// First, once: from where to catch up. Without `since`, only what changes from now on.
+    /// First, once: from where to catch up. Without `since`, only what changes from now on. With `shared`, what others
+    /// share with you is told, too.
     Hello {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<ModSeqNumber>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shared: bool,
     },
 }
 
@@ -415,6 +425,8 @@ pub enum ServerEvent {
     Ready { modseq: ModSeqNumber },
     /// Too far behind to catch up piece by piece: load everything anew, then continue from `modseq`.
     Reset { modseq: ModSeqNumber },
+    /// To whom has asked for it: everything that others share, after `ready` and whenever anything of it has changed.
+    Shared(SharedFolders),
 }
 
 /// A change counter as a JSON number.
@@ -449,11 +461,13 @@ mod tests {
     #[test]
     fn events_have_the_documented_shape() {
         let hello: ClientEvent = serde_json::from_str(r#"{"type":"hello","since":12}"#).unwrap();
-        assert_eq!(hello, ClientEvent::Hello { since: Some(12) });
+        assert_eq!(hello, ClientEvent::Hello { since: Some(12), shared: false });
         assert_eq!(
             serde_json::from_str::<ClientEvent>(r#"{"type":"hello"}"#).unwrap(),
-            ClientEvent::Hello { since: None }
+            ClientEvent::Hello { since: None, shared: false }
         );
+        let shared = ServerEvent::Shared(SharedFolders { folders: Vec::new() });
+        assert_eq!(serde_json::to_string(&shared).unwrap(), r#"{"type":"shared","folders":[]}"#);
         assert_eq!(
             serde_json::to_string(&ServerEvent::Ready { modseq: 3 }).unwrap(),
             r#"{"type":"ready","modseq":3}"#

@@ -1,13 +1,13 @@
 //! The pages' [`app::Api`] while they are rendered here: the same use-cases that the REST API calls, without HTTP.
 
-use app::api::{Answer, Filter};
+use app::api::{Answer, Filter, SharedId};
 use async_trait::async_trait;
 use mail::{Access, PageQuery};
 use types::{
     MailboxId, MessageId, Problem, ProblemKind, ThreadId,
     api::{
-        Changed, Compose, Composed, Folder, Folders, Found, Message, NewFolder, Page, Patch, PatchMany,
-        Session, Thread,
+        Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted, Message, NewFolder, Page,
+        Patch, PatchMany, Session, SharedFolders, Thread,
     },
 };
 
@@ -25,6 +25,16 @@ impl Local {
 
 fn problem(error: mail::Error) -> Problem {
     Failure::from(error).0
+}
+
+fn query(cursor: Option<String>, limit: u32, filter: Filter) -> PageQuery {
+    let only = |wanted: bool| wanted.then_some(true);
+    let filter = storage::Filter {
+        unread: only(filter.unread),
+        flagged: only(filter.flagged),
+        attachments: only(filter.attachments),
+    };
+    PageQuery { filter, cursor, limit: Some(limit) }
 }
 
 #[async_trait]
@@ -61,14 +71,7 @@ impl app::Api for Local {
         limit: u32,
         filter: Filter,
     ) -> Answer<Page> {
-        let only = |wanted: bool| wanted.then_some(true);
-        let filter = storage::Filter {
-            unread: only(filter.unread),
-            flagged: only(filter.flagged),
-            attachments: only(filter.attachments),
-        };
-        let query = PageQuery { filter, cursor, limit: Some(limit) };
-        self.access()?.page(folder, &query).await.map_err(problem)
+        self.access()?.page(folder, &query(cursor, limit, filter)).await.map_err(problem)
     }
 
     async fn search(&self, query: String, cursor: Option<String>, limit: u32) -> Answer<Found> {
@@ -99,5 +102,46 @@ impl app::Api for Local {
 
     async fn compose(&self, message: Compose) -> Answer<Composed> {
         self.access()?.compose(message).await.map_err(problem)
+    }
+
+    async fn shared(&self) -> Answer<SharedFolders> {
+        self.access()?.shared_folders().await.map_err(problem)
+    }
+
+    async fn shared_page(
+        &self,
+        SharedId { owner, folder }: SharedId,
+        cursor: Option<String>,
+        limit: u32,
+        filter: Filter,
+    ) -> Answer<Page> {
+        let query = query(cursor, limit, filter);
+        self.access()?.shared_page(owner, folder, &query).await.map_err(problem)
+    }
+
+    async fn shared_message(&self, SharedId { owner, folder }: SharedId, id: MessageId) -> Answer<Message> {
+        self.access()?.shared_message(owner, folder, id).await.map_err(problem)
+    }
+
+    async fn patch_shared(&self, SharedId { owner, folder }: SharedId, patch: PatchMany) -> Answer<Changed> {
+        let (ids, patch) = patch.split();
+        let messages = self.access()?.shared_patch(owner, folder, &ids, &patch).await.map_err(problem)?;
+        Ok(Changed { messages })
+    }
+
+    async fn delete_shared(&self, SharedId { owner, folder }: SharedId, id: MessageId) -> Answer<()> {
+        self.access()?.shared_delete(owner, folder, &[id]).await.map_err(problem)
+    }
+
+    async fn folder_access(&self, id: MailboxId) -> Answer<FolderAccess> {
+        self.access()?.folder_access(id).await.map_err(problem)
+    }
+
+    async fn grant(&self, id: MailboxId, email: String, rights: String) -> Answer<Granted> {
+        self.access()?.share_folder(id, &email, &rights).await.map_err(problem)
+    }
+
+    async fn revoke(&self, id: MailboxId, email: String) -> Answer<()> {
+        self.access()?.unshare_folder(id, &email).await.map_err(problem)
     }
 }

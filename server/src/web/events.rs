@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use types::{
     AccountId, ModSeq, ProblemKind, Secret,
-    api::{ClientEvent, ServerEvent},
+    api::{ClientEvent, ServerEvent, SharedFolders},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -45,7 +45,8 @@ const FRAMES_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// Say `{"type":"hello","since":MODSEQ}` first, or `{"type":"hello"}` for what changes from now on. What changed since
 /// is told in `changed` messages, then comes `ready`, then whatever changes while you listen. `reset` means that you
-/// are too far behind: load everything anew and continue from its modseq.
+/// are too far behind: load everything anew and continue from its modseq. With `"shared":true` in the hello, `shared`
+/// messages tell what others share with you, after `ready` and whenever something of it changes.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events",
     responses(
@@ -106,10 +107,25 @@ struct Conversation {
     stop: CancellationToken,
     /// Up to where the client knows of changes.
     known: ModSeq,
+    /// What others share, if the client wants to know of it.
+    shared: Option<Shared>,
     heard_at: Instant,
     frames: u32,
     frames_since: Instant,
     _place: Place,
+}
+
+/// How the client has begun.
+struct Hello {
+    since: Option<i64>,
+    shared: bool,
+}
+
+/// Those who share something, and what of it was told last.
+#[derive(Default)]
+struct Shared {
+    sharers: mail::Sharers,
+    told: Option<SharedFolders>,
 }
 
 /// How a conversation ends: with these words, or without any since nobody listens.
@@ -134,6 +150,7 @@ impl Conversation {
             stop: web.stop,
             mail: web.mail,
             known: ModSeq::default(),
+            shared: None,
             heard_at: now,
             frames: 0,
             frames_since: now,
@@ -152,7 +169,8 @@ impl Conversation {
     async fn talk(&mut self) -> Flow {
         // Subscribed before the first look, so that nothing falls in between.
         let mut hints = self.access.subscribe();
-        let since = self.hello().await?;
+        let Hello { since, shared } = self.hello().await?;
+        self.shared = shared.then(Shared::default);
         match since {
             Some(since) => {
                 self.known = ModSeq(since);
@@ -161,6 +179,7 @@ impl Conversation {
             None => self.known = asked(self.access.id(), self.access.modseq().await)?,
         }
         self.say(&ServerEvent::Ready { modseq: self.known.0 }).await?;
+        self.tell_shared().await?;
         let mut ticks = interval_at(Instant::now() + self.ping_every, self.ping_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.stop.clone();
@@ -177,13 +196,18 @@ impl Conversation {
                         self.catch_up().await?;
                     }
                 }
+                () = something_shared(&mut self.shared) => {
+                    if self.may_listen().await? {
+                        self.tell_shared().await?;
+                    }
+                }
                 _ = ticks.tick() => self.tick().await?,
             }
         }
     }
 
     /// Waits for the first message.
-    async fn hello(&mut self) -> Flow<Option<i64>> {
+    async fn hello(&mut self) -> Flow<Hello> {
         let deadline = Instant::now() + HELLO_WITHIN;
         let stop = self.stop.clone();
         loop {
@@ -191,8 +215,8 @@ impl Conversation {
                 () = stop.cancelled() => return end(close_code::AWAY, "the server is stopping"),
                 () = tokio::time::sleep_until(deadline) => return end(close_code::POLICY, "say hello first"),
                 frame = self.socket.recv() => {
-                    if let Some(ClientEvent::Hello { since }) = self.heard(frame)? {
-                        return ControlFlow::Continue(since);
+                    if let Some(ClientEvent::Hello { since, shared }) = self.heard(frame)? {
+                        return ControlFlow::Continue(Hello { since, shared });
                     }
                 }
             }
@@ -231,7 +255,11 @@ impl Conversation {
         }
         let may_listen = self.may_listen().await?;
         self.send(Message::Ping(bytes::Bytes::new())).await?;
-        if may_listen { self.catch_up().await } else { ControlFlow::Continue(()) }
+        if !may_listen {
+            return ControlFlow::Continue(());
+        }
+        self.catch_up().await?;
+        self.tell_shared().await
     }
 
     /// Whether the session still lasts: nothing is told after its end, nor while nobody knows. What is not told now is
@@ -266,6 +294,28 @@ impl Conversation {
         }
     }
 
+    /// Tells what others share, if it is not as it was told last. What cannot be looked up now is told later: it is no
+    /// reason to hear nothing of one's own.
+    async fn tell_shared(&mut self) -> Flow {
+        let Some(shared) = &mut self.shared else { return ControlFlow::Continue(()) };
+        let asked = match self.access.ask_sharers(&mut shared.sharers).await {
+            Ok(_) => self.access.watched_folders(&shared.sharers).await,
+            Err(error) => Err(error),
+        };
+        let now = match asked {
+            Ok(now) => now,
+            Err(error) => {
+                tracing::warn!(account = %self.access.id(), %error, "what others share could not be looked up");
+                return ControlFlow::Continue(());
+            }
+        };
+        if shared.told.as_ref() == Some(&now) {
+            return ControlFlow::Continue(());
+        }
+        shared.told = Some(now.clone());
+        self.say(&ServerEvent::Shared(now)).await
+    }
+
     async fn say(&mut self, event: &ServerEvent) -> Flow {
         match serde_json::to_string(event) {
             Ok(text) => self.send(Message::Text(text.into())).await,
@@ -279,6 +329,14 @@ impl Conversation {
             Ok(Ok(())) => ControlFlow::Continue(()),
             Ok(Err(_)) | Err(_) => ControlFlow::Break(None),
         }
+    }
+}
+
+/// Waits until something changes at somebody who shares something; for ever if that is not to be told.
+async fn something_shared(shared: &mut Option<Shared>) {
+    match shared {
+        Some(shared) => shared.sharers.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -19,6 +19,7 @@ support::on_both_planes!(
     a_socket_ends_with_its_session,
     nothing_is_told_between_the_end_of_a_session_and_the_next_ping,
     a_flood_of_changes_is_told_completely,
+    what_others_share_is_told_to_whom_asks_for_it,
 );
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -191,5 +192,39 @@ async fn a_flood_of_changes_is_told_completely(plane: &Plane<'_>) {
     told.sort();
     wanted.sort();
     assert_eq!(told, wanted);
+    server.stop().await;
+}
+
+async fn what_others_share_is_told_to_whom_asks_for_it(plane: &Plane<'_>) {
+    let server = Server::start(plane).await;
+    let (alice, bob) = (server.login("alice").await, server.login("bob").await);
+    let access = format!("/v1/folders/{}/access/bob@demo.test", alice.folder("inbox").await);
+    let rights = json!({ "rights": "lr" });
+    let shared = alice.request(reqwest::Method::PUT, &access).json(&rights).send().await.unwrap();
+    assert_eq!(shared.status(), 200);
+    let mut silent = listen(&server, &bob, json!({ "type": "hello" })).await;
+    let mut socket = listen(&server, &bob, json!({ "type": "hello", "shared": true })).await;
+    for socket in [&mut silent, &mut socket] {
+        assert_eq!(next(socket).await["type"], "ready");
+    }
+    let told = next(&mut socket).await;
+    let folder = &told["folders"][0];
+    assert_eq!((&told["type"], &folder["owner"]), (&json!("shared"), &json!("alice@demo.test")));
+    assert_eq!(folder["unread"], 0);
+
+    server.deliver("alice", &mail("For both")).await;
+    let told = next(&mut socket).await;
+    assert_eq!(told["folders"][0]["unread"], 1);
+    assert!(told["folders"][0]["modseq"].as_i64() > folder["modseq"].as_i64());
+    assert_eq!(alice.delete(&access).await.status(), 204);
+    assert_eq!(next(&mut socket).await, json!({ "type": "shared", "folders": [] }));
+
+    // What happens there now is nothing to him; the next that both hear is his own.
+    server.deliver("alice", &mail("For her alone")).await;
+    server.deliver("bob", &mail("For him")).await;
+    for socket in [&mut silent, &mut socket] {
+        let told = next(socket).await;
+        assert_eq!((&told["type"], &told["created"][0]["subject"]), (&json!("changed"), &json!("For him")));
+    }
     server.stop().await;
 }

@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod deploy;
 mod events;
+mod guests;
 mod isolation;
 mod leaving;
 mod model;

@@ -132,6 +132,7 @@ DELETE /v1/folders/{id}
 DELETE /v1/folders/{id}/access/{email}
 DELETE /v1/messages/{id}
 DELETE /v1/session
+DELETE /v1/shared/{owner}/{folder}/messages/{id}
 GET /v1/admin/queue
 GET /v1/admin/queue/{id}
 GET /v1/events
@@ -148,10 +149,14 @@ GET /v1/shared
 GET /v1/shared/{owner}/{folder}/messages
 GET /v1/shared/{owner}/{folder}/messages/{id}
 GET /v1/shared/{owner}/{folder}/messages/{id}/attachments/{part}
+GET /v1/shared/{owner}/{folder}/messages/{id}/html
+GET /v1/shared/{owner}/{folder}/messages/{id}/raw
 GET /v1/threads/{id}
 PATCH /v1/folders/{id}
 PATCH /v1/messages
 PATCH /v1/messages/{id}
+PATCH /v1/shared/{owner}/{folder}/messages
+PATCH /v1/shared/{owner}/{folder}/messages/{id}
 POST /v1/admin/queue/{id}/hold
 POST /v1/admin/queue/{id}/release
 POST /v1/admin/queue/{id}/reroute

@@ -1,12 +1,12 @@
 //! Above the rows: where one is and the filters; or, while messages are selected, what can be done to them.
 
 use leptos::prelude::*;
+use types::Rights;
 
 use crate::{
     api::Filter,
     components::{
         button::IconButton,
-        folder_link::folder_name,
         icon::{Draw, Icon},
         move_menu::MoveMenu,
     },
@@ -34,7 +34,7 @@ fn Title() -> AnyView {
         Place::Search { query, .. } if query.is_empty() => t.search.to_owned(),
         Place::Search { .. } => t.search_results.to_owned(),
         Place::Folder { .. } | Place::Compose => {
-            store.folder().map_or_else(|| t.mail.to_owned(), |folder| folder_name(&folder, t))
+            store.here().map_or_else(|| t.mail.to_owned(), |here| here.name)
         }
     };
     let count = move || match store.place.get() {
@@ -44,13 +44,14 @@ fn Title() -> AnyView {
             .map(|(n, about)| t.found(n, about))
             .unwrap_or_default(),
         Place::Folder { .. } | Place::Compose => {
-            store.folder().map(|folder| t.message_count(folder.total)).unwrap_or_default()
+            store.here().map(|here| t.message_count(here.total)).unwrap_or_default()
         }
     };
     let is_folder = move || matches!(store.place.get(), Place::Folder { .. });
     view! {
         <div class="list-title">
             <h1 dir="auto">{title}</h1>
+            {move || store.here().and_then(|here| here.owner).map(|owner| view! { <bdi class="list-owner">{owner}</bdi> })}
             <span class="list-count">{count}</span>
             <IconButton label=t.refresh icon=Icon::Refresh class="refresh" press=move |_| store.refresh() />
         </div>
@@ -117,14 +118,20 @@ fn Bulk() -> AnyView {
                 {t.select_all}
             </button>
             <span class="spacer"></span>
-            <IconButton label=t.archive icon=Icon::Archive testid="bulk-archive" press=move |_| store.archive(ids(), t) />
-            <IconButton label=t.delete icon=Icon::Bin testid="bulk-delete" press=move |_| store.delete(ids(), t) />
-            <IconButton
-                label=Signal::derive(read_label)
-                icon=Signal::derive(read_icon)
-                testid="bulk-unread"
-                press=move |_| store.set_unread(ids(), !some_unread.get_untracked())
-            />
+            <Show when=move || store.is_own()>
+                <IconButton label=t.archive icon=Icon::Archive testid="bulk-archive" press=move |_| store.archive(ids(), t) />
+            </Show>
+            <Show when=move || store.may_delete()>
+                <IconButton label=t.delete icon=Icon::Bin testid="bulk-delete" press=move |_| store.delete(ids(), t) />
+            </Show>
+            <Show when=move || store.may(Rights::SEEN)>
+                <IconButton
+                    label=Signal::derive(read_label)
+                    icon=Signal::derive(read_icon)
+                    testid="bulk-unread"
+                    press=move |_| store.set_unread(ids(), !some_unread.get_untracked())
+                />
+            </Show>
             <MoveMenu targets=Signal::derive(ids) />
         </div>
     }

@@ -49,7 +49,7 @@ pub(crate) fn Notice() -> AnyView {
                 Place::Search { query, .. } if query.is_empty() => {
                     view! { <Empty icon=Icon::Search text=t.search_begin action=None /> }.into_any()
                 }
-                Place::Folder { .. } if store.folder().is_none() => {
+                Place::Folder { .. } if store.here().is_none() => {
                     let action = Some((Place::folder("inbox").href(), t.to_inbox));
                     view! { <Empty icon=Icon::Folder text=t.no_such_folder action /> }.into_any()
                 }

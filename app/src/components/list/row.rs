@@ -2,7 +2,7 @@
 
 use leptos::{ev::MouseEvent, prelude::*};
 use types::{
-    Address, MessageId, Role,
+    Address, MessageId, Rights, Role,
     api::{DeliveryState, Summary},
 };
 
@@ -39,6 +39,7 @@ pub(crate) fn Row(id: MessageId, height: Memo<usize>) -> AnyView {
             event.prevent_default();
         } else if message
             .with_untracked(|message| message.as_ref().is_some_and(|message| store.is_draft(message)))
+            && untrack(|| store.is_own())
         {
             event.prevent_default();
             store.edit_draft(id);
@@ -203,27 +204,36 @@ fn Actions(id: MessageId, message: Memo<Option<Summary>>) -> AnyView {
     let read_icon = move || if unread.get() { Icon::MailOpen } else { Icon::Mail };
     let star_label = move || if flagged.get() { t.unstar } else { t.star };
     // On a phone these are swipes, and in the menus: buttons that are not seen must not be found either.
-    let shown = move || store.hydrated.get() && !browser::is_phone();
+    let shown = Memo::new(move |_| store.hydrated.get() && !browser::is_phone() && store.may_anything());
     view! {
         {move || {
-            shown()
+            shown
+                .get()
                 .then(|| {
                     view! {
                         <div class="row-actions">
-                            <IconButton label=t.archive icon=Icon::Archive press=move |_| store.archive(vec![id], t) />
-                            <IconButton label=t.delete icon=Icon::Bin press=move |_| store.delete(vec![id], t) />
-                            <IconButton
-                                label=Signal::derive(read_label)
-                                icon=Signal::derive(read_icon)
-                                press=move |_| store.set_unread(vec![id], !unread.get_untracked())
-                            />
-                            <IconButton
-                                label=Signal::derive(star_label)
-                                icon=Icon::Star
-                                class="star"
-                                pressed=Signal::derive(move || flagged.get())
-                                press=move |_| store.set_flagged(vec![id], !flagged.get_untracked())
-                            />
+                            <Show when=move || store.is_own()>
+                                <IconButton label=t.archive icon=Icon::Archive press=move |_| store.archive(vec![id], t) />
+                            </Show>
+                            <Show when=move || store.may_delete()>
+                                <IconButton label=t.delete icon=Icon::Bin press=move |_| store.delete(vec![id], t) />
+                            </Show>
+                            <Show when=move || store.may(Rights::SEEN)>
+                                <IconButton
+                                    label=Signal::derive(read_label)
+                                    icon=Signal::derive(read_icon)
+                                    press=move |_| store.set_unread(vec![id], !unread.get_untracked())
+                                />
+                            </Show>
+                            <Show when=move || store.may(Rights::WRITE)>
+                                <IconButton
+                                    label=Signal::derive(star_label)
+                                    icon=Icon::Star
+                                    class="star"
+                                    pressed=Signal::derive(move || flagged.get())
+                                    press=move |_| store.set_flagged(vec![id], !flagged.get_untracked())
+                                />
+                            </Show>
                         </div>
                     }
                 })
@@ -234,7 +244,7 @@ fn Actions(id: MessageId, message: Memo<Option<Summary>>) -> AnyView {
 
 /// Whether a row shows to whom it goes, rather than from whom it comes.
 fn outgoing(store: Store, message: &Summary) -> bool {
-    matches!(store.role_of(message.folder_id), Some(Role::Sent | Role::Drafts))
+    store.is_own() && matches!(store.role_of(message.folder_id), Some(Role::Sent | Role::Drafts))
 }
 
 fn who(message: &Summary, outgoing: bool, t: &Texts) -> String {

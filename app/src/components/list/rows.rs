@@ -33,9 +33,9 @@ pub(crate) fn Rows() -> AnyView {
     let span = RwSignal::new(Span { first: 0, count: FIRST });
     let row_height = RwSignal::new(60_usize);
     let height = Memo::new(move |_| {
-        let total = store.folder().map_or(0, |folder| {
-            if store.place.with(|p| p.filter().unread) { folder.unread } else { folder.total }
-        });
+        let total = store
+            .here()
+            .map_or(0, |here| if store.place.with(|p| p.filter().unread) { here.unread } else { here.total });
         let filtered = store.place.with(|place| place.filter().flagged || place.filter().attachments);
         store.with_list(|list| list.height(if filtered { 0 } else { total })).unwrap_or_default()
     });

@@ -48,6 +48,10 @@ impl Swipe {
                 return;
             }
         }
+        // What the finger would do may not be there to be done.
+        if !(if by > 0 { self.store.is_own() } else { self.store.may_delete() }) {
+            return;
+        }
         self.by.set_value(by);
         let Some(row) = row(event) else { return };
         let _ = row.set_pointer_capture(event.pointer_id());

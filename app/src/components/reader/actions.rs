@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use types::{
-    MessageId, Role,
+    MessageId, Rights, Role,
     api::{Message, Summary},
 };
 
@@ -26,7 +26,10 @@ pub(crate) fn Toolbar(summary: Memo<Summary>) -> AnyView {
     let id = summary.with_untracked(|summary| summary.id);
     let flagged = Memo::new(move |_| summary.with(|summary| summary.flagged));
     let unread = Memo::new(move |_| summary.with(|summary| summary.unread));
-    let role = Memo::new(move |_| store.role_of(summary.with(|summary| summary.folder_id)));
+    let role = Memo::new(move |_| {
+        let own = store.is_own().then(|| summary.with(|summary| summary.folder_id));
+        own.and_then(|folder| store.role_of(folder))
+    });
     let list = move || store.place.with(|place| place.with_message(None).href());
     let star_label = move || if flagged.get() { t.unstar } else { t.star };
     let read_label = move || if unread.get() { t.mark_read } else { t.mark_unread };
@@ -44,7 +47,7 @@ pub(crate) fn Toolbar(summary: Memo<Summary>) -> AnyView {
                 <Draw icon=Icon::Back />
             </a>
             {move || {
-                (role.get() != Some(Role::Archive))
+                (store.is_own() && role.get() != Some(Role::Archive))
                     .then(|| {
                         view! {
                             <IconButton
@@ -57,24 +60,30 @@ pub(crate) fn Toolbar(summary: Memo<Summary>) -> AnyView {
                         }
                     })
             }}
-            <IconButton
-                label=Signal::derive(delete_label)
-                icon=Icon::Bin
-                testid="delete"
-                key="#"
-                press=move |_| store.delete(vec![id], t)
-            />
+            <Show when=move || store.may_delete()>
+                <IconButton
+                    label=Signal::derive(delete_label)
+                    icon=Icon::Bin
+                    testid="delete"
+                    key="#"
+                    press=move |_| store.delete(vec![id], t)
+                />
+            </Show>
             <MoveMenu targets=Signal::derive(move || vec![id]) />
-            <IconButton label=Signal::derive(read_label) icon=Icon::Mail testid="mark-unread" press=mark_unread />
-            <IconButton
-                label=Signal::derive(star_label)
-                icon=Icon::Star
-                testid="star"
-                class="star"
-                key="s"
-                pressed=Signal::derive(move || flagged.get())
-                press=move |_| store.set_flagged(vec![id], !flagged.get_untracked())
-            />
+            <Show when=move || store.may(Rights::SEEN)>
+                <IconButton label=Signal::derive(read_label) icon=Icon::Mail testid="mark-unread" press=mark_unread />
+            </Show>
+            <Show when=move || store.may(Rights::WRITE)>
+                <IconButton
+                    label=Signal::derive(star_label)
+                    icon=Icon::Star
+                    testid="star"
+                    class="star"
+                    key="s"
+                    pressed=Signal::derive(move || flagged.get())
+                    press=move |_| store.set_flagged(vec![id], !flagged.get_untracked())
+                />
+            </Show>
             <span class="spacer"></span>
             <Neighbours id />
             <More id role />
@@ -124,13 +133,16 @@ fn More(id: MessageId, role: Memo<Option<Role>>) -> AnyView {
             view! { <MenuItem label icon=Icon::Spam testid="spam" press=move |()| store.move_to(vec![id], target, t) /> },
         )
     };
+    let source = move || format!("{}/raw", untrack(|| store.address_of(id)));
     view! {
         <Menu label=t.more icon=Icon::More testid="more">
-            <MenuItem label=t.reply icon=Icon::Reply press=move |()| store.answer(id, Kind::Reply) />
-            <MenuItem label=t.reply_all icon=Icon::ReplyAll press=move |()| store.answer(id, Kind::ReplyAll) />
-            <MenuItem label=t.forward icon=Icon::Forward press=move |()| store.answer(id, Kind::Forward) />
-            {spam}
-            <MenuLink label=t.show_source icon=Icon::File href=format!("/v1/messages/{id}/raw") />
+            <Show when=move || store.is_own()>
+                <MenuItem label=t.reply icon=Icon::Reply press=move |()| store.answer(id, Kind::Reply) />
+                <MenuItem label=t.reply_all icon=Icon::ReplyAll press=move |()| store.answer(id, Kind::ReplyAll) />
+                <MenuItem label=t.forward icon=Icon::Forward press=move |()| store.answer(id, Kind::Forward) />
+                {spam}
+            </Show>
+            <MenuLink label=t.show_source icon=Icon::File href=source() />
         </Menu>
     }
     .into_any()

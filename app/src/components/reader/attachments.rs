@@ -8,13 +8,15 @@ use types::api::{Attachment, Message};
 use crate::{
     components::icon::{Draw, Icon},
     i18n::texts,
+    state::Store,
     text::size,
 };
 
 #[component]
 pub(crate) fn Attachments(message: Arc<Message>) -> impl IntoView {
     let t = texts();
-    let id = message.summary.id;
+    let store = expect_context::<Store>();
+    let address = untrack(|| store.address_of(message.summary.id));
     let shown: Vec<_> = message
         .attachments
         .iter()
@@ -25,7 +27,7 @@ pub(crate) fn Attachments(message: Arc<Message>) -> impl IntoView {
         let cards = shown
             .into_iter()
             .map(|attachment| {
-                let href = format!("/v1/messages/{id}/attachments/{}", attachment.id);
+                let href = format!("{address}/attachments/{}", attachment.id);
                 view! { <Card attachment href /> }
             })
             .collect_view();

@@ -9,16 +9,19 @@ use crate::{
     browser,
     components::icon::{Draw, Icon},
     i18n::texts,
+    state::Store,
 };
 
 #[component]
 pub(crate) fn Frame(id: MessageId, has_remote_images: bool) -> AnyView {
     let t = texts();
+    let store = expect_context::<Store>();
+    let address = untrack(|| store.address_of(id));
     let images = RwSignal::new(false);
     let frame = NodeRef::<html::Iframe>::new();
     let source = move || {
         let images = if images.get() { "show" } else { "hold" };
-        format!("/v1/messages/{id}/html?images={images}")
+        format!("{address}/html?images={images}")
     };
     // The frame may have come with the page, and be loaded already.
     Effect::new(move |_| {

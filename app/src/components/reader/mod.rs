@@ -97,7 +97,7 @@ fn Shown(message: Arc<Message>) -> AnyView {
                     <Attachments message=Arc::clone(&message) />
                 </div>
                 <Others thread id side=Side::After />
-                <Answers message />
+                {store.is_own().then(|| view! { <Answers message /> })}
             </article>
         </div>
     }

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use mail::Images;
+use mail::{Download, Images};
 use serde::Deserialize;
 use types::MessageId;
 use utoipa::{IntoParams, ToSchema};
@@ -36,7 +36,7 @@ pub(crate) struct Look {
     /// `show` loads remote pictures; they are held back by default.
     #[serde(default)]
     #[param(inline)]
-    images: RemoteImages,
+    pub(crate) images: RemoteImages,
 }
 
 /// The safe HTML as a document of its own, to be shown in a frame
@@ -50,17 +50,28 @@ pub(crate) async fn html(
     Path(id): Path<MessageId>,
     Query(Look { images }): Query<Look>,
 ) -> Result<Response> {
-    let images = match images {
-        RemoteImages::Hold => Images::Held,
-        RemoteImages::Show => Images::Shown,
-    };
+    let images = images.into();
     let html = caller.access.html(id, images).await?;
+    Ok(framed(html, images, "private, max-age=300"))
+}
+
+impl From<RemoteImages> for Images {
+    fn from(images: RemoteImages) -> Self {
+        match images {
+            RemoteImages::Hold => Self::Held,
+            RemoteImages::Show => Self::Shown,
+        }
+    }
+}
+
+/// The answer with a message's HTML, which can do nothing, and is kept by the browser as is said.
+pub(crate) fn framed(html: String, images: Images, kept: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(mail_policy(images))),
-        (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=300")),
+        (header::CACHE_CONTROL, HeaderValue::from_static(kept)),
     ];
-    Ok((headers, html).into_response())
+    (headers, html).into_response()
 }
 
 /// The mail as it was received, byte for byte
@@ -79,10 +90,14 @@ pub(crate) async fn html(
     )
 )]
 pub(crate) async fn raw(caller: Caller, Path(id): Path<MessageId>, headers: HeaderMap) -> Result<Response> {
-    let download = caller.access.raw(id).await?;
+    Ok(original(&headers, id, caller.access.raw(id).await?))
+}
+
+/// The answer with a message's own bytes.
+pub(crate) fn original(request: &HeaderMap, id: MessageId, download: Download) -> Response {
     let name = format!("{id}.eml");
     let file = File { tag: format!("\"{id}\""), name: &name, content_type: "message/rfc822" };
-    Ok(respond(&headers, &file, download))
+    respond(request, &file, download)
 }
 
 /// An attachment, decoded
