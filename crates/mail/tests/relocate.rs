@@ -285,7 +285,8 @@ async fn a_move_that_dies_while_copying_is_taken_back() {
 /// Others take back the move of a mover that stalls, which learns of it whatever it was about to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mover_whose_move_was_taken_back_stops() {
-    let stalls: [(fn(&Step) -> bool, usize); 3] = [
+    type Stall = (fn(&Step) -> bool, usize);
+    let stalls: [Stall; 3] = [
         (|step| matches!(step, Step::Copied(_)), 0),
         (|step| matches!(step, Step::Copied(_)), 1),
         (|step| matches!(step, Step::Fenced(_)), 0),

@@ -139,6 +139,12 @@ impl Conn {
             self.pool.watch().saw(&statement.sql, values(&statement));
             return transaction.execute(&statement);
         }
+        if self.transaction.is_none()
+            && let Some(direct) = self.pool.direct().filter(|direct| direct.writes())
+        {
+            self.pool.watch().saw(&statement.sql, values(&statement));
+            return direct.execute(&statement).await;
+        }
         Ok(self.execute_raw(statement).await?.rows_affected())
     }
 

@@ -92,6 +92,12 @@ impl Direct {
         blocking(read)
     }
 
+    /// How many rows the statement, by itself, changed.
+    pub(super) async fn execute(&self, statement: &Statement) -> Result<u64, DbErr> {
+        let _place = self.place().await?;
+        blocking(|| self.with(|connection| execute(connection, statement)))
+    }
+
     async fn place(&self) -> Result<OwnedSemaphorePermit, DbErr> {
         let place = timeout(self.patience, Arc::clone(&self.places).acquire_owned()).await;
         place.map_err(|_| late())?.map_err(|_| closed())
@@ -112,6 +118,11 @@ impl Direct {
         };
         // Not under the lock: the last one writes what is in the log to the file.
         drop(all);
+    }
+
+    /// Whether this is the connection that writes.
+    pub(super) const fn writes(&self) -> bool {
+        self.writes
     }
 
     fn take(&self) -> Result<Connection, DbErr> {
@@ -177,6 +188,13 @@ fn rows<T>(
         found.push(take(&Row::Read(row))?);
     }
     Ok(found)
+}
+
+fn execute(connection: &Connection, statement: &Statement) -> Result<u64, DbErr> {
+    let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
+    bind(&mut prepared, statement)?;
+    let changed = prepared.raw_execute().map_err(failed)?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
 }
 
 /// Has the statement use the values.

@@ -99,19 +99,23 @@ impl Pool {
 
     /// Closes them; nothing can be done with this any more.
     pub(crate) async fn close(&self) {
-        if let Some(direct) = &self.0.direct {
+        if let Some(direct) = self.direct() {
             direct.close();
+            if direct.writes() {
+                // The driver has none. Nor may there be a clock any more.
+                return;
+            }
         }
         self.leave(self.current()).await;
     }
 
     /// Gives them up; the next call makes new ones. Nobody waits for a server to hear of it.
     pub(crate) async fn reset(&self) {
-        let current = self.current();
-        self.renew(&current);
-        if let Some(direct) = &self.0.direct {
+        if let Some(direct) = self.direct() {
             direct.reset();
         }
+        let current = self.current();
+        self.renew(&current);
         if matches!(self.0.database.url, DatabaseUrl::Sqlite(_)) {
             self.leave(current).await;
         }

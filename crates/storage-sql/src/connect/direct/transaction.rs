@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use sea_orm::{DbErr, Statement};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Direct, bind, blocking, closed, failed, rows};
+use super::{Direct, blocking, closed, execute, failed, rows};
 use crate::connect::Row;
 
 /// Rolled back if it is dropped. What it does is done by the thread that asks for it.
@@ -43,12 +43,7 @@ impl Transaction {
 
     /// How many rows the statement changed.
     pub(crate) fn execute(&self, statement: &Statement) -> Result<u64, DbErr> {
-        self.with(|connection| {
-            let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
-            bind(&mut prepared, statement)?;
-            let changed = prepared.raw_execute().map_err(failed)?;
-            Ok(u64::try_from(changed).unwrap_or(u64::MAX))
-        })
+        self.with(|connection| execute(connection, statement))
     }
 
     pub(crate) fn commit(self) -> Result<(), DbErr> {
