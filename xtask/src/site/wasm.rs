@@ -92,11 +92,37 @@ pub(super) fn bind(raw: &Path, optimiser: Option<&Optimiser>) -> anyhow::Result<
         }
     }
     let js = output.js().to_owned();
+    leave_out_second_hydration(output.wasm_mut());
     let mut wasm = output.wasm_mut().emit_wasm();
     if let Some(optimiser) = optimiser {
         wasm = optimiser.run(&wasm)?;
     }
     Ok(Module { wasm, snippets, js })
+}
+
+/// The way in which Leptos hydrates pages that load their parts later (`hydrate_lazy`). It is compiled for every view
+/// whether it is called or not, a sixth of all code; we call `hydrate_body`, which is another.
+const SECOND_HYDRATION: &str = "hydrate_async";
+/// Instructions of what is certainly no function that others share because they look alike.
+const LARGE: u64 = 64;
+
+/// Has what is never called do nothing but trap, so that the optimiser removes it with all that it needs.
+fn leave_out_second_hydration(module: &mut walrus::Module) {
+    let is_second = |function: &walrus::Function| {
+        let name = function.name.as_deref().unwrap_or_default();
+        let size = |function: &walrus::LocalFunction| function.size();
+        name.contains(SECOND_HYDRATION)
+            && matches!(&function.kind, walrus::FunctionKind::Local(local) if size(local) >= LARGE)
+    };
+    let second: Vec<_> = module.funcs.iter().filter(|one| is_second(one)).map(walrus::Function::id).collect();
+    for id in second {
+        let kind = module.types.get(module.funcs.get(id).ty());
+        let (params, results) = (kind.params().to_vec(), kind.results().to_vec());
+        let mut trap = walrus::FunctionBuilder::new(&mut module.types, &params, &results);
+        trap.func_body().unreachable();
+        let arguments = params.iter().map(|kind| module.locals.add(*kind)).collect();
+        module.funcs.get_mut(id).kind = walrus::FunctionKind::Local(trap.local_func(arguments));
+    }
 }
 
 /// `wasm-opt` under node. The build is complete without it, only some percent larger.
