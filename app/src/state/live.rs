@@ -37,7 +37,10 @@ impl Store {
                             }
                         }
                         ServerEvent::Reset { .. } => self.refresh(),
-                        ServerEvent::Shared(shared) => self.take_shared(shared.folders),
+                        ServerEvent::Shared(shared) => {
+                            self.told_shared.update_value(|told| *told += 1);
+                            self.take_shared(shared.folders);
+                        }
                     }
                 }
             })

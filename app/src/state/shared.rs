@@ -126,8 +126,11 @@ impl Store {
     /// Asks what others share now.
     pub(crate) fn load_shared(self) {
         let api = self.api();
+        let told = self.told_shared.get_value();
         spawn_local(async move {
             match api.shared().await {
+                // What is not known now is told later, and what was told meanwhile is newer.
+                Ok(shared) if shared.incomplete || self.told_shared.get_value() != told => {}
                 Ok(shared) => self.take_shared(shared.folders),
                 Err(problem) => leave_if_over(&problem),
             }

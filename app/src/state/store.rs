@@ -62,6 +62,8 @@ pub(crate) struct Store {
     pub(crate) shared: RwSignal<Vec<SharedFolder>>,
     /// How often what is shown of it was loaded anew: of answers that overtake one another the last one counts.
     pub(super) reloads: StoredValue<u64>,
+    /// How often the server told what is shared: an answer that was asked for before is older.
+    pub(super) told_shared: StoredValue<u64>,
     pub(crate) lists: RwSignal<HashMap<Source, List>>,
     pub(crate) messages: RwSignal<HashMap<MessageId, Opened>>,
     pub(crate) threads: RwSignal<HashMap<ThreadId, Vec<Summary>>>,
@@ -103,6 +105,7 @@ impl Store {
             folders: RwSignal::new(boot.folders),
             shared: RwSignal::new(boot.shared),
             reloads: StoredValue::new(0),
+            told_shared: StoredValue::new(0),
             lists: RwSignal::new(lists),
             messages: RwSignal::new(messages),
             threads: RwSignal::new(threads),

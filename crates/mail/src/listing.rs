@@ -76,9 +76,9 @@ impl Access {
         let Some(read) = read(self.id, mailbox, known.as_deref(), &mut *snapshot).await? else {
             return Ok(None);
         };
-        let (roll, outgrown) = (Arc::new(read.roll), read.outgrown);
-        if outgrown {
-            self.service.keep_later(&roll);
+        let roll = Arc::new(read.roll);
+        if let Some(how) = read.keep {
+            self.service.keep_later(Keep { roll: Arc::clone(&roll), as_of: read.as_of, how });
         }
         // Another may have been faster, and have read what is newer. A mailbox that was restored begins anew.
         let is_older = |there: &Roll| {
@@ -104,9 +104,8 @@ impl Access {
 
 impl Service {
     /// Keeps the listing on the shard for whoever asks next, while nobody waits for it.
-    fn keep_later(&self, roll: &Arc<Roll>) {
-        let (service, unit) = (self.clone(), Keep(Arc::clone(roll)));
-        let account = roll.mailbox.account;
+    fn keep_later(&self, unit: Keep) {
+        let (service, account) = (self.clone(), unit.roll.mailbox.account);
         self.spawn(async move {
             if let Err(error) = service.write(service.shard_of(account), unit).await {
                 tracing::debug!(%account, %error, "a listing could not be kept");
@@ -122,32 +121,38 @@ impl Service {
             let listing = snapshot.listing(account, mailbox, ModSeq(0)).await?;
             drop(snapshot);
             if let Some(listing) = listing {
-                self.write(shard, Keep(Arc::new(whole(listing)))).await?;
+                let (as_of, how) = (listing.as_of, listing.keep.unwrap_or(storage::Keep::Changes));
+                self.write(shard, Keep { roll: Arc::new(whole(listing)), as_of, how }).await?;
             }
         }
         Ok(())
     }
 }
 
-struct Keep(Arc<Roll>);
+struct Keep {
+    roll: Arc<Roll>,
+    as_of: ModSeq,
+    how: storage::Keep,
+}
 
 #[async_trait]
 impl Unit for Keep {
     type Output = ();
 
     fn needs(&self) -> Needs {
-        Needs { accounts: vec![self.0.mailbox.account], ..Needs::default() }
+        Needs { accounts: vec![self.roll.mailbox.account], ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
-        tx.keep_listing(&self.0.mailbox, &self.0.messages).await
+        tx.keep_listing(&self.roll.mailbox, &self.roll.messages, self.as_of, self.how).await
     }
 }
 
 /// A listing that was read, and whether it should be kept.
 struct Read {
     roll: Roll,
-    outgrown: bool,
+    as_of: ModSeq,
+    keep: Option<storage::Keep>,
 }
 
 async fn read(
@@ -161,12 +166,14 @@ async fn read(
     if let Some(known) = known {
         // After a restore everything before is forgotten.
         if since >= listing.forgotten && known.mailbox.uid_validity == listing.mailbox.uid_validity {
-            return Ok(Some(Read { outgrown: listing.outgrown, roll: merged(known, listing) }));
+            let (as_of, keep) = (listing.as_of, listing.keep);
+            return Ok(Some(Read { roll: merged(known, listing), as_of, keep }));
         }
         let Some(anew) = snapshot.listing(account, mailbox, ModSeq(0)).await? else { return Ok(None) };
         listing = anew;
     }
-    Ok(Some(Read { outgrown: listing.outgrown, roll: whole(listing) }))
+    let (as_of, keep) = (listing.as_of, listing.keep);
+    Ok(Some(Read { roll: whole(listing), as_of, keep }))
 }
 
 fn whole(listing: Listing) -> Roll {

@@ -16,7 +16,9 @@ use crate::{Access, Error, Named, Reach, Result, Sharers};
 impl Access {
     /// The folders that others share with this account, as far as it may know of them.
     pub async fn shared_folders(&self) -> Result<api::SharedFolders> {
-        self.as_shared_folders(&self.shared(None).await?).await
+        let shared = self.shared_of(&self.sharers().await?, None).await?;
+        let folders = self.as_shared_folders(&shared.named).await?;
+        Ok(api::SharedFolders { incomplete: !shared.away.is_empty(), ..folders })
     }
 
     /// The same, of those who share something as far as they have been asked ([`Access::ask_sharers`]).
@@ -55,7 +57,7 @@ impl Access {
                 });
             }
         }
-        Ok(api::SharedFolders { folders })
+        Ok(api::SharedFolders { folders, incomplete: false })
     }
 
     /// See [`Access::page`]; of a folder that somebody else shares.
@@ -94,7 +96,8 @@ impl Access {
         id: MessageId,
         section: &str,
     ) -> Result<(api::Attachment, Download)> {
-        self.visit_message(owner, folder, id).await?.door().attachment(id, section).await
+        let attachment = self.visit_message(owner, folder, id).await?.door().attachment(id, section).await?;
+        self.still(owner, folder, id, attachment).await
     }
 
     /// See [`Access::html`].
@@ -106,12 +109,14 @@ impl Access {
         images: Images,
     ) -> Result<String> {
         let reach = self.visit_message(owner, folder, id).await?;
-        reach.door().html_shown(id, images, Shown::ToGuest(folder)).await
+        let html = reach.door().html_shown(id, images, Shown::ToGuest(folder)).await?;
+        self.still(owner, folder, id, html).await
     }
 
     /// See [`Access::raw`].
     pub async fn shared_raw(&self, owner: AccountId, folder: MailboxId, id: MessageId) -> Result<Download> {
-        self.visit_message(owner, folder, id).await?.door().raw(id).await
+        let raw = self.visit_message(owner, folder, id).await?.door().raw(id).await?;
+        self.still(owner, folder, id, raw).await
     }
 
     /// See [`Access::patch`]; of messages that are in the folder, each change with the right for it. They are moved to
@@ -141,6 +146,11 @@ impl Access {
     pub async fn shared_delete(&self, owner: AccountId, folder: MailboxId, ids: &[MessageId]) -> Result<()> {
         let reach = self.visit(owner, folder).await?;
         reach.writing(Rights::DELETED | Rights::EXPUNGE)?.delete_in(Some(folder), ids).await
+    }
+
+    /// What was read of a message, if it was there and shared all the while.
+    async fn still<T>(&self, owner: AccountId, folder: MailboxId, id: MessageId, read: T) -> Result<T> {
+        self.visit_message(owner, folder, id).await.map(|_| read)
     }
 
     /// A folder of somebody else's that may be read and has the message in it.

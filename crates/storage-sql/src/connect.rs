@@ -38,7 +38,7 @@ use crate::{
 /// How databases are used.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Connections that read, for each database; on SQLite as many once more for what goes past the driver.
+    /// Connections that read, for each database; on SQLite as many once more for transactions.
     pub readers: u32,
     /// Batches of a shard that are committed side by side, on PostgreSQL; SQLite has one writer.
     pub writers: u32,

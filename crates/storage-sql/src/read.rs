@@ -118,12 +118,11 @@ impl Snapshot for Open {
     ) -> Result<Option<Listing>> {
         self.flush().await?;
         let Some(mailbox) = self.mailbox(account, mailbox).await? else { return Ok(None) };
-        let state = Snapshot::account(self, account).await?;
-        let (latest, forgotten) = state.map(|state| (state.modseq, state.forgotten)).unwrap_or_default();
+        let Some(state) = Snapshot::account(self, account).await? else { return Ok(None) };
         if since.0 > 0 {
-            return listing::changed(&self.conn, mailbox, forgotten, since).await.map(Some);
+            return listing::changed(&self.conn, mailbox, &state, since).await.map(Some);
         }
-        listing::whole(&self.conn, mailbox, latest, forgotten).await.map(Some)
+        listing::whole(&self.conn, mailbox, &state).await.map(Some)
     }
 
     async fn outgrown(&mut self, account: AccountId) -> Result<Vec<MailboxId>> {

@@ -7,7 +7,7 @@ mod packed;
 use std::collections::HashMap;
 
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement};
-use storage::{Listed, Mailbox, Result};
+use storage::{AccountState, Keep, Listed, Mailbox, Result};
 use types::{AccountId, MailboxId, ModSeq};
 
 use crate::{
@@ -33,31 +33,35 @@ pub(crate) fn is_outgrown(more: u64, total: u64) -> bool {
     more >= WORTH.max(total / SHARE)
 }
 
-/// What was kept of a mailbox, as of a modseq.
+/// What is kept of a mailbox.
+pub(crate) enum Found {
+    /// Nothing that is of use.
+    Nothing,
+    /// It cannot be read.
+    Damaged,
+    Kept(Kept),
+}
+
 pub(crate) struct Kept {
-    pub(crate) modseq: ModSeq,
+    /// The account's last change then.
+    pub(crate) as_of: ModSeq,
     pub(crate) messages: Vec<Listed>,
 }
 
 /// What is kept of the mailbox, if it is of use: what changed in the account since then is less than the mailbox.
-pub(crate) async fn find(
-    conn: &Conn,
-    mailbox: &Mailbox,
-    latest: ModSeq,
-    forgotten: ModSeq,
-) -> Result<Option<Kept>> {
+pub(crate) async fn find(conn: &Conn, mailbox: &Mailbox, state: &AccountState) -> Result<Found> {
     if mailbox.total < WORTH {
-        return Ok(None);
+        return Ok(Found::Nothing);
     }
-    let wanted = roll::Entity::find_by_id((mailbox.account.0, mailbox.id.0));
-    let head = conn.one(&wanted).await.map_err(failed)?;
+    let head =
+        conn.one(&roll::Entity::find_by_id((mailbox.account.0, mailbox.id.0))).await.map_err(failed)?;
     let Some(head) = head.filter(|head| head.uid_validity == i64::from(mailbox.uid_validity.0)) else {
-        return Ok(None);
+        return Ok(Found::Nothing);
     };
-    let modseq = ModSeq(head.modseq);
-    let since = latest.0.saturating_sub(modseq.0);
-    if modseq < forgotten || (mailbox.modseq > modseq && rows::count(since) > mailbox.total) {
-        return Ok(None);
+    let as_of = ModSeq(head.modseq);
+    let since = rows::count(state.modseq.0.saturating_sub(as_of.0));
+    if as_of < state.forgotten || (mailbox.modseq > as_of && since > mailbox.total) {
+        return Ok(Found::Nothing);
     }
     let sql = "SELECT part, messages FROM roll_part WHERE account_id = $1 AND mailbox_id = $2 ORDER BY part";
     let values = [mailbox.account.0, mailbox.id.0].map(Into::into);
@@ -66,14 +70,13 @@ pub(crate) async fn find(
     let parts = conn.each_row(wanted, usize::MAX, part).await.map_err(failed)?;
     let mut messages = Vec::with_capacity(usize::try_from(mailbox.total).unwrap_or_default());
     for (number, bytes) in parts {
-        let from = first_uid(number);
-        if let Err(error) = packed::unpack(from, &bytes, &mut messages) {
+        if let Err(error) = packed::unpack(first_uid(number), &bytes, &mut messages) {
             let (account, mailbox) = (mailbox.account, mailbox.id);
-            tracing::warn!(%account, %mailbox, error, "a kept listing cannot be read; it will be kept anew");
-            return Ok(None);
+            tracing::warn!(%account, %mailbox, error, "a kept listing cannot be read; it is kept anew");
+            return Ok(Found::Damaged);
         }
     }
-    Ok(Some(Kept { modseq, messages }))
+    Ok(Found::Kept(Kept { as_of, messages }))
 }
 
 /// The mailboxes to which so much was added that what is kept of them should be kept anew.
@@ -93,20 +96,28 @@ pub(crate) async fn outgrown(conn: &Conn, account: AccountId) -> Result<Vec<Mail
 }
 
 /// Keeps a mailbox's listing. Nothing happens if the mailbox has gone, or a later one is kept.
-pub(crate) async fn keep(open: &mut Open, mailbox: &Mailbox, messages: &[Listed]) -> Result<()> {
+pub(crate) async fn keep(
+    open: &mut Open,
+    mailbox: &Mailbox,
+    messages: &[Listed],
+    as_of: ModSeq,
+    how: Keep,
+) -> Result<()> {
     let (account_id, mailbox_id) = (mailbox.account.0, mailbox.id.0);
     open.hold(mailbox.account).await?;
     let validity = i64::from(mailbox.uid_validity.0);
     if open.mailbox(account_id, mailbox_id).is_none_or(|row| row.uid_validity != validity) {
         return Ok(());
     }
+    let forgotten = open.account(account_id)?.forgotten_modseq;
     let conn = &open.conn;
     let wanted = roll::Entity::find_by_id((account_id, mailbox_id));
     let head = conn.one(&wanted).await.map_err(failed)?;
     let mut there = HashMap::new();
     match head {
-        Some(head) if head.uid_validity == validity => {
-            if head.modseq >= mailbox.modseq.0 {
+        // Before what is forgotten there may have been another history.
+        Some(head) if head.uid_validity == validity && head.modseq >= forgotten && how == Keep::Changes => {
+            if head.modseq >= as_of.0 {
                 return Ok(());
             }
             there = marks(conn, account_id, mailbox_id).await?;
@@ -142,7 +153,7 @@ pub(crate) async fn keep(open: &mut Open, mailbox: &Mailbox, messages: &[Listed]
         mailbox_id,
         uid_validity: validity,
         uid_next: i64::from(mailbox.uid_next.0),
-        modseq: mailbox.modseq.0,
+        modseq: as_of.0,
     };
     use roll::Column::{Modseq, UidNext, UidValidity};
     insert::<roll::Entity>(conn, vec![head], Conflict::Replaces(&[UidValidity, UidNext, Modseq])).await?;

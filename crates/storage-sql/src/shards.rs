@@ -15,7 +15,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait as _, Statement};
 use storage::{
     BucketMap, Committed, Directory as _, ErasedUnit, Error, Moves as _, Result, Shards, Snapshot, Stamp,
     moves::AddedShard,
@@ -286,8 +286,8 @@ impl Shards for SqlShards {
 
     async fn ping(&self, shard: ShardId) -> Result<()> {
         let conn = self.opened(shard).await?.readers.each();
-        conn.execute_unprepared("SELECT 1 FROM account LIMIT 1").await.map_err(failed)?;
-        Ok(())
+        let one = Statement::from_string(conn.get_database_backend(), "SELECT 1 FROM account LIMIT 1");
+        conn.each_row(one, 1, |_| Ok(())).await.map(drop).map_err(failed)
     }
 
     async fn refresh(&self) -> Result<()> {

@@ -11,7 +11,7 @@ pub(crate) mod queue;
 use async_trait::async_trait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use storage::{
-    Appended, Copy, FlagChange, Grant, Lease, Listed, Mailbox, Message, NewMailbox, NewMessage,
+    Appended, Copy, FlagChange, Grant, Keep, Lease, Listed, Mailbox, Message, NewMailbox, NewMessage,
     NewQueueEntry, Placement, QueueEntry, RecipientUpdate, RefHash, Result, Transaction, Upload,
     replica::Record,
 };
@@ -127,8 +127,14 @@ impl Transaction for Open {
         messages::expunge(self, account, ids).await
     }
 
-    async fn keep_listing(&mut self, mailbox: &Mailbox, messages: &[Listed]) -> Result<()> {
-        rolls::keep(self, mailbox, messages).await
+    async fn keep_listing(
+        &mut self,
+        mailbox: &Mailbox,
+        messages: &[Listed],
+        as_of: ModSeq,
+        how: Keep,
+    ) -> Result<()> {
+        rolls::keep(self, mailbox, messages, as_of, how).await
     }
 
     async fn annotate(

@@ -117,7 +117,7 @@ pub(crate) fn start(
     database: &Database,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> Writers {
+) -> Result<Writers> {
     let options = &database.options;
     let count = match database.url {
         DatabaseUrl::Sqlite(_) => 1,
@@ -139,19 +139,17 @@ pub(crate) fn start(
             }
         };
         match database.url {
-            DatabaseUrl::Sqlite(_) => in_a_thread(shard, tasks.track_future(work)),
+            DatabaseUrl::Sqlite(_) => in_a_thread(shard, tasks.track_future(work))?,
             DatabaseUrl::Postgres(_) => drop(tasks.spawn(work)),
         }
     }
-    writers
+    Ok(writers)
 }
 
 /// Runs what has to wait for the disk again and again in a thread of its own: it goes on in it where the others would
 /// have to make room for somebody else each time.
-fn in_a_thread(shard: ShardId, work: impl Future<Output = ()> + Send + 'static) {
+fn in_a_thread(shard: ShardId, work: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let runtime = Handle::current();
     let named = thread::Builder::new().name(format!("writer {shard}"));
-    if let Err(error) = named.spawn(move || runtime.block_on(work)) {
-        tracing::error!(%shard, %error, "there is no thread for a shard's writer");
-    }
+    named.spawn(move || runtime.block_on(work)).map(drop).map_err(|error| Error::Unavailable(error.into()))
 }

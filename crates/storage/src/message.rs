@@ -195,8 +195,19 @@ pub struct Listing {
     pub messages: Vec<Listed>,
     /// UIDs that have left the mailbox, in order, each with when.
     pub removed: Vec<(Uid, ModSeq)>,
-    /// So many rows were read for it that it should be kept ([`crate::Transaction::keep_listing`]).
-    pub outgrown: bool,
+    /// The account's last change as of this.
+    pub as_of: ModSeq,
+    /// Whether it should be kept for whoever asks next ([`crate::Transaction::keep_listing`]), and how.
+    pub keep: Option<Keep>,
+}
+
+/// How a listing is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// So many rows were read for it that what has changed should be written.
+    Changes,
+    /// What is kept cannot be read, or is not right.
+    Anew,
 }
 
 impl Listing {

@@ -6,7 +6,7 @@ use types::{
 };
 
 use crate::{
-    Appended, Copy, FlagChange, Grant, Lease, Listed, Mailbox, Message, NewMailbox, NewMessage,
+    Appended, Copy, FlagChange, Grant, Keep, Lease, Listed, Mailbox, Message, NewMailbox, NewMessage,
     NewQueueEntry, Placement, QueueEntry, RecipientUpdate, RefHash, Result, Snapshot, Upload, replica,
 };
 
@@ -108,9 +108,15 @@ pub trait Transaction: Snapshot {
     /// Has somebody have these rights to a mailbox of the account, and no others; none at all removes the grant.
     async fn set_grant(&mut self, account: AccountId, grant: &Grant) -> Result<()>;
 
-    /// Keeps what is in a mailbox, as a listing told it, so that the next one reads what has changed since then. No change
-    /// that anybody is told of; nothing happens if the mailbox is gone.
-    async fn keep_listing(&mut self, mailbox: &Mailbox, messages: &[Listed]) -> Result<()>;
+    /// Keeps what is in a mailbox, as a listing told it as of the account's modseq, so that the next one reads what has
+    /// changed since then. No change that anybody is told of; nothing happens if the mailbox is gone.
+    async fn keep_listing(
+        &mut self,
+        mailbox: &Mailbox,
+        messages: &[Listed],
+        as_of: ModSeq,
+        how: Keep,
+    ) -> Result<()>;
 
     /// Makes a mailbox; `Err(Exists)` if its parent has one of that name (compared as by [`types::address::fold`]).
     async fn create_mailbox(&mut self, mailbox: NewMailbox) -> Result<Mailbox>;

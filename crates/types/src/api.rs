@@ -354,6 +354,9 @@ pub struct Granted {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SharedFolders {
     pub folders: Vec<SharedFolder>,
+    /// What some people share is not known now: they may share more.
+    #[serde(default)]
+    pub incomplete: bool,
 }
 
 /// A folder that somebody else shares with you.
@@ -466,7 +469,7 @@ mod tests {
             serde_json::from_str::<ClientEvent>(r#"{"type":"hello"}"#).unwrap(),
             ClientEvent::Hello { since: None, shared: false }
         );
-        let shared = ServerEvent::Shared(SharedFolders { folders: Vec::new() });
+        let shared = ServerEvent::Shared(SharedFolders { folders: Vec::new(), incomplete: false });
         assert_eq!(serde_json::to_string(&shared).unwrap(), r#"{"type":"shared","folders":[]}"#);
         assert_eq!(
             serde_json::to_string(&ServerEvent::Ready { modseq: 3 }).unwrap(),

@@ -179,7 +179,9 @@ impl Conversation {
             None => self.known = asked(self.access.id(), self.access.modseq().await)?,
         }
         self.say(&ServerEvent::Ready { modseq: self.known.0 }).await?;
-        self.tell_shared().await?;
+        if self.shared.is_some() && self.may_listen().await? {
+            self.tell_shared().await?;
+        }
         let mut ticks = interval_at(Instant::now() + self.ping_every, self.ping_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.stop.clone();

@@ -8,12 +8,16 @@ use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, QueryTrait,
     Select, Statement, Value,
 };
+use tokio::task::{coop::consume_budget, yield_now};
 use tokio::time::{Instant, timeout};
 
 use super::direct;
 use super::pool::{Current, Pool};
 use super::row::{Column, FromRow, Row};
 use crate::error;
+
+/// Rows after which it is somebody else's turn.
+const A_TURN: usize = 64;
 
 /// A transaction, or many statements that are each their own.
 pub(crate) struct Conn {
@@ -92,7 +96,16 @@ impl Conn {
         self.pool.watch().saw(&statement.sql, values(&statement));
         let transaction = match transaction {
             Transaction::OfDriver(transaction) => transaction,
-            Transaction::Direct(transaction) => return transaction.read(&statement, take),
+            Transaction::Direct(transaction) => {
+                let all = transaction.read(&statement, take)?;
+                // Or whoever reads much in one transaction would see no clock, and nobody else would have a turn.
+                if all.len() > A_TURN {
+                    yield_now().await
+                } else {
+                    consume_budget().await
+                }
+                return Ok(all);
+            }
         };
         let reading = async {
             let mut all = Vec::new();

@@ -34,6 +34,9 @@ pub(crate) struct Direct {
     patience: Duration,
     /// As many may be used at once.
     places: Arc<Semaphore>,
+    /// As many may be in transactions at once, which may last while something else is done. Where there is one connection
+    /// the same.
+    transactions: Arc<Semaphore>,
     /// As many are kept.
     most: usize,
     idle: Mutex<Idle>,
@@ -68,8 +71,19 @@ impl Direct {
     fn new(path: PathBuf, places: u32, patience: Duration, writing: Option<String>) -> Arc<Self> {
         let most = usize::try_from(places).unwrap_or(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most));
+        let transactions =
+            if writing.is_some() { Arc::clone(&places) } else { Arc::new(Semaphore::new(most)) };
         let (writes, settings) = (writing.is_some(), writing.unwrap_or_else(super::sqlite::reading));
-        Arc::new(Self { path, writes, settings, patience, places, most, idle: Mutex::default() })
+        Arc::new(Self {
+            path,
+            writes,
+            settings,
+            patience,
+            places,
+            transactions,
+            most: most.saturating_mul(2),
+            idle: Mutex::default(),
+        })
     }
 
     /// What `take` makes of each row of the answer, of which so many are expected.
@@ -79,7 +93,7 @@ impl Direct {
         expected: usize,
         take: impl FnMut(&Row<'_>) -> Result<T, DbErr> + Send + 'static,
     ) -> Result<Vec<T>, DbErr> {
-        let place = self.place().await?;
+        let place = self.place(&self.places).await?;
         let direct = Arc::clone(self);
         let read = move || {
             let done = direct.with(|connection| rows(connection, &statement, take));
@@ -94,12 +108,12 @@ impl Direct {
 
     /// How many rows the statement, by itself, changed.
     pub(super) async fn execute(&self, statement: &Statement) -> Result<u64, DbErr> {
-        let _place = self.place().await?;
+        let _place = self.place(&self.places).await?;
         blocking(|| self.with(|connection| execute(connection, statement)))
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, DbErr> {
-        let place = timeout(self.patience, Arc::clone(&self.places).acquire_owned()).await;
+    async fn place(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DbErr> {
+        let place = timeout(self.patience, Arc::clone(of).acquire_owned()).await;
         place.map_err(|_| late())?.map_err(|_| closed())
     }
 

@@ -113,6 +113,9 @@ impl Pool {
     pub(crate) async fn reset(&self) {
         if let Some(direct) = self.direct() {
             direct.reset();
+            if direct.writes() {
+                return;
+            }
         }
         let current = self.current();
         self.renew(&current);

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
-use storage::{Listed, Listing, Mailbox, Result};
+use storage::{AccountState, Keep, Listed, Listing, Mailbox, Result};
 use types::{ModSeq, Uid};
 
 use crate::{
     connect::{Conn, FromRow as _, Row},
     error::failed,
-    rolls,
+    rolls::{self, Found},
     rows::{self, ListedRow},
 };
 
@@ -23,52 +23,61 @@ const REMOVED: &str = "SELECT uid, modseq FROM tombstone \
     WHERE account_id = $1 AND modseq > $3 AND +mailbox_id = $2 ORDER BY uid";
 
 /// Everything: what is kept with what has changed since then, or all rows.
-pub(super) async fn whole(
-    conn: &Conn,
-    mailbox: Mailbox,
-    latest: ModSeq,
-    forgotten: ModSeq,
-) -> Result<Listing> {
-    let Some(kept) = rolls::find(conn, &mailbox, latest, forgotten).await? else {
-        let expected = usize::try_from(mailbox.total).unwrap_or(usize::MAX);
-        let messages = messages(conn, &mailbox, ALL, None, expected).await?;
-        let outgrown = rolls::is_outgrown(mailbox.total, mailbox.total);
-        return Ok(Listing { mailbox, forgotten, messages, removed: Vec::new(), outgrown });
+pub(super) async fn whole(conn: &Conn, mailbox: Mailbox, state: &AccountState) -> Result<Listing> {
+    let kept = match rolls::find(conn, &mailbox, state).await? {
+        Found::Kept(kept) => kept,
+        Found::Nothing => {
+            let keep = rolls::is_outgrown(mailbox.total, mailbox.total).then_some(Keep::Changes);
+            return by_rows(conn, mailbox, state, keep).await;
+        }
+        Found::Damaged => return by_rows(conn, mailbox, state, Some(Keep::Anew)).await,
     };
-    if mailbox.modseq <= kept.modseq {
-        return Ok(Listing {
-            mailbox,
-            forgotten,
-            messages: kept.messages,
-            removed: Vec::new(),
-            outgrown: false,
-        });
+    let total = mailbox.total;
+    let listing = if mailbox.modseq <= kept.as_of {
+        Listing { messages: kept.messages, ..nothing(mailbox, state) }
+    } else {
+        let mut news = changed(conn, mailbox, state, kept.as_of).await?;
+        let read = news.messages.len() + news.removed.len();
+        let is_outgrown = rolls::is_outgrown(u64::try_from(read).unwrap_or(u64::MAX), total);
+        news.keep = is_outgrown.then_some(Keep::Changes);
+        news.over(kept.messages.into_iter())
+    };
+    if u64::try_from(listing.messages.len()) == Ok(total) {
+        return Ok(listing);
     }
-    let mut news = changed(conn, mailbox, forgotten, kept.modseq).await?;
-    let read = news.messages.len() + news.removed.len();
-    news.outgrown = rolls::is_outgrown(u64::try_from(read).unwrap_or(u64::MAX), news.mailbox.total);
-    Ok(news.over(kept.messages.into_iter()))
+    let Mailbox { account, id, .. } = listing.mailbox;
+    tracing::warn!(%account, mailbox = %id, "a kept listing is not what is in the mailbox; it is kept anew");
+    by_rows(conn, listing.mailbox, state, Some(Keep::Anew)).await
+}
+
+async fn by_rows(conn: &Conn, mailbox: Mailbox, state: &AccountState, keep: Option<Keep>) -> Result<Listing> {
+    let expected = usize::try_from(mailbox.total).unwrap_or(usize::MAX);
+    let messages = messages(conn, &mailbox, ALL, None, expected).await?;
+    Ok(Listing { messages, keep, ..nothing(mailbox, state) })
+}
+
+fn nothing(mailbox: Mailbox, state: &AccountState) -> Listing {
+    let (messages, removed) = (Vec::new(), Vec::new());
+    Listing { mailbox, forgotten: state.forgotten, messages, removed, as_of: state.modseq, keep: None }
 }
 
 /// What has become different.
 pub(super) async fn changed(
     conn: &Conn,
     mailbox: Mailbox,
-    forgotten: ModSeq,
+    state: &AccountState,
     since: ModSeq,
 ) -> Result<Listing> {
-    // That is little as a rule.
-    let messages = messages(conn, &mailbox, CHANGED, Some(since), FEW).await?;
+    // That is little as a rule: it is read at once.
+    let messages = messages(conn, &mailbox, CHANGED, Some(since), 0).await?;
     let gone = |row: &Row<'_>| -> Result<_, DbErr> {
         let uid: i64 = row.get(0)?;
         Ok((Uid(u32::try_from(uid).unwrap_or(0)), ModSeq(row.get(1)?)))
     };
     let removed = statement(conn, &mailbox, REMOVED, Some(since));
-    let removed = conn.each_row(removed, FEW, gone).await.map_err(failed)?;
-    Ok(Listing { mailbox, forgotten, messages, removed, outgrown: false })
+    let removed = conn.each_row(removed, 0, gone).await.map_err(failed)?;
+    Ok(Listing { messages, removed, ..nothing(mailbox, state) })
 }
-
-const FEW: usize = 0;
 
 async fn messages(
     conn: &Conn,

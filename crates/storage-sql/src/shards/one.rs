@@ -173,7 +173,7 @@ impl Opener {
         if let Some(service) = &self.service {
             identity::assure(&writers, service, shard.id, &database.url).await?;
         }
-        let writers = writer::start(shard.id, &writers, database, &self.tasks, &self.stop);
+        let writers = writer::start(shard.id, &writers, database, &self.tasks, &self.stop)?;
         let opened = Opened { readers: database.readers(), writers };
         if let State::Away(_) = shard.state.send_replace(State::Open(Arc::new(opened))) {
             tracing::info!(shard = %shard.id, "a shard that was away is open");

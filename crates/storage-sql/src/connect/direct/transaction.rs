@@ -20,7 +20,7 @@ pub(crate) struct Transaction {
 impl Direct {
     /// Begins a transaction; one that is going to write has the lock from here on.
     pub(crate) async fn begin(self: &Arc<Self>) -> Result<Transaction, DbErr> {
-        let place = self.place().await?;
+        let place = self.place(&self.transactions).await?;
         let begin = if self.writes { "BEGIN IMMEDIATE" } else { "BEGIN" };
         let connection = blocking(|| {
             let connection = self.take()?;
@@ -65,9 +65,14 @@ impl Transaction {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbErr>) -> Result<T, DbErr> {
-        let connection = self.lock();
-        let connection = connection.as_ref().ok_or_else(closed)?;
-        blocking(|| work(connection))
+        let mut held = self.lock();
+        let connection = held.as_ref().ok_or_else(closed)?;
+        let done = blocking(|| work(connection));
+        if done.is_err() && connection.is_autocommit() {
+            // SQLite has rolled back by itself: what came next would be in no transaction.
+            drop(held.take());
+        }
+        done
     }
 
     /// Nothing that is done under the lock can leave it half done.

@@ -8,7 +8,7 @@ use super::{
     kit::{Kit, NOW, random},
     replica::copy,
 };
-use crate::{Annotation, Copy, Error, FlagChange, Grant, Listing, NewMailbox, Shards};
+use crate::{Annotation, Copy, Error, FlagChange, Grant, Keep, Listing, NewMailbox, Shards};
 
 pub(super) async fn run(shards: &Arc<dyn Shards>) {
     listings_tell_what_is_different(shards).await;
@@ -81,17 +81,18 @@ async fn listings_that_are_kept_tell_the_same(shards: &Arc<dyn Shards>) {
     let ids = kit.add_many(0..1_500).await;
     let outgrown = || async { kit.read().await.outgrown(account).await.unwrap() };
     assert_eq!(outgrown().await, [inbox]);
-    let keep = |listing: Listing| {
+    let keep_as = |listing: Listing, how| {
         kit.write(move |tx| {
-            let listing = listing.clone();
-            Box::pin(async move { tx.keep_listing(&listing.mailbox, &listing.messages).await })
+            let Listing { mailbox, messages, as_of, .. } = listing.clone();
+            Box::pin(async move { tx.keep_listing(&mailbox, &messages, as_of, how).await })
         })
     };
+    let keep = |listing| keep_as(listing, Keep::Changes);
     let first = listing(kit, inbox, ModSeq(0)).await;
-    assert!(first.outgrown);
+    assert_eq!(first.keep, Some(Keep::Changes));
     keep(first.clone()).await.unwrap();
     assert!(outgrown().await.is_empty());
-    assert_eq!(listing(kit, inbox, ModSeq(0)).await, Listing { outgrown: false, ..first.clone() });
+    assert_eq!(listing(kit, inbox, ModSeq(0)).await, Listing { keep: None, ..first.clone() });
 
     let change = FlagChange { add: Flags::SEEN, add_keywords: vec!["x".into()], ..FlagChange::default() };
     let (marked, moved, gone) = (ids[3..9].to_vec(), ids[20..25].to_vec(), ids[1_490..].to_vec());
@@ -108,7 +109,7 @@ async fn listings_that_are_kept_tell_the_same(shards: &Arc<dyn Shards>) {
     kit.add_many(2_000..2_003).await;
     let second = listing(kit, inbox, ModSeq(0)).await;
     let news = listing(kit, inbox, first.mailbox.modseq).await;
-    assert_eq!((second.messages.len(), second.outgrown), (1_488, false));
+    assert_eq!((second.messages.len(), second.keep), (1_488, None));
     let over = news.over(first.messages.iter().cloned());
     assert_eq!(second, over);
     // An older one never takes the place of a newer one.
@@ -116,6 +117,14 @@ async fn listings_that_are_kept_tell_the_same(shards: &Arc<dyn Shards>) {
         keep(kept).await.unwrap();
         assert_eq!(listing(kit, inbox, ModSeq(0)).await, second);
     }
+    // One that lacks something is never told, but written anew.
+    let mut short = second.clone();
+    short.messages.remove(700);
+    keep_as(short, Keep::Anew).await.unwrap();
+    let told = listing(kit, inbox, ModSeq(0)).await;
+    assert_eq!(told, Listing { keep: Some(Keep::Anew), ..second.clone() });
+    keep_as(told, Keep::Anew).await.unwrap();
+    assert_eq!(listing(kit, inbox, ModSeq(0)).await, second);
     // It goes with the account.
     kit.write(move |tx| Box::pin(async move { tx.purge(account).await })).await.unwrap();
     keep(second).await.unwrap();
