@@ -355,7 +355,7 @@ pub struct Granted {
 pub struct SharedFolders {
     pub folders: Vec<SharedFolder>,
     /// What some people share is not known now: they may share more.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
 }
 
