@@ -82,7 +82,7 @@ impl Snapshot for Open {
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {
         self.flush().await?;
         let wanted = page::select(account, request);
-        let found = self.conn.all(&wanted, expected(request.limit)).await.map_err(failed)?;
+        let found = self.conn.all(&wanted, rows::expected(request.limit)).await.map_err(failed)?;
         found.into_iter().map(rows::message).collect()
     }
 
@@ -247,7 +247,7 @@ impl Snapshot for Open {
             .filter(Expr::cust("indexed_modseq < modseq AND fenced = FALSE"))
             .order_by_asc(account::Column::AccountId)
             .limit(u64::from(limit));
-        let found = self.conn.column(&found, expected(limit)).await.map_err(failed)?;
+        let found = self.conn.column(&found, rows::expected(limit)).await.map_err(failed)?;
         Ok(found.into_iter().map(AccountId).collect())
     }
 
@@ -333,13 +333,9 @@ impl Snapshot for Open {
             .filter(account::Column::AccountId.gt(after.map_or(i64::MIN, |account| account.0)))
             .order_by_asc(account::Column::AccountId)
             .limit(u64::from(limit));
-        let found = self.conn.all(&found, expected(limit)).await.map_err(failed)?;
+        let found = self.conn.all(&found, rows::expected(limit)).await.map_err(failed)?;
         Ok(found.iter().map(rows::account_state).collect())
     }
-}
-
-fn expected(limit: u32) -> usize {
-    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// What an account has of them, as a rule.

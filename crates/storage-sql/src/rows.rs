@@ -27,6 +27,11 @@ pub(crate) fn count(stored: i64) -> u64 {
     u64::try_from(stored).unwrap_or(0)
 }
 
+/// So many rows at most as are asked for.
+pub(crate) fn expected(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
 fn small(stored: i64) -> u32 {
     u32::try_from(stored).unwrap_or(0)
 }

@@ -51,7 +51,7 @@ pub(super) async fn if_new(
         let is_there = row.get::<Option<i64>>(2)?.is_some();
         Ok((row.get(0)?, row.get(1)?, is_there.then(|| message::Model::from_row(row, 2)).transpose()?))
     };
-    let expected = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let expected = rows::expected(request.limit);
     for (validity, modseq, row) in conn.each_row(statement, expected, take).await.map_err(failed)? {
         let uid_validity = UidValidity(u32::try_from(validity).unwrap_or(0));
         edition = Some(Edition { uid_validity, modseq: ModSeq(modseq) });

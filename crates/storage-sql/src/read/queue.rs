@@ -68,8 +68,7 @@ pub(crate) async fn list(conn: &Conn, filter: &QueueFilter) -> Result<Vec<QueueE
         .order_by_asc(queue_entry::Column::AccountId)
         .order_by_asc(queue_entry::Column::Id)
         .limit(u64::from(filter.limit));
-    let found =
-        conn.all(&query, usize::try_from(filter.limit).unwrap_or(usize::MAX)).await.map_err(failed)?;
+    let found = conn.all(&query, rows::expected(filter.limit)).await.map_err(failed)?;
     with_recipients(conn, found).await?.iter().map(Found::view).collect()
 }
 
@@ -87,7 +86,7 @@ pub(crate) enum Which {
 /// The accounts of the entries that are due for the longest time, one for each entry.
 pub(crate) async fn accounts_due(conn: &Conn, which: Which, now: Timestamp, limit: u32) -> Result<Vec<i64>> {
     let found = entries_due(which, now, limit).select_only().column(queue_entry::Column::AccountId);
-    conn.column(&found, usize::try_from(limit).unwrap_or(usize::MAX)).await.map_err(failed)
+    conn.column(&found, rows::expected(limit)).await.map_err(failed)
 }
 
 /// Due entries of these accounts that nobody else is about to take, oldest due first; nobody else can take them until
@@ -105,8 +104,7 @@ pub(crate) async fn due(
     if conn.is_postgres() {
         found = found.filter(among(conn, queue_entry::Column::AccountId, accounts));
     }
-    let expected = usize::try_from(limit).unwrap_or(usize::MAX);
-    with_recipients(conn, conn.all(&found, expected).await.map_err(failed)?).await
+    with_recipients(conn, conn.all(&found, rows::expected(limit)).await.map_err(failed)?).await
 }
 
 fn entries_due(which: Which, now: Timestamp, limit: u32) -> Select<queue_entry::Entity> {
