@@ -13,5 +13,5 @@ pub mod view;
 pub mod wire;
 
 pub use conn::{Action, Config, Connection, Event, Expects, Limits, State};
-pub use view::{Expunges, Member, Updates, View};
+pub use view::{Expunges, Updates, View};
 pub use wire::{Code, Command, Condition, Status, Tag, Writer};

@@ -4,19 +4,9 @@
 //! message that is gone keeps its number. The list itself is shared with whoever has the same; it is copied only while
 //! something is held back.
 
-use std::sync::Arc;
-
-use types::{ModSeq, Uid};
+use types::{Sequence, Sequenced, Uid};
 
 use crate::wire::SequenceSet;
-
-/// Messages of some kind, as far as their numbers matter.
-pub trait Member {
-    type Message: Clone;
-    fn uid(message: &Self::Message) -> Uid;
-    /// When it last changed.
-    fn modseq(message: &Self::Message) -> ModSeq;
-}
 
 /// Whether the client may be told now that messages are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +28,15 @@ pub struct Updates {
 
 /// The messages of a selected mailbox, in order of their UIDs.
 #[derive(Debug)]
-pub struct View<M: Member> {
-    list: Arc<Vec<M::Message>>,
+pub struct View<T: Sequenced> {
+    list: Sequence<T>,
     /// How many in the list are gone, but not told.
     held: usize,
 }
 
-impl<M: Member> View<M> {
+impl<T: Sequenced> View<T> {
     #[must_use]
-    pub const fn new(list: Arc<Vec<M::Message>>) -> Self {
+    pub const fn new(list: Sequence<T>) -> Self {
         Self { list, held: 0 }
     }
 
@@ -67,29 +57,28 @@ impl<M: Member> View<M> {
         self.held > 0
     }
 
-    /// The same as [`View::messages`], to be kept.
-    #[must_use]
-    pub fn list(&self) -> Arc<Vec<M::Message>> {
-        Arc::clone(&self.list)
-    }
-
     /// All messages, the first having number 1.
     #[must_use]
-    pub fn messages(&self) -> &[M::Message] {
+    pub const fn messages(&self) -> &Sequence<T> {
         &self.list
     }
 
     /// The message with this number.
     #[must_use]
-    pub fn get(&self, number: u32) -> Option<&M::Message> {
+    pub fn get(&self, number: u32) -> Option<&T> {
         self.list.get(index(number.checked_sub(1)?))
+    }
+
+    /// The messages with numbers from the first to the second, with their numbers.
+    pub fn range(&self, first: u32, last: u32) -> impl Iterator<Item = (u32, &T)> {
+        let first = first.max(1);
+        (first..).zip(self.list.range(index(first - 1)..index(last)))
     }
 
     /// The number of the message with this UID.
     #[must_use]
     pub fn number(&self, uid: Uid) -> Option<u32> {
-        let at = self.list.binary_search_by_key(&uid, M::uid).ok()?;
-        Some(number(at).saturating_add(1))
+        self.list.place(uid).map(|place| number(place).saturating_add(1))
     }
 
     /// The numbers that a set of UIDs, or of numbers, means, as ascending ranges. `None`: it names a number that no
@@ -103,56 +92,49 @@ impl<M: Member> View<M> {
             }
             return Some(set.resolve((last > 0).then_some(last)));
         }
-        let last = self.list.last().map(|message| M::uid(message).0);
-        let below = |uid: u32| number(self.list.partition_point(|message| M::uid(message).0 < uid));
-        let upto = |uid: u32| number(self.list.partition_point(|message| M::uid(message).0 <= uid));
+        let last = self.list.last().map(|message| message.uid().0);
+        let below = |uid: u32| number(self.list.below(Uid(uid)));
+        let upto = |uid: u32| uid.checked_add(1).map_or(self.len(), below);
         let ranges =
             set.resolve(last).into_iter().map(|(start, end)| (below(start).saturating_add(1), upto(end)));
         Some(ranges.filter(|(start, end)| start <= end).collect())
     }
 
     /// Takes in how the mailbox is now. `now` is later than all that was taken in before.
-    pub fn update(&mut self, now: &Arc<Vec<M::Message>>, expunges: Expunges) -> Updates {
-        if Arc::ptr_eq(&self.list, now) {
+    pub fn update(&mut self, now: &Sequence<T>, expunges: Expunges) -> Updates {
+        if self.list.is(now) {
             return Updates::default();
         }
-        let before = self.list.len();
         let mut updates = Updates::default();
-        let mut kept = Vec::new();
-        let mut held = 0;
-        let mut fresh = now.iter().peekable();
-        let mut at: u32 = 0;
-        for (old, told) in self.list.iter().zip(1_u32..) {
-            let current = fresh.next_if(|current| M::uid(current) <= M::uid(old));
-            match (current.filter(|current| M::uid(current) == M::uid(old)), expunges) {
-                (Some(current), _) => {
-                    at += 1;
-                    if M::modseq(current) != M::modseq(old) {
-                        updates.changed.push(at);
-                    }
-                    kept.push(current);
+        let (mut gone, mut news, mut new) = (Vec::new(), Vec::new(), 0);
+        for (before, after) in self.list.differences(now) {
+            let mut at = number(after.start);
+            let mut fresh = now.range(after).peekable();
+            for (was, old) in (number(before.start).saturating_add(1)..).zip(self.list.range(before)) {
+                let Some(current) = fresh.next_if(|current| current.uid() == old.uid()) else {
+                    gone.push((was, old.uid()));
+                    continue;
+                };
+                at += 1;
+                if current.modseq() != old.modseq() {
+                    // What is gone and held keeps its number, and so does all behind it.
+                    updates.changed.push(if expunges == Expunges::Told { at } else { was });
+                    news.push(current.clone());
                 }
-                (None, Expunges::Held) => {
-                    at += 1;
-                    held += 1;
-                    kept.push(old);
-                }
-                (None, Expunges::Told) => updates.expunged.push((told, M::uid(old))),
             }
+            new = fresh.len();
+            news.extend(fresh.cloned());
         }
-        updates.expunged.reverse();
-        let new = fresh.len();
+        self.held = if expunges == Expunges::Held { gone.len() } else { 0 };
+        self.list = if self.held > 0 { self.list.with(news, &[]) } else { now.clone() };
+        if expunges == Expunges::Told {
+            updates.expunged = gone;
+            updates.expunged.reverse();
+        }
         if new > 0 {
-            updates.exists = Some(number(kept.len() + new));
-            updates.changed.extend(at + 1..=at + number(new));
+            updates.exists = Some(self.len());
+            updates.changed.extend(number(self.list.len() - new).saturating_add(1)..=self.len());
         }
-        debug_assert!(kept.len() + updates.expunged.len() == before, "UIDs only ascend");
-        self.list = if held == 0 {
-            Arc::clone(now)
-        } else {
-            Arc::new(kept.into_iter().chain(fresh).cloned().collect())
-        };
-        self.held = held;
         updates
     }
 }
@@ -169,6 +151,7 @@ fn index(number: u32) -> usize {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use types::ModSeq;
 
     use super::*;
 
@@ -178,20 +161,22 @@ mod tests {
         modseq: i64,
     }
 
-    impl Member for Mail {
-        type Message = Self;
+    impl Sequenced for Mail {
+        type Digest = ();
 
-        fn uid(message: &Self) -> Uid {
-            Uid(message.uid)
+        fn uid(&self) -> Uid {
+            Uid(self.uid)
         }
 
-        fn modseq(message: &Self) -> ModSeq {
-            ModSeq(message.modseq)
+        fn modseq(&self) -> ModSeq {
+            ModSeq(self.modseq)
         }
+
+        fn digest(_messages: &[Self]) {}
     }
 
-    fn list(uids: &[u32]) -> Arc<Vec<Mail>> {
-        Arc::new(uids.iter().map(|uid| Mail { uid: *uid, modseq: 1 }).collect())
+    fn list(uids: &[u32]) -> Sequence<Mail> {
+        uids.iter().map(|uid| Mail { uid: *uid, modseq: 1 }).collect::<Vec<_>>().into()
     }
 
     fn ranges(view: &View<Mail>, text: &str, uid: bool) -> Option<Vec<(u32, u32)>> {
@@ -213,7 +198,7 @@ mod tests {
         let updates = view.update(&now, Expunges::Told);
         assert_eq!(updates.expunged, [(3, Uid(8)), (2, Uid(5))]);
         assert_eq!((updates.exists, view.len(), view.holds_back()), (None, 3, false));
-        assert!(Arc::ptr_eq(&view.list, &now), "the list is shared again");
+        assert!(view.list.is(&now), "the list is shared again");
     }
 
     #[test]
@@ -257,7 +242,9 @@ mod tests {
             let (mut truth, mut next, mut modseq): (Vec<Mail>, u32, i64) = (Vec::new(), 1, 0);
             let mut view = View::<Mail>::new(list(&[]));
             let mut client = Client::default();
+            let mut now = list(&[]);
             for (actions, may_expunge) in steps {
+                let before = truth.clone();
                 for (action, at) in actions {
                     modseq += 1;
                     match action {
@@ -267,9 +254,13 @@ mod tests {
                         _ => {}
                     }
                 }
+                // As lists come: with pieces of the one before, or all new.
+                let news = truth.iter().filter(|mail| !before.contains(mail)).cloned().collect();
+                let gone = before.iter().filter(|mail| truth.iter().all(|one| one.uid != mail.uid));
+                now = now.with(news, &gone.map(|mail| Uid(mail.uid)).collect::<Vec<_>>());
                 let count = client.believes.len();
                 let expunges = if may_expunge { Expunges::Told } else { Expunges::Held };
-                let updates = view.update(&Arc::new(truth.clone()), expunges);
+                let updates = view.update(&now, expunges);
                 client.hear(&view, &updates);
                 prop_assert!(may_expunge || client.believes.len() >= count);
                 prop_assert_eq!(client.believes.len(), view.len() as usize);

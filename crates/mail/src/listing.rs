@@ -1,13 +1,12 @@
 //! The messages of a mailbox as mail programs list them: in memory, shared by all who look at it on this node, and
 //! brought up to date by what has changed.
 
-use std::mem::size_of;
-use std::sync::Arc;
+use std::{mem::size_of, sync::Arc};
 
 use async_trait::async_trait;
 use moka::sync::Cache as Memory;
 use storage::{Listed, Listing, Mailbox, Needs, Result as StorageResult, Snapshot, Stamp, Transaction, Unit};
-use types::{AccountId, MailboxId, ModSeq, ShardId, Uid};
+use types::{AccountId, MailboxId, ModSeq, Sequence, ShardId, Uid};
 
 use crate::{Access, Result, Service};
 
@@ -16,7 +15,7 @@ use crate::{Access, Result, Service};
 pub struct Roll {
     pub mailbox: Mailbox,
     /// In order of their UIDs.
-    pub messages: Arc<Vec<Listed>>,
+    pub messages: Sequence<Listed>,
     /// What was removed up to here is not known any more.
     pub forgotten: ModSeq,
 }
@@ -178,14 +177,15 @@ async fn read(
 
 fn whole(listing: Listing) -> Roll {
     let Listing { mailbox, forgotten, messages, .. } = listing;
-    Roll { mailbox, messages: Arc::new(messages), forgotten }
+    Roll { mailbox, messages: messages.into(), forgotten }
 }
 
 /// What was known, with what has become different since.
 fn merged(known: &Roll, listing: Listing) -> Roll {
-    if listing.messages.is_empty() && listing.removed.is_empty() {
-        let Listing { mailbox, forgotten, .. } = listing;
-        return Roll { mailbox, messages: Arc::clone(&known.messages), forgotten };
+    let Listing { mailbox, forgotten, messages, removed, .. } = listing;
+    if messages.is_empty() && removed.is_empty() {
+        return Roll { mailbox, messages: known.messages.clone(), forgotten };
     }
-    whole(listing.over(known.messages.iter().cloned()))
+    let removed: Vec<_> = removed.into_iter().map(|(uid, _)| uid).collect();
+    Roll { mailbox, messages: known.messages.with(messages, &removed), forgotten }
 }

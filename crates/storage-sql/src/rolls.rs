@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement};
 use storage::{AccountState, Keep, Listed, Mailbox, Result};
-use types::{AccountId, MailboxId, ModSeq};
+use types::{AccountId, MailboxId, ModSeq, Sequence, Uid, sequence::Iter};
 
 use crate::{
     connect::{Conn, Row, from_row},
@@ -99,7 +99,7 @@ pub(crate) async fn outgrown(conn: &Conn, account: AccountId) -> Result<Vec<Mail
 pub(crate) async fn keep(
     open: &mut Open,
     mailbox: &Mailbox,
-    messages: &[Listed],
+    messages: &Sequence<Listed>,
     as_of: ModSeq,
     how: Keep,
 ) -> Result<()> {
@@ -125,18 +125,24 @@ pub(crate) async fn keep(
         Some(_) => remove(conn, account_id, mailbox_id).await?,
         None => {}
     }
-    for part in messages.chunk_by(|a, b| a.uid.0 / PART == b.uid.0 / PART) {
-        let (number, mark) = (number(part), Mark::of(part));
+    let mut next = 0;
+    while let Some(first) = messages.get(next) {
+        let number = first.uid.0 / PART;
+        let end = messages.below(Uid((number + 1).saturating_mul(PART)));
+        let (part, number) = (messages.range(next..end), i64::from(number));
+        next = end;
+        let mark = Mark::of(part.clone());
         if there.remove(&number) == Some(mark) {
             continue;
         }
+        let part: Vec<_> = part.cloned().collect();
         let row = roll_part::Model {
             account_id,
             mailbox_id,
             part: number,
             total: mark.total,
             newest: mark.newest,
-            messages: packed::pack(first_uid(number), part),
+            messages: packed::pack(first_uid(number), &part),
         };
         use roll_part::Column::{Messages, Newest, Total};
         insert::<roll_part::Entity>(conn, vec![row], Conflict::Replaces(&[Total, Newest, Messages])).await?;
@@ -191,8 +197,8 @@ struct Mark {
 }
 
 impl Mark {
-    fn of(part: &[Listed]) -> Self {
-        let newest = part.iter().map(|message| message.modseq.0).max().unwrap_or_default();
+    fn of(part: Iter<'_, Listed>) -> Self {
+        let newest = part.clone().map(|message| message.modseq.0).max().unwrap_or_default();
         Self { total: i64::try_from(part.len()).unwrap_or(i64::MAX), newest }
     }
 }
@@ -203,10 +209,6 @@ async fn marks(conn: &Conn, account: i64, mailbox: i64) -> Result<HashMap<i64, M
     let wanted = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
     let one = |row: &Row<'_>| Ok((row.get(0)?, Mark { total: row.get(1)?, newest: row.get(2)? }));
     Ok(conn.each_row(wanted, 1, one).await.map_err(failed)?.into_iter().collect())
-}
-
-fn number(part: &[Listed]) -> i64 {
-    part.first().map_or(0, |message| i64::from(message.uid.0 / PART))
 }
 
 /// The first UID that the part could have.

@@ -16,7 +16,8 @@ use storage::{
     replica::Record,
 };
 use types::{
-    AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery,
+    AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, Sequence, ThreadId, Timestamp, UploadId,
+    api::Delivery,
 };
 
 use crate::{
@@ -130,7 +131,7 @@ impl Transaction for Open {
     async fn keep_listing(
         &mut self,
         mailbox: &Mailbox,
-        messages: &[Listed],
+        messages: &Sequence<Listed>,
         as_of: ModSeq,
         how: Keep,
     ) -> Result<()> {

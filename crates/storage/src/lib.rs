@@ -38,7 +38,7 @@ pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};
 pub use mailbox::{AccountState, Annotation, Grant, Mailbox, NewMailbox};
 pub use message::{
-    Appended, Changes, Content, Copy, Edition, Filter, FlagChange, Keep, Listed, Listing, Message,
+    Appended, Changes, Content, Copy, Digest, Edition, Filter, FlagChange, Keep, Listed, Listing, Message,
     NewMessage, PageRequest, Paged, Placement, RefHash, Removed, Source, Summary,
 };
 pub use moves::Moves;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use types::{
-    AccountId, Address, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, ThreadId, Timestamp, Uid,
-    UidValidity, api::Delivery,
+    AccountId, Address, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, Sequenced, ThreadId, Timestamp,
+    Uid, UidValidity, api::Delivery,
 };
 
 use crate::{Mailbox, Packed};
@@ -170,6 +170,46 @@ pub struct Listed {
     /// From the Date field.
     pub sent_at: Option<Timestamp>,
     pub size_bytes: u64,
+}
+
+impl Sequenced for Listed {
+    type Digest = Digest;
+
+    fn uid(&self) -> Uid {
+        self.uid
+    }
+
+    fn modseq(&self) -> ModSeq {
+        self.modseq
+    }
+
+    fn digest(messages: &[Self]) -> Digest {
+        let mut digest = Digest { any: Flags::NONE, common: Flags::from_bits(u8::MAX), keywords: Vec::new() };
+        let mut last: Option<&Arc<[String]>> = None;
+        for message in messages {
+            digest.any = digest.any | message.flags;
+            digest.common = digest.common & message.flags;
+            // Those that have the same share them.
+            if !message.keywords.is_empty() && last.is_none_or(|last| !Arc::ptr_eq(last, &message.keywords)) {
+                digest.keywords.extend_from_slice(&message.keywords);
+                last = Some(&message.keywords);
+            }
+        }
+        digest.keywords.sort_unstable();
+        digest.keywords.dedup();
+        digest
+    }
+}
+
+/// What some messages have of flags and keywords.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// What any of them has.
+    pub any: Flags,
+    /// What all of them have.
+    pub common: Flags,
+    /// What any of them has: sorted, each once.
+    pub keywords: Vec<String>,
 }
 
 /// Where a message is and how it is marked: what is asked of many messages before they are changed.

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use types::{
-    AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId, api::Delivery,
+    AccountId, Bucket, MailboxId, MessageId, ModSeq, QueueId, Sequence, ThreadId, Timestamp, UploadId,
+    api::Delivery,
 };
 
 use crate::{
@@ -113,7 +114,7 @@ pub trait Transaction: Snapshot {
     async fn keep_listing(
         &mut self,
         mailbox: &Mailbox,
-        messages: &[Listed],
+        messages: &Sequence<Listed>,
         as_of: ModSeq,
         how: Keep,
     ) -> Result<()>;

@@ -15,6 +15,7 @@ pub mod queue;
 pub mod rights;
 pub mod role;
 pub mod secret;
+pub mod sequence;
 pub mod terms;
 pub mod time;
 
@@ -31,5 +32,6 @@ pub use problem::{Problem, ProblemKind};
 pub use rights::Rights;
 pub use role::Role;
 pub use secret::Secret;
+pub use sequence::{Sequence, Sequenced};
 pub use terms::{DeliverBy, Late, Notify, OriginalRecipient, Priority, RecipientTerms, Ret, Terms};
 pub use time::Timestamp;

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use imap::wire::{CatPart, Url};
 use imap::{Code, Status};
-use types::Rights;
+use types::{Rights, Uid};
 
 use super::answers;
 use super::fetch::sections;
@@ -51,7 +51,7 @@ impl Session {
         if url.uid_validity.is_some_and(|validity| validity != roll.mailbox.uid_validity.0) {
             return Err(bad());
         }
-        let at = roll.messages.binary_search_by_key(&url.uid, |message| message.uid.0).ok();
+        let at = roll.messages.place(Uid(url.uid));
         let message = at.and_then(|at| roll.messages.get(at)).ok_or_else(bad)?;
         self.charge(message.size_bytes)?;
         let letter = reach.letters(&[message.id]).await.map_err(answers::refusal)?.remove(&message.id);

@@ -7,7 +7,7 @@ use types::{Flags, Uid};
 
 use super::answers;
 use super::context;
-use super::session::{Features, Messages, Session};
+use super::session::{Features, Session};
 
 /// Of which messages a client need not be told what it did to them itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Session {
 
 fn write(
     out: &mut Writer,
-    view: &imap::View<Messages>,
+    view: &imap::View<Listed>,
     old: u32,
     updates: &imap::Updates,
     enabled: Features,

@@ -92,7 +92,7 @@ impl Session {
         let limit = self.settings.message_limit;
         let selected = self.selected()?;
         let plan = Plan::new(search, &selected.view, &selected.saved, now)?;
-        let (list, progress) = (selected.view.list(), Progress::default());
+        let (list, progress) = (selected.view.messages().clone(), Progress::default());
         let all = list.iter().zip(1..).map(|(message, number)| (number, message));
         let (messages, lowest) =
             self.patiently(&progress, decide(&reach, &plan, all, limit, &progress)).await?;

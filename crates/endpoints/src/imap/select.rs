@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use imap::wire::{Qresync, Select, SequenceSet};
 use imap::{Code, Expunges, State, Status, View, Writer};
 use mail::{Change, Listed, Reach, Roll, Target};
-use types::{Flags, ModSeq, Rights, Uid, flags::changed_keywords};
+use types::{Flags, ModSeq, Rights, Sequence, Uid, flags::changed_keywords};
 
 use super::answers;
 use super::mailboxes::mailbox_id;
@@ -75,8 +75,10 @@ impl Session {
         out.line(format_args!("{} EXISTS", roll.messages.len()));
         if !self.enabled.rev2 {
             out.line(format_args!("0 RECENT"));
-            let unseen = roll.messages.iter().zip(1..).find(|(message, _)| message.flags.is_unread());
-            if let Some((_, number)) = unseen.filter(|_| !self.enabled.uid_only) {
+            let mut unread = roll.messages.among(|digest| !digest.common.contains(Flags::SEEN));
+            let unseen = unread.find(|(_, message)| message.flags.is_unread());
+            if let Some((place, _)) = unseen.filter(|_| !self.enabled.uid_only) {
+                let number = u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1);
                 out.status(&Status::ok("The first that was not read").with(Code::Unseen(number)));
             }
         }
@@ -107,7 +109,7 @@ impl Session {
         out: &mut Writer,
         reach: &Reach,
         roll: &Roll,
-        view: &View<super::session::Messages>,
+        view: &View<Listed>,
         known: &Qresync,
     ) -> Result<(), Status> {
         let since = ModSeq(i64::try_from(known.modseq).unwrap_or(i64::MAX));
@@ -115,9 +117,9 @@ impl Session {
         write_vanished(out, &vanished);
         let last = view.messages().last().map(|message| message.uid.0);
         let wanted = known.known.as_ref().map(|set| set.resolve(last));
-        for (message, number) in roll.messages.iter().zip(1..) {
-            let is_known = wanted.as_ref().is_none_or(|ranges| is_among(ranges, message.uid.0));
-            if message.modseq > since && is_known {
+        for (place, message) in roll.messages.changed_since(since) {
+            if wanted.as_ref().is_none_or(|ranges| is_among(ranges, message.uid.0)) {
+                let number = u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1);
                 fetch_line(out, number, message, self.enabled, true);
             }
         }
@@ -202,11 +204,11 @@ impl Session {
             Some(SequenceSet::Saved) => self.selected()?.saved.iter().map(|uid| (uid.0, uid.0)).collect(),
             Some(set) => set.resolve(roll.messages.last().map(|message| message.uid.0)),
         };
-        let deleted = roll
-            .messages
-            .iter()
-            .filter(|message| message.flags.contains(Flags::DELETED) && is_among(&wanted, message.uid.0));
-        let mut deleted: Vec<_> = deleted.map(|message| (0, message.clone())).collect();
+        let deleted =
+            roll.messages.among(|digest| digest.any.contains(Flags::DELETED)).filter(|(_, message)| {
+                message.flags.contains(Flags::DELETED) && is_among(&wanted, message.uid.0)
+            });
+        let mut deleted: Vec<_> = deleted.map(|(_, message)| (0, message.clone())).collect();
         let lowest = set.and_then(|_| self.cut(&mut deleted));
         let targets: Vec<_> = deleted.iter().map(|(_, message)| target(message)).collect();
         let progress = Progress::default();
@@ -234,8 +236,7 @@ impl Session {
             }
             SequenceSet::Ranges(_) => selected.view.resolve(set, uid).ok_or_else(answers::no_such_message)?,
         };
-        let numbers = ranges.into_iter().flat_map(|(start, end)| start..=end);
-        let all = numbers.filter_map(|number| Some((number, selected.view.get(number)?)));
+        let all = ranges.into_iter().flat_map(|(first, last)| selected.view.range(first, last));
         let changed = all.filter(|(_, message)| message.modseq > since);
         Ok(changed.map(|(number, message)| (number, message.clone())).collect())
     }
@@ -245,17 +246,9 @@ pub(super) fn target(message: &Listed) -> Target {
     Target { id: message.id, uid: message.uid }
 }
 
-/// All keywords of a mailbox. Messages that have the same share them, so few are looked at.
-fn keywords(messages: &[Listed]) -> Vec<String> {
-    let mut seen: Option<*const String> = None;
-    let mut all: BTreeSet<&String> = BTreeSet::new();
-    for message in messages {
-        let at = message.keywords.as_ptr();
-        if !message.keywords.is_empty() && seen != Some(at) {
-            all.extend(message.keywords.iter());
-            seen = Some(at);
-        }
-    }
+/// All keywords of a mailbox.
+fn keywords(messages: &Sequence<Listed>) -> Vec<String> {
+    let all: BTreeSet<&String> = messages.digests().flat_map(|digest| &digest.keywords).collect();
     changed_keywords(all.into_iter().cloned().collect(), &[], &[])
 }
 
@@ -266,7 +259,7 @@ fn is_among(ranges: &[(u32, u32)], uid: u32) -> bool {
 }
 
 /// The known UIDs below `below` that no message has.
-fn gaps(messages: &[Listed], below: u32, known: &[(u32, u32)]) -> Vec<(u32, u32)> {
+fn gaps(messages: &Sequence<Listed>, below: u32, known: &[(u32, u32)]) -> Vec<(u32, u32)> {
     let mut gaps = Vec::new();
     let mut next = 1;
     let ends = messages.iter().map(|message| message.uid.0).chain([below]);

@@ -8,7 +8,7 @@ use imap::{Action, Command, Connection, Event, State, Status, Writer};
 use mail::{Access, Listed, Mailbox, Service, Subscription};
 use sasl::{Binding, Mechanism};
 use tokio::time::Instant;
-use types::{ModSeq, Uid};
+use types::Uid;
 
 use super::Settings;
 use super::answers;
@@ -79,26 +79,11 @@ pub(super) struct Features {
     pub(super) uid_only: bool,
 }
 
-/// Messages by their numbers.
-pub(super) enum Messages {}
-
-impl imap::Member for Messages {
-    type Message = Listed;
-
-    fn uid(message: &Listed) -> Uid {
-        message.uid
-    }
-
-    fn modseq(message: &Listed) -> ModSeq {
-        message.modseq
-    }
-}
-
 /// The selected mailbox.
 pub(super) struct Selected {
     pub(super) mailbox: Mailbox,
     pub(super) read_only: bool,
-    pub(super) view: imap::View<Messages>,
+    pub(super) view: imap::View<Listed>,
     /// RFC 5182: `$`.
     pub(super) saved: Vec<Uid>,
     /// RFC 5267: results that are kept up to date.

@@ -9,7 +9,7 @@ use futures::TryStreamExt as _;
 use mail::{Access, ByteStream, Client, Error, Listed, Service, Target};
 use pop3::{Action, Command, Connection, Event, Language, Reply, State, Stuffer, Top};
 use sasl::{Binding, Failure, Fault, Mechanism, Offer};
-use types::{MailboxId, Role, Secret};
+use types::{MailboxId, Role, Secret, Sequence};
 
 use crate::login::{Login, Progress, Why};
 use crate::net::{Conversation, Expects, Peer, Security, Step};
@@ -39,7 +39,7 @@ pub struct Session {
 struct Inbox {
     access: Access,
     mailbox: MailboxId,
-    messages: Arc<Vec<Listed>>,
+    messages: Sequence<Listed>,
     /// Numbers of messages that go at QUIT.
     deleted: BTreeSet<u32>,
     _seat: Seat,
@@ -279,7 +279,7 @@ impl Session {
         let inbox = all.iter().find(|named| named.mailbox.role == Some(Role::Inbox));
         let mailbox = inbox.ok_or_else(|| Reply::err("There is no inbox"))?.mailbox.id;
         let roll = access.roll(mailbox).await.map_err(refusal)?;
-        let messages = roll.map(|roll| Arc::clone(&roll.messages)).unwrap_or_default();
+        let messages = roll.map(|roll| roll.messages.clone()).unwrap_or_default();
         let count = messages.len();
         self.inbox = Some(Inbox { access, mailbox, messages, deleted: BTreeSet::new(), _seat: seat });
         self.engine.logged_in();

@@ -209,7 +209,7 @@ async fn webmail_acts(webmail: &Access, dice: &mut Dice, truth: &mut Mailbox) {
     if roll.messages.is_empty() {
         return;
     }
-    let message = &roll.messages[dice.roll(roll.messages.len())];
+    let message = roll.messages.get(dice.roll(roll.messages.len())).unwrap();
     if dice.roll(2) == 0 {
         webmail.delete(&[message.id]).await.unwrap();
         truth.remove(&message.uid.0);

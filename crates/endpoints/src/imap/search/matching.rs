@@ -9,7 +9,6 @@ use message::{Grams, NoText, Plain, Section, Signature, Structure};
 use types::{Timestamp, Uid};
 
 use super::{answers, bad_charset};
-use crate::imap::session::Messages;
 
 /// A search with its sets resolved and its strings decoded.
 pub(in crate::imap) struct Plan {
@@ -59,7 +58,7 @@ struct Needle {
 impl Plan {
     pub(in crate::imap) fn new(
         search: &Search,
-        view: &View<Messages>,
+        view: &View<Listed>,
         saved: &[Uid],
         now: Timestamp,
     ) -> Result<Self, Status> {
@@ -74,7 +73,7 @@ impl Plan {
         &mut self,
         key: &Key,
         charset: Option<&str>,
-        view: &View<Messages>,
+        view: &View<Listed>,
         saved: &[Uid],
     ) -> Result<Test, Status> {
         let mut each = |key: &Key| self.compile(key, charset, view, saved);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Role, Uid};
+use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Role, Sequence, Uid};
 
 use super::{
     kit::{Kit, NOW, random},
@@ -84,6 +84,7 @@ async fn listings_that_are_kept_tell_the_same(shards: &Arc<dyn Shards>) {
     let keep_as = |listing: Listing, how| {
         kit.write(move |tx| {
             let Listing { mailbox, messages, as_of, .. } = listing.clone();
+            let messages = Sequence::from(messages);
             Box::pin(async move { tx.keep_listing(&mailbox, &messages, as_of, how).await })
         })
     };
