@@ -91,7 +91,7 @@ impl Plain {
                 let header = Header::scan(bytes, 0, |_| false);
                 self.bodies.extend(fields(&header).map(|(name, text)| format!("{name}: {text}")));
             }
-            Kind::Body => self.bodies.push(folded(&text::decoded(piece.part, bytes, usize::MAX))),
+            Kind::Body => self.bodies.push(fold(text::decoded(piece.part, bytes, usize::MAX))),
         }
     }
 
@@ -130,8 +130,13 @@ fn fields(header: &Header<'_>) -> impl Iterator<Item = (String, String)> {
 /// text gives a part of what the text gives, but for marks that are torn from their letters.
 #[must_use]
 pub fn folded(text: &str) -> String {
+    fold(text.to_owned())
+}
+
+fn fold(mut text: String) -> String {
     if text.is_ascii() || text.chars().all(|c| c.is_ascii() || has_no_case(c)) {
-        return text.to_ascii_lowercase();
+        text.make_ascii_lowercase();
+        return text;
     }
     if text.chars().any(is_put_together) {
         return lower(text.nfc(), text.len());

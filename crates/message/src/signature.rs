@@ -6,6 +6,8 @@
 //! own, as many as each has grams: so long texts do not make short ones look alike. What threads are made of is kept
 //! beside them, since it, too, is asked for a whole mailbox.
 
+use memchr::memchr;
+
 use crate::{Links, Plain, RefHash, Structure, text_pieces, tree};
 
 /// It grows when other texts are found in a mail than before: signatures of another version say nothing.
@@ -54,7 +56,7 @@ impl Grams {
     /// Of a folded text. One that is shorter than a gram has none: then nothing can be told.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let mut all: Vec<u16> = hashes(text).collect();
+        let mut all: Vec<u16> = hashes(text.as_bytes()).collect();
         all.sort_unstable();
         all.dedup();
         Self(all)
@@ -175,10 +177,41 @@ impl Signer {
 }
 
 fn note(seen: &mut [u64], text: &str) {
-    for hash in hashes(text) {
-        if let Some(word) = seen.get_mut(usize::from(hash) / 64) {
-            *word |= 1 << (hash % 64);
+    let mut lines = Lines::default();
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let next = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        // With the grams that only begin in it.
+        let line = rest.get(..next + 2).unwrap_or(rest);
+        if lines.is_new(line) {
+            for hash in hashes(line) {
+                if let Some(word) = seen.get_mut(usize::from(hash) / 64) {
+                    *word |= 1 << (hash % 64);
+                }
+            }
         }
+        rest = rest.get(next..).unwrap_or_default();
+    }
+}
+
+/// Lines that were seen lately: tables, newsletters and what is quoted have the same ones again and again.
+struct Lines<'t>([&'t [u8]; 64]);
+
+impl Default for Lines<'_> {
+    fn default() -> Self {
+        Self([&[]; 64])
+    }
+}
+
+impl<'t> Lines<'t> {
+    fn is_new(&mut self, line: &'t [u8]) -> bool {
+        let (Some(start), Some(end)) = (line.first_chunk::<8>(), line.last_chunk::<8>()) else { return true };
+        let mixed = u64::from_le_bytes(*start) ^ u64::from_le_bytes(*end).rotate_left(32) ^ line.len() as u64;
+        let place = mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58;
+        let Some(known) = usize::try_from(place).ok().and_then(|place| self.0.get_mut(place)) else {
+            return true;
+        };
+        std::mem::replace(known, line) != line
     }
 }
 
@@ -206,11 +239,12 @@ fn place(hash: u16, bytes: usize) -> usize {
     (usize::from(hash) * bytes * 8) >> 16
 }
 
-fn hashes(text: &str) -> impl Iterator<Item = u16> + '_ {
-    text.as_bytes().windows(3).map(|gram| {
-        let number = gram.iter().fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
-        u16::try_from(number.wrapping_mul(0x9E37_79B1) >> 16).unwrap_or(0)
-    })
+fn hashes(text: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    let hash = |gram: u32| u16::try_from(gram.wrapping_mul(0x9E37_79B1) >> 16).unwrap_or(0);
+    // Four bytes are read at once, of which the last is the next gram's.
+    let all = text.array_windows::<4>().map(|bytes| u32::from_be_bytes(*bytes) >> 8);
+    let last = text.last_chunk::<3>().map(|[a, b, c]| u32::from_be_bytes([0, *a, *b, *c]));
+    all.chain(last).map(hash)
 }
 
 #[cfg(test)]
@@ -270,6 +304,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn lines_that_come_again_change_nothing(text in "([ab\n]{0,12}|a line of some length\n|another\r\n\n){0,60}") {
+            let mut seen = vec![0; HASH_BITS / 64];
+            note(&mut seen, &text);
+            let all: std::collections::BTreeSet<u16> = hashes(text.as_bytes()).collect();
+            let is_seen = |hash: &u16| seen[usize::from(*hash) / 64] & (1 << (hash % 64)) != 0;
+            prop_assert_eq!((0..=u16::MAX).filter(is_seen).collect::<Vec<_>>(), all.into_iter().collect::<Vec<_>>());
+        }
+
         #[test]
         fn nothing_that_is_there_is_denied(text in "\\PC{0,200}", from in 0_usize..200, count in 0_usize..40) {
             let bytes = mail(&text, &text);

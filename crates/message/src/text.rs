@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr_iter;
+
 use crate::{Part, Structure, charset, decoder, html_text};
 
 /// A piece of what is read: the same words as plain text, as HTML, or both.
@@ -113,8 +115,9 @@ pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
     } else {
         decoder::decode(part.encoding, encoded).into()
     };
-    if bytes.len() > max {
-        bytes = bytes.get(..max).unwrap_or_default().to_vec().into();
+    match &mut bytes {
+        Cow::Borrowed(bytes) => *bytes = bytes.get(..max).unwrap_or(bytes),
+        Cow::Owned(bytes) => bytes.truncate(max),
     }
     let label = part.content_type.get("charset");
     let label = label.or_else(|| (part.subtype() == "html").then(|| html_text::charset(&bytes)).flatten());
@@ -122,10 +125,27 @@ pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
     if text.contains('\0') {
         text.retain(|c| c != '\0');
     }
-    if text.contains('\r') {
-        text = text.replace("\r\n", "\n").replace('\r', "\n");
-    }
+    let text = with_lf(text);
     if is_flowed(part) { unflow(&text, part) } else { text }
+}
+
+/// With LF alone between lines.
+fn with_lf(text: String) -> String {
+    let mut ends = memchr_iter(b'\r', text.as_bytes()).peekable();
+    if ends.peek().is_none() {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    for end in ends {
+        out.push_str(text.get(from..end).unwrap_or_default());
+        from = end + 1;
+        if text.as_bytes().get(from) != Some(&b'\n') {
+            out.push('\n');
+        }
+    }
+    out.push_str(text.get(from..).unwrap_or_default());
+    out
 }
 
 fn is_flowed(part: &Part) -> bool {
@@ -172,6 +192,11 @@ mod tests {
             text,
             "{raw}"
         );
+    }
+
+    #[test]
+    fn lines_end_with_lf() {
+        check("\n\rone\r\ntwo\rthree\n\n\r\r\nfour\r", "\none\ntwo\nthree\n\n\n\nfour\n");
     }
 
     #[test]

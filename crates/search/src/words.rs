@@ -152,6 +152,9 @@ fn runs(text: &str) -> impl Iterator<Item = Run> + '_ {
                 Kind::Separator => {}
                 Kind::Emoji => return Some(Run::Word(fold(text.get(start..at)?), start..at)),
                 Kind::Letter | Kind::Dense => {
+                    if kind == Kind::Letter {
+                        at = ascii_letters(text, at);
+                    }
                     while let Some((next, end)) = cluster(text, at)
                         && next == kind
                     {
@@ -186,6 +189,14 @@ fn cluster(text: &str, at: usize) -> Option<(Kind, usize)> {
     }
     let cluster = rest.graphemes(true).next()?;
     Some((kind(cluster.chars().next()?), at + cluster.len()))
+}
+
+/// Where the letters and digits of ASCII end that begin at `at`; before the last one if a mark may follow it.
+fn ascii_letters(text: &str, at: usize) -> usize {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    let count = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    let is_marked = rest.get(count).is_some_and(|byte| !byte.is_ascii());
+    at + if is_marked { count.saturating_sub(1) } else { count }
 }
 
 fn kind(c: char) -> Kind {
