@@ -17,6 +17,7 @@ use types::{
 };
 
 use crate::deliver::Deliver;
+use crate::listing::Step;
 use crate::{Access, Error, Result};
 
 /// A message as a program names it.
@@ -92,7 +93,8 @@ impl Access {
         for targets in targets.chunks(AT_ONCE) {
             let (targets, change) = (targets.to_vec(), change.clone());
             let unit = Store { account: self.id, mailbox, targets, change, unchanged_since, rights };
-            let Stored { messages, modified } = self.write(unit).await?;
+            let (Stored { messages, modified }, step) = self.write(unit).await?;
+            self.follow(step, &messages, &[]);
             all.messages.extend(messages);
             all.modified.extend(modified);
         }
@@ -124,7 +126,10 @@ impl Access {
         for chunk in 0..chunks {
             let targets = targets.iter().skip(chunk * AT_ONCE).take(AT_ONCE).cloned().collect();
             let unit = MoveAll { account: self.id, mailbox, targets, to, now: self.service.now() };
-            let Some(moved) = self.write(unit).await? else { return Ok(all) };
+            let Some((moved, step)) = self.write(unit).await? else { return Ok(all) };
+            if to != mailbox {
+                self.follow(step, &[], &moved.pairs.iter().map(|(from, _)| *from).collect::<Vec<_>>());
+            }
             match &mut all {
                 Some(all) => all.pairs.extend(moved.pairs),
                 none => *none = Some(moved),
@@ -136,16 +141,21 @@ impl Access {
     /// Removes those of these messages for good that have `\Deleted`.
     pub async fn expunge(&self, mailbox: MailboxId, targets: &[Target]) -> Result<()> {
         for targets in targets.chunks(AT_ONCE) {
-            let unit = Expunge { account: self.id, mailbox, targets: targets.to_vec(), only_deleted: true };
-            self.write(unit).await?;
+            self.expunge_once(mailbox, targets, true).await?;
         }
         Ok(())
     }
 
     /// Removes these messages for good, all by one commit.
     pub async fn remove(&self, mailbox: MailboxId, targets: &[Target]) -> Result<()> {
-        let unit = Expunge { account: self.id, mailbox, targets: targets.to_vec(), only_deleted: false };
-        self.write(unit).await
+        self.expunge_once(mailbox, targets, false).await
+    }
+
+    async fn expunge_once(&self, mailbox: MailboxId, targets: &[Target], only_deleted: bool) -> Result<()> {
+        let unit = Expunge { account: self.id, mailbox, targets: targets.to_vec(), only_deleted };
+        let (removed, step) = self.write(unit).await?;
+        self.follow(step, &[], &removed);
+        Ok(())
     }
 
     /// Adds messages, all or none; durable when it returns. `None` if there is no such mailbox.
@@ -299,13 +309,14 @@ struct Store {
 
 #[async_trait]
 impl Unit for Store {
-    type Output = Stored;
+    type Output = (Stored, Step);
 
     fn needs(&self) -> Needs {
         needs(self.account)
     }
 
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Stored> {
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
+        let before = tx.mailbox(self.account, self.mailbox).await?;
         let found = present(tx, self.account, self.mailbox, &self.targets).await?;
         let is_fresh = |message: &Placement| self.unchanged_since.is_none_or(|since| message.modseq <= since);
         let (found, modified): (Vec<_>, Vec<_>) = found.into_iter().partition(is_fresh);
@@ -314,7 +325,9 @@ impl Unit for Store {
         let ids: Vec<_> = found.iter().map(|message| message.id).collect();
         let mut messages = tx.change_flags(self.account, &ids, &change).await?;
         messages.sort_unstable_by_key(|message| message.uid);
-        Ok(Stored { messages, modified: modified.iter().map(|message| message.uid).collect() })
+        let after = tx.mailbox(self.account, self.mailbox).await?;
+        let modified = modified.iter().map(|message| message.uid).collect();
+        Ok((Stored { messages, modified }, Step { before, after }))
     }
 }
 
@@ -364,7 +377,7 @@ struct MoveAll {
 
 #[async_trait]
 impl Unit for MoveAll {
-    type Output = Option<Copied>;
+    type Output = Option<(Copied, Step)>;
 
     fn needs(&self) -> Needs {
         needs(self.account)
@@ -372,6 +385,7 @@ impl Unit for MoveAll {
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
         let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
+        let before = tx.mailbox(self.account, self.mailbox).await?;
         let found = present(tx, self.account, self.mailbox, &self.targets).await?;
         let ids: Vec<_> = found.iter().map(|message| message.id).collect();
         let moved = if self.to == self.mailbox {
@@ -382,7 +396,9 @@ impl Unit for MoveAll {
         };
         let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
         let pair = |message: &Placement| uids.get(&message.id).map(|uid| (message.uid, *uid));
-        Ok(Some(Copied { uid_validity: target.uid_validity, pairs: found.iter().filter_map(pair).collect() }))
+        let pairs = found.iter().filter_map(pair).collect();
+        let after = tx.mailbox(self.account, self.mailbox).await?;
+        Ok(Some((Copied { uid_validity: target.uid_validity, pairs }, Step { before, after })))
     }
 }
 
@@ -395,19 +411,22 @@ struct Expunge {
 
 #[async_trait]
 impl Unit for Expunge {
-    type Output = ();
+    /// The UIDs that are gone, in order.
+    type Output = (Vec<Uid>, Step);
 
     fn needs(&self) -> Needs {
         needs(self.account)
     }
 
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<()> {
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
+        let before = tx.mailbox(self.account, self.mailbox).await?;
         let mut found = present(tx, self.account, self.mailbox, &self.targets).await?;
         // Somebody may have taken the flag away meanwhile.
         found.retain(|message| !self.only_deleted || message.flags.contains(Flags::DELETED));
         let ids: Vec<_> = found.iter().map(|message| message.id).collect();
         tx.expunge(self.account, &ids).await?;
-        Ok(())
+        let after = tx.mailbox(self.account, self.mailbox).await?;
+        Ok((found.iter().map(|message| message.uid).collect(), Step { before, after }))
     }
 }
 

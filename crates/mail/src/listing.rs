@@ -1,11 +1,13 @@
 //! The messages of a mailbox as mail programs list them: in memory, shared by all who look at it on this node, and
 //! brought up to date by what has changed.
 
-use std::{mem::size_of, sync::Arc};
+use std::{collections::HashMap, mem::size_of, sync::Arc};
 
 use async_trait::async_trait;
 use moka::sync::Cache as Memory;
-use storage::{Listed, Listing, Mailbox, Needs, Result as StorageResult, Snapshot, Stamp, Transaction, Unit};
+use storage::{
+    Listed, Listing, Mailbox, Needs, Placement, Result as StorageResult, Snapshot, Stamp, Transaction, Unit,
+};
 use types::{AccountId, MailboxId, ModSeq, Sequence, ShardId, Uid};
 
 use crate::{Access, Result, Service};
@@ -79,15 +81,35 @@ impl Access {
         if let Some(how) = read.keep {
             self.service.keep_later(Keep { roll: Arc::clone(&roll), as_of: read.as_of, how });
         }
-        // Another may have been faster, and have read what is newer. A mailbox that was restored begins anew.
-        let is_older = |there: &Roll| {
-            there.mailbox.modseq <= roll.mailbox.modseq
-                || there.mailbox.uid_validity < roll.mailbox.uid_validity
-        };
-        if rolls.get(&key).is_none_or(|there| is_older(&there.roll)) {
-            rolls.insert(key, Seen { roll: Arc::clone(&roll), stamp });
-        }
+        self.service.learn(Seen { roll: Arc::clone(&roll), stamp });
         Ok(Some(roll))
+    }
+
+    /// Takes into the list what a unit changed and removed (in order of UIDs), so that it need not be read. Nothing happens
+    /// if the list is not what the unit found.
+    pub(crate) fn follow(&self, step: Step, changed: &[Placement], removed: &[Uid]) {
+        let Step { before: Some(before), after: Some(after) } = step else { return };
+        let (rolls, key) = (&self.service.rolls, (self.id, before.id));
+        let Some(known) = rolls.get(&key).map(|seen| seen.roll) else { return };
+        if known.mailbox != before || before == after {
+            return;
+        }
+        let mut keywords: HashMap<&[String], Arc<[String]>> = HashMap::new();
+        let changed = changed.iter().filter(|message| message.modseq > before.modseq).filter_map(|message| {
+            let known = known.messages.get(known.messages.place(message.uid)?)?;
+            let keywords =
+                keywords.entry(&message.keywords).or_insert_with_key(|new| match *known.keywords == **new {
+                    true => Arc::clone(&known.keywords),
+                    false => Arc::from(*new),
+                });
+            let (modseq, flags, keywords) = (message.modseq, message.flags, Arc::clone(keywords));
+            Some(Listed { modseq, flags, keywords, ..known.clone() })
+        });
+        let messages = known.messages.with(changed.collect(), removed);
+        let roll = Arc::new(Roll { mailbox: after, messages, forgotten: known.forgotten });
+        if rolls.get(&key).is_some_and(|there| Arc::ptr_eq(&there.roll, &known)) {
+            rolls.insert(key, Seen { roll, stamp: None });
+        }
     }
 
     /// UIDs that have left the mailbox after `since`; `None` if that is not known any more.
@@ -102,6 +124,18 @@ impl Access {
 }
 
 impl Service {
+    /// Has a list in memory, unless what is there is newer: another may have been faster. A mailbox that was restored
+    /// begins anew.
+    fn learn(&self, seen: Seen) {
+        let mailbox = &seen.roll.mailbox;
+        let key = (mailbox.account, mailbox.id);
+        let is_older =
+            |there: &Mailbox| there.modseq <= mailbox.modseq || there.uid_validity < mailbox.uid_validity;
+        if self.rolls.get(&key).is_none_or(|there| is_older(&there.roll.mailbox)) {
+            self.rolls.insert(key, seen);
+        }
+    }
+
     /// Keeps the listing on the shard for whoever asks next, while nobody waits for it.
     fn keep_later(&self, unit: Keep) {
         let (service, account) = (self.clone(), unit.roll.mailbox.account);
@@ -121,11 +155,20 @@ impl Service {
             drop(snapshot);
             if let Some(listing) = listing {
                 let (as_of, how) = (listing.as_of, listing.keep.unwrap_or(storage::Keep::Changes));
-                self.write(shard, Keep { roll: Arc::new(whole(listing)), as_of, how }).await?;
+                let roll = Arc::new(whole(listing));
+                self.learn(Seen { roll: Arc::clone(&roll), stamp: None });
+                self.write(shard, Keep { roll, as_of, how }).await?;
             }
         }
         Ok(())
     }
+}
+
+/// A mailbox as a unit found it, and as it left it.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) before: Option<Mailbox>,
+    pub(crate) after: Option<Mailbox>,
 }
 
 struct Keep {

@@ -34,25 +34,23 @@ impl Tokenizer for WordsOfAccount {
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> Words<'a> {
         let (prefix, text) = text.split_once('\n').unwrap_or_default();
-        let words = Box::new(words::tokens(text));
-        Words { prefix, words, token: Token::default() }
+        Words { prefix, words: words::Words::new(text), token: Token::default() }
     }
 }
 
 struct Words<'a> {
     prefix: &'a str,
-    words: Box<dyn Iterator<Item = words::Token> + Send + 'a>,
+    words: words::Words<'a>,
     token: Token,
 }
 
 impl TokenStream for Words<'_> {
     fn advance(&mut self) -> bool {
-        let Some(word) = self.words.next() else { return false };
         self.token.text.clear();
         self.token.text.push_str(self.prefix);
-        self.token.text.push_str(&word.word);
-        (self.token.offset_from, self.token.offset_to) = (word.range.start, word.range.end);
-        self.token.position = word.position;
+        let Some(place) = self.words.next_into(&mut self.token.text) else { return false };
+        (self.token.offset_from, self.token.offset_to) = (place.range.start, place.range.end);
+        self.token.position = place.position;
         true
     }
 

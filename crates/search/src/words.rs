@@ -8,7 +8,7 @@
 //!   (Whole words beside them would find nothing more.)
 //! - An emoji is a word.
 
-use std::{iter, ops::Range};
+use std::{iter, ops::Range, vec};
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
@@ -39,12 +39,66 @@ pub(crate) struct Wanted {
 
 /// The words of a text.
 pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token> + '_ {
-    let mut next = 0;
-    runs(text).flat_map(move |run| {
-        let first = next;
-        next += run.positions();
-        run.tokens(first)
+    let mut words = Words::new(text);
+    iter::from_fn(move || {
+        let mut word = String::new();
+        let Place { position, range, first_end } = words.next_into(&mut word)?;
+        Some(Token { word, position, range, first_end })
     })
+}
+
+/// The words of a text, one after the other, written where they are wanted.
+pub(crate) struct Words<'t> {
+    text: &'t str,
+    /// Where the next run begins.
+    at: usize,
+    /// The position of the next word.
+    next: usize,
+    /// Of a run that has more words.
+    dense: vec::IntoIter<(char, Range<usize>)>,
+}
+
+/// Where a word is: as in [`Token`].
+pub(crate) struct Place {
+    pub(crate) position: usize,
+    pub(crate) range: Range<usize>,
+    first_end: usize,
+}
+
+impl<'t> Words<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { text, at: 0, next: 0, dense: Vec::new().into_iter() }
+    }
+
+    /// Adds the next word to `out`.
+    pub(crate) fn next_into(&mut self, out: &mut String) -> Option<Place> {
+        while self.dense.len() == 0 {
+            match run(self.text, &mut self.at)? {
+                Run::Word(range, kind) => {
+                    write_word(self.text.get(range.clone())?, kind, out);
+                    let position = self.next;
+                    self.next += 1;
+                    return Some(Place { position, first_end: range.end, range });
+                }
+                // A run takes one position more than it has characters, so that the next does not look like its continuation.
+                Run::Dense(chars) => {
+                    self.next += 1;
+                    self.dense = chars.into_iter();
+                }
+            }
+        }
+        let (one, range) = self.dense.next()?;
+        // The one more was counted before.
+        let position = self.next - 1;
+        self.next += 1;
+        out.push(one);
+        let mut end = range.end;
+        if let Some((other, after)) = self.dense.as_slice().first() {
+            out.push(*other);
+            end = after.end;
+        }
+        Some(Place { position, range: range.start..end, first_end: range.end })
+    }
 }
 
 /// The words that a searched text stands for, which must follow each other just so.
@@ -52,122 +106,82 @@ pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token> + '_ {
 /// The last one may be a beginning (`meet` finds `meeting`), unless the text has spaces: then it was quoted.
 pub(crate) fn wanted(text: &str) -> Vec<Wanted> {
     let open = !text.trim().contains(char::is_whitespace);
-    let runs: Vec<Run> = runs(text).collect();
-    let last = runs.len().saturating_sub(1);
-    let mut next = 0;
-    let mut all = Vec::new();
-    for (index, run) in runs.into_iter().enumerate() {
-        let (first, kind) = (next, run.kind());
-        next += run.positions();
-        let tokens: Vec<Token> = run.tokens(first).collect();
-        // The last character alone is where a run ends: the runs before the last have to, the last may go on.
-        let (count, prefix) = match kind {
-            Kind::Dense if index == last => (tokens.len().saturating_sub(1).max(1), tokens.len() == 1),
-            _ => (tokens.len(), index == last && kind == Kind::Letter && open),
-        };
-        all.extend(tokens.into_iter().take(count).map(|token| Wanted {
-            word: token.word,
-            offset: token.position,
-            prefix,
-        }));
+    let mut all: Vec<Wanted> = tokens(text)
+        .map(|token| Wanted { word: token.word, offset: token.position, prefix: false })
+        .collect();
+    let mut at = 0;
+    let last = iter::from_fn(|| run(text, &mut at)).last();
+    // The last character alone is where a run ends: the runs before the last have to, the last may go on.
+    if let Some(Run::Dense(chars)) = &last
+        && chars.len() > 1
+    {
+        all.pop();
+    }
+    let goes_on = match last {
+        Some(Run::Dense(chars)) => chars.len() == 1,
+        Some(Run::Word(_, kind)) => kind == Kind::Letter && open,
+        None => false,
+    };
+    if let Some(last) = all.last_mut() {
+        last.prefix = goes_on;
     }
     all
 }
 
 /// Whether there is anything to search for.
 pub(crate) fn has_words(text: &str) -> bool {
-    runs(text).next().is_some()
+    run(text, &mut 0).is_some()
 }
 
 /// A stretch of text that is a word, or has words without spaces between them.
 enum Run {
-    Word(String, Range<usize>),
+    Word(Range<usize>, Kind),
     /// Characters, each with where it stands.
     Dense(Vec<(char, Range<usize>)>),
 }
 
-impl Run {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Word(..) => Kind::Letter,
-            Self::Dense(_) => Kind::Dense,
-        }
-    }
-
-    /// How many positions it takes; one more than it has characters, so that the next run does not look like its
-    /// continuation.
-    fn positions(&self) -> usize {
-        match self {
-            Self::Word(..) => 1,
-            Self::Dense(chars) => chars.len() + 1,
-        }
-    }
-
-    fn tokens(self, first: usize) -> Tokens {
-        Tokens { run: self, first, next: 0 }
-    }
-}
-
-/// The words of a run, the first of which is at position `first`.
-struct Tokens {
-    run: Run,
-    first: usize,
-    next: usize,
-}
-
-impl Iterator for Tokens {
-    type Item = Token;
-
-    fn next(&mut self) -> Option<Token> {
-        let index = self.next;
-        self.next += 1;
-        let position = self.first + index;
-        match &mut self.run {
-            Run::Word(word, range) => (index == 0).then(|| Token {
-                word: std::mem::take(word),
-                position,
-                range: range.clone(),
-                first_end: range.end,
-            }),
-            Run::Dense(chars) => {
-                let (one, range) = chars.get(index)?;
-                let (word, end) = match chars.get(index + 1) {
-                    Some((other, after)) => (String::from_iter([*one, *other]), after.end),
-                    None => (String::from(*one), range.end),
-                };
-                Some(Token { word, position, range: range.start..end, first_end: range.end })
-            }
-        }
-    }
-}
-
-fn runs(text: &str) -> impl Iterator<Item = Run> + '_ {
-    let mut at = 0;
-    iter::from_fn(move || {
-        loop {
-            let (kind, first) = cluster(text, at)?;
-            let start = at;
-            at = first;
-            match kind {
-                Kind::Separator => {}
-                Kind::Emoji => return Some(Run::Word(fold(text.get(start..at)?), start..at)),
-                Kind::Letter | Kind::Dense => {
-                    if kind == Kind::Letter {
-                        at = ascii_letters(text, at);
-                    }
-                    while let Some((next, end)) = cluster(text, at)
-                        && next == kind
-                    {
-                        at = end;
-                    }
-                    return Some(match kind {
-                        Kind::Dense => Run::Dense(dense(text, start..at)),
-                        _ => Run::Word(cut(fold(text.get(start..at)?)), start..at),
-                    });
+/// The next run that begins at `at` or later; then `at` is where it ends.
+fn run(text: &str, at: &mut usize) -> Option<Run> {
+    loop {
+        let start = *at;
+        let (kind, first) = cluster(text, start)?;
+        *at = first;
+        match kind {
+            Kind::Separator => {}
+            Kind::Emoji => return Some(Run::Word(start..first, kind)),
+            Kind::Letter | Kind::Dense => {
+                if kind == Kind::Letter {
+                    *at = ascii_letters(text, first);
                 }
+                while let Some((next, end)) = cluster(text, *at)
+                    && next == kind
+                {
+                    *at = end;
+                }
+                let range = start..*at;
+                return Some(match kind {
+                    Kind::Dense => Run::Dense(dense(text, range)),
+                    _ => Run::Word(range, kind),
+                });
             }
         }
-    })
+    }
+}
+
+/// A word in the form in which words are compared.
+fn write_word(word: &str, kind: Kind, out: &mut String) {
+    let start = out.len();
+    if word.is_ascii() {
+        out.push_str(word.get(..MAX_BYTES).unwrap_or(word));
+        if let Some(word) = out.get_mut(start..) {
+            word.make_ascii_lowercase();
+        }
+        return;
+    }
+    out.push_str(&fold(word));
+    if kind == Kind::Letter {
+        out.truncate(out.floor_char_boundary(start + MAX_BYTES));
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,11 +245,8 @@ fn dense(text: &str, range: Range<usize>) -> Vec<(char, Range<usize>)> {
     chars
 }
 
-/// The form in which words are compared.
+/// Without case, width and marks.
 fn fold(word: &str) -> String {
-    if word.is_ascii() {
-        return word.to_ascii_lowercase();
-    }
     let mut out = String::with_capacity(word.len());
     let mut bare = false;
     for c in word.nfkd().flat_map(char::to_lowercase) {
@@ -268,11 +279,6 @@ fn is_ignored(c: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}'
         | '\u{640}' | '\u{64b}'..='\u{65f}' | '\u{670}' // Arabic
         | '\u{591}'..='\u{5bd}' | '\u{5bf}'..='\u{5c7}') // Hebrew
-}
-
-fn cut(mut word: String) -> String {
-    word.truncate(word.floor_char_boundary(MAX_BYTES));
-    word
 }
 
 #[cfg(test)]
