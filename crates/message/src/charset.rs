@@ -1,30 +1,32 @@
 //! Bytes to text, whatever the label says: known charsets, wrong labels and none at all.
 
+use std::borrow::Cow;
+
 use encoding_rs::{EUC_KR, Encoding, UTF_8, WINDOWS_1252};
 
 /// The text of `bytes` in the charset named by `label`, guessed where the label is missing, unknown or plainly wrong.
-pub(crate) fn decode(label: Option<&str>, bytes: &[u8]) -> String {
+pub(crate) fn decode<'b>(label: Option<&str>, bytes: &'b [u8]) -> Cow<'b, str> {
     let label = label.map_or("", |label| label.trim().trim_matches('"'));
     // RFC 2231 §5: a language may follow the charset of an encoded word.
     let label = label.split('*').next().unwrap_or_default();
     if is_iso_2022_kr(label) {
-        return iso_2022_kr(bytes);
+        return iso_2022_kr(bytes).into();
     }
     let Some(encoding) = named(label) else {
         return match mail_parser::decoders::charsets::map::charset_decoder(label.as_bytes()) {
-            Some(decoder) if !label.is_empty() => decoder(bytes),
+            Some(decoder) if !label.is_empty() => decoder(bytes).into(),
             _ => guess(bytes),
         };
     };
     // us-ascii and the Latin family are what mailers write who do not know; valid UTF-8 does not arise by accident.
     if encoding == UTF_8 || encoding == WINDOWS_1252 {
         return if encoding == WINDOWS_1252 && !label.eq_ignore_ascii_case("us-ascii") && !is_utf8(bytes) {
-            encoding.decode_without_bom_handling(bytes).0.into_owned()
+            encoding.decode_without_bom_handling(bytes).0
         } else {
             guess(bytes)
         };
     }
-    encoding.decode_with_bom_removal(bytes).0.into_owned()
+    encoding.decode_with_bom_removal(bytes).0
 }
 
 /// The text of `bytes` in the charset that there is of this name, where nothing is to be guessed; `None` if they are
@@ -34,7 +36,7 @@ pub(crate) fn decode_exactly(label: &str, bytes: &[u8]) -> Option<String> {
     match named(label) {
         Some(encoding) if encoding == UTF_8 => std::str::from_utf8(bytes).ok().map(str::to_owned),
         // To others these are names of windows-1252, in which all bytes are text.
-        Some(_) if is_ascii(label) => bytes.is_ascii().then(|| decode(Some(label), bytes)),
+        Some(_) if is_ascii(label) => bytes.is_ascii().then(|| decode(Some(label), bytes).into_owned()),
         Some(encoding) if encoding == WINDOWS_1252 => {
             Some(encoding.decode_without_bom_handling(bytes).0.into_owned())
         }
@@ -42,7 +44,8 @@ pub(crate) fn decode_exactly(label: &str, bytes: &[u8]) -> Option<String> {
             let (text, is_malformed) = encoding.decode_with_bom_removal(bytes);
             (!is_malformed).then(|| text.into_owned())
         }
-        None => Some(decode(Some(label), bytes)).filter(|text| !text.contains(char::REPLACEMENT_CHARACTER)),
+        None => Some(decode(Some(label), bytes).into_owned())
+            .filter(|text| !text.contains(char::REPLACEMENT_CHARACTER)),
     }
 }
 
@@ -107,16 +110,14 @@ fn is_utf8(bytes: &[u8]) -> bool {
 }
 
 /// UTF-8, then the Korean charsets, then windows-1252, which every byte string is.
-pub(crate) fn guess(bytes: &[u8]) -> String {
+pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
+        Ok(text) => text.into(),
         // Cut off within a character, or with a few broken bytes in much good UTF-8.
-        Err(error) if error.error_len().is_none() || mostly_utf8(bytes) => {
-            String::from_utf8_lossy(bytes).into_owned()
-        }
-        Err(_) if looks_korean(bytes) => EUC_KR.decode_without_bom_handling(bytes).0.into_owned(),
-        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
+        Err(error) if error.error_len().is_none() || mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
+        Err(_) if looks_korean(bytes) => EUC_KR.decode_without_bom_handling(bytes).0,
+        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0,
     }
 }
 

@@ -81,7 +81,7 @@ impl Parametrised {
             return None;
         }
         Some(if encoded_any {
-            charset::decode(label.as_deref(), &bytes)
+            charset::decode(label.as_deref(), &bytes).into_owned()
         } else {
             header::decode_words(&bytes)
         })

@@ -123,17 +123,17 @@ pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
     let label = label.or_else(|| (part.subtype() == "html").then(|| html_text::charset(&bytes)).flatten());
     let mut text = charset::decode(label.as_deref(), &bytes);
     if text.contains('\0') {
-        text.retain(|c| c != '\0');
+        text.to_mut().retain(|c| c != '\0');
     }
     let text = with_lf(text);
     if is_flowed(part) { unflow(&text, part) } else { text }
 }
 
 /// With LF alone between lines.
-fn with_lf(text: String) -> String {
+fn with_lf(text: Cow<'_, str>) -> String {
     let mut ends = memchr_iter(b'\r', text.as_bytes()).peekable();
     if ends.peek().is_none() {
-        return text;
+        return text.into_owned();
     }
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
