@@ -26,6 +26,7 @@ use clap::{Parser, Subcommand};
 use mail::{Absent, Admin};
 
 use crate::{
+    causes::in_words,
     config::{self, Config, Loaded},
     data,
     parts::{self, Parts},
@@ -102,7 +103,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
+    in_words(error).replace('\n', " ")
 }
 
 fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use storage::{Error, Result};
 use tokio::time::sleep;
 use types::{AccountId, MessageId, query::Query};
 
-use crate::parts::Indexing;
+use crate::{causes::in_words, parts::Indexing};
 
 /// What is indexed into. Clones are the same.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl Index {
             if all_there {
                 match self.accept(mail).await {
                     Ok(()) => return,
-                    Err(error) => tracing::warn!(error = format!("{error:#}"), "the index has to wait"),
+                    Err(error) => tracing::warn!(error = in_words(&error), "the index has to wait"),
                 }
             }
             sleep(PAUSE).await;

@@ -8,6 +8,7 @@
 
 pub mod backup;
 pub mod capacity;
+mod causes;
 mod certificates;
 mod checks;
 mod cli;

@@ -17,6 +17,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    causes::in_words,
     certificates, checks,
     config::{Config, Door, Listen, Local, ProxyProtocol, SearchIndex},
     data::{self, Held},
@@ -333,7 +334,7 @@ async fn accept_index(parts: &Parts, roles: &Roles) -> anyhow::Result<bool> {
     match parts.index.accept(&parts.mail).await {
         Ok(()) => Ok(true),
         Err(error) if index::is_temporary(&error) => {
-            tracing::warn!(error = format!("{error:#}"), "the index has to wait");
+            tracing::warn!(error = in_words(&error), "the index has to wait");
             Ok(false)
         }
         Err(error) => Err(error),

@@ -19,6 +19,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use super::manifest::{Manifest, RunName};
+use crate::causes::in_words;
 
 const MARK: &str = "magpie-backup";
 const LOCK: &str = "lock";
@@ -190,7 +191,7 @@ impl Chain {
             match read.and_then(|text| Manifest::from_text(&text)).and_then(|manifest| chain.next(manifest)) {
                 Ok(manifest) => chain.manifests.push(manifest),
                 Err(error) => {
-                    chain.fault = Some(format!("{}: {error:#}", path.display()));
+                    chain.fault = Some(format!("{}: {}", path.display(), in_words(&error)));
                     break;
                 }
             }

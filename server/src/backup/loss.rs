@@ -18,6 +18,7 @@ use super::{
     manifest::RunName,
     replay::{Named, Replay, User},
 };
+use crate::causes::in_words;
 
 /// Something that restoring does not bring back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub(super) fn whole<'a>(chain: &Chain, rounds: &'a [Segment]) -> (&'a [Segment],
 /// What is wrong with the bytes of a round.
 pub(super) fn damage(chain: &Chain, round: &Segment) -> Option<String> {
     let path = chain.folder.join(&round.file);
-    check(&path, &round.extent).err().map(|error| format!("{}: {error:#}", path.display()))
+    check(&path, &round.extent).err().map(|error| format!("{}: {}", path.display(), in_words(&error)))
 }
 
 /// What comes of a damaged round, if this is the last one before it.

@@ -28,6 +28,7 @@ use super::{
     manifest::{Away, Manifest, Piece, RunName},
     take::queues,
 };
+use crate::causes::in_words;
 
 /// Accounts that are looked at at once.
 const ACCOUNTS: u32 = 500;
@@ -182,7 +183,7 @@ impl Run<'_> {
         if shards.ping(shard).await.is_ok() {
             return Err(error.context(format!("shard {shard}")));
         }
-        tracing::warn!(%shard, error = format!("{error:#}"), "a shard is away; the backup goes on without it");
+        tracing::warn!(%shard, error = in_words(&error), "a shard is away; the backup goes on without it");
         let before = self.left.len();
         self.left.retain(|account| shards.shard_of(*account) != shard);
         let accounts = (before - self.left.len()) as u64;

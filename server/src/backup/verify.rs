@@ -19,6 +19,7 @@ use super::{
     manifest::Manifest,
     replay::Replay,
 };
+use crate::causes::in_words;
 
 /// What a folder holds, and what is wrong with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,8 +142,11 @@ impl Verifier<'_> {
                 }
                 Err(error) => {
                     accounts.runs = run;
-                    let fault =
-                        format!("run {} and those after it cannot be restored: {error:#}", manifest.run);
+                    let fault = format!(
+                        "run {} and those after it cannot be restored: {}",
+                        manifest.run,
+                        in_words(&error)
+                    );
                     self.verified.faults.push(fault);
                 }
             }
@@ -166,7 +170,7 @@ impl Verifier<'_> {
                 checked = people(chain, manifest);
             }
             seen.insert(piece.path.clone(), checked.is_ok());
-            let fault = checked.err().map(|error| format!("{}: {error:#}", path.display()));
+            let fault = checked.err().map(|error| format!("{}: {}", path.display(), in_words(&error)));
             self.verified.faults.extend(fault);
         }
     }
@@ -212,7 +216,7 @@ impl Verifier<'_> {
                 }
                 // Nothing is damaged, but the program that wrote it was wrong.
                 Err(error) => {
-                    self.verified.faults.push(format!("account {}: {error:#}", segment.account));
+                    self.verified.faults.push(format!("account {}: {}", segment.account, in_words(&error)));
                     broken = true;
                 }
             }
@@ -291,7 +295,7 @@ impl Verifier<'_> {
                     continue;
                 }
                 if let Err(error) = play(chain, &round.segment, &mut replay) {
-                    self.verified.faults.push(format!("{error:#}"));
+                    self.verified.faults.push(in_words(&error));
                     continue;
                 }
                 let until = usable.get(at + 1).map_or(*runs, |next| next.run);
@@ -338,7 +342,7 @@ impl Verifier<'_> {
                     }
                 }
             });
-            self.verified.faults.extend(told.err().map(|error| format!("{error:#}")));
+            self.verified.faults.extend(told.err().map(|error| in_words(&error)));
         }
         self.verified.losses.extend(losses.into_values());
     }

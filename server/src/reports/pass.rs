@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use types::Timestamp;
 
 use super::{DAY_SECONDS, MAX_ROWS, Reports, SETTLED_SECONDS, SPREAD_SECONDS, about::About, day_of};
+use crate::causes::in_words;
 
 /// A report that is due.
 #[derive(Debug, Clone)]
@@ -96,7 +97,7 @@ impl Reports {
                 Some(error) => Err(error),
             };
             if let Err(error) = done {
-                tracing::info!(domain, error = format!("{error:#}"), "the report has to wait");
+                tracing::info!(domain, error = in_words(&error), "the report has to wait");
             }
         }
         sent
