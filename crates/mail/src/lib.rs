@@ -103,7 +103,7 @@ pub use random::Random;
 pub use reach::Reach;
 pub use recipient::{Expansion, Recipient, Return};
 pub use reindex::ShardIndexed;
-pub use relocate::{Moved, ShardReport, Step};
+pub use relocate::{Moved, OLD_ROWS_STAY, ShardReport, Step};
 pub use service::{Parts, Service};
 pub use shared::OTHER_USERS;
 pub use sharers::Sharers;

@@ -22,6 +22,8 @@ mod mover;
 mod tend;
 mod units;
 
+pub use self::tend::OLD_ROWS_STAY;
+
 use std::time::Duration;
 
 use storage::{Committed, Error as StorageError, Needs, Pending, Unit, moves::Claim};

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use cluster::LocalCache;
 use futures::TryStreamExt as _;
 use mail::{Access, Error, Incoming, PageQuery, Service, Step};
-use storage::{Needs, Shards, Transaction, Unit};
+use storage::{Needs, Shards, Transaction, Unit, moves::Claim};
 use testkit::{Call, House, Meddled, Meddler, PostgresCluster, fixtures};
 use tokio::{
     runtime::Handle,
@@ -596,4 +596,43 @@ async fn uids_and_flags_stay() {
     );
     house.mail.admin().move_buckets(&[Bucket::of(alice.id())], other(from), &mut |_| {}).await.unwrap();
     assert_eq!(rows(other(from)).await, before);
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn moves_that_were_broken_off_together_are_told_in_one_line() {
+    let house = House::open().await.unwrap();
+    let mut directory = None;
+    house.node_of(|parts| directory = Some(Arc::clone(&parts.directory))).await.unwrap();
+    let (directory, now) = (directory.unwrap(), house.mail.now());
+    let map = directory.bucket_map(&house.mail.shards().all()).await.unwrap();
+    let here = |bucket: &Bucket| map.shards[usize::from(bucket.0)] == ShardId(0);
+    let buckets: Vec<_> = (0..100).map(Bucket).filter(here).take(5).collect();
+    let claim = Claim { mover: "dead".to_owned(), now, silent_since: now };
+    assert_eq!(directory.claim_moves(&buckets, ShardId(1), &claim).await.unwrap().len(), 5);
+    house.clock.advance(Duration::from_secs(31));
+    let log = Log::default();
+    let writer = log.clone();
+    let logging = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(logging);
+    house.mail.tend_moves().await.unwrap();
+    drop(guard);
+    assert_eq!(house.mail.admin().moves().await.unwrap(), []);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("taken back")).collect();
+    assert!(matches!(told.as_slice(), [one] if one.contains("WARN") && one.contains("moves=5")), "{log}");
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use mail::{Admin, Moved, Step};
-use storage::moves::Phase;
+use storage::moves::{Move, Phase};
 use storage_sql::DatabaseUrl;
 use types::{Bucket, Secret, ShardId};
 
@@ -116,18 +116,30 @@ async fn list(admin: &Admin) -> anyhow::Result<()> {
             Err(reason) => say!("{name}\taway: {}", reason.replace('\n', " "))?,
         }
     }
+    for line in lines(admin.moves().await?) {
+        say!("{line}")?;
+    }
+    Ok(())
+}
+
+/// A line for all moves that are as far on the same way.
+fn lines(moves: Vec<Move>) -> Vec<String> {
     let mut together = BTreeMap::<_, Vec<_>>::new();
-    for running in admin.moves().await? {
+    for running in moves {
         let key = (running.from, running.to, running.phase == Phase::Cleaning);
         together.entry(key).or_default().push(running);
     }
-    for ((from, to, has_moved), moves) in together {
-        let state = if has_moved { "moved; the old rows are removed shortly" } else { "being copied" };
-        let buckets: Vec<_> = moves.iter().map(|running| running.bucket).collect();
+    let line = |((from, to, has_moved), moves): ((ShardId, ShardId, bool), Vec<Move>)| {
         let heard = moves.iter().map(|running| running.beat_at).max().unwrap_or_default();
-        say!("buckets {}: from {from} to {to}, {state}; last heard of {heard}", Bucket::ranges(&buckets))?;
-    }
-    Ok(())
+        let state = if has_moved {
+            format!("moved; a worker removes the old rows after {}", heard.plus(mail::OLD_ROWS_STAY))
+        } else {
+            "being copied".to_owned()
+        };
+        let buckets: Vec<_> = moves.iter().map(|running| running.bucket).collect();
+        format!("buckets {}: from {from} to {to}, {state}; last heard of {heard}", Bucket::ranges(&buckets))
+    };
+    together.into_iter().map(line).collect()
 }
 
 async fn add(admin: &Admin, config: &Config, url: Secret) -> anyhow::Result<()> {
@@ -221,6 +233,8 @@ fn buckets(text: &str) -> anyhow::Result<Buckets> {
 
 #[cfg(test)]
 mod tests {
+    use types::Timestamp;
+
     use super::*;
 
     #[test]
@@ -232,5 +246,30 @@ mod tests {
         for wrong in ["", "x", "3-1", "16384", "1-", "-1", "1,,2"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn moves_on_one_way_are_one_line() {
+        let running = |bucket, phase, second| Move {
+            bucket: Bucket(bucket),
+            from: ShardId(0),
+            to: ShardId(1),
+            phase,
+            mover: "somebody".to_owned(),
+            beat_at: Timestamp::from_seconds(second),
+            started_at: Timestamp::from_seconds(0),
+        };
+        let told = lines(vec![
+            running(1, Phase::Cleaning, 60),
+            running(2, Phase::Cleaning, 120),
+            running(7, Phase::Copying, 30),
+        ]);
+        let [heard, gone] = [120, 720].map(Timestamp::from_seconds);
+        let moved = format!(
+            "buckets 1-2: from 0 to 1, moved; a worker removes the old rows after {gone}; last heard of {heard}"
+        );
+        let copied =
+            format!("buckets 7: from 0 to 1, being copied; last heard of {}", Timestamp::from_seconds(30));
+        assert_eq!(told, [copied, moved]);
     }
 }

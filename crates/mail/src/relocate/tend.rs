@@ -14,7 +14,7 @@ use crate::{Error, Parts, Result, Service};
 
 const EVERY: Duration = Duration::from_secs(10);
 /// Rows are left on the old shard for so long: whoever reads there has finished, and has heard of the move.
-const GRACE: Duration = Duration::from_secs(600);
+pub const OLD_ROWS_STAY: Duration = Duration::from_secs(600);
 /// For so long at least, if somebody wants to move the bucket again. Whoever reads there then and finds nothing follows
 /// the map ([`Service::moved`]).
 pub(super) const EARLY: Duration = Duration::from_secs(60);
@@ -35,13 +35,13 @@ impl Service {
 
     /// Ends the moves of dead movers, and removes rows of buckets that have moved away long enough ago.
     pub async fn tend_moves(&self) -> Result<()> {
-        let mut tended = Ok(());
+        let (mut tended, mut round) = (Ok(()), Round::default());
         for running in self.parts.directory.moves().await? {
             let silent = self.now().since(running.beat_at);
             let bucket = running.bucket;
             let done = match running.phase {
-                Phase::Copying if silent > super::SILENCE => self.rescue(bucket).await,
-                Phase::Cleaning if silent > GRACE => self.clean(bucket).await.map(drop),
+                Phase::Copying if silent > super::SILENCE => self.rescue(bucket, &mut round).await,
+                Phase::Cleaning if silent > OLD_ROWS_STAY => self.clean_in(bucket, &mut round).await,
                 _ => Ok(()),
             };
             // One whose shard is away keeps nobody from the others.
@@ -49,6 +49,7 @@ impl Service {
                 tended = done;
             }
         }
+        round.tell();
         self.lift_orphans().await?;
         tended
     }
@@ -70,34 +71,44 @@ impl Service {
         // After the fences: whoever puts one up has begun its move before, and a later fence has another name.
         let moves = directory.moves().await?;
         let map = directory.bucket_map(&shards.all()).await?;
+        let mut lifted = Vec::new();
         for (shard, bucket, mover) in fences {
             let is_home = map.shards.get(usize::from(bucket.0)) == Some(&shard);
             let moves =
                 moves.iter().any(|running| running.bucket == bucket && running.phase == Phase::Copying);
             if is_home && !moves {
-                tracing::warn!(bucket = bucket.0, %shard, "a fence was left around a bucket that nobody moves");
+                tracing::debug!(bucket = bucket.0, %shard, "a fence was left around a bucket that nobody moves");
                 self.fencing(shard, bucket, Act::Lift(mover)).await?;
+                lifted.push(bucket);
             }
+        }
+        lifted.sort_unstable();
+        if !lifted.is_empty() {
+            let buckets = Bucket::ranges(&lifted);
+            tracing::warn!(fences = lifted.len(), %buckets, "fences were left around buckets that nobody moves");
         }
         Ok(())
     }
 
     /// Ends the move of a mover that has died: there if the copy is complete, otherwise here.
-    async fn rescue(&self, bucket: Bucket) -> Result<()> {
+    async fn rescue(&self, bucket: Bucket, round: &mut Round) -> Result<()> {
         // As it is by now: much may have happened since the moves were listed.
         let mover = self.mover();
         let taken = self.parts.directory.take_over(bucket, &self.claim(&mover)).await?;
         let Some(running) = taken.filter(|running| running.phase == Phase::Copying) else { return Ok(()) };
         let Move { from, to, .. } = running;
         if self.lift_unless_closed(bucket, from).await? {
-            tracing::warn!(bucket = bucket.0, %from, %to, "a move was broken off at its end, and is finished");
-            return self.finish(bucket, to, &mover).await;
+            tracing::debug!(bucket = bucket.0, %from, %to, "a move was broken off at its end, and is finished");
+            self.finish(bucket, to, &mover).await?;
+            round.finished.push(bucket);
+            return Ok(());
         }
-        tracing::warn!(bucket = bucket.0, %from, %to, "a move was broken off, and is taken back");
+        tracing::debug!(bucket = bucket.0, %from, %to, "a move was broken off, and is taken back");
         if from != to {
             self.forget_copy(bucket, to, &mover).await?;
         }
         self.parts.directory.end_moves(&[bucket], &mover).await?;
+        round.taken_back.push(bucket);
         Ok(())
     }
 
@@ -169,6 +180,13 @@ impl Service {
         Ok(())
     }
 
+    async fn clean_in(&self, bucket: Bucket, round: &mut Round) -> Result<()> {
+        if self.clean(bucket).await? {
+            round.cleaned.push(bucket);
+        }
+        Ok(())
+    }
+
     /// Removes the rows of a bucket that has moved away; false if somebody else does.
     pub(super) async fn clean(&self, bucket: Bucket) -> Result<bool> {
         let mover = self.mover();
@@ -187,7 +205,7 @@ impl Service {
         }
         self.clear(bucket, from, &mover).await?;
         self.parts.directory.end_moves(&[bucket], &mover).await?;
-        tracing::info!(bucket = bucket.0, %from, "the rows of a bucket that moved away are gone");
+        tracing::debug!(bucket = bucket.0, %from, "the rows of a bucket that moved away are gone");
         Ok(true)
     }
 
@@ -201,5 +219,31 @@ impl Service {
             self.clear_account(from, bucket, None, account).await?;
         }
         Ok(())
+    }
+}
+
+/// The buckets whose moves were looked after in one round. They are told together, since there may be hundreds.
+#[derive(Default)]
+struct Round {
+    finished: Vec<Bucket>,
+    taken_back: Vec<Bucket>,
+    cleaned: Vec<Bucket>,
+}
+
+impl Round {
+    fn tell(&self) {
+        let Self { finished, taken_back, cleaned } = self;
+        if !finished.is_empty() {
+            let buckets = Bucket::ranges(finished);
+            tracing::warn!(moves = finished.len(), %buckets, "moves were broken off at their end, and are finished");
+        }
+        if !taken_back.is_empty() {
+            let buckets = Bucket::ranges(taken_back);
+            tracing::warn!(moves = taken_back.len(), %buckets, "moves were broken off, and are taken back");
+        }
+        if !cleaned.is_empty() {
+            let buckets = Bucket::ranges(cleaned);
+            tracing::info!(moves = cleaned.len(), %buckets, "the rows of buckets that moved away are gone");
+        }
     }
 }
