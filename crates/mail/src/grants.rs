@@ -109,9 +109,9 @@ impl Access {
 
     /// Gives somebody these rights to a folder, and no others.
     pub async fn share_folder(&self, id: MailboxId, address: &str, rights: &str) -> Result<api::Granted> {
-        let all = "rights are letters of lrswipkxtea (RFC 4314)";
         let rights = Rights::parse(rights).filter(|rights| !rights.is_empty());
-        let rights = rights.ok_or_else(|| Error::invalid("rights", all))?;
+        let unknown = || Error::invalid("rights", format!("rights are {}", Rights::SPELLING));
+        let rights = rights.ok_or_else(unknown)?;
         let reach = self.own(id).await?;
         let rights = reach.grant(address, RightsChange::Replace(rights)).await?;
         let email = reach.named_by(address).await?.email.to_string();

@@ -390,7 +390,7 @@ pub struct SharedFolder {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GrantAccess {
-    /// As in [`Granted::rights`]; at least one.
+    /// As in [`Granted::rights`]; at least one. The obsolete `c` stands for `kx`, and `d` for `te`.
     pub rights: String,
 }
 

@@ -64,7 +64,11 @@ impl Rights {
         self.0 & other.0 != 0
     }
 
-    /// The rights that these letters stand for; `None` if one is none.
+    /// What [`Rights::parse`] takes, in words for whoever wrote something else.
+    pub const SPELLING: &str =
+        "letters of lrswipkxtea (RFC 4314), and the obsolete c, which stands for kx, and d, for te";
+
+    /// The rights that these letters stand for; `None` if one is none. `c` and `d` are obsolete (RFC 4314 §2.1.1).
     #[must_use]
     pub fn parse(letters: &str) -> Option<Self> {
         let right = |letter| match letter {
@@ -150,6 +154,14 @@ mod tests {
             assert_eq!(rights.with_obsolete(), with_obsolete);
             assert_eq!(Rights::from_bits(rights.bits()), rights);
         }
+        for letter in 'a'..='z' {
+            // Each letter that is taken is a word, or in the one of all letters.
+            let mut words = Rights::SPELLING.split([' ', ',']);
+            let is_told =
+                words.any(|word| word == letter.to_string() && word != "a") || "lrswipkxtea".contains(letter);
+            assert_eq!(Rights::parse(&letter.to_string()).is_some(), is_told, "{letter}");
+        }
+        assert!(Rights::SPELLING.contains(&Rights::ALL.to_string()));
         assert_eq!(Rights::parse("lz"), None);
         assert_eq!(Rights::parse("L"), None);
     }
