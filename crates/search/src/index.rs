@@ -24,6 +24,7 @@ use crate::{
     relax::superset,
     schema::{AccountTerms, Fields, VERSION},
     texts, tokenizer,
+    trouble::{is_damage, trouble},
     words::wanted,
 };
 
@@ -86,7 +87,7 @@ impl TantivySearch {
             }
             let documents = Index::open_in_dir(&folder)
                 .and_then(|index| index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into())
-                .map_err(into_error)?
+                .map_err(|error| trouble(&folder, error))?
                 .searcher()
                 .num_docs();
             Ok(Size { documents, bytes: bytes(&folder).map_err(Error::from_io)? })
@@ -108,7 +109,7 @@ impl TantivySearch {
         let place = Arc::clone(&self.place);
         blocking(move || {
             let inner = place.inner.read().unwrap_or_else(PoisonError::into_inner);
-            work(&inner).map_err(into_error)
+            work(&inner).map_err(|error| trouble(&place.folder, error))
         })
         .await
     }
@@ -183,8 +184,8 @@ struct TantivyRebuild {
 #[async_trait]
 impl Rebuild for TantivyRebuild {
     async fn apply(&self, ops: Vec<Op>) -> Result<()> {
-        let inner = Arc::clone(&self.inner);
-        blocking(move || inner.apply(&ops).map_err(into_error)).await
+        let (inner, draft) = (Arc::clone(&self.inner), self.draft.clone());
+        blocking(move || inner.apply(&ops).map_err(|error| trouble(&draft, error))).await
     }
 
     async fn take_over(self: Box<Self>) -> Result<()> {
@@ -320,10 +321,11 @@ fn open_existing(folder: &Path) -> Result<Option<Inner>> {
     match Index::open_in_dir(folder).and_then(Inner::new) {
         Ok(inner) => Ok(Some(inner)),
         Err(error) if is_damage(&error) => {
-            tracing::warn!(%error, folder = %folder.display(), "search index cannot be used");
+            let (folder, cause) = (folder.display(), error);
+            tracing::warn!(%folder, %cause, "the search index is damaged or of another version, and is built anew");
             Ok(None)
         }
-        Err(error) => Err(into_error(error)),
+        Err(error) => Err(trouble(folder, error)),
     }
 }
 
@@ -332,7 +334,7 @@ fn create(folder: &Path) -> Result<Inner> {
     fs::create_dir_all(folder).map_err(Error::from_io)?;
     let settings = IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() };
     let index = Index::builder().schema(Fields::new().schema).settings(settings).create_in_dir(folder);
-    index.and_then(Inner::new).map_err(into_error)
+    index.and_then(Inner::new).map_err(|error| trouble(folder, error))
 }
 
 /// Says that what is in the folder is whole, and of which version.
@@ -389,32 +391,4 @@ fn writer(index: &Index) -> tantivy::Result<IndexWriter> {
     let options =
         IndexWriterOptions::builder().memory_budget_per_thread(WRITER_BYTES).num_merge_threads(1).build();
     index.writer_with_options(options)
-}
-
-/// Whether the index has to be built anew, because trying again would not help.
-fn is_damage(error: &TantivyError) -> bool {
-    use tantivy::directory::error::OpenReadError;
-    match error {
-        TantivyError::OpenReadError(OpenReadError::IoError { io_error: error, .. })
-        | TantivyError::IoError(error) => {
-            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-        }
-        TantivyError::OpenReadError(_)
-        | TantivyError::DataCorruption(_)
-        | TantivyError::SchemaError(_)
-        | TantivyError::FieldNotFound(_)
-        | TantivyError::IncompatibleIndex(_)
-        | TantivyError::InternalError(_)
-        | TantivyError::DeserializeError(_) => true,
-        _ => false,
-    }
-}
-
-fn into_error(error: TantivyError) -> Error {
-    match error {
-        TantivyError::LockFailure(..) => Error::Unavailable(error.into()),
-        TantivyError::DataCorruption(damage) => Error::Corrupt(format!("search index: {damage:?}")),
-        TantivyError::IoError(error) => Error::from_io_of(&error.clone(), error),
-        error => Error::Backend(error.into()),
-    }
 }

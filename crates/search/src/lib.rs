@@ -14,6 +14,7 @@ mod schema;
 mod snippet;
 mod texts;
 mod tokenizer;
+mod trouble;
 mod words;
 
 pub use index::TantivySearch;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::error::Error as _;
+
 use search::{Document, Op, Search, TantivySearch};
 use tempfile::TempDir;
 use types::{AccountId, MessageId, Timestamp, query::Query};
@@ -89,4 +91,31 @@ async fn an_unusable_index_is_set_aside() {
         drop(index.search);
         assert!(!TantivySearch::open(&path).unwrap().fresh);
     }
+}
+
+/// What is wrong, in our words and then in Tantivy's.
+fn told(error: &storage::Error) -> (String, String) {
+    let ours = error.source().unwrap();
+    (ours.to_string(), ours.source().unwrap().to_string())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_folder_is_said_in_our_words() {
+    let Index { folder, search } = filled().await;
+    drop(search);
+    let path = folder.path().join("index");
+    let lock = std::fs::File::create(path.join(".tantivy-writer.lock")).unwrap();
+    lock.lock().unwrap();
+    let error = TantivySearch::open(&path).err().unwrap();
+    assert!(matches!(error, storage::Error::Unavailable(_)), "{error:?}");
+    let (ours, theirs) = told(&error);
+    assert!(ours.contains(path.to_str().unwrap()) && ours.contains("stop it first"), "{ours}");
+    assert!(theirs.contains("lock") && !ours.contains(&theirs), "{ours}: {theirs}");
+    drop(lock);
+
+    std::fs::write(path.join("meta.json"), "{").unwrap();
+    let error = TantivySearch::size_of(&path).await.unwrap_err();
+    let (ours, theirs) = told(&error);
+    assert!(ours.contains("is damaged") && ours.contains("`magpie index rebuild`"), "{ours}");
+    assert!(!theirs.is_empty() && !ours.contains(&theirs), "{ours}: {theirs}");
 }
