@@ -68,6 +68,12 @@ impl Error {
         }
     }
 
+    /// Whether what is stored is not what was stored.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Storage(storage::Error::Corrupt(_)))
+    }
+
     /// The kind of problem that the API calls it.
     #[must_use]
     pub const fn kind(&self) -> ProblemKind {

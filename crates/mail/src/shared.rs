@@ -21,7 +21,7 @@ const MAX_OWNERS: u32 = 200;
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) named: Vec<Named>,
-    /// Whose shards are away: of what they share nothing is known now.
+    /// Whose shards are away or damaged: of what they share nothing is known now.
     pub(crate) away: Vec<AccountId>,
 }
 
@@ -65,6 +65,12 @@ impl Access {
                 // Somebody else's shard that is away does not hide one's own mailboxes.
                 Err(error) if name.is_none() && error.is_temporary() => {
                     tracing::warn!(%owner, error = &error as &dyn std::error::Error, "shared mailboxes are not listed");
+                    all.away.push(owner);
+                }
+                Err(error) if name.is_none() && error.is_damage() => {
+                    error.log_now_and_then(
+                        "mailboxes are shared from a shard that is damaged, and are not listed",
+                    );
                     all.away.push(owner);
                 }
                 Err(error) => return Err(error),

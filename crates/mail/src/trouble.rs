@@ -22,11 +22,16 @@ static TOLD: LazyLock<Mutex<Told>> = LazyLock::new(Mutex::default);
 impl Error {
     /// Tells the log what was not done because of this.
     pub fn log(&self, what: &str) {
-        let error = self as &dyn StdError;
-        if !self.is_temporary() {
-            tracing::error!(error, "{what}");
-            return;
+        if self.is_temporary() {
+            self.log_now_and_then(what);
+        } else {
+            tracing::error!(error = self as &dyn StdError, "{what}");
         }
+    }
+
+    /// The same where many have one reason, which is told once in a while.
+    pub(crate) fn log_now_and_then(&self, what: &str) {
+        let error = self as &dyn StdError;
         let told = TOLD.lock().unwrap_or_else(PoisonError::into_inner).due(reason(self), Instant::now());
         match told {
             Some(0) => tracing::error!(error, "{what}"),

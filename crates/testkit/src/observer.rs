@@ -16,7 +16,7 @@ pub struct Observer(Mutex<State>);
 #[derive(Default)]
 struct State {
     seen: Seen,
-    away: Option<ShardId>,
+    fails: Option<(ShardId, fn() -> Error)>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,12 @@ impl Observer {
 
     /// Has this shard not answer.
     pub fn set_away(&self, shard: Option<ShardId>) {
-        self.state().away = shard;
+        self.state().fails = shard.map(|shard| (shard, (|| Error::Unavailable("away".into())) as _));
+    }
+
+    /// Has nothing be read from this shard.
+    pub fn set_damaged(&self, shard: Option<ShardId>) {
+        self.state().fails = shard.map(|shard| (shard, (|| Error::Corrupt("all of it".to_owned())) as _));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -62,9 +67,9 @@ impl Meddler for Observed {
     async fn before(&self, _: Call, shard: ShardId) -> Result<ShardId> {
         let mut state = self.observer.state();
         state.seen.calls += 1;
-        match state.away == Some(shard) {
-            true => Err(Error::Unavailable("away".into())),
-            false => Ok(shard),
+        match state.fails {
+            Some((failing, error)) if failing == shard => Err(error()),
+            _ => Ok(shard),
         }
     }
 

@@ -161,3 +161,25 @@ async fn rights_that_end_are_noticed_and_who_is_away_stays() {
     assert_eq!(street.ask(&mut sharers).await.0, [one.id()], "it is asked again without another hint");
     assert_eq!(known(&sharers, one), [1]);
 }
+
+#[tokio::test]
+async fn a_damaged_shard_hides_only_what_is_shared_from_it() {
+    let street = Street::open().await;
+    let home = |owner: AccountId| street.house.mail.shards().shard_of(owner);
+    let damaged = home(street.owners[0].id());
+    let all = street.bob.shared_folders().await.unwrap();
+    assert_eq!((all.folders.len(), all.incomplete), (OWNERS, false));
+    let mut left = all.clone();
+    left.folders.retain(|folder| home(folder.owner_id) != damaged);
+    left.incomplete = true;
+    assert!((1..OWNERS).contains(&left.folders.len()));
+
+    street.observer.set_damaged(Some(damaged));
+    assert_eq!(street.bob.shared_folders().await.unwrap(), left);
+    let mut sharers = Sharers::default();
+    let (asked, _) = street.ask(&mut sharers).await;
+    assert_eq!(asked.len(), left.folders.len());
+    street.observer.set_damaged(None);
+    assert_eq!(street.bob.shared_folders().await.unwrap(), all);
+    assert_eq!(street.ask(&mut sharers).await.0.len(), OWNERS - asked.len(), "they are asked again");
+}
