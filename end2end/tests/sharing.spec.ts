@@ -1,7 +1,7 @@
 // A folder that is shared: its owner gives it, somebody else reads it, and what is taken back is gone.
 import type { Page } from '@playwright/test';
 
-import { ALICE, BOB, checkAccess, expect, row, test, unique } from '../support/fixtures';
+import { ALICE, BOB, checkAccess, expect, read, row, submit, test, unique } from '../support/fixtures';
 import { mime } from '../support/mime';
 import { send } from '../support/smtp';
 
@@ -20,7 +20,7 @@ async function shared(alice: Page, rights: string): Promise<{ id: string; name: 
 const CSRF = { 'x-magpie-csrf': '1' };
 
 /** Has a mail come in for Alice, and puts it into the folder. */
-async function put(alice: Page, smtp: Parameters<typeof send>[0], folder: string, mail: { subject: string; html?: string; text?: string }): Promise<void> {
+async function put(alice: Page, smtp: Parameters<typeof send>[0], folder: string, mail: Parameters<typeof mime>[0]): Promise<void> {
   await send(smtp, 'jiwoo@example.org', ALICE, mime(mail));
   const found = async () => {
     const { folders } = await (await alice.request.get('/v1/folders')).json();
@@ -70,8 +70,9 @@ test('what somebody shares is in the side bar, read as safely as one’s own, an
   await expect(bob.getByTestId('show-images')).toBeVisible();
   expect(outside).toEqual([]);
   expect(await bob.title()).not.toContain('taken');
-  // To be read only: nothing else is offered, and reading leaves it unread.
-  for (const action of ['archive', 'delete', 'move', 'mark-unread', 'star', 'reply', 'forward']) {
+  // To be read only: nothing is offered that changes it, and reading leaves it unread.
+  await expect(bob.getByTestId('reply')).toBeVisible();
+  for (const action of ['archive', 'delete', 'move', 'mark-unread', 'star']) {
     await expect(bob.getByTestId(action)).toHaveCount(0);
   }
   await expect(link.getByTestId('unread-count').locator('[aria-hidden]')).toHaveText('1');
@@ -115,6 +116,37 @@ test('who may write marks, stars and deletes; and both see at once what the othe
   await bob.getByTestId('delete').click();
   await expect(row(bob, subject)).toHaveCount(0);
   await expect.poll(summary).toBeUndefined();
+});
+
+test('a mail that somebody shares is answered, and passed on with its files', async ({ alice, other, server }) => {
+  const { id, name, subject } = await shared(alice, 'lrw');
+  await put(alice, server.smtp, id, {
+    from: ALICE,
+    subject,
+    text: 'Can you look at this?',
+    attachment: { name: 'plan.txt', type: 'text/plain', content: Buffer.from('Plan A') },
+  });
+  const bob = await other(BOB);
+  await enter(bob, name);
+  await read(bob, subject);
+  await bob.getByTestId('reply').first().click();
+  await expect(bob.getByTestId('compose-subject')).toHaveValue(`Re: ${subject}`);
+  await bob.getByTestId('compose-text').fill('I have.');
+  await submit(bob);
+  await expect(row(alice, `Re: ${subject}`)).toBeVisible();
+  const summary = async () => {
+    const { messages } = await (await alice.request.get(`/v1/folders/${id}/messages`)).json();
+    return messages.find((message: { subject: string }) => message.subject === subject);
+  };
+  await expect.poll(async () => (await summary()).answered).toBe(true);
+
+  await bob.getByTestId('forward').first().click();
+  await expect(bob.getByText('plan.txt').filter({ visible: true }).first()).toBeVisible();
+  await bob.getByTestId('compose-to').fill(ALICE);
+  await submit(bob);
+  await read(alice, `Fwd: ${subject}`);
+  await expect(alice.getByTestId('attachment-card').filter({ hasText: 'plan.txt' })).toBeVisible();
+  await expect.poll(async () => (await summary()).forwarded).toBe(true);
 });
 
 test('a folder is shared from its menu, and taken back there', async ({ alice, other, picture }) => {

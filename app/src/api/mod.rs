@@ -7,11 +7,12 @@ pub(crate) mod upload;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+pub use types::api::SharedId;
 use types::{
-    AccountId, MailboxId, MessageId, Problem, ThreadId,
+    MailboxId, MessageId, Problem, ThreadId,
     api::{
         Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted, Message, NewFolder, Page,
-        Patch, PatchMany, Session, SharedFolder, SharedFolders, Thread,
+        Patch, PatchMany, Session, SharedFolders, Thread,
     },
 };
 
@@ -27,24 +28,6 @@ pub struct Filter {
     pub flagged: bool,
     /// Only those with attachments.
     pub attachments: bool,
-}
-
-/// A folder that somebody else shares: ids of folders are their owner's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SharedId {
-    pub owner: AccountId,
-    pub folder: MailboxId,
-}
-
-impl SharedId {
-    pub(crate) fn of(folder: &SharedFolder) -> Self {
-        Self { owner: folder.owner_id, folder: folder.id }
-    }
-
-    /// Where its messages are.
-    pub(crate) fn messages(self) -> String {
-        format!("/v1/shared/{}/{}/messages", self.owner, self.folder)
-    }
 }
 
 /// The REST API of the account that is logged in, one method a call.

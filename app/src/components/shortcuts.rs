@@ -64,9 +64,9 @@ fn act(store: Store, key: &str) -> bool {
         "s" => store.set_flagged(targets, !first_is(|message| message.flagged)),
         "U" => store.set_unread(targets, true),
         "I" => store.set_unread(targets, false),
-        "r" if store.is_own() => store.answer(first, Kind::Reply),
-        "a" if store.is_own() => store.answer(first, Kind::ReplyAll),
-        "f" if store.is_own() => store.answer(first, Kind::Forward),
+        "r" => store.answer(first, Kind::Reply),
+        "a" => store.answer(first, Kind::ReplyAll),
+        "f" => store.answer(first, Kind::Forward),
         _ => return false,
     }
     true

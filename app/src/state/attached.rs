@@ -6,7 +6,7 @@ use types::{
     api::{Compose, Message},
 };
 
-use crate::browser;
+use crate::{api::SharedId, browser};
 
 /// Where a tab keeps what is being written until the server has it.
 const IN_TAB: &str = "draft";
@@ -39,15 +39,16 @@ impl Attached {
     }
 }
 
-/// The attachments of a message, for one that takes them along.
-pub(super) fn carried(message: &Message) -> Vec<Attached> {
+/// The attachments of a message, which may be in a folder that somebody else shares, for one that takes them along.
+pub(super) fn carried(message: &Message, shared: Option<SharedId>) -> Vec<Attached> {
+    let place = shared.map(|SharedId { owner, folder }| format!("{owner}/{folder}/")).unwrap_or_default();
     (0..)
         .zip(message.attachments.iter().filter(|attachment| !attachment.inline))
         .map(|(key, attachment)| Attached {
             key,
             name: attachment.filename.clone(),
             size: attachment.size,
-            state: AttachedState::Ready(format!("{}/{}", message.summary.id, attachment.id)),
+            state: AttachedState::Ready(format!("{place}{}/{}", message.summary.id, attachment.id)),
         })
         .collect()
 }

@@ -11,7 +11,11 @@ use super::{
     answer::answer,
     attached::{InTab, carried},
 };
-use crate::{api::Filter, browser, i18n::Texts};
+use crate::{
+    api::{Filter, SharedId},
+    browser,
+    i18n::Texts,
+};
 
 /// How many messages of a conversation are looked at for the one that a draft answers.
 const LOOKED_AT: usize = 20;
@@ -145,7 +149,7 @@ impl Store {
             };
             let unfinished =
                 InTab::get().filter(|kept| kept.mail.replaces == Some(id)).map(|kept| kept.unfinished);
-            let draft = self.compose(compose, carried(&message), Some(id));
+            let draft = self.compose(compose, carried(&message, None), Some(id));
             if let Some(unfinished) = unfinished {
                 draft.take_up(unfinished);
             }
@@ -179,24 +183,29 @@ impl Store {
     /// Begins an answer to a message, or passes it on.
     pub(crate) fn answer(self, id: MessageId, kind: Kind) {
         let opened = self.messages.with_untracked(|messages| messages.get(&id).cloned());
-        let me = self.account.get_untracked().email;
+        let shared = self.place.with_untracked(Place::shared_id);
         if let Some(Opened::Ready(message)) = opened {
-            self.begin_answer(&message, kind, &me);
+            self.begin_answer(&message, kind, shared);
             return;
         }
         let api = self.api();
         spawn_local(async move {
-            match api.message(id).await {
-                Ok(message) => self.begin_answer(&message, kind, &me),
+            let message = match shared {
+                Some(folder) => api.shared_message(folder, id).await,
+                None => api.message(id).await,
+            };
+            match message {
+                Ok(message) => self.begin_answer(&message, kind, shared),
                 Err(problem) => self.complain(&problem),
             }
         });
     }
 
-    fn begin_answer(self, message: &Message, kind: Kind, me: &str) {
-        let texts = self.texts;
-        let attachments = if kind == Kind::Forward { carried(message) } else { Vec::new() };
-        self.compose(answer(message, kind, me, texts), attachments, None);
+    fn begin_answer(self, message: &Message, kind: Kind, shared: Option<SharedId>) {
+        let me = self.account.get_untracked().email;
+        let attachments = if kind == Kind::Forward { carried(message, shared) } else { Vec::new() };
+        let mail = Compose { shared, ..answer(message, kind, &me, self.texts) };
+        self.compose(mail, attachments, None);
     }
 
     /// The copy of a draft that has been replaced is gone.

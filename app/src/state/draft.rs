@@ -10,7 +10,12 @@ use super::{
     Attached, AttachedState, Store,
     attached::{InTab, carried},
 };
-use crate::{api::Answer, browser, i18n::Texts, text::addresses};
+use crate::{
+    api::{Answer, SharedId},
+    browser,
+    i18n::Texts,
+    text::addresses,
+};
 
 /// A line of recipients: those that are addresses, and what is being typed.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +83,8 @@ pub(crate) struct Draft {
     pub(super) moved: RwSignal<Vec<u64>>,
     in_reply_to: Option<MessageId>,
     forward_of: Option<MessageId>,
+    /// Where these are, if not among the reader's own.
+    shared: Option<SharedId>,
     /// The copy that the server keeps.
     pub(crate) stored: RwSignal<Option<MessageId>>,
     pub(crate) saving: RwSignal<Kept>,
@@ -102,6 +109,7 @@ impl Draft {
             moved: RwSignal::new(Vec::new()),
             in_reply_to: compose.in_reply_to,
             forward_of: compose.forward_of,
+            shared: compose.shared,
             stored: RwSignal::new(stored),
             saving: RwSignal::new(Kept::Untouched),
             sending: RwSignal::new(false),
@@ -128,6 +136,7 @@ impl Draft {
             attachments,
             in_reply_to: self.in_reply_to,
             forward_of: self.forward_of,
+            shared: self.shared,
             send_at: None,
             draft,
             replaces: self.stored.get_untracked(),
@@ -243,7 +252,7 @@ impl Draft {
         let moves =
             of_replaced.is_some_and(|prefix| mail.attachments.iter().any(|file| file.starts_with(&prefix)));
         let replaced = mail.replaces;
-        let composed = store.api().compose(mail).await?;
+        let composed = self.post(store, mail).await?;
         self.stored.set(Some(composed.id));
         if moves {
             self.moved.set(files);
@@ -258,7 +267,7 @@ impl Draft {
         let Some(stored) = self.stored.get_untracked().filter(|_| !moved.is_empty()) else { return Ok(()) };
         let message = store.api().message(stored).await?;
         self.attachments.update(|all| {
-            for (key, found) in moved.iter().zip(carried(&message)) {
+            for (key, found) in moved.iter().zip(carried(&message, None)) {
                 if let Some(one) = all.iter_mut().find(|one| one.key == *key) {
                     one.state = found.state;
                 }
@@ -271,7 +280,18 @@ impl Draft {
     /// Sends it.
     async fn dispatch(self, store: Store) -> Answer<Composed> {
         self.follow_files(store).await?;
-        store.api().compose(untrack(|| self.compose(false))).await
+        self.post(store, untrack(|| self.compose(false))).await
+    }
+
+    /// Has the server take the mail. Where the copy whose place it takes is gone, because an answer was lost or somebody
+    /// has removed it elsewhere, it takes nobody's.
+    async fn post(self, store: Store, mail: Compose) -> Answer<Composed> {
+        match store.api().compose(mail.clone()).await {
+            Err(problem) if mail.replaces.is_some() && problem.field.as_deref() == Some("replaces") => {
+                store.api().compose(Compose { replaces: None, ..mail }).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// What keeps it from being sent, in the reader's words.

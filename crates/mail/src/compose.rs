@@ -5,14 +5,14 @@ use bytes::Bytes;
 use message::{Outgoing, compose::OutgoingAttachment};
 use storage::queue::QueueBody;
 use storage::{
-    FlagChange, Needs, NewMessage, NewQueueEntry, Result as StorageResult, Snapshot, Source, Transaction,
-    Unit,
+    FlagChange, Needs, NewMessage, NewQueueEntry, Result as StorageResult, Source, Transaction, Unit,
 };
 use types::api::{Compose, Composed, Delivery, DeliveryState};
-use types::{AccountId, Address, EmailAddress, Flags, MessageId, Role, ThreadId, UploadId};
+use types::{Address, EmailAddress, Flags, MessageId, Role, ThreadId};
 
 use crate::deliver::{needs, thread};
-use crate::{Access, Error, Result, body};
+use crate::original::{marks, no_draft};
+use crate::{Access, Error, Result};
 
 /// Whom a mail is from.
 struct Author {
@@ -71,15 +71,14 @@ impl Access {
             entry.expires_at = entry.not_before.plus(self.service.config().queue_lifetime);
             entry
         });
-        let unit = Keep {
-            message,
-            entry,
-            replaces: compose.replaces,
-            answered: compose.in_reply_to.filter(|_| !compose.draft),
-            forwarded: compose.forward_of.filter(|_| !compose.draft),
-        };
-        let thread_id = self.write(unit).await?;
+        let marks = if compose.draft { Vec::new() } else { marks(&compose) };
+        let own_marks = if compose.shared.is_none() { marks.clone() } else { Vec::new() };
+        let unit = Keep { message, entry, replaces: compose.replaces, marks: own_marks };
+        let thread_id = self.write(unit).await?.ok_or_else(no_draft)?;
         self.service.remember_text(&[(self.id, id)], &prepared);
+        if let Some(shared) = compose.shared {
+            self.mark_shared(shared, &marks).await;
+        }
         Ok(Composed { id, thread_id })
     }
 
@@ -111,6 +110,7 @@ impl Access {
 
     /// The mail's bytes.
     async fn written(&self, compose: &Compose, author: &Author) -> Result<Bytes> {
+        let ancestors = self.ancestors(compose).await?;
         let mut attachments: Vec<OutgoingAttachment> = Vec::new();
         // Base64 makes four bytes of three.
         let mut room = self.service.config().max_message_bytes / 4 * 3;
@@ -119,7 +119,6 @@ impl Access {
             room = room.saturating_sub(attachment.bytes.len() as u64);
             attachments.push(attachment);
         }
-        let (in_reply_to, references) = self.ancestors(compose.in_reply_to.or(compose.forward_of)).await?;
         let random = self.service.random_bytes::<16>();
         let unique: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let outgoing = Outgoing {
@@ -134,8 +133,8 @@ impl Access {
             subject: compose.subject.clone(),
             date: self.service.now(),
             message_id: format!("{unique}@{}", author.email.domain()),
-            in_reply_to: in_reply_to.filter(|_| compose.in_reply_to.is_some()).into_iter().collect(),
-            references,
+            in_reply_to: ancestors.answered.into_iter().collect(),
+            references: ancestors.references,
             text: compose.text.clone(),
             html: compose.html.clone(),
             attachments,
@@ -143,49 +142,6 @@ impl Access {
         };
         let written = tokio::task::spawn_blocking(move || message::compose(&outgoing)).await;
         written.map(Bytes::from).map_err(|error| Error::Internal(format!("compose task: {error}")))
-    }
-
-    /// An attachment by its reference: an upload's id, or `message/part`.
-    async fn attachment_of(&self, index: usize, reference: &str, limit: u64) -> Result<OutgoingAttachment> {
-        let field = || format!("attachments[{index}]");
-        let unknown =
-            || Error::invalid(field(), "there is no such upload or attachment; please attach the file again");
-        if let Some((message, part)) = reference.split_once('/') {
-            let id: MessageId = message.parse().map_err(|_| unknown())?;
-            let (attachment, download) = self.attachment(id, part).await.map_err(|error| match error {
-                Error::NotFound(_) => unknown(),
-                other => other,
-            })?;
-            return Ok(OutgoingAttachment {
-                filename: attachment.filename,
-                content_type: attachment.content_type,
-                bytes: download.content.collect(limit).await?.into(),
-                content_id: None,
-            });
-        }
-        let id: UploadId = reference.parse().map_err(|_| unknown())?;
-        let account = self.id;
-        let look = |mut shard: Box<dyn Snapshot>| async move { shard.upload(account, id).await };
-        let upload = self.service.look(account, look).await?.ok_or_else(unknown)?;
-        let stream = self.service.open_blob(account, upload.blob, 0..upload.size_bytes).await?;
-        Ok(OutgoingAttachment {
-            filename: upload.filename,
-            content_type: upload.content_type,
-            bytes: body::collect(stream.ok_or_else(unknown)?, limit).await?.into(),
-            content_id: None,
-        })
-    }
-
-    /// The Message-ID of the message that is answered or passed on, and the chain that leads to it.
-    async fn ancestors(&self, id: Option<MessageId>) -> Result<(Option<String>, Vec<String>)> {
-        let Some(id) = id else { return Ok((None, Vec::new())) };
-        let message = self.message(id).await.map_err(|error| match error {
-            Error::NotFound(_) => Error::invalid("in_reply_to", "there is no such message"),
-            other => other,
-        })?;
-        let mut references = message.references;
-        references.extend(message.message_id.clone());
-        Ok((message.message_id, references))
     }
 }
 
@@ -223,25 +179,30 @@ fn queued(recipient: &EmailAddress) -> Delivery {
     }
 }
 
-/// Adds the Sent copy or draft, queues it, removes the draft it replaces and marks what it answers.
+/// Adds the Sent copy or draft, queues it, removes the draft it replaces and marks what it answers; nothing of all that
+/// (`None`) if there is no such draft.
 struct Keep {
     message: NewMessage,
     entry: Option<NewQueueEntry>,
     replaces: Option<MessageId>,
-    answered: Option<MessageId>,
-    forwarded: Option<MessageId>,
+    marks: Vec<(MessageId, Flags)>,
 }
 
 #[async_trait]
 impl Unit for Keep {
-    type Output = ThreadId;
+    type Output = Option<ThreadId>;
 
     fn needs(&self) -> Needs {
         needs(std::slice::from_ref(&self.message))
     }
 
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<ThreadId> {
+    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Option<ThreadId>> {
         let account = self.message.account;
+        let replaces: Vec<_> = self.replaces.into_iter().collect();
+        let replaced = tx.messages(account, &replaces).await?;
+        if replaced.len() < replaces.len() {
+            return Ok(None);
+        }
         let mut message = self.message.clone();
         tx.provision(account, message.received_at).await?;
         message.thread = thread(tx, &message).await?;
@@ -250,23 +211,13 @@ impl Unit for Keep {
         if let Some(entry) = &self.entry {
             tx.enqueue(entry.clone()).await?;
         }
-        if let Some(draft) = self.replaces {
-            discard_draft(tx, account, draft).await?;
+        // Anything else of that id stays: only drafts are replaced.
+        for draft in replaced.iter().filter(|message| message.flags.contains(Flags::DRAFT)) {
+            tx.expunge(account, &[draft.id]).await?;
         }
-        for (id, flag) in [(self.answered, Flags::ANSWERED), (self.forwarded, Flags::FORWARDED)] {
-            if let Some(id) = id {
-                tx.change_flags(account, &[id], &FlagChange { add: flag, ..FlagChange::default() }).await?;
-            }
+        for (id, flag) in &self.marks {
+            tx.change_flags(account, &[*id], &FlagChange { add: *flag, ..FlagChange::default() }).await?;
         }
-        Ok(thread)
+        Ok(Some(thread))
     }
-}
-
-/// Removes a draft for good. Anything else of that id stays: only drafts are replaced.
-async fn discard_draft(tx: &mut dyn Transaction, account: AccountId, id: MessageId) -> StorageResult<()> {
-    let found = tx.messages(account, &[id]).await?;
-    if found.iter().any(|message| message.flags.contains(Flags::DRAFT)) {
-        tx.expunge(account, &[id]).await?;
-    }
-    Ok(())
 }

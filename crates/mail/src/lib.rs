@@ -43,6 +43,7 @@ mod notebook;
 mod notice;
 mod open;
 mod operator;
+mod original;
 mod page;
 mod password;
 mod plain;

@@ -245,6 +245,10 @@ async fn what_cannot_be_sent_is_refused_by_name() {
     let most = house.mail.config().max_recipients;
     let many = (0..=most).map(|n| Address { name: String::new(), email: format!("a{n}@b.test") }).collect();
     let base = api::Compose { to: to(BOB), ..api::Compose::default() };
+    let bob = house.access(BOB).await.unwrap();
+    let bobs = bob.compose(api::Compose { draft: true, ..base.clone() }).await.unwrap().id;
+    let question = deliver(&house, &[ALICE], fixtures::mail(BOB, ALICE, "Question", "what?")).await;
+    let place = api::SharedId { owner: bob.id(), folder: folder(&bob, Role::Inbox).await.id };
     for (compose, field) in [
         (api::Compose { to: Vec::new(), ..base.clone() }, "to"),
         (api::Compose { cc: to("not an address"), ..base.clone() }, "cc[0].email"),
@@ -252,6 +256,11 @@ async fn what_cannot_be_sent_is_refused_by_name() {
         (api::Compose { to: many, ..base.clone() }, "to"),
         (api::Compose { attachments: vec!["nope".into()], ..base.clone() }, "attachments[0]"),
         (api::Compose { in_reply_to: Some(house.mail.new_id()), ..base.clone() }, "in_reply_to"),
+        (api::Compose { forward_of: Some(house.mail.new_id()), ..base.clone() }, "forward_of"),
+        (api::Compose { replaces: Some(house.mail.new_id()), ..base.clone() }, "replaces"),
+        (api::Compose { replaces: Some(house.mail.new_id()), draft: true, ..base.clone() }, "replaces"),
+        (api::Compose { replaces: Some(bobs), in_reply_to: Some(question), ..base.clone() }, "replaces"),
+        (api::Compose { shared: Some(place), ..base.clone() }, "shared"),
     ] {
         match alice.compose(compose).await {
             Err(Error::Invalid { field: Some(named), .. }) => assert_eq!(named, field),
@@ -259,6 +268,36 @@ async fn what_cannot_be_sent_is_refused_by_name() {
         }
     }
     assert!(house.mail.admin().queue(10).await.unwrap().is_empty());
+    for role in [Role::Sent, Role::Drafts] {
+        assert_eq!(house.list(ALICE, role).await.unwrap(), []);
+    }
+    assert!(!alice.message(question).await.unwrap().summary.answered);
+    assert!(bob.message(bobs).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_draft_goes_on_answering_what_it_answered() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let question = deliver(&house, &[ALICE], fixtures::mail(BOB, ALICE, "Question", "what?")).await;
+    let mail = |replaces| api::Compose { to: to(BOB), replaces, ..api::Compose::default() };
+    let fields = async |id| {
+        let raw = house.raw(ALICE, id).await.unwrap();
+        let named = |line: &&str| line.starts_with("In-Reply-To:") || line.starts_with("References:");
+        raw.lines().filter(named).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (begun, lines) in [
+        (api::Compose { in_reply_to: Some(question), ..mail(None) }, 2),
+        (api::Compose { forward_of: Some(question), ..mail(None) }, 1),
+    ] {
+        let first = alice.compose(api::Compose { draft: true, ..begun }).await.unwrap().id;
+        let wanted = fields(first).await;
+        assert_eq!(wanted.len(), lines);
+        // What it answers is gone, or not known to who goes on with it.
+        let second = alice.compose(api::Compose { draft: true, ..mail(Some(first)) }).await.unwrap().id;
+        let sent = alice.compose(mail(Some(second))).await.unwrap().id;
+        assert_eq!(fields(sent).await, wanted);
+    }
 }
 
 #[tokio::test]

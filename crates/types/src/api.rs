@@ -309,7 +309,8 @@ pub struct Compose {
     pub text: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub html: Option<String>,
-    /// Ids of uploads; or `message_id/part`, e.g. `0190…/2`, for an attachment of a stored message (forward, draft).
+    /// Ids of uploads; or `message_id/part`, e.g. `0190…/2`, for an attachment of a stored message (forward, draft), and
+    /// `owner/folder/message_id/part` for one in a folder that somebody else shares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<String>,
     /// The message that this answers.
@@ -318,13 +319,18 @@ pub struct Compose {
     /// The message that this passes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward_of: Option<MessageId>,
+    /// The folder that these are in, where somebody else shares it. There they are marked as answered and passed on only
+    /// by whom their owner lets (`w`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedId>,
     /// Not before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<Timestamp>,
     /// Keep it in Drafts instead of sending it.
     #[serde(default)]
     pub draft: bool,
-    /// The draft that this takes the place of; it is removed in the same step.
+    /// The draft that this takes the place of; it is removed in the same step. Where neither `in_reply_to` nor `forward_of`
+    /// is there, this answers or passes on what the draft did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<MessageId>,
 }
@@ -383,6 +389,29 @@ pub struct SharedFolder {
     /// Another with each change of it or in it, if you may read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modseq: Option<ModSeqNumber>,
+}
+
+/// A folder that somebody else shares with you, as paths name it: ids of folders are their owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SharedId {
+    /// `owner_id` of the folder.
+    pub owner: AccountId,
+    pub folder: MailboxId,
+}
+
+impl SharedId {
+    #[must_use]
+    pub fn of(folder: &SharedFolder) -> Self {
+        Self { owner: folder.owner_id, folder: folder.id }
+    }
+
+    /// The path of its messages.
+    #[must_use]
+    pub fn messages(self) -> String {
+        format!("/v1/shared/{}/{}/messages", self.owner, self.folder)
+    }
 }
 
 /// The rights that somebody is to have.

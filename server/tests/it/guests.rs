@@ -2,12 +2,14 @@
 
 use crate::support::{self, Client, Plane, Server, header, json_of};
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 support::on_both_planes!(
     guests_see_what_the_owner_sees_and_as_safe,
     nobody_else_gets_in_and_no_change_without_its_right,
     a_grant_that_is_taken_back_ends_it_at_once,
+    guests_answer_and_pass_on_what_they_may_read,
+    nobody_else_answers_what_is_shared,
 );
 
 /// Alice's inbox with a mail in it, for Bob.
@@ -16,6 +18,8 @@ struct Shared {
     alice: Client,
     bob: Client,
     id: String,
+    /// The inbox, as what is written names it.
+    place: Value,
     /// Who may do what with it.
     access: String,
     /// Its messages, as Bob names them.
@@ -35,8 +39,9 @@ impl Shared {
         let inbox = alice.folder("inbox").await;
         let owner = server.access("alice").await.id();
         let list = format!("/v1/shared/{owner}/{inbox}/messages");
+        let place = json!({ "owner": owner, "folder": inbox });
         let (access, mail) = (format!("/v1/folders/{inbox}/access/bob@demo.test"), format!("{list}/{id}"));
-        Self { server, alice, bob, id, access, list, mail }
+        Self { server, alice, bob, id, place, access, list, mail }
     }
 
     async fn share(&self, rights: &str) {
@@ -173,5 +178,111 @@ async fn a_grant_that_is_taken_back_ends_it_at_once(plane: &Plane<'_>) {
     shared.check(&shared.bob, StatusCode::NOT_FOUND).await;
     assert_eq!(shared.bob.read("/v1/shared").await, json!({ "folders": [] }));
     assert_eq!(shared.alice.messages("inbox").await[0]["unread"], json!(true));
+    shared.server.stop().await;
+}
+
+/// Who is written to.
+const CAROL: &str = "carol@elsewhere.example";
+
+impl Shared {
+    /// An answer to the mail.
+    fn answer(&self) -> Value {
+        json!({ "to": [{ "email": CAROL }], "subject": "Re", "in_reply_to": self.id, "shared": self.place })
+    }
+
+    /// The mail passed on, with its file.
+    fn forward(&self) -> Value {
+        let (owner, folder) = (self.place["owner"].as_str().unwrap(), self.place["folder"].as_str().unwrap());
+        let file = format!("{owner}/{folder}/{}/2", self.id);
+        json!({
+            "to": [{ "email": CAROL }],
+            "subject": "Fwd",
+            "forward_of": self.id,
+            "shared": self.place,
+            "attachments": [file],
+        })
+    }
+
+    /// What Bob has sent, whole.
+    async fn sent(&self, mail: &Value) -> (Value, String) {
+        let sent = self.bob.post("/v1/messages", mail).await;
+        assert_eq!(sent.status(), StatusCode::CREATED, "{mail}");
+        let id = json_of(sent).await["id"].as_str().unwrap().to_owned();
+        let raw = self.bob.get(&format!("/v1/messages/{id}/raw")).await.text().await.unwrap();
+        (self.bob.read(&format!("/v1/messages/{id}")).await, raw)
+    }
+
+    async fn marks(&self) -> (bool, bool) {
+        let mail = self.alice.read(&format!("/v1/messages/{}", self.id)).await;
+        (mail["answered"].as_bool().unwrap(), mail["forwarded"].as_bool().unwrap())
+    }
+}
+
+async fn guests_answer_and_pass_on_what_they_may_read(plane: &Plane<'_>) {
+    let shared = Shared::open(plane).await;
+    shared.share("lr").await;
+    let mut draft = shared.answer();
+    draft["draft"] = json!(true);
+    for mail in [draft, shared.answer()] {
+        let (sent, raw) = shared.sent(&mail).await;
+        assert!(raw.contains("In-Reply-To: <n@x.example>\r\n"), "{raw}");
+        assert_eq!(sent["references"], json!(["n@x.example"]));
+    }
+    let (sent, raw) = shared.sent(&shared.forward()).await;
+    assert!(raw.contains("References: <n@x.example>\r\n") && !raw.contains("In-Reply-To"), "{raw}");
+    let file = &sent["attachments"][0];
+    assert_eq!((&file["filename"], &file["content_type"]), (&json!("page.html"), &json!("text/html")));
+    let path =
+        format!("/v1/messages/{}/attachments/{}", sent["id"].as_str().unwrap(), file["id"].as_str().unwrap());
+    assert_eq!(shared.bob.get(&path).await.text().await.unwrap().trim(), "<script>x()</script>");
+
+    // Its owner is told only by whom may write.
+    assert_eq!(shared.marks().await, (false, false));
+    shared.share("lrw").await;
+    shared.sent(&shared.answer()).await;
+    assert_eq!(shared.marks().await, (true, false));
+    shared.sent(&shared.forward()).await;
+    assert_eq!(shared.marks().await, (true, true));
+    shared.server.stop().await;
+}
+
+async fn nobody_else_answers_what_is_shared(plane: &Plane<'_>) {
+    let shared = Shared::open(plane).await;
+    let nothing = json!(shared.server.node.mail.new_id());
+    let mut absent = shared.answer();
+    absent["in_reply_to"] = nothing.clone();
+    let mut draft = shared.answer();
+    draft["draft"] = json!(true);
+    let every = [shared.answer(), shared.forward(), draft];
+    let refused = async |who: &Client, mail: &Value, wanted: StatusCode| {
+        let answer = who.post("/v1/messages", mail).await;
+        assert_eq!(answer.status(), wanted, "{mail}");
+        json_of(answer).await
+    };
+    shared.share("l").await;
+    for mail in &every {
+        refused(&shared.bob, mail, StatusCode::FORBIDDEN).await;
+    }
+    shared.share("lrw").await;
+    refused(&shared.bob, &absent, StatusCode::NOT_FOUND).await;
+    // Nor does her own lie where others share.
+    refused(&shared.alice, &shared.answer(), StatusCode::NOT_FOUND).await;
+
+    assert_eq!(shared.alice.delete(&shared.access).await.status(), StatusCode::NO_CONTENT);
+    let told = refused(&shared.bob, &absent, StatusCode::NOT_FOUND).await;
+    for mail in &every {
+        assert_eq!(refused(&shared.bob, mail, StatusCode::NOT_FOUND).await, told, "nothing is told of it");
+    }
+    let mut file = shared.forward();
+    for name in ["forward_of", "shared"] {
+        file.as_object_mut().unwrap().remove(name);
+    }
+    let answer = shared.bob.post("/v1/messages", &file).await;
+    assert!(answer.status().is_client_error(), "{}", answer.status());
+    assert_eq!(json_of(answer).await["field"], "attachments[0]");
+    for folder in ["sent", "drafts"] {
+        assert!(shared.bob.messages(folder).await.is_empty(), "{folder}");
+    }
+    assert_eq!(shared.marks().await, (false, false));
     shared.server.stop().await;
 }

@@ -136,12 +136,10 @@ fn More(id: MessageId, role: Memo<Option<Role>>) -> AnyView {
     let source = move || format!("{}/raw", untrack(|| store.address_of(id)));
     view! {
         <Menu label=t.more icon=Icon::More testid="more">
-            <Show when=move || store.is_own()>
-                <MenuItem label=t.reply icon=Icon::Reply press=move |()| store.answer(id, Kind::Reply) />
-                <MenuItem label=t.reply_all icon=Icon::ReplyAll press=move |()| store.answer(id, Kind::ReplyAll) />
-                <MenuItem label=t.forward icon=Icon::Forward press=move |()| store.answer(id, Kind::Forward) />
-                {spam}
-            </Show>
+            <MenuItem label=t.reply icon=Icon::Reply press=move |()| store.answer(id, Kind::Reply) />
+            <MenuItem label=t.reply_all icon=Icon::ReplyAll press=move |()| store.answer(id, Kind::ReplyAll) />
+            <MenuItem label=t.forward icon=Icon::Forward press=move |()| store.answer(id, Kind::Forward) />
+            <Show when=move || store.is_own()>{spam}</Show>
             <MenuLink label=t.show_source icon=Icon::File href=source() />
         </Menu>
     }

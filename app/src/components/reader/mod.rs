@@ -97,7 +97,7 @@ fn Shown(message: Arc<Message>) -> AnyView {
                     <Attachments message=Arc::clone(&message) />
                 </div>
                 <Others thread id side=Side::After />
-                {store.is_own().then(|| view! { <Answers message /> })}
+                <Answers message />
             </article>
         </div>
     }
