@@ -109,8 +109,8 @@ enum Phase {
     Closing,
 }
 
-/// More unsent bytes than this are sent before more is gathered.
-const FLUSH_BYTES: usize = 32 * 1024;
+/// More unsent bytes than this are sent before more is gathered. What is sent one by one wakes the client for each.
+const FLUSH_BYTES: usize = 128 * 1024;
 /// How a TLS client begins (RFC 8446 §5.1) that took this port for one of implicit TLS. It would wait for ever.
 const TLS_HANDSHAKE: [u8; 2] = [22, 3];
 

@@ -4,7 +4,7 @@
 //! message that is gone keeps its number. The list itself is shared with whoever has the same; it is copied only while
 //! something is held back.
 
-use types::{Sequence, Sequenced, Uid};
+use types::{ModSeq, Sequence, Sequenced, Uid};
 
 use crate::wire::SequenceSet;
 
@@ -75,6 +75,11 @@ impl<T: Sequenced> View<T> {
         (first..).zip(self.list.range(index(first - 1)..index(last)))
     }
 
+    /// Those that have changed since, with their numbers.
+    pub fn changed_since(&self, since: ModSeq) -> impl Iterator<Item = (u32, &T)> {
+        self.list.changed_since(since).map(|(place, message)| (number(place).saturating_add(1), message))
+    }
+
     /// The number of the message with this UID.
     #[must_use]
     pub fn number(&self, uid: Uid) -> Option<u32> {
@@ -122,6 +127,7 @@ impl<T: Sequenced> View<T> {
                     news.push(current.clone());
                 }
             }
+            debug_assert_eq!(new, 0, "new UIDs are higher than all others");
             new = fresh.len();
             news.extend(fresh.cloned());
         }
@@ -151,7 +157,6 @@ fn index(number: u32) -> usize {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use types::ModSeq;
 
     use super::*;
 
@@ -237,27 +242,37 @@ mod tests {
     proptest! {
         #[test]
         fn a_client_that_hears_all_knows_all(
-            steps in vec((vec((0_u8..3, 0_usize..20), 0..6), any::<bool>()), 1..30)
+            start in prop_oneof![Just(0_u32), Just(1_300)],
+            steps in vec((vec((0_u8..6, 0_usize..2_000), 0..6), any::<bool>(), any::<bool>()), 1..30)
         ) {
-            let (mut truth, mut next, mut modseq): (Vec<Mail>, u32, i64) = (Vec::new(), 1, 0);
-            let mut view = View::<Mail>::new(list(&[]));
-            let mut client = Client::default();
-            let mut now = list(&[]);
-            for (actions, may_expunge) in steps {
+            let mut truth: Vec<Mail> = (1..=start).map(|uid| Mail { uid, modseq: 1 }).collect();
+            let (mut next, mut modseq) = (start + 1, 1);
+            let mut now = Sequence::from(truth.clone());
+            let mut view = View::<Mail>::new(now.clone());
+            let mut client = Client { believes: truth.iter().map(|mail| (mail.uid, mail.modseq)).collect() };
+            for (actions, may_expunge, is_anew) in steps {
                 let before = truth.clone();
                 for (action, at) in actions {
                     modseq += 1;
                     match action {
                         0 => { truth.push(Mail { uid: next, modseq }); next += 1 + at as u32 % 3; }
-                        1 if !truth.is_empty() => { let at = at % truth.len(); truth[at].modseq = modseq; }
+                        1 => for _ in 0..at { truth.push(Mail { uid: next, modseq }); next += 1; },
+                        2 if !truth.is_empty() => { let at = at % truth.len(); truth[at].modseq = modseq; }
+                        3 => { truth.drain(truth.len().saturating_sub(at)..); }
+                        4 => { truth.drain(at.min(truth.len())..(at + 600).min(truth.len())); }
                         _ if !truth.is_empty() => { truth.remove(at % truth.len()); }
                         _ => {}
                     }
                 }
                 // As lists come: with pieces of the one before, or all new.
-                let news = truth.iter().filter(|mail| !before.contains(mail)).cloned().collect();
-                let gone = before.iter().filter(|mail| truth.iter().all(|one| one.uid != mail.uid));
+                let find = |list: &[Mail], uid| list.binary_search_by_key(&uid, |mail: &Mail| mail.uid).ok();
+                let is_same = |mail: &Mail| find(&before, mail.uid).is_some_and(|at| before[at] == *mail);
+                let news = truth.iter().filter(|mail| !is_same(mail)).cloned().collect();
+                let gone = before.iter().filter(|mail| find(&truth, mail.uid).is_none());
                 now = now.with(news, &gone.map(|mail| Uid(mail.uid)).collect::<Vec<_>>());
+                if is_anew {
+                    now = Sequence::from(truth.clone());
+                }
                 let count = client.believes.len();
                 let expunges = if may_expunge { Expunges::Told } else { Expunges::Held };
                 let updates = view.update(&now, expunges);
@@ -267,8 +282,8 @@ mod tests {
                 for (index, (uid, _)) in client.believes.iter().enumerate() {
                     prop_assert_eq!(view.number(Uid(*uid)), Some(index as u32 + 1));
                 }
-                let known: Vec<_> = client.believes.iter()
-                    .filter(|(uid, _)| truth.iter().any(|mail| mail.uid == *uid)).copied().collect();
+                let known: Vec<_> =
+                    client.believes.iter().filter(|(uid, _)| find(&truth, *uid).is_some()).copied().collect();
                 let wanted: Vec<_> = truth.iter().map(|mail| (mail.uid, mail.modseq)).collect();
                 prop_assert_eq!(known, wanted);
                 prop_assert_eq!(view.holds_back(), client.believes.len() > truth.len());

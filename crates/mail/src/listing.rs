@@ -1,5 +1,8 @@
 //! The messages of a mailbox as mail programs list them: in memory, shared by all who look at it on this node, and
 //! brought up to date by what has changed.
+//!
+//! **Invariant:** a list has exactly what was in its mailbox when that had this modseq. What a unit did is taken into it
+//! only if the unit found the mailbox so, and the list then is as the unit left it.
 
 use std::{collections::HashMap, mem::size_of, sync::Arc};
 
@@ -18,8 +21,6 @@ pub struct Roll {
     pub mailbox: Mailbox,
     /// In order of their UIDs.
     pub messages: Sequence<Listed>,
-    /// What was removed up to here is not known any more.
-    pub forgotten: ModSeq,
 }
 
 /// Lists that were asked for lately. Only speed.
@@ -36,7 +37,10 @@ const ROLLS_KIB: u64 = 256 << 10;
 
 pub(crate) fn rolls() -> Rolls {
     let weight = |_: &_, seen: &Seen| {
-        let bytes = seen.roll.messages.len().saturating_mul(size_of::<Listed>());
+        let messages = &seen.roll.messages;
+        let words = messages.digests().flat_map(|digest| &digest.keywords).flat_map(|set| &**set);
+        let words: usize = words.map(|word| size_of::<String>() + word.len()).sum();
+        let bytes = messages.len().saturating_mul(size_of::<Listed>()).saturating_add(words);
         u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1)
     };
     Memory::builder().max_capacity(ROLLS_KIB).weigher(weight).build()
@@ -81,7 +85,14 @@ impl Access {
         if let Some(how) = read.keep {
             self.service.keep_later(Keep { roll: Arc::clone(&roll), as_of: read.as_of, how });
         }
-        self.service.learn(Seen { roll: Arc::clone(&roll), stamp });
+        // Another may have been faster, and have read what is newer. A mailbox that was restored begins anew.
+        let is_older = |there: &Roll| {
+            there.mailbox.modseq <= roll.mailbox.modseq
+                || there.mailbox.uid_validity < roll.mailbox.uid_validity
+        };
+        if rolls.get(&key).is_none_or(|there| is_older(&there.roll)) {
+            rolls.insert(key, Seen { roll: Arc::clone(&roll), stamp });
+        }
         Ok(Some(roll))
     }
 
@@ -106,7 +117,7 @@ impl Access {
             Some(Listed { modseq, flags, keywords, ..known.clone() })
         });
         let messages = known.messages.with(changed.collect(), removed);
-        let roll = Arc::new(Roll { mailbox: after, messages, forgotten: known.forgotten });
+        let roll = Arc::new(Roll { mailbox: after, messages });
         if rolls.get(&key).is_some_and(|there| Arc::ptr_eq(&there.roll, &known)) {
             rolls.insert(key, Seen { roll, stamp: None });
         }
@@ -124,18 +135,6 @@ impl Access {
 }
 
 impl Service {
-    /// Has a list in memory, unless what is there is newer: another may have been faster. A mailbox that was restored
-    /// begins anew.
-    fn learn(&self, seen: Seen) {
-        let mailbox = &seen.roll.mailbox;
-        let key = (mailbox.account, mailbox.id);
-        let is_older =
-            |there: &Mailbox| there.modseq <= mailbox.modseq || there.uid_validity < mailbox.uid_validity;
-        if self.rolls.get(&key).is_none_or(|there| is_older(&there.roll.mailbox)) {
-            self.rolls.insert(key, seen);
-        }
-    }
-
     /// Keeps the listing on the shard for whoever asks next, while nobody waits for it.
     fn keep_later(&self, unit: Keep) {
         let (service, account) = (self.clone(), unit.roll.mailbox.account);
@@ -155,9 +154,7 @@ impl Service {
             drop(snapshot);
             if let Some(listing) = listing {
                 let (as_of, how) = (listing.as_of, listing.keep.unwrap_or(storage::Keep::Changes));
-                let roll = Arc::new(whole(listing));
-                self.learn(Seen { roll: Arc::clone(&roll), stamp: None });
-                self.write(shard, Keep { roll, as_of, how }).await?;
+                self.write(shard, Keep { roll: Arc::new(whole(listing)), as_of, how }).await?;
             }
         }
         Ok(())
@@ -219,16 +216,16 @@ async fn read(
 }
 
 fn whole(listing: Listing) -> Roll {
-    let Listing { mailbox, forgotten, messages, .. } = listing;
-    Roll { mailbox, messages: messages.into(), forgotten }
+    let Listing { mailbox, messages, .. } = listing;
+    Roll { mailbox, messages: messages.into() }
 }
 
 /// What was known, with what has become different since.
 fn merged(known: &Roll, listing: Listing) -> Roll {
-    let Listing { mailbox, forgotten, messages, removed, .. } = listing;
+    let Listing { mailbox, messages, removed, .. } = listing;
     if messages.is_empty() && removed.is_empty() {
-        return Roll { mailbox, messages: known.messages.clone(), forgotten };
+        return Roll { mailbox, messages: known.messages.clone() };
     }
     let removed: Vec<_> = removed.into_iter().map(|(uid, _)| uid).collect();
-    Roll { mailbox, messages: known.messages.with(messages, &removed), forgotten }
+    Roll { mailbox, messages: known.messages.with(messages, &removed) }
 }

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use cluster::LocalCache;
 use mail::{Access, Change, NewLetter, Roll, Target};
 use storage::{Result, Shards};
-use testkit::{Call, House, Meddled, Meddler, fixtures};
-use types::{EmailAddress, Flags, MailboxId, ShardId};
+use testkit::{Call, House, Meddled, Meddler, PostgresCluster, fixtures};
+use types::{Flags, MailboxId, ShardId};
 
 /// Counts the reads that a list is made of.
 struct Counted {
@@ -45,6 +45,78 @@ fn targets(roll: &Roll, places: &[usize]) -> Vec<Target> {
     some.map(|message| Target { id: message.id, uid: message.uid }).collect()
 }
 
+fn letter(number: usize) -> NewLetter {
+    NewLetter {
+        raw: fixtures::mail("a@example.org", "alice@demo.test", &format!("Mail {number}"), "Text").into(),
+        flags: Flags::NONE,
+        keywords: Vec::new(),
+        received_at: None,
+    }
+}
+
+/// The same account on another node.
+async fn elsewhere(house: &House) -> Access {
+    let node = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+    node.admin().open(&"alice@demo.test".parse().unwrap()).await.unwrap()
+}
+
+async fn assert_same(one: &Access, other: &Access, mailbox: MailboxId, when: &str) {
+    let (one, other) = (roll(one, mailbox).await, roll(other, mailbox).await);
+    assert_eq!((&one.mailbox, &one.messages), (&other.mailbox, &other.messages), "{when}");
+}
+
+/// Programs that change the same messages at the same time, on two nodes, by many commits each.
+async fn lists_converge(house: House) {
+    let alice = house.access("alice@demo.test").await.unwrap();
+    let (inbox, trash) = (mailbox(&alice, "INBOX").await, mailbox(&alice, "Trash").await);
+    alice.append(inbox, (0..1_200).map(letter).collect()).await.unwrap();
+    let other = elsewhere(&house).await;
+    let first = roll(&alice, inbox).await;
+    let all = targets(&first, &(0..1_200).collect::<Vec<_>>());
+    roll(&other, inbox).await;
+    for step in 0..6_usize {
+        let (seen, flagged, unflagged) =
+            (add(Flags::SEEN, &[]), add(Flags::FLAGGED, &["work"]), remove(Flags::FLAGGED));
+        let some: Vec<_> = all.iter().skip(step).step_by(3).cloned().collect();
+        let since = roll(&alice, inbox).await.mailbox.modseq;
+        let change = if step % 2 == 0 { seen } else { remove(Flags::SEEN) };
+        let gone = some.get(step..step + 2).unwrap();
+        let (one, two, three, four) = tokio::join!(
+            alice.store(inbox, &all, &change, None),
+            alice.store(inbox, &some, &flagged, Some(since)),
+            other.store(inbox, &some, &unflagged, None),
+            alice.move_all(inbox, gone, trash),
+        );
+        for stored in [one, two, three] {
+            stored.unwrap();
+        }
+        four.unwrap();
+        for mailbox in [inbox, trash] {
+            assert_same(&alice, &other, mailbox, &format!("step {step}")).await;
+            assert_same(&alice, &elsewhere(&house).await, mailbox, &format!("step {step}, read anew")).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_converge_whoever_changes_the_mailbox() {
+    lists_converge(House::open().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_converge_on_postgres() {
+    let cluster = PostgresCluster::start().await.unwrap();
+    lists_converge(House::open_on_postgres(&cluster).await.unwrap()).await;
+}
+
+fn add(flags: Flags, keywords: &[&str]) -> Change {
+    Change::Add { flags, keywords: keywords.iter().map(|&keyword| keyword.into()).collect() }
+}
+
+fn remove(flags: Flags) -> Change {
+    Change::Remove { flags, keywords: vec!["work".to_owned()] }
+}
+
 #[tokio::test]
 async fn what_a_program_did_is_in_its_list_without_being_read() {
     let reads = Arc::new(AtomicUsize::new(0));
@@ -52,22 +124,8 @@ async fn what_a_program_did_is_in_its_list_without_being_read() {
     let house = House::open_on(|inner| Arc::new(Meddled(Counted { inner, reads: counted }))).await.unwrap();
     let alice = house.access("alice@demo.test").await.unwrap();
     let (inbox, trash) = (mailbox(&alice, "INBOX").await, mailbox(&alice, "Trash").await);
-    let letter = |number: usize| NewLetter {
-        raw: fixtures::mail("a@example.org", "alice@demo.test", &format!("Mail {number}"), "Text").into(),
-        flags: Flags::NONE,
-        keywords: Vec::new(),
-        received_at: None,
-    };
     alice.append(inbox, (0..40).map(letter).collect()).await.unwrap();
-    let node = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
-    let address: EmailAddress = "alice@demo.test".parse().unwrap();
-    let elsewhere = node.admin().open(&address).await.unwrap();
-
-    let add = |flags, keywords: &[&str]| Change::Add {
-        flags,
-        keywords: keywords.iter().map(|&k| k.into()).collect(),
-    };
-    let remove = |flags| Change::Remove { flags, keywords: vec!["work".to_owned()] };
+    let elsewhere = elsewhere(&house).await;
     roll(&alice, inbox).await;
     for step in 0..24_usize {
         let known = roll(&alice, inbox).await;
@@ -84,16 +142,14 @@ async fn what_a_program_did_is_in_its_list_without_being_read() {
         }
         let now = roll(&alice, inbox).await;
         assert_eq!(reads.load(Ordering::Relaxed), before, "step {step}: nothing was read");
-        let read = roll(&elsewhere, inbox).await;
-        assert_eq!((&now.mailbox, &now.messages), (&read.mailbox, &read.messages), "step {step}");
+        assert_same(&alice, &elsewhere, inbox, &format!("step {step}")).await;
         // Another node has come between.
         if step % 5 == 4 {
             let one = targets(&now, &[step % 3]);
             elsewhere.store(inbox, &one, &add(Flags::ANSWERED, &[]), None).await.unwrap();
             alice.store(inbox, &some, &add(Flags::NONE, &["later"]), None).await.unwrap();
-            let (now, read) = (roll(&alice, inbox).await, roll(&elsewhere, inbox).await);
-            assert_eq!((&now.mailbox, &now.messages), (&read.mailbox, &read.messages), "step {step}, both");
+            assert_same(&alice, &elsewhere, inbox, &format!("step {step}, both")).await;
         }
     }
-    assert_eq!(roll(&alice, trash).await.messages, roll(&elsewhere, trash).await.messages);
+    assert_same(&alice, &elsewhere, trash, "at the end").await;
 }

@@ -119,7 +119,7 @@ pub(crate) fn wanted(text: &str) -> Vec<Wanted> {
     }
     let goes_on = match last {
         Some(Run::Dense(chars)) => chars.len() == 1,
-        Some(Run::Word(_, kind)) => kind == Kind::Letter && open,
+        Some(Run::Word(..)) => open,
         None => false,
     };
     if let Some(last) = all.last_mut() {
@@ -351,6 +351,8 @@ mod tests {
             ("2026년 예산", "02026 1년 3예산"),
             ("년도 a", "0년도 1도 3a"),
             ("가 나", "0가 2나*"),
+            ("👩", "0👩*"),
+            ("party 🎉", "0party 1🎉"),
             ("!", ""),
         ] {
             let shown = wanted(text)
@@ -368,7 +370,32 @@ mod tests {
         assert_eq!(words(&"ж".repeat(1_000)), ["ж".repeat(32)]);
     }
 
+    /// Character by character, as [`run`] would without looking ahead.
+    fn plain_runs(text: &str) -> Vec<(Kind, Range<usize>)> {
+        let (mut all, mut at): (Vec<(Kind, Range<usize>)>, _) = (Vec::new(), 0);
+        while let Some((kind, end)) = cluster(text, at) {
+            match all.last_mut() {
+                Some((before, range)) if *before == kind && kind != Kind::Emoji => range.end = end,
+                Some(_) | None => all.push((kind, at..end)),
+            }
+            at = end;
+        }
+        all.retain(|(kind, _)| *kind != Kind::Separator);
+        all
+    }
+
     proptest::proptest! {
+        #[test]
+        fn ascii_letters_are_passed_over_as_others_are(text in "[a-zB0-9 \u{301}\u{600}\u{200d}\u{fe0f}é가🎉-]{0,40}") {
+            let mut at = 0;
+            let runs = iter::from_fn(|| Some((run(&text, &mut at)?, at))).map(|(run, end)| match run {
+                Run::Word(range, kind) => (kind, range.end),
+                Run::Dense(_) => (Kind::Dense, end),
+            });
+            let plain = plain_runs(&text).into_iter().map(|(kind, range)| (kind, range.end));
+            proptest::prop_assert_eq!(runs.collect::<Vec<_>>(), plain.collect::<Vec<_>>());
+        }
+
         #[test]
         fn any_text_has_words_in_order(text in "\\PC{0,60}") {
             let all: Vec<_> = tokens(&text).collect();

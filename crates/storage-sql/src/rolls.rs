@@ -4,7 +4,7 @@
 
 mod packed;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, iter};
 
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement};
 use storage::{AccountState, Keep, Listed, Mailbox, Result};
@@ -125,12 +125,7 @@ pub(crate) async fn keep(
         Some(_) => remove(conn, account_id, mailbox_id).await?,
         None => {}
     }
-    let mut next = 0;
-    while let Some(first) = messages.get(next) {
-        let number = first.uid.0 / PART;
-        let end = messages.below(Uid((number + 1).saturating_mul(PART)));
-        let (part, number) = (messages.range(next..end), i64::from(number));
-        next = end;
+    for (number, part) in parts(messages) {
         let mark = Mark::of(part.clone());
         if there.remove(&number) == Some(mark) {
             continue;
@@ -165,6 +160,18 @@ pub(crate) async fn keep(
     insert::<roll::Entity>(conn, vec![head], Conflict::Replaces(&[UidValidity, UidNext, Modseq])).await?;
     open.wrote();
     Ok(())
+}
+
+/// The messages of each part, with its number.
+fn parts(messages: &Sequence<Listed>) -> impl Iterator<Item = (i64, Iter<'_, Listed>)> {
+    let mut next = 0;
+    iter::from_fn(move || {
+        let number = messages.get(next)?.uid.0 / PART;
+        let after = (number + 1).checked_mul(PART);
+        let part = next..after.map_or(messages.len(), |first| messages.below(Uid(first)));
+        next = part.end;
+        Some((i64::from(number), messages.range(part)))
+    })
 }
 
 /// Removes what is kept of a mailbox.
@@ -214,4 +221,19 @@ async fn marks(conn: &Conn, account: i64, mailbox: i64) -> Result<HashMap<i64, M
 /// The first UID that the part could have.
 fn first_uid(part: i64) -> u32 {
     u32::try_from(part).unwrap_or_default().saturating_mul(PART)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_is_in_a_part() {
+        let listed = |uid: u32| packed::listed(uid, 1, &[], None);
+        let messages = Sequence::from([1, 16_383, 16_384, u32::MAX - 1, u32::MAX].map(listed).to_vec());
+        let uids =
+            |(number, part): (_, Iter<'_, Listed>)| (number, part.map(|message| message.uid.0).collect());
+        let all: Vec<(_, Vec<_>)> = parts(&messages).map(uids).collect();
+        assert_eq!(all, [(0, vec![1, 16_383]), (1, vec![16_384]), (262_143, vec![u32::MAX - 1, u32::MAX])]);
+    }
 }

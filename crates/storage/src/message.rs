@@ -184,20 +184,16 @@ impl Sequenced for Listed {
     }
 
     fn digest(messages: &[Self]) -> Digest {
-        let mut digest = Digest { any: Flags::NONE, common: Flags::from_bits(u8::MAX), keywords: Vec::new() };
-        let mut last: Option<&Arc<[String]>> = None;
-        for message in messages {
-            digest.any = digest.any | message.flags;
-            digest.common = digest.common & message.flags;
-            // Those that have the same share them.
-            if !message.keywords.is_empty() && last.is_none_or(|last| !Arc::ptr_eq(last, &message.keywords)) {
-                digest.keywords.extend_from_slice(&message.keywords);
-                last = Some(&message.keywords);
-            }
+        let flags = || messages.iter().map(|message| message.flags);
+        let sets = messages.iter().map(|message| &message.keywords).filter(|set| !set.is_empty());
+        let mut sets: Vec<_> = sets.collect();
+        sets.sort_unstable_by_key(|set| set.as_ptr());
+        sets.dedup_by_key(|set| set.as_ptr());
+        Digest {
+            any: flags().fold(Flags::NONE, |any, flags| any | flags),
+            common: flags().fold(Flags::from_bits(u8::MAX), |common, flags| common & flags),
+            keywords: sets.into_iter().map(Arc::clone).collect(),
         }
-        digest.keywords.sort_unstable();
-        digest.keywords.dedup();
-        digest
     }
 }
 
@@ -208,8 +204,8 @@ pub struct Digest {
     pub any: Flags,
     /// What all of them have.
     pub common: Flags,
-    /// What any of them has: sorted, each once.
-    pub keywords: Vec<String>,
+    /// The sets of keywords that they share, each once, but for the empty one.
+    pub keywords: Vec<Arc<[String]>>,
 }
 
 /// Where a message is and how it is marked: what is asked of many messages before they are changed.

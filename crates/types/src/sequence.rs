@@ -186,6 +186,8 @@ impl<T: Sequenced> Sequence<T> {
             }
             let mut messages = Vec::with_capacity(piece.body.messages.len());
             for old in &piece.body.messages {
+                // One that is not here any more is not what was meant by a change.
+                while news.next_if(|new| new.uid() < old.uid()).is_some() {}
                 let now = news.next_if(|new| new.uid() == old.uid());
                 while removed.next_if(|uid| *uid < old.uid()).is_some() {}
                 if removed.next_if(|uid| *uid == old.uid()).is_none() {
@@ -283,6 +285,7 @@ impl<T: Sequenced> Build<T> {
     fn push(&mut self, messages: Box<[T]>) {
         let Some(first) = messages.first().map(Sequenced::uid) else { return };
         let (start, count) = (self.len, messages.len());
+        debug_assert!(messages.is_sorted_by(|one, next| one.uid() < next.uid()), "UIDs ascend");
         let newest = messages.iter().map(Sequenced::modseq).max().unwrap_or_default();
         let digest = T::digest(&messages);
         self.pieces.push(Piece { start, first, body: Arc::new(Body { messages, newest, digest }) });

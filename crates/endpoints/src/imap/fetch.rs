@@ -79,9 +79,6 @@ const LINE_BYTES: usize = 64;
 /// Bytes of the messages whose bodies are in memory at once; one that has more is alone.
 const LETTER_BYTES: u64 = 4 << 20;
 
-/// Bytes of answers that are sent together: what is sent one by one wakes the client for each.
-const SENT_AT_ONCE: usize = 128 << 10;
-
 /// The conversation cannot go on: within a literal nothing else can be said.
 pub(super) struct Broken;
 
@@ -218,21 +215,19 @@ impl Session {
                 }
             },
         };
-        let mut written = 0;
-        while let Some(bytes) = fetching.some(&mut reach).await? {
-            self.engine.write(&bytes);
-            written += bytes.len();
-            // Before more is read the client has something to read, too.
-            if written >= SENT_AT_ONCE || fetching.ready.is_empty() {
-                fetching.reach = Some(reach);
+        let some = fetching.some(&mut reach).await?;
+        fetching.reach = Some(reach);
+        match some {
+            Some(bytes) => {
+                self.engine.write(&bytes);
                 self.fetching = Some(fetching);
-                return Ok(());
             }
-        }
-        if !fetching.unasked {
-            let expunges = if fetching.uid { Expunges::Told } else { Expunges::Held };
-            let answer = self.tell_news(expunges).await.map(|()| fetching.status);
-            self.finish(answer);
+            None if fetching.unasked => {}
+            None => {
+                let expunges = if fetching.uid { Expunges::Told } else { Expunges::Held };
+                let answer = self.tell_news(expunges).await.map(|()| fetching.status);
+                self.finish(answer);
+            }
         }
         Ok(())
     }

@@ -117,9 +117,8 @@ impl Session {
         write_vanished(out, &vanished);
         let last = view.messages().last().map(|message| message.uid.0);
         let wanted = known.known.as_ref().map(|set| set.resolve(last));
-        for (place, message) in roll.messages.changed_since(since) {
+        for (number, message) in view.changed_since(since) {
             if wanted.as_ref().is_none_or(|ranges| is_among(ranges, message.uid.0)) {
-                let number = u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1);
                 fetch_line(out, number, message, self.enabled, true);
             }
         }
@@ -236,8 +235,11 @@ impl Session {
             }
             SequenceSet::Ranges(_) => selected.view.resolve(set, uid).ok_or_else(answers::no_such_message)?,
         };
-        let all = ranges.into_iter().flat_map(|(first, last)| selected.view.range(first, last));
-        let changed = all.filter(|(_, message)| message.modseq > since);
+        if since.0 < 0 {
+            let all = ranges.into_iter().flat_map(|(first, last)| selected.view.range(first, last));
+            return Ok(all.map(|(number, message)| (number, message.clone())).collect());
+        }
+        let changed = selected.view.changed_since(since).filter(|(number, _)| is_among(&ranges, *number));
         Ok(changed.map(|(number, message)| (number, message.clone())).collect())
     }
 }
@@ -248,14 +250,15 @@ pub(super) fn target(message: &Listed) -> Target {
 
 /// All keywords of a mailbox.
 fn keywords(messages: &Sequence<Listed>) -> Vec<String> {
-    let all: BTreeSet<&String> = messages.digests().flat_map(|digest| &digest.keywords).collect();
+    let all: BTreeSet<&String> =
+        messages.digests().flat_map(|digest| &digest.keywords).flat_map(|set| &**set).collect();
     changed_keywords(all.into_iter().cloned().collect(), &[], &[])
 }
 
-/// Whether one of the ranges, which are in order, has this UID.
-fn is_among(ranges: &[(u32, u32)], uid: u32) -> bool {
-    let at = ranges.partition_point(|(_, end)| *end < uid);
-    ranges.get(at).is_some_and(|(start, _)| *start <= uid)
+/// Whether one of the ranges, which are in order, has this UID or number.
+fn is_among(ranges: &[(u32, u32)], number: u32) -> bool {
+    let at = ranges.partition_point(|(_, end)| *end < number);
+    ranges.get(at).is_some_and(|(start, _)| *start <= number)
 }
 
 /// The known UIDs below `below` that no message has.

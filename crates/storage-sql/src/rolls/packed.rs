@@ -96,22 +96,22 @@ pub(super) fn unpack(first: u32, bytes: &[u8], to: &mut Vec<Listed>) -> Result<(
 }
 
 #[cfg(test)]
+pub(super) fn listed(uid: u32, modseq: i64, keywords: &[&str], sent_at: Option<i64>) -> Listed {
+    Listed {
+        id: MessageId(Uuid::from_u128(u128::from(uid) << 64 | 0xABCD)),
+        uid: Uid(uid),
+        modseq: ModSeq(modseq),
+        flags: if uid.is_multiple_of(2) { types::Flags::SEEN } else { types::Flags::NONE },
+        keywords: keywords.iter().map(ToString::to_string).collect(),
+        received_at: Timestamp::from_millis(1_700_000_000_000 - i64::from(uid)),
+        sent_at: sent_at.map(Timestamp::from_millis),
+        size_bytes: u64::from(uid) * 1_000,
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use types::Flags;
-
-    fn listed(uid: u32, modseq: i64, keywords: &[&str], sent_at: Option<i64>) -> Listed {
-        Listed {
-            id: MessageId(Uuid::from_u128(u128::from(uid) << 64 | 0xABCD)),
-            uid: Uid(uid),
-            modseq: ModSeq(modseq),
-            flags: if uid.is_multiple_of(2) { Flags::SEEN } else { Flags::NONE },
-            keywords: keywords.iter().map(ToString::to_string).collect(),
-            received_at: Timestamp::from_millis(1_700_000_000_000 - i64::from(uid)),
-            sent_at: sent_at.map(Timestamp::from_millis),
-            size_bytes: u64::from(uid) * 1_000,
-        }
-    }
 
     #[test]
     fn what_is_packed_is_read_as_it_was() {
