@@ -11,7 +11,7 @@ use types::api::{Compose, Composed, Delivery, DeliveryState};
 use types::{Address, EmailAddress, Flags, MessageId, Role, ThreadId};
 
 use crate::deliver::{needs, thread};
-use crate::original::{marks, no_draft};
+use crate::original::{Origin, no_draft};
 use crate::{Access, Error, Result};
 
 /// Whom a mail is from.
@@ -42,8 +42,11 @@ impl Access {
         }
         let author = self.author(compose.from.as_deref()).await?;
         let now = self.service.now();
+        // Before a place is taken, since it may be in an account of another shard.
+        let mut origin = self.origin(&compose).await?;
+        let marks = if compose.draft { Vec::new() } else { std::mem::take(&mut origin.marks) };
         let _place = self.service.composing.acquire().await;
-        let raw = self.written(&compose, &author).await?;
+        let raw = self.written(&compose, origin, &author).await?;
         self.check_room(raw.len() as u64).await?;
         let limit = self.service.config().max_message_bytes;
         if raw.len() as u64 > limit {
@@ -71,7 +74,6 @@ impl Access {
             entry.expires_at = entry.not_before.plus(self.service.config().queue_lifetime);
             entry
         });
-        let marks = if compose.draft { Vec::new() } else { marks(&compose) };
         let own_marks = if compose.shared.is_none() { marks.clone() } else { Vec::new() };
         let unit = Keep { message, entry, replaces: compose.replaces, marks: own_marks };
         let thread_id = self.write(unit).await?.ok_or_else(no_draft)?;
@@ -109,8 +111,7 @@ impl Access {
     }
 
     /// The mail's bytes.
-    async fn written(&self, compose: &Compose, author: &Author) -> Result<Bytes> {
-        let ancestors = self.ancestors(compose).await?;
+    async fn written(&self, compose: &Compose, origin: Origin, author: &Author) -> Result<Bytes> {
         let mut attachments: Vec<OutgoingAttachment> = Vec::new();
         // Base64 makes four bytes of three.
         let mut room = self.service.config().max_message_bytes / 4 * 3;
@@ -133,8 +134,8 @@ impl Access {
             subject: compose.subject.clone(),
             date: self.service.now(),
             message_id: format!("{unique}@{}", author.email.domain()),
-            in_reply_to: ancestors.answered.into_iter().collect(),
-            references: ancestors.references,
+            in_reply_to: origin.answered,
+            references: origin.references,
             text: compose.text.clone(),
             html: compose.html.clone(),
             attachments,
@@ -200,7 +201,8 @@ impl Unit for Keep {
         let account = self.message.account;
         let replaces: Vec<_> = self.replaces.into_iter().collect();
         let replaced = tx.messages(account, &replaces).await?;
-        if replaced.len() < replaces.len() {
+        let is_draft = |message: &storage::Message| message.flags.contains(Flags::DRAFT);
+        if replaced.len() < replaces.len() || !replaced.iter().all(is_draft) {
             return Ok(None);
         }
         let mut message = self.message.clone();
@@ -211,9 +213,8 @@ impl Unit for Keep {
         if let Some(entry) = &self.entry {
             tx.enqueue(entry.clone()).await?;
         }
-        // Anything else of that id stays: only drafts are replaced.
-        for draft in replaced.iter().filter(|message| message.flags.contains(Flags::DRAFT)) {
-            tx.expunge(account, &[draft.id]).await?;
+        if !replaces.is_empty() {
+            tx.expunge(account, &replaces).await?;
         }
         for (id, flag) in &self.marks {
             tx.change_flags(account, &[*id], &FlagChange { add: *flag, ..FlagChange::default() }).await?;

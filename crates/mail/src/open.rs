@@ -90,7 +90,7 @@ impl Access {
         })
     }
 
-    async fn row(&self, id: MessageId) -> Result<Message> {
+    pub(crate) async fn row(&self, id: MessageId) -> Result<Message> {
         let account = self.id;
         let look =
             |mut shard: Box<dyn Snapshot>| async move { Ok(shard.messages(account, &[id]).await?.pop()) };

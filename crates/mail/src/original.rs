@@ -3,26 +3,21 @@
 
 use message::compose::OutgoingAttachment;
 use storage::Snapshot;
-use types::api::{Attachment, Compose, SharedId};
+use types::api::{self, Attachment, Compose, SharedId};
 use types::{Flags, MessageId, UploadId};
 
 use crate::body::{self, Download};
 use crate::bulk::{Change, Target};
 use crate::{Access, Error, Result};
 
-/// The Message-IDs that a mail names.
+/// What a mail names of those that it comes from, and what is set on them once it is sent.
 #[derive(Debug, Default)]
-pub(crate) struct Ancestors {
-    /// Of what it answers.
-    pub(crate) answered: Option<String>,
-    /// The chain that leads to what it answers or passes on.
+pub(crate) struct Origin {
+    /// The Message-IDs of what it answers.
+    pub(crate) answered: Vec<String>,
+    /// The chain of Message-IDs that leads to what it answers or passes on.
     pub(crate) references: Vec<String>,
-}
-
-/// What is set on the messages that a mail answers or passes on.
-pub(crate) fn marks(compose: &Compose) -> Vec<(MessageId, Flags)> {
-    let answered = compose.in_reply_to.map(|id| (id, Flags::ANSWERED));
-    answered.into_iter().chain(compose.forward_of.map(|id| (id, Flags::FORWARDED))).collect()
+    pub(crate) marks: Vec<(MessageId, Flags)>,
 }
 
 /// There is nothing to be replaced.
@@ -31,41 +26,71 @@ pub(crate) fn no_draft() -> Error {
 }
 
 impl Access {
-    /// The Message-IDs that the mail is to name.
-    pub(crate) async fn ancestors(&self, compose: &Compose) -> Result<Ancestors> {
-        let (field, id) = match (compose.in_reply_to, compose.forward_of) {
-            (Some(id), _) => ("in_reply_to", id),
-            (None, Some(id)) => ("forward_of", id),
-            (None, None) if compose.shared.is_some() => {
-                return Err(Error::invalid(
-                    "shared",
-                    "name the message there that this answers or passes on",
-                ));
+    /// What the mail comes from.
+    pub(crate) async fn origin(&self, compose: &Compose) -> Result<Origin> {
+        if let Some(draft) = compose.replaces {
+            self.check_draft(draft).await?;
+        }
+        let named = [
+            ("in_reply_to", compose.in_reply_to, Flags::ANSWERED),
+            ("forward_of", compose.forward_of, Flags::FORWARDED),
+        ];
+        let named: Vec<_> =
+            named.into_iter().filter_map(|(field, id, mark)| Some((field, id?, mark))).collect();
+        if named.is_empty() {
+            if compose.shared.is_some() {
+                let detail = "name the message there that this answers or passes on";
+                return Err(Error::invalid("shared", detail));
             }
-            (None, None) => return self.ancestors_of_draft(compose.replaces).await,
-        };
-        let message = match compose.shared {
-            Some(SharedId { owner, folder }) => self.shared_message(owner, folder, id).await?,
-            None => self.message(id).await.map_err(|error| match error {
-                Error::NotFound(_) => Error::invalid(field, "there is no such message"),
-                other => other,
-            })?,
-        };
-        let mut references = message.references;
-        references.extend(message.message_id.clone());
-        Ok(Ancestors { answered: message.message_id.filter(|_| compose.in_reply_to.is_some()), references })
+            return self.origin_of_draft(compose.replaces).await;
+        }
+        let mut origin: Option<Origin> = None;
+        for (field, id, mark) in named {
+            let original = match self.original(compose.shared, id).await {
+                Ok(original) => original,
+                // It is out of reach by now, but was not when the draft was begun.
+                Err(Error::NotFound(_) | Error::Forbidden(_)) if compose.replaces.is_some() => {
+                    return self.origin_of_draft(compose.replaces).await;
+                }
+                // Whether it is there is told only to whom may read it.
+                Err(Error::NotFound(_) | Error::Forbidden(_)) => {
+                    return Err(Error::invalid(field, "there is no such message"));
+                }
+                Err(other) => return Err(other),
+            };
+            // Of two, the first is what is answered.
+            origin.get_or_insert_with(|| Origin::of(original, mark)).marks.push((id, mark));
+        }
+        Ok(origin.unwrap_or_default())
     }
 
-    /// The same that the draft names: what it answers may be out of reach by now.
-    async fn ancestors_of_draft(&self, draft: Option<MessageId>) -> Result<Ancestors> {
-        let Some(draft) = draft else { return Ok(Ancestors::default()) };
+    /// A message, which may be in a folder that somebody else shares.
+    async fn original(&self, shared: Option<SharedId>, id: MessageId) -> Result<api::Message> {
+        match shared {
+            Some(SharedId { owner, folder }) => self.shared_message(owner, folder, id).await,
+            None => self.message(id).await,
+        }
+    }
+
+    /// That there is such a draft.
+    async fn check_draft(&self, id: MessageId) -> Result<()> {
+        match self.row(id).await {
+            Ok(row) if row.flags.contains(Flags::DRAFT) => Ok(()),
+            Ok(_) | Err(Error::NotFound(_)) => Err(no_draft()),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// What the draft names: it may be out of reach by now, so nothing is set on it.
+    async fn origin_of_draft(&self, draft: Option<MessageId>) -> Result<Origin> {
+        let Some(draft) = draft else { return Ok(Origin::default()) };
         let draft = self.message(draft).await.map_err(|error| match error {
             Error::NotFound(_) => no_draft(),
             other => other,
         })?;
-        let answers = draft.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("In-Reply-To"));
-        let answered = draft.references.last().filter(|_| answers).cloned();
-        Ok(Ancestors { answered, references: draft.references })
+        let header = draft.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("In-Reply-To"));
+        let answered = header.map(|(_, value)| message::message_ids(value.as_bytes())).unwrap_or_default();
+        Ok(Origin { answered, references: draft.references, marks: Vec::new() })
     }
 
     /// Marks shared messages for a mail that is on its way: those that are still there, if the owner lets this account.
@@ -74,8 +99,7 @@ impl Access {
             match self.mark_one_shared(shared, *id, *flag).await {
                 Ok(()) | Err(Error::Forbidden(_) | Error::NotFound(_)) => {}
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(owner = %shared.owner, error, "a shared message is not marked as answered");
+                    error.log_now_and_then("a shared message is not marked as answered or passed on")
                 }
             }
         }
@@ -136,6 +160,17 @@ impl Access {
             }
             _ => Err(Error::NotFound("attachment")),
         }
+    }
+}
+
+impl Origin {
+    /// Of a message that is answered or, by the mark, passed on. Nothing is set on it yet.
+    fn of(original: api::Message, mark: Flags) -> Self {
+        let is_answered = mark == Flags::ANSWERED;
+        let answered = original.message_id.iter().filter(|_| is_answered).cloned().collect();
+        let mut references = original.references;
+        references.extend(original.message_id);
+        Self { answered, references, marks: Vec::new() }
     }
 }
 

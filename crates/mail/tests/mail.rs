@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mail::{Access, Error, PageQuery};
 use storage::Filter;
 use testkit::{House, fixtures};
-use types::{Address, MailboxId, MessageId, ModSeq, Role, api};
+use types::{Address, Flags, MailboxId, MessageId, ModSeq, Role, api};
 
 const ALICE: &str = "alice@demo.test";
 const BOB: &str = "bob@demo.test";
@@ -261,6 +261,14 @@ async fn what_cannot_be_sent_is_refused_by_name() {
         (api::Compose { replaces: Some(house.mail.new_id()), draft: true, ..base.clone() }, "replaces"),
         (api::Compose { replaces: Some(bobs), in_reply_to: Some(question), ..base.clone() }, "replaces"),
         (api::Compose { shared: Some(place), ..base.clone() }, "shared"),
+        (
+            api::Compose {
+                in_reply_to: Some(question),
+                forward_of: Some(house.mail.new_id()),
+                ..base.clone()
+            },
+            "forward_of",
+        ),
     ] {
         match alice.compose(compose).await {
             Err(Error::Invalid { field: Some(named), .. }) => assert_eq!(named, field),
@@ -273,6 +281,64 @@ async fn what_cannot_be_sent_is_refused_by_name() {
     }
     assert!(!alice.message(question).await.unwrap().summary.answered);
     assert!(bob.message(bobs).await.is_ok());
+}
+
+#[tokio::test]
+async fn only_drafts_are_replaced() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let mail = api::Compose { to: to(BOB), ..api::Compose::default() };
+    let received = deliver(&house, &[ALICE], fixtures::mail(BOB, ALICE, "Question", "what?")).await;
+    let sent = alice.compose(mail.clone()).await.unwrap().id;
+    for (id, draft) in [(received, true), (received, false), (sent, true), (sent, false)] {
+        for in_reply_to in [None, Some(received)] {
+            let refused = api::Compose { replaces: Some(id), draft, in_reply_to, ..mail.clone() };
+            match alice.compose(refused).await {
+                Err(Error::Invalid { field: Some(field), .. }) => assert_eq!(field, "replaces"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(alice.message(id).await.is_ok());
+    }
+    assert_eq!(house.list(ALICE, Role::Drafts).await.unwrap(), []);
+    assert_eq!(house.list(ALICE, Role::Sent).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_draft_answers_what_its_own_field_names() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let named = "In-Reply-To: <b@x.test>\r\nReferences: <a@x.test> <b@x.test> <c@x.test>\r\n";
+    let raw = format!("From: {ALICE}\r\nTo: {BOB}\r\n{named}\r\nso\r\n");
+    let import = mail::Import {
+        folder: folder(&alice, Role::Drafts).await.id,
+        raw: raw.into(),
+        received_at: None,
+        flags: Flags::DRAFT,
+        labels: Vec::new(),
+    };
+    let imported = alice.import(vec![import]).await.unwrap();
+    let Some(mail::Imported::New(draft)) = imported.first().copied() else { panic!("{imported:?}") };
+    let sent = api::Compose { to: to(BOB), replaces: Some(draft), ..api::Compose::default() };
+    let sent = alice.compose(sent).await.unwrap().id;
+    let raw = house.raw(ALICE, sent).await.unwrap();
+    assert!(named.lines().all(|line| raw.contains(&format!("{line}\r\n"))), "{raw}");
+    assert!(house.list(ALICE, Role::Drafts).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_draft_outlives_what_it_answers() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let question = deliver(&house, &[ALICE], fixtures::mail(BOB, ALICE, "Question", "what?")).await;
+    let mail = api::Compose { to: to(BOB), in_reply_to: Some(question), ..api::Compose::default() };
+    let draft = alice.compose(api::Compose { draft: true, ..mail.clone() }).await.unwrap().id;
+    for _ in ["to Trash", "for good"] {
+        alice.delete(&[question]).await.unwrap();
+    }
+    assert!(alice.message(question).await.is_err());
+    let sent = alice.compose(api::Compose { replaces: Some(draft), ..mail }).await.unwrap().id;
+    assert!(house.raw(ALICE, sent).await.unwrap().contains("\r\nIn-Reply-To: <"));
 }
 
 #[tokio::test]
@@ -293,7 +359,7 @@ async fn a_draft_goes_on_answering_what_it_answered() {
         let first = alice.compose(api::Compose { draft: true, ..begun }).await.unwrap().id;
         let wanted = fields(first).await;
         assert_eq!(wanted.len(), lines);
-        // What it answers is gone, or not known to who goes on with it.
+        // What it answers is not known to who goes on with it.
         let second = alice.compose(api::Compose { draft: true, ..mail(Some(first)) }).await.unwrap().id;
         let sent = alice.compose(mail(Some(second))).await.unwrap().id;
         assert_eq!(fields(sent).await, wanted);

@@ -50,7 +50,7 @@ pub use lines::with_crlf;
 pub use overview::{MAX_RECIPIENTS, Overview};
 pub use params::Parametrised;
 pub use plain::{NoText, Plain, TextPiece, charset_text, folded, text_pieces};
-pub use references::{Links, RefHash, References, bared_subject, base_subject};
+pub use references::{Links, RefHash, References, bared_subject, base_subject, ids as message_ids};
 pub use search::{SearchText, search_text};
 pub use segments::{ATTACHMENT_SIZE, Segment, SegmentKind, segments, segments_from};
 pub use signature::{Grams, Section, Signature, signature, signature_of};

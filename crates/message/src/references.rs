@@ -66,7 +66,8 @@ impl References {
 }
 
 /// The message-ids in a value, without angle brackets, in order; those of old mailers without brackets too.
-pub(crate) fn ids(value: &[u8]) -> Vec<String> {
+#[must_use]
+pub fn ids(value: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(value);
     let mut found: Vec<String> = Vec::new();
     let mut rest = text.as_ref();

@@ -10,6 +10,7 @@ support::on_both_planes!(
     a_grant_that_is_taken_back_ends_it_at_once,
     guests_answer_and_pass_on_what_they_may_read,
     nobody_else_answers_what_is_shared,
+    a_draft_outlives_what_it_answers,
 );
 
 /// Alice's inbox with a mail in it, for Bob.
@@ -253,25 +254,30 @@ async fn nobody_else_answers_what_is_shared(plane: &Plane<'_>) {
     absent["in_reply_to"] = nothing.clone();
     let mut draft = shared.answer();
     draft["draft"] = json!(true);
-    let every = [shared.answer(), shared.forward(), draft];
-    let refused = async |who: &Client, mail: &Value, wanted: StatusCode| {
+    let every = [(shared.answer(), "in_reply_to"), (shared.forward(), "forward_of"), (draft, "in_reply_to")];
+    let refused = async |who: &Client, mail: &Value, field: &str| {
         let answer = who.post("/v1/messages", mail).await;
-        assert_eq!(answer.status(), wanted, "{mail}");
-        json_of(answer).await
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{mail}");
+        let mut told = json_of(answer).await;
+        assert_eq!(told["field"].take(), field, "{mail}");
+        told
     };
-    shared.share("l").await;
-    for mail in &every {
-        refused(&shared.bob, mail, StatusCode::FORBIDDEN).await;
-    }
     shared.share("lrw").await;
-    refused(&shared.bob, &absent, StatusCode::NOT_FOUND).await;
+    let told = refused(&shared.bob, &absent, "in_reply_to").await;
     // Nor does her own lie where others share.
-    refused(&shared.alice, &shared.answer(), StatusCode::NOT_FOUND).await;
+    refused(&shared.alice, &shared.answer(), "in_reply_to").await;
+    let mut both = shared.answer();
+    both["forward_of"] = nothing.clone();
+    refused(&shared.bob, &both, "forward_of").await;
 
+    shared.share("l").await;
+    for (mail, field) in &every {
+        assert_eq!(refused(&shared.bob, mail, field).await, told, "nothing is told of it");
+    }
     assert_eq!(shared.alice.delete(&shared.access).await.status(), StatusCode::NO_CONTENT);
-    let told = refused(&shared.bob, &absent, StatusCode::NOT_FOUND).await;
-    for mail in &every {
-        assert_eq!(refused(&shared.bob, mail, StatusCode::NOT_FOUND).await, told, "nothing is told of it");
+    assert_eq!(refused(&shared.bob, &absent, "in_reply_to").await, told);
+    for (mail, field) in &every {
+        assert_eq!(refused(&shared.bob, mail, field).await, told, "nothing is told of it");
     }
     let mut file = shared.forward();
     for name in ["forward_of", "shared"] {
@@ -284,5 +290,73 @@ async fn nobody_else_answers_what_is_shared(plane: &Plane<'_>) {
         assert!(shared.bob.messages(folder).await.is_empty(), "{folder}");
     }
     assert_eq!(shared.marks().await, (false, false));
+    shared.server.stop().await;
+}
+
+/// How what somebody answers goes out of their reach.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// They may only know of the folder.
+    Hidden,
+    Revoked,
+    Archived,
+}
+
+impl Shared {
+    async fn end(&self, end: End) {
+        match end {
+            End::Hidden => self.share("l").await,
+            End::Revoked => {
+                assert_eq!(self.alice.delete(&self.access).await.status(), StatusCode::NO_CONTENT);
+            }
+            End::Archived => {
+                let archive = json!({ "folder_id": self.alice.folder("archive").await });
+                let moved = self.alice.patch(&format!("/v1/messages/{}", self.id), &archive).await;
+                assert_eq!(moved.status(), StatusCode::OK);
+            }
+        }
+    }
+}
+
+/// The mail as it goes on from what is kept of it.
+fn going_on(mail: &Value, kept: &Value) -> Value {
+    let (mut mail, id) = (mail.clone(), kept["id"].as_str().unwrap());
+    mail["replaces"] = json!(id);
+    let files = kept["attachments"].as_array().unwrap().iter();
+    mail["attachments"] = files.map(|file| json!(format!("{id}/{}", file["id"].as_str().unwrap()))).collect();
+    mail
+}
+
+async fn a_draft_outlives_what_it_answers(plane: &Plane<'_>) {
+    let shared = Shared::open(plane).await;
+    for end in [End::Hidden, End::Revoked, End::Archived] {
+        shared.share("lrw").await;
+        let mut begun = Vec::new();
+        for mut mail in [shared.answer(), shared.forward()] {
+            mail["draft"] = json!(true);
+            let (kept, raw) = shared.sent(&mail).await;
+            begun.push((mail, kept, raw));
+        }
+        shared.end(end).await;
+        for (mail, first, raw) in begun {
+            let (second, _) = shared.sent(&going_on(&mail, &first)).await;
+            let mut mail = going_on(&mail, &second);
+            mail["draft"] = json!(false);
+            let (sent, now) = shared.sent(&mail).await;
+            let fields = |raw: &str| {
+                let named = |line: &&str| line.starts_with("In-Reply-To:") || line.starts_with("References:");
+                raw.lines().filter(named).map(str::to_owned).collect::<Vec<_>>()
+            };
+            assert_eq!(fields(&now), fields(&raw), "{end:?}");
+            assert!(now.contains("References: <n@x.example>\r\n"), "{end:?}: {now}");
+            assert_eq!(
+                sent["attachments"].as_array().unwrap().len(),
+                first["attachments"].as_array().unwrap().len()
+            );
+        }
+        assert!(shared.bob.messages("drafts").await.is_empty(), "{end:?}");
+        assert_eq!(shared.marks().await, (false, false), "{end:?}");
+    }
+    assert_eq!(shared.bob.messages("sent").await.len(), 6);
     shared.server.stop().await;
 }
