@@ -169,6 +169,7 @@ texts! {
     still_uploading: "Wait until the attachments are uploaded.", "첨부 파일 업로드가 끝날 때까지 기다려 주세요.";
     upload_failed: "Not uploaded", "업로드 실패";
     forgot_attachment: "You write of an attachment, but there is none. Press Send again to send it as it is.", "첨부 파일을 언급했지만 첨부된 파일이 없습니다. 그대로 보내려면 다시 한 번 보내기를 누르세요.";
+    draft_gone: "This draft was sent, changed or deleted elsewhere. Press Send again to send it all the same.", "다른 곳에서 이미 보냈거나 수정하거나 삭제한 메일입니다. 그래도 보내려면 다시 한 번 보내기를 누르세요.";
     no_subject_warning: "There is no subject. Press Send again to send it as it is.", "제목이 없습니다. 그대로 보내려면 다시 한 번 보내기를 누르세요.";
     signature_forward: "Forwarded message", "전달된 메일";
 

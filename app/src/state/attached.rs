@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use types::{
-    Problem,
+    MessageId, Problem,
     api::{Compose, Message},
 };
 
@@ -53,6 +53,14 @@ pub(super) fn carried(message: &Message, shared: Option<SharedId>) -> Vec<Attach
         .collect()
 }
 
+/// Whether what a file is named after may be gone when the mail has been kept: the copy that was replaced, or a message
+/// in a folder that somebody else shares. The kept copy has the file, too.
+pub(super) fn is_borrowed(reference: &str, replaced: Option<MessageId>) -> bool {
+    let mut names = reference.split('/');
+    let first = names.next();
+    names.count() > 1 || replaced.is_some_and(|id| first == Some(id.to_string().as_str()))
+}
+
 /// A mail as the tab keeps it, for when the page is loaded anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct InTab {
@@ -64,7 +72,7 @@ pub(super) struct InTab {
     /// What stands in To, Cc and Bcc that is no address yet.
     #[serde(default)]
     pub(super) unfinished: [String; 3],
-    /// Since when it is being sent, in milliseconds: what became of that is not known here.
+    /// Since when it is being sent, in milliseconds, as long as it is not known what became of that.
     #[serde(default)]
     pub(super) sending_since: Option<i64>,
 }
@@ -87,7 +95,25 @@ impl InTab {
 
 #[cfg(test)]
 mod tests {
+    use types::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn files_are_named_anew_where_what_they_are_named_after_may_go() {
+        let at = |millis| MessageId::at(Timestamp::from_millis(millis), [0; 10]);
+        let (replaced, other) = (at(1), at(2));
+        for (reference, is_gone) in [
+            (format!("{replaced}/2"), true),
+            (format!("{other}/2"), false),
+            (format!("17/4/{other}/2"), true),
+            ("0190-upload".to_owned(), false),
+        ] {
+            assert_eq!(is_borrowed(&reference, Some(replaced)), is_gone, "{reference}");
+        }
+        assert!(is_borrowed(&format!("17/4/{other}/2"), None));
+        assert!(!is_borrowed(&format!("{other}/2"), None));
+    }
 
     #[test]
     fn the_tab_keeps_files() {

@@ -12,7 +12,7 @@ use super::{
     attached::{InTab, carried},
 };
 use crate::{
-    api::{Filter, SharedId},
+    api::{Answer, Filter, SharedId},
     browser,
     i18n::Texts,
 };
@@ -102,10 +102,11 @@ impl Store {
             if self.was_sent(&kept).await {
                 return InTab::remove();
             }
-            let InTab { mail, attached, moved, unfinished, .. } = kept;
+            let InTab { mail, attached, moved, unfinished, sending_since } = kept;
             let stored = mail.replaces;
             let draft = self.compose(mail, attached, stored);
             draft.moved.set(moved);
+            draft.sending_since.set(sending_since);
             draft.take_up(unfinished);
             draft.saving.set(Kept::Changed);
         });
@@ -114,15 +115,14 @@ impl Store {
     /// Whether a mail that was being sent when the page was left has been: then it is in Sent.
     async fn was_sent(self, kept: &InTab) -> bool {
         let Some(since) = kept.sending_since else { return false };
-        let Some(sent) = untrack(|| self.folder_of(Role::Sent)) else { return false };
-        let Ok(page) = self.api().page(sent.id, None, LOOKED_AT_SENT, Filter::default()).await else {
-            return false;
-        };
-        page.messages.iter().any(|message| {
-            message.received_at.millis() >= since - CLOCKS_APART
-                && message.subject.trim() == kept.mail.subject.trim()
-                && message.to.first().map(|to| &to.email) == kept.mail.to.first().map(|to| &to.email)
-        })
+        matches!(self.sent_since(&kept.mail, since).await, Ok(Some(_)))
+    }
+
+    /// The mail in Sent, if it has been sent since then, in milliseconds.
+    pub(super) async fn sent_since(self, mail: &Compose, since: i64) -> Answer<Option<Summary>> {
+        let Some(sent) = untrack(|| self.folder_of(Role::Sent)) else { return Ok(None) };
+        let page = self.api().page(sent.id, None, LOOKED_AT_SENT, Filter::default()).await?;
+        Ok(page.messages.into_iter().find(|message| is_sent_copy(message, mail, since)))
     }
 
     /// Goes on with a draft from the server.
@@ -157,8 +157,8 @@ impl Store {
         });
     }
 
-    /// The messages that a draft answers and passes on: the one with the Message-ID that the draft names,
-    /// else the newest before it in its conversation. Never a draft.
+    /// The messages that a draft answers and passes on: the one among the reader's own with the Message-ID that the draft
+    /// names. Where there is none, as when somebody else shares it, the server keeps to what the draft names.
     async fn begun_from(self, draft: &Message) -> (Option<MessageId>, Option<MessageId>) {
         let Some(last) = draft.references.last() else { return (None, None) };
         let header = draft.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("In-Reply-To"));
@@ -168,7 +168,7 @@ impl Store {
         let thread = api.thread(draft.summary.thread_id).await.map(|thread| thread.messages);
         let mut others = thread.unwrap_or_default();
         untrack(|| others.retain(|known| !self.is_draft(known) && known.id != draft.summary.id));
-        let mut found = others.iter().rev().map(|known| known.id).find(|id| *id < draft.summary.id);
+        let mut found = None;
         for other in others.iter().rev().take(LOOKED_AT) {
             if let Ok(message) = api.message(other.id).await
                 && message.message_id.as_deref() == wanted
@@ -237,4 +237,11 @@ impl Store {
     pub(crate) fn is_draft(self, message: &Summary) -> bool {
         message.draft || self.role_of(message.folder_id) == Some(Role::Drafts)
     }
+}
+
+/// Whether this is what was sent of the mail, since then.
+fn is_sent_copy(sent: &Summary, mail: &Compose, since: i64) -> bool {
+    sent.received_at.millis() >= since - CLOCKS_APART
+        && sent.subject.trim() == mail.subject.trim()
+        && sent.to.first().map(|to| &to.email) == mail.to.first().map(|to| &to.email)
 }

@@ -2,13 +2,13 @@
 
 use leptos::{prelude::*, task::spawn_local};
 use types::{
-    Address, MessageId,
-    api::{Compose, Composed},
+    Address, MessageId, Problem,
+    api::{Compose, Composed, Summary},
 };
 
 use super::{
     Attached, AttachedState, Store,
-    attached::{InTab, carried},
+    attached::{InTab, carried, is_borrowed},
 };
 use crate::{
     api::{Answer, SharedId},
@@ -89,6 +89,8 @@ pub(crate) struct Draft {
     pub(crate) stored: RwSignal<Option<MessageId>>,
     pub(crate) saving: RwSignal<Kept>,
     pub(crate) sending: RwSignal<bool>,
+    /// Since when it is being sent, in milliseconds, as long as it is not known what became of that.
+    pub(super) sending_since: RwSignal<Option<i64>>,
     /// What is in the way of sending it.
     pub(crate) problem: RwSignal<Option<String>>,
     /// What the reader was asked about, and may send all the same.
@@ -113,6 +115,7 @@ impl Draft {
             stored: RwSignal::new(stored),
             saving: RwSignal::new(Kept::Untouched),
             sending: RwSignal::new(false),
+            sending_since: RwSignal::new(None),
             problem: RwSignal::new(None),
             warned: RwSignal::new(false),
             minimised: RwSignal::new(false),
@@ -196,7 +199,7 @@ impl Draft {
             attached,
             moved: self.moved.get_untracked(),
             unfinished: untrack(|| self.unfinished()),
-            sending_since: self.sending.get_untracked().then(browser::now),
+            sending_since: self.sending_since.get_untracked(),
         }
         .set();
     }
@@ -248,11 +251,15 @@ impl Draft {
     async fn keep(self, store: Store) -> Answer<Composed> {
         self.follow_files(store).await?;
         let (mail, files) = untrack(|| (self.compose(true), self.files()));
-        let of_replaced = mail.replaces.map(|id| format!("{id}/"));
-        let moves =
-            of_replaced.is_some_and(|prefix| mail.attachments.iter().any(|file| file.starts_with(&prefix)));
         let replaced = mail.replaces;
-        let composed = self.post(store, mail).await?;
+        let moves = mail.attachments.iter().any(|file| is_borrowed(file, replaced));
+        let composed = match store.api().compose(mail.clone()).await {
+            // An answer was lost, or somebody has removed the copy elsewhere: then it takes nobody's place.
+            Err(problem) if is_gone(&problem) => {
+                store.api().compose(Compose { replaces: None, ..mail }).await
+            }
+            outcome => outcome,
+        }?;
         self.stored.set(Some(composed.id));
         if moves {
             self.moved.set(files);
@@ -277,21 +284,32 @@ impl Draft {
         Ok(())
     }
 
-    /// Sends it.
+    /// Sends it, if it has not been: answers get lost.
     async fn dispatch(self, store: Store) -> Answer<Composed> {
-        self.follow_files(store).await?;
-        self.post(store, untrack(|| self.compose(false))).await
+        let earlier = self.sending_since.get_untracked();
+        if let Some(since) = earlier {
+            let mail = untrack(|| self.compose(false));
+            if let Some(Summary { id, thread_id, .. }) = store.sent_since(&mail, since).await? {
+                return Ok(Composed { id, thread_id });
+            }
+        } else {
+            self.sending_since.set(Some(browser::now()));
+        }
+        // Where the page is loaded anew meanwhile, it has to find out first whether this was sent.
+        self.note();
+        let outcome = self.put_on_its_way(store).await;
+        if let Err(problem) = &outcome
+            && earlier.is_none()
+            && is_refusal(problem)
+        {
+            self.sending_since.set(None);
+        }
+        outcome
     }
 
-    /// Has the server take the mail. Where the copy whose place it takes is gone, because an answer was lost or somebody
-    /// has removed it elsewhere, it takes nobody's.
-    async fn post(self, store: Store, mail: Compose) -> Answer<Composed> {
-        match store.api().compose(mail.clone()).await {
-            Err(problem) if mail.replaces.is_some() && problem.field.as_deref() == Some("replaces") => {
-                store.api().compose(Compose { replaces: None, ..mail }).await
-            }
-            outcome => outcome,
-        }
+    async fn put_on_its_way(self, store: Store) -> Answer<Composed> {
+        self.follow_files(store).await?;
+        store.api().compose(untrack(|| self.compose(false))).await
     }
 
     /// What keeps it from being sent, in the reader's words.
@@ -346,8 +364,6 @@ impl Draft {
             while self.saving.get_untracked() == Kept::Saving {
                 browser::sleep(50.0).await;
             }
-            // Where the page is loaded anew meanwhile, it has to find out first whether this was sent.
-            self.note();
             let mail = untrack(|| self.compose(false));
             let outcome = self.dispatch(store).await;
             match outcome {
@@ -365,12 +381,29 @@ impl Draft {
                 }
                 Err(problem) => {
                     self.sending.set(false);
+                    let gone = is_gone(&problem);
+                    if gone {
+                        // The reader is told, and may send it all the same.
+                        self.stored.set(None);
+                    }
                     self.note();
-                    self.problem.set(Some(texts.not_sent(&problem, &mail)));
+                    let said =
+                        if gone { texts.draft_gone.to_owned() } else { texts.not_sent(&problem, &mail) };
+                    self.problem.set(Some(said));
                 }
             }
         });
     }
+}
+
+/// Whether the copy whose place a mail was to take is not there.
+fn is_gone(problem: &Problem) -> bool {
+    problem.field.as_deref() == Some("replaces")
+}
+
+/// Whether the server has answered that it does not take the mail.
+fn is_refusal(problem: &Problem) -> bool {
+    (400..500).contains(&problem.status)
 }
 
 /// Whether a text, apart from what it quotes, says that something is attached.
