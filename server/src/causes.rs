@@ -6,7 +6,7 @@ pub(crate) fn in_words(error: &anyhow::Error) -> String {
     for cause in error.chain().map(ToString::to_string) {
         if told.is_empty() {
             told = cause;
-        } else if !told.ends_with(&cause) {
+        } else if told != cause && !told.ends_with(&format!(": {cause}")) {
             told = format!("{told}: {cause}");
         }
     }
@@ -34,5 +34,11 @@ mod tests {
         let wanted = format!("the import: the storage is full: it was not executed: {reason}");
         assert_eq!(in_words(&error), wanted);
         assert_eq!(format!("{error:#}"), format!("{wanted}: {reason}"));
+    }
+
+    #[test]
+    fn another_cause_that_ends_alike_is_told() {
+        let error = anyhow::anyhow!("5").context("it ended with code 15").context("it ended with code 15");
+        assert_eq!(in_words(&error), "it ended with code 15: 5");
     }
 }
