@@ -27,7 +27,10 @@ pub(crate) fn trouble(folder: &Path, source: TantivyError) -> Error {
     let folder = folder.to_owned();
     match source {
         TantivyError::LockFailure(..) => Error::Unavailable(Trouble::Locked { folder, source }.into()),
-        source if is_damage(&source) => Error::Backend(Trouble::Damaged { folder, source }.into()),
+        source if is_corrupt(&source) => {
+            let cause = source.to_string();
+            Error::Corrupt(format!("{}: {cause}", Trouble::Damaged { folder, source }))
+        }
         TantivyError::IoError(ref error) => {
             let error = error.clone();
             Error::from_io_of(&error, Trouble::Failed { folder, source })
@@ -36,21 +39,28 @@ pub(crate) fn trouble(folder: &Path, source: TantivyError) -> Error {
     }
 }
 
-/// Whether the index has to be built anew, because trying again would not help.
-pub(crate) fn is_damage(error: &TantivyError) -> bool {
+/// Whether what is read is not what was written.
+fn is_corrupt(error: &TantivyError) -> bool {
     use tantivy::directory::error::OpenReadError;
     match error {
         TantivyError::OpenReadError(OpenReadError::IoError { io_error: error, .. })
         | TantivyError::IoError(error) => {
             matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         }
-        TantivyError::OpenReadError(_)
-        | TantivyError::DataCorruption(_)
-        | TantivyError::SchemaError(_)
-        | TantivyError::FieldNotFound(_)
-        | TantivyError::IncompatibleIndex(_)
-        | TantivyError::InternalError(_)
-        | TantivyError::DeserializeError(_) => true,
+        TantivyError::DataCorruption(_) | TantivyError::DeserializeError(_) => true,
         _ => false,
     }
+}
+
+/// Whether the index has to be built anew, because trying again would not help.
+pub(crate) fn is_damage(error: &TantivyError) -> bool {
+    is_corrupt(error)
+        || matches!(
+            error,
+            TantivyError::OpenReadError(_)
+                | TantivyError::SchemaError(_)
+                | TantivyError::FieldNotFound(_)
+                | TantivyError::IncompatibleIndex(_)
+                | TantivyError::InternalError(_)
+        )
 }

@@ -115,7 +115,16 @@ async fn what_is_wrong_with_the_folder_is_said_in_our_words() {
 
     std::fs::write(path.join("meta.json"), "{").unwrap();
     let error = TantivySearch::size_of(&path).await.unwrap_err();
+    assert!(matches!(error, storage::Error::Corrupt(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("is damaged") && text.contains("`magpie index rebuild`"), "{text}");
+    assert!(text.contains("meta.json"), "{text}");
+
+    // It is not there, which says nothing of what was written.
+    std::fs::remove_file(path.join("meta.json")).unwrap();
+    let error = TantivySearch::size_of(&path).await.unwrap_err();
+    assert!(matches!(error, storage::Error::Backend(_)), "{error:?}");
     let (ours, theirs) = told(&error);
-    assert!(ours.contains("is damaged") && ours.contains("`magpie index rebuild`"), "{ours}");
+    assert!(ours.contains("cannot be read or written") && !ours.contains("damaged"), "{ours}");
     assert!(!theirs.is_empty() && !ours.contains(&theirs), "{ours}: {theirs}");
 }
