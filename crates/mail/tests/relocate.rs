@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use cluster::LocalCache;
 use futures::TryStreamExt as _;
 use mail::{Access, Error, Incoming, PageQuery, Service, Step};
-use storage::{Needs, Shards, Transaction, Unit, moves::Claim};
+use storage::{Directory, Needs, Shards, Transaction, Unit, moves::Claim};
 use testkit::{Call, House, Meddled, Meddler, PostgresCluster, fixtures};
 use tokio::{
     runtime::Handle,
@@ -613,26 +613,78 @@ impl std::io::Write for Log {
     }
 }
 
-#[tokio::test]
-async fn moves_that_were_broken_off_together_are_told_in_one_line() {
-    let house = House::open().await.unwrap();
-    let mut directory = None;
-    house.node_of(|parts| directory = Some(Arc::clone(&parts.directory))).await.unwrap();
-    let (directory, now) = (directory.unwrap(), house.mail.now());
-    let map = directory.bucket_map(&house.mail.shards().all()).await.unwrap();
-    let here = |bucket: &Bucket| map.shards[usize::from(bucket.0)] == ShardId(0);
-    let buckets: Vec<_> = (0..100).map(Bucket).filter(here).take(5).collect();
-    let claim = Claim { mover: "dead".to_owned(), now, silent_since: now };
-    assert_eq!(directory.claim_moves(&buckets, ShardId(1), &claim).await.unwrap().len(), 5);
-    house.clock.advance(Duration::from_secs(31));
+/// What is logged meanwhile.
+async fn told_while(work: impl Future<Output = ()>) -> String {
     let log = Log::default();
     let writer = log.clone();
     let logging = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let guard = tracing::subscriber::set_default(logging);
-    house.mail.tend_moves().await.unwrap();
+    work.await;
     drop(guard);
+    let log = log.0.lock().unwrap().clone();
+    String::from_utf8(log).unwrap()
+}
+
+#[tokio::test]
+async fn moves_that_were_broken_off_together_are_told_in_one_line() {
+    let house = House::open().await.unwrap();
+    let buckets = broken_off(&house).await;
+    assert_eq!(buckets.len(), 5);
+    let log = told_while(async { house.mail.tend_moves().await.unwrap() }).await;
     assert_eq!(house.mail.admin().moves().await.unwrap(), []);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let told: Vec<_> = log.lines().filter(|line| line.contains("taken back")).collect();
     assert!(matches!(told.as_slice(), [one] if one.contains("WARN") && one.contains("moves=5")), "{log}");
+}
+
+/// Moves of five buckets from the first shard to the second, whose mover has died.
+async fn broken_off(house: &House) -> Vec<Bucket> {
+    let (directory, now) = (directory(house).await, house.mail.now());
+    let buckets = living_on(house, ShardId(0), 5).await;
+    let claim = Claim { mover: "dead".to_owned(), now, silent_since: now };
+    assert_eq!(directory.claim_moves(&buckets, ShardId(1), &claim).await.unwrap().len(), 5);
+    house.clock.advance(Duration::from_secs(31));
+    buckets
+}
+
+async fn directory(house: &House) -> Arc<dyn Directory> {
+    let mut directory = None;
+    house.node_of(|parts| directory = Some(Arc::clone(&parts.directory))).await.unwrap();
+    directory.unwrap()
+}
+
+/// So many buckets that live there.
+async fn living_on(house: &House, shard: ShardId, count: usize) -> Vec<Bucket> {
+    let map = directory(house).await.bucket_map(&house.mail.shards().all()).await.unwrap();
+    let buckets = (0..).map(Bucket).zip(&map.shards);
+    buckets.filter(|(_, home)| **home == shard).map(|(bucket, _)| bucket).take(count).collect()
+}
+
+/// Whether a line of the log says this, with this number.
+fn says(log: &str, what: &str, number: &str) -> bool {
+    log.lines().any(|line| line.contains(what) && line.contains(number))
+}
+
+/// A shard that answers nothing keeps nobody from hearing of what was found, and of what was done elsewhere.
+#[tokio::test]
+async fn what_cannot_be_tended_is_told() {
+    let (house, trouble) = troubled().await;
+    broken_off(&house).await;
+    let away = |shard| *trouble.lock().unwrap() = Some((shard, Trouble::Lost(1_000)));
+    away(ShardId(1));
+    let log = told_while(async { assert!(house.mail.tend_moves().await.is_err()) }).await;
+    assert!(says(&log, "cannot be ended yet", "moves=5"), "{log}");
+    *trouble.lock().unwrap() = None;
+    house.clock.advance(Duration::from_secs(31));
+    house.mail.tend_moves().await.unwrap();
+    assert_eq!(house.mail.admin().moves().await.unwrap(), []);
+
+    let shards = house.mail.shards();
+    for shard in shards.all() {
+        for bucket in living_on(&house, shard, 1).await {
+            assert!(storage::write(&**shards, shard, Fence(bucket)).await.unwrap().0);
+        }
+    }
+    away(ShardId(0));
+    let log = told_while(async { assert!(house.mail.tend_moves().await.is_err()) }).await;
+    assert!(says(&log, "nobody moves", "fences=1"), "{log}");
 }

@@ -40,7 +40,13 @@ impl Service {
             let silent = self.now().since(running.beat_at);
             let bucket = running.bucket;
             let done = match running.phase {
-                Phase::Copying if silent > super::SILENCE => self.rescue(bucket, &mut round).await,
+                Phase::Copying if silent > super::SILENCE => {
+                    let rescued = self.rescue(bucket, &mut round).await;
+                    if rescued.is_err() {
+                        round.left.push(bucket);
+                    }
+                    rescued
+                }
                 Phase::Cleaning if silent > OLD_ROWS_STAY => self.clean_in(bucket, &mut round).await,
                 _ => Ok(()),
             };
@@ -71,15 +77,18 @@ impl Service {
         // After the fences: whoever puts one up has begun its move before, and a later fence has another name.
         let moves = directory.moves().await?;
         let map = directory.bucket_map(&shards.all()).await?;
-        let mut lifted = Vec::new();
+        let (mut lifted, mut done) = (Vec::new(), Ok(()));
         for (shard, bucket, mover) in fences {
             let is_home = map.shards.get(usize::from(bucket.0)) == Some(&shard);
             let moves =
                 moves.iter().any(|running| running.bucket == bucket && running.phase == Phase::Copying);
             if is_home && !moves {
                 tracing::debug!(bucket = bucket.0, %shard, "a fence was left around a bucket that nobody moves");
-                self.fencing(shard, bucket, Act::Lift(mover)).await?;
-                lifted.push(bucket);
+                // One whose shard has gone away keeps nobody from the others.
+                match self.fencing(shard, bucket, Act::Lift(mover)).await {
+                    Ok(_) => lifted.push(bucket),
+                    Err(error) => done = Err(error),
+                }
             }
         }
         lifted.sort_unstable();
@@ -87,7 +96,7 @@ impl Service {
             let buckets = Bucket::ranges(&lifted);
             tracing::warn!(fences = lifted.len(), %buckets, "fences were left around buckets that nobody moves");
         }
-        Ok(())
+        done
     }
 
     /// Ends the move of a mover that has died: there if the copy is complete, otherwise here.
@@ -227,12 +236,14 @@ impl Service {
 struct Round {
     finished: Vec<Bucket>,
     taken_back: Vec<Bucket>,
+    /// Those of dead movers that could not be ended this time.
+    left: Vec<Bucket>,
     cleaned: Vec<Bucket>,
 }
 
 impl Round {
     fn tell(&self) {
-        let Self { finished, taken_back, cleaned } = self;
+        let Self { finished, taken_back, left, cleaned } = self;
         if !finished.is_empty() {
             let buckets = Bucket::ranges(finished);
             tracing::warn!(moves = finished.len(), %buckets, "moves were broken off at their end, and are finished");
@@ -240,6 +251,10 @@ impl Round {
         if !taken_back.is_empty() {
             let buckets = Bucket::ranges(taken_back);
             tracing::warn!(moves = taken_back.len(), %buckets, "moves were broken off, and are taken back");
+        }
+        if !left.is_empty() {
+            let buckets = Bucket::ranges(left);
+            tracing::warn!(moves = left.len(), %buckets, "moves were broken off, and cannot be ended yet");
         }
         if !cleaned.is_empty() {
             let buckets = Bucket::ranges(cleaned);
