@@ -245,3 +245,20 @@ fn is_sent_copy(sent: &Summary, mail: &Compose, since: i64) -> bool {
         && sent.subject.trim() == mail.subject.trim()
         && sent.to.first().map(|to| &to.email) == mail.to.first().map(|to| &to.email)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::list::tests::message;
+
+    #[test]
+    fn what_was_sent_is_found_by_whom_and_what() {
+        let bob = Address { name: String::new(), email: "bob@demo.test".to_owned() };
+        let mail = Compose { to: vec![bob.clone()], subject: "1000 ".to_owned(), ..Compose::default() };
+        let sent = Summary { to: vec![bob], ..message(1_000, 1) };
+        assert!(is_sent_copy(&sent, &mail, 1_000_500), "the clocks differ");
+        assert!(!is_sent_copy(&sent, &mail, 1_100_000), "it is older");
+        assert!(!is_sent_copy(&Summary { subject: "Re".to_owned(), ..sent.clone() }, &mail, 1_000_500));
+        assert!(!is_sent_copy(&Summary { to: Vec::new(), ..sent }, &mail, 1_000_500));
+    }
+}

@@ -411,9 +411,20 @@ fn speaks_of_attachment(text: &str) -> bool {
     let own = text.lines().filter(|line| !line.starts_with('>')).collect::<Vec<_>>().join(" ").to_lowercase();
     ["attached", "attachment", "enclosed", "첨부"].iter().any(|word| own.contains(word))
 }
+
 #[cfg(test)]
 mod tests {
+    use types::ProblemKind;
+
     use super::*;
+
+    #[test]
+    fn lost_answers_are_no_refusals() {
+        let refused = Problem::new(ProblemKind::InvalidRequest, "");
+        assert!(is_refusal(&refused) && !is_gone(&refused));
+        assert!(is_gone(&Problem { field: Some("replaces".to_owned()), ..refused }));
+        assert!(!is_refusal(&Problem::new(ProblemKind::Unavailable, "no connection")));
+    }
 
     #[test]
     fn only_ones_own_words_speak_of_attachments() {
