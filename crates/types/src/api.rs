@@ -330,7 +330,8 @@ pub struct Compose {
     #[serde(default)]
     pub draft: bool,
     /// The draft that this takes the place of; it is removed in the same step. Where neither `in_reply_to` nor `forward_of`
-    /// is there, or what they name is out of reach by now, this answers or passes on what the draft did.
+    /// is there, or what they name is out of reach by now, this answers or passes on what the draft did, and no message is
+    /// marked as answered or passed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<MessageId>,
 }

@@ -256,7 +256,9 @@ fn may_have(test: &Test, signature: &Signature<'_>) -> bool {
 }
 
 fn needle(charset: Option<&str>, value: &[u8]) -> Result<Needle, Status> {
-    let text = message::folded(&text(charset, value)?);
+    // As texts are compared: with LF alone between lines.
+    let text = text(charset, value)?.replace("\r\n", "\n").replace('\r', "\n");
+    let text = message::folded(&text);
     Ok(Needle { grams: Grams::of(&text), text })
 }
 
