@@ -54,6 +54,7 @@ const REFUSED: &[&str] = &[
     "a status item is not known",
     "the threading algorithm is not known",
     // RFC 4422 §3.1: no mechanism has a bracket in its name.
+    "the name of the mechanism is missing",
     "something follows the command",
 ];
 

@@ -227,7 +227,7 @@ fn id(cursor: &mut Cursor<'_>) -> Parsed<Vec<(String, Option<String>)>> {
 
 /// `"AUTHENTICATE" SP auth-type [SP initial-resp]`
 fn authenticate(cursor: &mut Cursor<'_>) -> Parsed<Command> {
-    let mechanism = cursor.word()?;
+    let mechanism = cursor.word().map_err(|_| SyntaxError("the name of the mechanism is missing"))?;
     let initial = if cursor.eat(b' ') {
         let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
         Some(Secret::new(cursor.chars(is_base64, "the initial response is not Base64")?.to_owned()))
