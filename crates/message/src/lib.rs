@@ -46,7 +46,7 @@ pub use feedback::{Feedback, Reporter, feedback};
 pub use header::header_of;
 pub use html::{Images, Scheme, frame};
 pub use imap::{MAX_ADDRESSES, subject_in};
-pub use lines::with_crlf;
+pub use lines::{with_crlf, with_lf};
 pub use overview::{MAX_RECIPIENTS, Overview};
 pub use params::Parametrised;
 pub use plain::{NoText, Plain, TextPiece, charset_text, folded, text_pieces};

@@ -1,5 +1,7 @@
 //! Ends of lines.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr_iter, memmem};
 
 /// The mail with CRLF at the end of each line (RFC 5322 §2.3); `None` if it is like that. Files of Unix have LF alone, and
@@ -24,6 +26,26 @@ pub fn with_crlf(raw: &[u8]) -> Option<Vec<u8>> {
     Some(whole)
 }
 
+/// The text with LF alone between lines, as texts are compared.
+#[must_use]
+pub fn with_lf(text: Cow<'_, str>) -> String {
+    let mut ends = memchr_iter(b'\r', text.as_bytes()).peekable();
+    if ends.peek().is_none() {
+        return text.into_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    for end in ends {
+        out.push_str(text.get(from..end).unwrap_or_default());
+        from = end + 1;
+        if text.as_bytes().get(from) != Some(&b'\n') {
+            out.push('\n');
+        }
+    }
+    out.push_str(text.get(from..).unwrap_or_default());
+    out
+}
+
 fn is_binary(raw: &[u8]) -> bool {
     let lower = raw.to_ascii_lowercase();
     let says = |field: &str| memmem::find(&lower, field.as_bytes()).is_some();
@@ -33,6 +55,13 @@ fn is_binary(raw: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_end_with_lf() {
+        let check = |text: &str, wanted: &str| assert_eq!(with_lf(text.into()), wanted, "{text:?}");
+        check("one\ntwo", "one\ntwo");
+        check("\n\rone\r\ntwo\rthree\n\n\r\r\nfour\r", "\none\ntwo\nthree\n\n\n\nfour\n");
+    }
 
     #[test]
     fn every_line_ends_with_both() {

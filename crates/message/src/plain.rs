@@ -122,7 +122,7 @@ impl Plain {
 
 /// The fields in order, each unfolded, with encoded words decoded.
 fn fields(header: &Header<'_>) -> impl Iterator<Item = (String, String)> {
-    let text = |value| folded(&decode_words(&unfold(value, usize::MAX)));
+    let text = |value| fold(decode_words(&unfold(value, usize::MAX)));
     header.fields.iter().map(move |field| (field.name.to_ascii_lowercase(), text(field.value)))
 }
 

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr_iter;
-
-use crate::{Part, Structure, charset, decoder, html_text};
+use crate::{Part, Structure, charset, decoder, html_text, lines::with_lf};
 
 /// A piece of what is read: the same words as plain text, as HTML, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -129,25 +127,6 @@ pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
     if is_flowed(part) { unflow(&text, part) } else { text }
 }
 
-/// With LF alone between lines.
-fn with_lf(text: Cow<'_, str>) -> String {
-    let mut ends = memchr_iter(b'\r', text.as_bytes()).peekable();
-    if ends.peek().is_none() {
-        return text.into_owned();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut from = 0;
-    for end in ends {
-        out.push_str(text.get(from..end).unwrap_or_default());
-        from = end + 1;
-        if text.as_bytes().get(from) != Some(&b'\n') {
-            out.push('\n');
-        }
-    }
-    out.push_str(text.get(from..).unwrap_or_default());
-    out
-}
-
 fn is_flowed(part: &Part) -> bool {
     part.subtype() == "plain"
         && part.content_type.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"))
@@ -192,11 +171,6 @@ mod tests {
             text,
             "{raw}"
         );
-    }
-
-    #[test]
-    fn lines_end_with_lf() {
-        check("\n\rone\r\ntwo\rthree\n\n\r\r\nfour\r", "\none\ntwo\nthree\n\n\n\nfour\n");
     }
 
     #[test]

@@ -256,9 +256,7 @@ fn may_have(test: &Test, signature: &Signature<'_>) -> bool {
 }
 
 fn needle(charset: Option<&str>, value: &[u8]) -> Result<Needle, Status> {
-    // As texts are compared: with LF alone between lines.
-    let text = text(charset, value)?.replace("\r\n", "\n").replace('\r', "\n");
-    let text = message::folded(&text);
+    let text = message::folded(&message::with_lf(text(charset, value)?.into()));
     Ok(Needle { grams: Grams::of(&text), text })
 }
 
