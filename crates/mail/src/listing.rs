@@ -206,7 +206,7 @@ async fn read(
         // After a restore everything before is forgotten.
         if since >= listing.forgotten && known.mailbox.uid_validity == listing.mailbox.uid_validity {
             let (as_of, keep) = (listing.as_of, listing.keep);
-            return Ok(Some(Read { roll: merged(known, listing), as_of, keep }));
+            return Ok(Some(Read { roll: whole(listing.over(&known.messages)), as_of, keep }));
         }
         let Some(anew) = snapshot.listing(account, mailbox, ModSeq(0)).await? else { return Ok(None) };
         listing = anew;
@@ -217,15 +217,5 @@ async fn read(
 
 fn whole(listing: Listing) -> Roll {
     let Listing { mailbox, messages, .. } = listing;
-    Roll { mailbox, messages: messages.into() }
-}
-
-/// What was known, with what has become different since.
-fn merged(known: &Roll, listing: Listing) -> Roll {
-    let Listing { mailbox, messages, removed, .. } = listing;
-    if messages.is_empty() && removed.is_empty() {
-        return Roll { mailbox, messages: known.messages.clone() };
-    }
-    let removed: Vec<_> = removed.into_iter().map(|(uid, _)| uid).collect();
-    Roll { mailbox, messages: known.messages.with(messages, &removed) }
+    Roll { mailbox, messages }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use types::{
-    AccountId, Address, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, Sequenced, ThreadId, Timestamp,
-    Uid, UidValidity, api::Delivery,
+    AccountId, Address, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, Sequence, Sequenced, ThreadId,
+    Timestamp, Uid, UidValidity, api::Delivery,
 };
 
 use crate::{Mailbox, Packed};
@@ -227,8 +227,7 @@ pub struct Listing {
     pub mailbox: Mailbox,
     /// As [`crate::AccountState::forgotten`].
     pub forgotten: ModSeq,
-    /// In order of their UIDs.
-    pub messages: Vec<Listed>,
+    pub messages: Sequence<Listed>,
     /// UIDs that have left the mailbox, in order, each with when.
     pub removed: Vec<(Uid, ModSeq)>,
     /// The account's last change as of this.
@@ -250,18 +249,9 @@ impl Listing {
     /// What has become different since this was known, in order of UIDs, with it: all that is there. New UIDs are higher
     /// than all before.
     #[must_use]
-    pub fn over(self, known: impl ExactSizeIterator<Item = Listed>) -> Self {
-        let mut messages = Vec::with_capacity(known.len() + self.messages.len());
-        let mut news = self.messages.into_iter().peekable();
-        let mut removed = self.removed.iter().map(|(uid, _)| *uid).peekable();
-        for old in known {
-            while removed.next_if(|uid| *uid < old.uid).is_some() {}
-            let now = news.next_if(|new| new.uid == old.uid);
-            if removed.next_if(|uid| *uid == old.uid).is_none() {
-                messages.push(now.unwrap_or(old));
-            }
-        }
-        messages.extend(news);
+    pub fn over(self, known: &Sequence<Listed>) -> Self {
+        let removed: Vec<_> = self.removed.iter().map(|(uid, _)| *uid).collect();
+        let messages = known.with(self.messages.iter().cloned().collect(), &removed);
         Self { messages, removed: Vec::new(), ..self }
     }
 }

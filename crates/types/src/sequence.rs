@@ -170,6 +170,9 @@ impl<T: Sequenced> Sequence<T> {
     /// Both in order of UIDs; new UIDs are higher than all that are there.
     #[must_use]
     pub fn with(&self, news: Vec<T>, removed: &[Uid]) -> Self {
+        if news.is_empty() && removed.is_empty() {
+            return self.clone();
+        }
         let mut build = Build::default();
         let mut news = news.into_iter().peekable();
         let mut removed = removed.iter().copied().peekable();

@@ -91,7 +91,7 @@ impl Session {
         }
         let reach = self.reach().await?;
         let since = changed_since.map(|since| ModSeq(i64::try_from(since).unwrap_or(i64::MAX)));
-        let mut messages = self.messages_changed_since(since.unwrap_or(ModSeq(i64::MIN)), &set, uid)?;
+        let mut messages = self.messages_changed_since(since, &set, uid)?;
         self.enabled.condstore |= since.is_some() || items.contains(&Item::ModSeq);
         if let Some(since) = since {
             if vanished {

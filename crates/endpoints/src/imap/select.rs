@@ -217,13 +217,13 @@ impl Session {
 
     /// The messages of a set, with their numbers.
     pub(super) fn messages(&mut self, set: &SequenceSet, uid: bool) -> Result<Vec<(u32, Listed)>, Status> {
-        self.messages_changed_since(ModSeq(i64::MIN), set, uid)
+        self.messages_changed_since(None, set, uid)
     }
 
-    /// The same of those that have changed since.
+    /// The same of those that have changed since, if that is said.
     pub(super) fn messages_changed_since(
         &mut self,
-        since: ModSeq,
+        since: Option<ModSeq>,
         set: &SequenceSet,
         uid: bool,
     ) -> Result<Vec<(u32, Listed)>, Status> {
@@ -235,10 +235,10 @@ impl Session {
             }
             SequenceSet::Ranges(_) => selected.view.resolve(set, uid).ok_or_else(answers::no_such_message)?,
         };
-        if since.0 < 0 {
+        let Some(since) = since else {
             let all = ranges.into_iter().flat_map(|(first, last)| selected.view.range(first, last));
             return Ok(all.map(|(number, message)| (number, message.clone())).collect());
-        }
+        };
         let changed = selected.view.changed_since(since).filter(|(number, _)| is_among(&ranges, *number));
         Ok(changed.map(|(number, message)| (number, message.clone())).collect())
     }

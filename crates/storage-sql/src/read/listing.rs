@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use storage::{AccountState, Keep, Listed, Listing, Mailbox, Result};
-use types::{ModSeq, Uid};
+use types::{ModSeq, Sequence, Uid};
 
 use crate::{
     connect::{Conn, FromRow as _, Row},
@@ -34,13 +34,13 @@ pub(super) async fn whole(conn: &Conn, mailbox: Mailbox, state: &AccountState) -
     };
     let total = mailbox.total;
     let listing = if mailbox.modseq <= kept.as_of {
-        Listing { messages: kept.messages, ..nothing(mailbox, state) }
+        Listing { messages: kept.messages.into(), ..nothing(mailbox, state) }
     } else {
         let mut news = changed(conn, mailbox, state, kept.as_of).await?;
         let read = news.messages.len() + news.removed.len();
         let is_outgrown = rolls::is_outgrown(u64::try_from(read).unwrap_or(u64::MAX), total);
         news.keep = is_outgrown.then_some(Keep::Changes);
-        news.over(kept.messages.into_iter())
+        news.over(&kept.messages.into())
     };
     if u64::try_from(listing.messages.len()) == Ok(total) {
         return Ok(listing);
@@ -52,12 +52,12 @@ pub(super) async fn whole(conn: &Conn, mailbox: Mailbox, state: &AccountState) -
 
 async fn by_rows(conn: &Conn, mailbox: Mailbox, state: &AccountState, keep: Option<Keep>) -> Result<Listing> {
     let expected = usize::try_from(mailbox.total).unwrap_or(usize::MAX);
-    let messages = messages(conn, &mailbox, ALL, None, expected).await?;
+    let messages = messages(conn, &mailbox, ALL, None, expected).await?.into();
     Ok(Listing { messages, keep, ..nothing(mailbox, state) })
 }
 
 fn nothing(mailbox: Mailbox, state: &AccountState) -> Listing {
-    let (messages, removed) = (Vec::new(), Vec::new());
+    let (messages, removed) = (Sequence::default(), Vec::new());
     Listing { mailbox, forgotten: state.forgotten, messages, removed, as_of: state.modseq, keep: None }
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn changed(
     since: ModSeq,
 ) -> Result<Listing> {
     // That is little as a rule: it is read at once.
-    let messages = messages(conn, &mailbox, CHANGED, Some(since), 0).await?;
+    let messages = messages(conn, &mailbox, CHANGED, Some(since), 0).await?.into();
     let gone = |row: &Row<'_>| -> Result<_, DbErr> {
         let uid: i64 = row.get(0)?;
         Ok((Uid(u32::try_from(uid).unwrap_or(0)), ModSeq(row.get(1)?)))

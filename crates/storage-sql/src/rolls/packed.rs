@@ -80,6 +80,9 @@ pub(super) fn unpack(first: u32, bytes: &[u8], to: &mut Vec<Listed>) -> Result<(
         uid = uid.wrapping_add(message.uid_step);
         modseq = modseq.wrapping_add(message.modseq_step);
         received = received.wrapping_add(message.received_step);
+        if to.last().is_some_and(|before| before.uid.0 >= uid) {
+            return Err("its messages are not in order");
+        }
         let set = usize::try_from(message.keywords).ok().and_then(|place| keywords.get(place));
         to.push(Listed {
             id: MessageId(Uuid::from_slice(id).unwrap_or_default()),
@@ -134,6 +137,7 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(unpack(0, &bytes[..cut], &mut Vec::new()).is_err(), "{cut}");
         }
+        assert!(unpack(0, &bytes, &mut vec![listed(1, 1, &[], None)]).is_err(), "UIDs ascend");
         let mut newer = bytes;
         newer[0] = VERSION + 1;
         assert!(unpack(0, &newer, &mut Vec::new()).is_err());
