@@ -60,7 +60,7 @@ mod tests {
     fn lines_end_with_lf() {
         let check = |text: &str, wanted: &str| assert_eq!(with_lf(text.into()), wanted, "{text:?}");
         check("one\ntwo", "one\ntwo");
-        check("\n\rone\r\ntwo\rthree\n\n\r\r\nfour\r", "\none\ntwo\nthree\n\n\n\nfour\n");
+        check("\n\rone\r\ntwo\rthree\n\n\r\r\nfour\r", "\n\none\ntwo\nthree\n\n\n\nfour\n");
     }
 
     #[test]
