@@ -156,14 +156,16 @@ impl Snapshot for Open {
     ) -> Result<Vec<(MessageId, Vec<u8>)>> {
         self.flush().await?;
         let ids = distinct(ids);
-        let mut found: BTreeMap<_, Vec<u8>> = BTreeMap::new();
+        let mut found: Vec<(MessageId, Vec<u8>)> = Vec::with_capacity(ids.len());
         for list in lists(&self.conn, &ids) {
             let keys: Vec<_> = list.iter().map(|id| (account.0, *id)).collect();
             let bits = |row: &Row<'_>| Ok((MessageId(row.get(0)?), row.get(1)?));
             let wanted = with_wanted(&self.conn, &keys, SIGNATURES);
             found.extend(self.conn.each_row(wanted, keys.len(), bits).await.map_err(failed)?);
         }
-        Ok(found.into_iter().collect())
+        // A list that is filled up names its last one several times.
+        found.dedup_by_key(|(id, _)| *id);
+        Ok(found)
     }
 
     async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>> {

@@ -21,16 +21,25 @@ use crate::{
 
 from_row!(roll::Model { account_id, mailbox_id, uid_validity, uid_next, modseq });
 
-/// UIDs of a part: half a megabyte.
-const PART: u32 = 16_384;
+/// UIDs of a part: sixty kilobytes, which are written again when a message of it changes or comes.
+const PART: u32 = 2_048;
 /// Fewer rows than this are read as fast as what is kept.
 const WORTH: u64 = 1_000;
-/// A listing is kept anew when what is to be read besides is this part of it.
-const SHARE: u64 = 8;
+/// A listing is kept anew when this part of it has changed.
+const CHANGED_SHARE: u64 = 8;
+/// The same of what came behind it, which leaves most parts as they are: the whole of it is only read for that.
+const ADDED_SHARE: u64 = 64;
+/// So few are not worth a commit.
+const FEW_ADDED: u64 = 256;
 
-/// Whether a mailbox of so many messages has outgrown what is kept of it.
-pub(crate) fn is_outgrown(more: u64, total: u64) -> bool {
-    more >= WORTH.max(total / SHARE)
+/// Whether so many messages have changed that the listing of a mailbox of this size should be kept anew.
+pub(crate) fn is_outdated(changed: u64, total: u64) -> bool {
+    changed >= WORTH.max(total / CHANGED_SHARE)
+}
+
+/// The same of messages that were added.
+fn is_outgrown(added: u64, total: u64) -> bool {
+    total >= WORTH && added >= FEW_ADDED.max(total / ADDED_SHARE)
 }
 
 /// What is kept of a mailbox.
@@ -230,10 +239,10 @@ mod tests {
     #[test]
     fn every_message_is_in_a_part() {
         let listed = |uid: u32| packed::listed(uid, 1, &[], None);
-        let messages = Sequence::from([1, 16_383, 16_384, u32::MAX - 1, u32::MAX].map(listed).to_vec());
+        let messages = Sequence::from([1, 2_047, 2_048, u32::MAX - 1, u32::MAX].map(listed).to_vec());
         let uids =
             |(number, part): (_, Iter<'_, Listed>)| (number, part.map(|message| message.uid.0).collect());
         let all: Vec<(_, Vec<_>)> = parts(&messages).map(uids).collect();
-        assert_eq!(all, [(0, vec![1, 16_383]), (1, vec![16_384]), (262_143, vec![u32::MAX - 1, u32::MAX])]);
+        assert_eq!(all, [(0, vec![1, 2_047]), (1, vec![2_048]), (2_097_151, vec![u32::MAX - 1, u32::MAX])]);
     }
 }

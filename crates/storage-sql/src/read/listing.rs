@@ -27,7 +27,7 @@ pub(super) async fn whole(conn: &Conn, mailbox: Mailbox, state: &AccountState) -
     let kept = match rolls::find(conn, &mailbox, state).await? {
         Found::Kept(kept) => kept,
         Found::Nothing => {
-            let keep = rolls::is_outgrown(mailbox.total, mailbox.total).then_some(Keep::Changes);
+            let keep = rolls::is_outdated(mailbox.total, mailbox.total).then_some(Keep::Changes);
             return by_rows(conn, mailbox, state, keep).await;
         }
         Found::Damaged => return by_rows(conn, mailbox, state, Some(Keep::Anew)).await,
@@ -38,8 +38,8 @@ pub(super) async fn whole(conn: &Conn, mailbox: Mailbox, state: &AccountState) -
     } else {
         let mut news = changed(conn, mailbox, state, kept.as_of).await?;
         let read = news.messages.len() + news.removed.len();
-        let is_outgrown = rolls::is_outgrown(u64::try_from(read).unwrap_or(u64::MAX), total);
-        news.keep = is_outgrown.then_some(Keep::Changes);
+        let is_outdated = rolls::is_outdated(u64::try_from(read).unwrap_or(u64::MAX), total);
+        news.keep = is_outdated.then_some(Keep::Changes);
         news.over(&kept.messages.into())
     };
     if u64::try_from(listing.messages.len()) == Ok(total) {

@@ -20,7 +20,7 @@ struct Packed<'a> {
     messages: Vec<PackedMessage>,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ID: usize = 16;
 
 /// Steps are from the message before; the first UID's is from where the part begins.

@@ -129,9 +129,19 @@ async fn listings_that_are_kept_tell_the_same(shards: &Arc<dyn Shards>) {
     assert_eq!(told, Listing { keep: Some(Keep::Anew), ..second.clone() });
     keep_as(told, Keep::Anew).await.unwrap();
     assert_eq!(listing(kit, inbox, ModSeq(0)).await, second);
+    // What has come behind it is kept soon, which leaves the rest as it is.
+    kit.add_many(3_000..3_255).await;
+    assert!(outgrown().await.is_empty());
+    kit.add_many(4_000..4_001).await;
+    assert_eq!(outgrown().await, [inbox]);
+    let third = listing(kit, inbox, ModSeq(0)).await;
+    assert_eq!((third.messages.len(), third.keep), (1_744, None));
+    keep(third.clone()).await.unwrap();
+    assert!(outgrown().await.is_empty());
+    assert_eq!(listing(kit, inbox, ModSeq(0)).await, third);
     // It goes with the account.
     kit.write(move |tx| Box::pin(async move { tx.purge(account).await })).await.unwrap();
-    keep(second).await.unwrap();
+    keep(third).await.unwrap();
     kit.write(move |tx| Box::pin(async move { tx.provision(account, NOW).await })).await.unwrap();
     assert!(listing(kit, inbox, ModSeq(0)).await.messages.is_empty());
     assert!(outgrown().await.is_empty());
