@@ -20,7 +20,11 @@ fn config() -> Arc<Config> {
 
 /// Runs a conversation that says yes to everything; gives the commands and all that was written.
 fn run(input: &[u8], sizes: &[usize]) -> (Vec<Command>, String) {
-    let mut connection = Connection::new(config(), false);
+    run_as(config(), input, sizes)
+}
+
+fn run_as(config: Arc<Config>, input: &[u8], sizes: &[usize]) -> (Vec<Command>, String) {
+    let mut connection = Connection::new(config, false);
     let (mut commands, mut written) = (Vec::new(), Vec::new());
     let (mut rest, mut sizes) = (input, sizes.iter().cycle());
     loop {
@@ -125,6 +129,20 @@ fn commands_are_legal_in_their_state() {
 fn idle_ends_by_done() {
     assert_eq!(written("a LOGIN b c\r\nb IDLE\r\nDONE\r\n"), "a OK Done\r\n+ idling\r\nb OK Done\r\n");
     assert!(written("a LOGIN b c\r\nb IDLE\r\nc NOOP\r\n").ends_with("b BAD IDLE ends by DONE\r\n"));
+}
+
+#[test]
+fn a_command_has_at_most_a_thousand_literals() {
+    let mut wide = Arc::unwrap_or_clone(config());
+    wide.limits.line = 10_000;
+    let wide = Arc::new(wide);
+    let said = |literal: &str| {
+        let input = format!("a LOGIN b c\r\nb X{}", literal.repeat(1_001));
+        run_as(Arc::clone(&wide), input.as_bytes(), &[100]).1
+    };
+    let text = "A command has at most 1000 literals: send several commands\r\n";
+    assert!(said(" {0}\r\n").ends_with(&format!("b NO [LIMIT] {text}")));
+    assert!(said(" {0+}\r\n").ends_with(&format!("* BYE [LIMIT] {text}")));
 }
 
 #[test]

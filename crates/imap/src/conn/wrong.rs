@@ -31,11 +31,17 @@ impl Connection {
                 self.error(tag.as_ref(), &Status::no(LATER).with(Code::Unavailable));
             }
             Refusal::NoRoom { lost: true } => self.bye(LATER, Some(Code::Unavailable)),
+            Refusal::TooMany { lost: false } => {
+                self.error(tag.as_ref(), &Status::no(TOO_MANY).with(Code::Limit));
+            }
+            Refusal::TooMany { lost: true } => self.bye(TOO_MANY, Some(Code::Limit)),
             Refusal::Lost => self.bye("The line or the literal is too long", Some(Code::TooBig)),
         }
     }
 }
 
+/// See [`crate::wire::Refusal::TooMany`].
+const TOO_MANY: &str = "A command has at most 1000 literals: send several commands";
 const LATER: &str = "There is no room for that now, please try again later";
 
 /// Whether this is how a request of HTTP begins, which a browser can be made to send anywhere.

@@ -30,6 +30,8 @@ pub enum Refusal {
     TooLarge,
     /// There is no room for the literal now. `lost`: it comes all the same, and cannot be told from commands.
     NoRoom { lost: bool },
+    /// The command has more than a thousand literals. `lost`: the next one comes all the same.
+    TooMany { lost: bool },
     /// What follows cannot be told from commands: nothing helps but hanging up.
     Lost,
 }
@@ -167,7 +169,10 @@ impl Fragmenter {
         };
         self.count += 1;
         self.literals = self.literals.saturating_add(announced.length);
-        if self.literals > bounds.literal || self.count > MAX_LITERALS {
+        if self.count > MAX_LITERALS {
+            return Some(self.refused(Refusal::TooMany { lost: announced.unasked }));
+        }
+        if self.literals > bounds.literal {
             let refusal = if announced.unasked { Refusal::Lost } else { Refusal::TooLarge };
             return Some(self.refused(refusal));
         }
@@ -293,7 +298,8 @@ mod tests {
         let mut input = BytesMut::from("{0+}\r\n".repeat(MAX_LITERALS + 1).as_bytes());
         let wide = Bounds { line: 1 << 20, ..BOUNDS };
         let fragment = Fragmenter::default().next(&mut input, &wide);
-        assert!(matches!(fragment, Fragment::Refused { refusal: Refusal::Lost, .. }), "{fragment:?}");
+        let Fragment::Refused { refusal, .. } = fragment else { panic!("{fragment:?}") };
+        assert_eq!(refusal, Refusal::TooMany { lost: true });
     }
 
     #[test]
