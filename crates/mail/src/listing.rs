@@ -85,14 +85,7 @@ impl Access {
         if let Some(how) = read.keep {
             self.service.keep_later(Keep { roll: Arc::clone(&roll), as_of: read.as_of, how });
         }
-        // Another may have been faster, and have read what is newer. A mailbox that was restored begins anew.
-        let is_older = |there: &Roll| {
-            there.mailbox.modseq <= roll.mailbox.modseq
-                || there.mailbox.uid_validity < roll.mailbox.uid_validity
-        };
-        if rolls.get(&key).is_none_or(|there| is_older(&there.roll)) {
-            rolls.insert(key, Seen { roll: Arc::clone(&roll), stamp });
-        }
+        self.service.remember_list(&roll, stamp);
         Ok(Some(roll))
     }
 
@@ -145,16 +138,31 @@ impl Service {
         });
     }
 
-    /// Keeps the listings of mailboxes to which much was added, before anybody asks for them.
+    /// Has the list in memory. Another may have been faster, and have read what is newer; a mailbox that was restored begins
+    /// anew.
+    fn remember_list(&self, roll: &Arc<Roll>, stamp: Option<Stamp>) {
+        let key = (roll.mailbox.account, roll.mailbox.id);
+        let is_older = |there: &Roll| {
+            there.mailbox.modseq <= roll.mailbox.modseq
+                || there.mailbox.uid_validity < roll.mailbox.uid_validity
+        };
+        if self.rolls.get(&key).is_none_or(|there| is_older(&there.roll)) {
+            self.rolls.insert(key, Seen { roll: Arc::clone(roll), stamp });
+        }
+    }
+
+    /// Keeps the listings of mailboxes to which much was added, before anybody asks for them, and has them in memory.
     pub(crate) async fn keep_listings(&self, shard: ShardId, account: AccountId) -> Result<()> {
         let outgrown = self.parts.shards.latest(shard).await?.outgrown(account).await?;
         for mailbox in outgrown {
+            let known = self.rolls.get(&(account, mailbox)).map(|seen| seen.roll);
             let mut snapshot = self.parts.shards.snapshot(shard).await?;
-            let listing = snapshot.listing(account, mailbox, ModSeq(0)).await?;
+            let read = read(account, mailbox, known.as_deref(), &mut *snapshot).await?;
             drop(snapshot);
-            if let Some(listing) = listing {
-                let (as_of, how) = (listing.as_of, listing.keep.unwrap_or(storage::Keep::Changes));
-                self.write(shard, Keep { roll: Arc::new(whole(listing)), as_of, how }).await?;
+            if let Some(Read { roll, as_of, keep }) = read {
+                let (roll, how) = (Arc::new(roll), keep.unwrap_or(storage::Keep::Changes));
+                self.remember_list(&roll, None);
+                self.write(shard, Keep { roll, as_of, how }).await?;
             }
         }
         Ok(())

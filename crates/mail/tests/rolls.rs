@@ -153,3 +153,21 @@ async fn what_a_program_did_is_in_its_list_without_being_read() {
     }
     assert_same(&alice, &elsewhere, trash, "at the end").await;
 }
+
+#[tokio::test]
+async fn a_mailbox_that_has_grown_is_in_memory_once_it_is_indexed() {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    let house = House::open_on(|inner| Arc::new(Meddled(Counted { inner, reads: counted }))).await.unwrap();
+    let node = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+    let alice = node.admin().open(&"alice@demo.test".parse().unwrap()).await.unwrap();
+    let inbox = mailbox(&alice, "INBOX").await;
+    for (count, when) in [(1_200, "first"), (300, "and again")] {
+        alice.append(inbox, (0..count).map(letter).collect()).await.unwrap();
+        node.index_all().await.unwrap();
+        let before = reads.load(Ordering::Relaxed);
+        roll(&alice, inbox).await;
+        assert_eq!(reads.load(Ordering::Relaxed), before, "{when}: nothing was read");
+        assert_same(&alice, &elsewhere(&house).await, inbox, when).await;
+    }
+}

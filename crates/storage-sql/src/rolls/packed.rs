@@ -9,18 +9,11 @@ use types::{MessageId, ModSeq, Timestamp, Uid};
 
 use crate::rows;
 
-#[derive(Serialize, Deserialize)]
-struct Packed<'a> {
-    version: u8,
-    /// [`ID`] bytes each.
-    #[serde(borrow)]
-    ids: &'a [u8],
-    /// The different sets of keywords.
-    keywords: Vec<Vec<String>>,
-    messages: Vec<PackedMessage>,
-}
+/// The version, [`ID`] bytes for each message, the different sets of keywords, and how many messages follow.
+type Head<'a> = (u8, &'a [u8], Vec<Vec<String>>, usize);
 
 const VERSION: u8 = 2;
+const DAMAGED: &str = "it is damaged";
 const ID: usize = 16;
 
 /// Steps are from the message before; the first UID's is from where the part begins.
@@ -61,7 +54,8 @@ pub(super) fn pack(first: u32, part: &[Listed]) -> Vec<u8> {
         (uid, modseq, received) = (message.uid.0, message.modseq.0, received_at);
     }
     let ids: Vec<u8> = part.iter().flat_map(|message| *message.id.0.as_bytes()).collect();
-    postcard::to_stdvec(&Packed { version: VERSION, ids: &ids, keywords, messages }).unwrap_or_default()
+    // A list is its length with what is in it behind: see [`Head`].
+    postcard::to_stdvec(&(VERSION, ids, keywords, messages)).unwrap_or_default()
 }
 
 /// Adds the messages; or what is wrong with the bytes.
@@ -69,14 +63,17 @@ pub(super) fn unpack(first: u32, bytes: &[u8], to: &mut Vec<Listed>) -> Result<(
     if bytes.first() != Some(&VERSION) {
         return Err("it is of another version");
     }
-    let packed: Packed<'_> = postcard::from_bytes(bytes).map_err(|_| "it is damaged")?;
-    let ids = packed.ids.chunks_exact(ID);
-    if ids.len() != packed.messages.len() || !ids.remainder().is_empty() {
+    let (head, mut rest): (Head<'_>, _) = postcard::take_from_bytes(bytes).map_err(|_| DAMAGED)?;
+    let (_, ids, keywords, messages) = head;
+    let ids = ids.chunks_exact(ID);
+    if ids.len() != messages || !ids.remainder().is_empty() {
         return Err("it has another number of ids than of messages");
     }
-    let keywords: Vec<Arc<[String]>> = packed.keywords.into_iter().map(Arc::from).collect();
+    let keywords: Vec<Arc<[String]>> = keywords.into_iter().map(Arc::from).collect();
     let (mut uid, mut modseq, mut received) = (first, 0_i64, 0_i64);
-    for (id, message) in ids.zip(packed.messages) {
+    for id in ids {
+        let message: PackedMessage;
+        (message, rest) = postcard::take_from_bytes(rest).map_err(|_| DAMAGED)?;
         uid = uid.wrapping_add(message.uid_step);
         modseq = modseq.wrapping_add(message.modseq_step);
         received = received.wrapping_add(message.received_step);
