@@ -85,6 +85,10 @@ impl Access {
         if let Some(how) = read.keep {
             self.service.keep_later(Keep { roll: Arc::clone(&roll), as_of: read.as_of, how });
         }
+        // It was in memory before the shard was looked at: it is of another history.
+        if known.is_some_and(|known| known.mailbox.modseq > roll.mailbox.modseq) {
+            rolls.invalidate(&key);
+        }
         self.service.remember_list(&roll, stamp);
         Ok(Some(roll))
     }
@@ -155,9 +159,9 @@ impl Service {
     pub(crate) async fn keep_listings(&self, shard: ShardId, account: AccountId) -> Result<()> {
         let outgrown = self.parts.shards.latest(shard).await?.outgrown(account).await?;
         for mailbox in outgrown {
-            let known = self.rolls.get(&(account, mailbox)).map(|seen| seen.roll);
+            // Not by what is in memory: what is kept outlives it.
             let mut snapshot = self.parts.shards.snapshot(shard).await?;
-            let read = read(account, mailbox, known.as_deref(), &mut *snapshot).await?;
+            let read = read(account, mailbox, None, &mut *snapshot).await?;
             drop(snapshot);
             if let Some(Read { roll, as_of, keep }) = read {
                 let (roll, how) = (Arc::new(roll), keep.unwrap_or(storage::Keep::Changes));
@@ -211,8 +215,9 @@ async fn read(
     let since = known.map(|roll| roll.mailbox.modseq).unwrap_or_default();
     let Some(mut listing) = snapshot.listing(account, mailbox, since).await? else { return Ok(None) };
     if let Some(known) = known {
-        // After a restore everything before is forgotten.
-        if since >= listing.forgotten && known.mailbox.uid_validity == listing.mailbox.uid_validity {
+        // After a restore everything before is forgotten, and what is later than the mailbox was in another history.
+        let is_of_now = (listing.forgotten..=listing.mailbox.modseq).contains(&since);
+        if is_of_now && known.mailbox.uid_validity == listing.mailbox.uid_validity {
             let (as_of, keep) = (listing.as_of, listing.keep);
             return Ok(Some(Read { roll: whole(listing.over(&known.messages)), as_of, keep }));
         }
