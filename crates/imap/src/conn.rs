@@ -10,7 +10,7 @@ mod deflate;
 mod legal;
 mod wrong;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
@@ -319,9 +319,9 @@ impl Connection {
     }
 
     /// Says this last word and hangs up.
-    pub fn bye(&mut self, text: &'static str, code: Option<Code>) {
+    pub fn bye(&mut self, text: impl Into<Cow<'static, str>>, code: Option<Code>) {
         let mut line = String::from("* BYE ");
-        let status = Status { code, ..Status::ok(text) };
+        let status = Status { code, text: text.into(), ..Status::ok("") };
         let mut rest = String::new();
         status.write(&mut rest);
         line.push_str(rest.strip_prefix("OK ").unwrap_or_default());

@@ -26,7 +26,7 @@ pub use cursor::SyntaxError;
 pub use date::{Date, parse_internal_date, write_internal_date};
 pub use fetch::{Item, Partial, Section, SectionKind};
 pub use flag::Flag;
-pub use fragment::{Bounds, Fragment, Fragmenter, Refusal};
+pub use fragment::{Bounds, Fragment, Fragmenter, MAX_LITERALS, Refusal};
 pub use list::{List, ListReturn, Pattern, Selection, SpecialUse};
 pub use metadata::{Depth, Entries, Wanted};
 pub use multi::{MultiSearch, Source};

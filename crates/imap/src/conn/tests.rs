@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::MAX_LITERALS;
 
 fn config() -> Arc<Config> {
     let limits = Limits { line: 2_000, literal: 500, unasked: 100, anonymous: 50, challenge: 200, errors: 5 };
@@ -137,7 +138,7 @@ fn a_command_has_at_most_a_thousand_literals() {
     wide.limits.line = 10_000;
     let wide = Arc::new(wide);
     let said = |literal: &str| {
-        let input = format!("a LOGIN b c\r\nb X{}", literal.repeat(1_001));
+        let input = format!("a LOGIN b c\r\nb X{}", literal.repeat(MAX_LITERALS + 1));
         run_as(Arc::clone(&wide), input.as_bytes(), &[100]).1
     };
     let text = "A command has at most 1000 literals: send several commands\r\n";

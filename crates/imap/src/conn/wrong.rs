@@ -1,7 +1,7 @@
 //! What is said that is no command, or too much.
 
 use super::{Connection, State};
-use crate::wire::{Code, ParseError, Refusal, Status, parse};
+use crate::wire::{Code, MAX_LITERALS, ParseError, Refusal, Status, parse};
 
 impl Connection {
     pub(super) fn not_understood(&mut self, bytes: &[u8], error: &ParseError) {
@@ -31,17 +31,19 @@ impl Connection {
                 self.error(tag.as_ref(), &Status::no(LATER).with(Code::Unavailable));
             }
             Refusal::NoRoom { lost: true } => self.bye(LATER, Some(Code::Unavailable)),
-            Refusal::TooMany { lost: false } => {
-                self.error(tag.as_ref(), &Status::no(TOO_MANY).with(Code::Limit));
+            Refusal::TooMany { lost } => {
+                let text = format!("A command has at most {MAX_LITERALS} literals: send several commands");
+                if lost {
+                    self.bye(text, Some(Code::Limit));
+                } else {
+                    self.error(tag.as_ref(), &Status::no("").with_text(text).with(Code::Limit));
+                }
             }
-            Refusal::TooMany { lost: true } => self.bye(TOO_MANY, Some(Code::Limit)),
             Refusal::Lost => self.bye("The line or the literal is too long", Some(Code::TooBig)),
         }
     }
 }
 
-/// See [`crate::wire::Refusal::TooMany`].
-const TOO_MANY: &str = "A command has at most 1000 literals: send several commands";
 const LATER: &str = "There is no room for that now, please try again later";
 
 /// Whether this is how a request of HTTP begins, which a browser can be made to send anywhere.

@@ -30,7 +30,7 @@ pub enum Refusal {
     TooLarge,
     /// There is no room for the literal now. `lost`: it comes all the same, and cannot be told from commands.
     NoRoom { lost: bool },
-    /// The command has more than a thousand literals. `lost`: the next one comes all the same.
+    /// The command has more than [`MAX_LITERALS`]. `lost`: the next one comes all the same.
     TooMany { lost: bool },
     /// What follows cannot be told from commands: nothing helps but hanging up.
     Lost,
@@ -78,7 +78,7 @@ struct Announced {
 }
 
 /// Literals of a command; each costs a round trip or a few bytes, so many are nobody's wish.
-const MAX_LITERALS: usize = 1_000;
+pub const MAX_LITERALS: usize = 1_000;
 /// As much of a command as a tag can be found in.
 const BEGIN: usize = 300;
 

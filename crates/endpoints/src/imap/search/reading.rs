@@ -19,9 +19,8 @@ const WITH_STRUCTURES: usize = 200;
 const WITH_SIGNATURES: usize = 1_000;
 const WITH_LETTERS: usize = 32;
 const LETTER_BYTES: u64 = 2 << 20;
-/// Batches that are read at the same time; of letters, unless they have a larger message.
-const AT_ONCE: usize = 4;
-const LETTERS_AT_ONCE: usize = 2;
+/// Batches that are read at the same time, unless they have a larger message.
+const AT_ONCE: usize = 2;
 const LARGE_BYTES: u64 = 1 << 20;
 /// Signatures that are written by one commit.
 const SIGNED_AT_ONCE: usize = 300;
@@ -156,7 +155,6 @@ impl Stage {
     fn groups<'b, 'a>(self, messages: &'b [Numbered<'a>]) -> Vec<Vec<&'b [Numbered<'a>]>> {
         let is_large =
             |batch: &[Numbered<'_>]| batch.iter().any(|(_, message)| message.size_bytes > LARGE_BYTES);
-        let at_once = if self == Self::Letters { LETTERS_AT_ONCE } else { AT_ONCE };
         let mut groups: Vec<Vec<&[_]>> = Vec::new();
         let (mut rest, mut alone) = (messages, true);
         while !rest.is_empty() {
@@ -164,7 +162,7 @@ impl Stage {
             rest = after;
             let goes_alone = self == Self::Letters && is_large(batch);
             match groups.last_mut() {
-                Some(group) if !alone && !goes_alone && group.len() < at_once => group.push(batch),
+                Some(group) if !alone && !goes_alone && group.len() < AT_ONCE => group.push(batch),
                 _ => groups.push(vec![batch]),
             }
             alone = goes_alone;
