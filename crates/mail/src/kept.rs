@@ -29,7 +29,7 @@ struct Things<T> {
 }
 
 /// Whoever looks through a mailbox does it several times in a row.
-const IDLE: Duration = Duration::from_secs(10 * 60);
+pub(crate) const IDLE: Duration = Duration::from_secs(10 * 60);
 /// What an entry takes beside its bytes.
 const ENTRY_BYTES: usize = 96;
 

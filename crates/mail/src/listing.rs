@@ -2,7 +2,8 @@
 //! brought up to date by what has changed.
 //!
 //! **Invariant:** a list has exactly what was in its mailbox when that had this modseq. What a unit did is taken into it
-//! only if the unit found the mailbox so, and the list then is as the unit left it.
+//! only if the unit found the mailbox so, and the list then is as the unit left it. What is kept on the shard was read
+//! there, never taken from memory alone: it outlives this node.
 
 use std::{collections::HashMap, mem::size_of, sync::Arc};
 
@@ -13,6 +14,7 @@ use storage::{
 };
 use types::{AccountId, MailboxId, ModSeq, Sequence, ShardId, Uid};
 
+use crate::kept::IDLE;
 use crate::{Access, Result, Service};
 
 /// A mailbox and everything in it, as of its modseq.
@@ -43,7 +45,7 @@ pub(crate) fn rolls() -> Rolls {
         let bytes = messages.len().saturating_mul(size_of::<Listed>()).saturating_add(words);
         u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1)
     };
-    Memory::builder().max_capacity(ROLLS_KIB).weigher(weight).build()
+    Memory::builder().max_capacity(ROLLS_KIB).weigher(weight).time_to_idle(IDLE).build()
 }
 
 impl Access {
@@ -85,11 +87,7 @@ impl Access {
         if let Some(how) = read.keep {
             self.service.keep_later(Keep { roll: Arc::clone(&roll), as_of: read.as_of, how });
         }
-        // It was in memory before the shard was looked at: it is of another history.
-        if known.is_some_and(|known| known.mailbox.modseq > roll.mailbox.modseq) {
-            rolls.invalidate(&key);
-        }
-        self.service.remember_list(&roll, stamp);
+        self.service.remember_list(known.as_deref(), &roll, stamp);
         Ok(Some(roll))
     }
 
@@ -142,10 +140,14 @@ impl Service {
         });
     }
 
-    /// Has the list in memory. Another may have been faster, and have read what is newer; a mailbox that was restored begins
-    /// anew.
-    fn remember_list(&self, roll: &Arc<Roll>, stamp: Option<Stamp>) {
+    /// Has the list in memory that was read after `known` was found there. Another may have been faster, and have read what
+    /// is newer; a mailbox that was restored begins anew.
+    fn remember_list(&self, known: Option<&Roll>, roll: &Arc<Roll>, stamp: Option<Stamp>) {
         let key = (roll.mailbox.account, roll.mailbox.id);
+        // What was known cannot be newer than what was read then, unless it is of another history.
+        if known.is_some_and(|known| known.mailbox.modseq > roll.mailbox.modseq) {
+            self.rolls.invalidate(&key);
+        }
         let is_older = |there: &Roll| {
             there.mailbox.modseq <= roll.mailbox.modseq
                 || there.mailbox.uid_validity < roll.mailbox.uid_validity
@@ -159,13 +161,13 @@ impl Service {
     pub(crate) async fn keep_listings(&self, shard: ShardId, account: AccountId) -> Result<()> {
         let outgrown = self.parts.shards.latest(shard).await?.outgrown(account).await?;
         for mailbox in outgrown {
-            // Not by what is in memory: what is kept outlives it.
+            let known = self.rolls.get(&(account, mailbox)).map(|seen| seen.roll);
             let mut snapshot = self.parts.shards.snapshot(shard).await?;
             let read = read(account, mailbox, None, &mut *snapshot).await?;
             drop(snapshot);
             if let Some(Read { roll, as_of, keep }) = read {
                 let (roll, how) = (Arc::new(roll), keep.unwrap_or(storage::Keep::Changes));
-                self.remember_list(&roll, None);
+                self.remember_list(known.as_deref(), &roll, None);
                 self.write(shard, Keep { roll, as_of, how }).await?;
             }
         }

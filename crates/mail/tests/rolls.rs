@@ -10,9 +10,12 @@ use std::sync::{
 use async_trait::async_trait;
 use cluster::LocalCache;
 use mail::{Access, Change, NewLetter, Roll, Target};
-use storage::{Result, Shards};
+use storage::{
+    Needs, Result, Shards, Transaction, Unit,
+    replica::{Cursor, Record},
+};
 use testkit::{Call, House, Meddled, Meddler, PostgresCluster, fixtures};
-use types::{Flags, MailboxId, ShardId};
+use types::{AccountId, Flags, MailboxId, ModSeq, ShardId};
 
 /// Counts the reads that a list is made of.
 struct Counted {
@@ -170,4 +173,55 @@ async fn a_mailbox_that_has_grown_is_in_memory_once_it_is_indexed() {
         assert_eq!(reads.load(Ordering::Relaxed), before, "{when}: nothing was read");
         assert_same(&alice, &elsewhere(&house).await, inbox, when).await;
     }
+}
+
+/// Brings the account back as these records have it.
+struct Restore {
+    account: AccountId,
+    records: Vec<Record>,
+}
+
+#[async_trait]
+impl Unit for Restore {
+    type Output = ();
+
+    fn needs(&self) -> Needs {
+        Needs { accounts: vec![self.account], ..Needs::default() }
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<()> {
+        tx.purge(self.account).await?;
+        tx.import(self.account, &self.records).await
+    }
+}
+
+/// A node that has seen more of a mailbox than there is in it since it was brought back.
+#[tokio::test]
+async fn a_list_of_another_history_is_never_told_or_kept() {
+    let house = House::open().await.unwrap();
+    let node = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+    let alice = node.admin().open(&"alice@demo.test".parse().unwrap()).await.unwrap();
+    let (inbox, account) = (mailbox(&alice, "INBOX").await, alice.id());
+    alice.append(inbox, (0..1_200).map(letter).collect()).await.unwrap();
+    let (shards, shard) = (house.mail.shards(), house.mail.shards().shard_of(account));
+    let (mut records, mut cursor) = (Vec::new(), Some(Cursor::after(ModSeq(0))));
+    while let Some(at) = cursor {
+        let page = shards.snapshot(shard).await.unwrap().export(account, at).await.unwrap();
+        records.extend(page.records);
+        cursor = page.next;
+    }
+    let before = roll(&alice, inbox).await;
+    alice.store(inbox, &targets(&before, &[3, 4]), &add(Flags::FLAGGED, &[]), None).await.unwrap();
+    assert!(roll(&alice, inbox).await.mailbox.modseq > before.mailbox.modseq);
+    let _ = storage::write(&**shards, shard, Restore { account, records }).await.unwrap();
+
+    node.index_all().await.unwrap();
+    for when in ["at once", "again"] {
+        let now = roll(&alice, inbox).await;
+        assert_eq!((&now.mailbox, &now.messages), (&before.mailbox, &before.messages), "{when}");
+        assert_same(&alice, &elsewhere(&house).await, inbox, when).await;
+    }
+    // What comes then has the same modseqs as what was seen before.
+    alice.store(inbox, &targets(&before, &[9]), &add(Flags::SEEN, &[]), None).await.unwrap();
+    assert_same(&alice, &elsewhere(&house).await, inbox, "after a change").await;
 }
