@@ -163,7 +163,7 @@ impl Snapshot for Open {
             let wanted = with_wanted(&self.conn, &keys, SIGNATURES);
             found.extend(self.conn.each_row(wanted, keys.len(), bits).await.map_err(failed)?);
         }
-        // A list that is filled up names its last one several times.
+        // The last list may be filled up with its last id, and what is found is in the order of the list.
         found.dedup_by_key(|(id, _)| *id);
         Ok(found)
     }

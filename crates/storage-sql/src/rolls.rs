@@ -10,6 +10,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement}
 use storage::{AccountState, Keep, Listed, Mailbox, Result};
 use types::{AccountId, MailboxId, ModSeq, Sequence, Uid, sequence::Iter};
 
+use self::packed::Unreadable;
 use crate::{
     connect::{Conn, Row, from_row},
     entity::shard::{roll, roll_part},
@@ -27,10 +28,17 @@ const PART: u32 = 2_048;
 const WORTH: u64 = 1_000;
 /// A listing is kept anew when this part of it has changed.
 const CHANGED_SHARE: u64 = 8;
-/// The same of what came behind it, which leaves most parts as they are: the whole of it is only read for that.
+/// The same when this part of it has been added, which leaves most parts as they are.
 const ADDED_SHARE: u64 = 64;
-/// So few are not worth a commit.
+/// Fewer new messages than this are not worth a commit.
 const FEW_ADDED: u64 = 256;
+/// Parts that one statement writes: a megabyte.
+const PARTS_AT_ONCE: usize = 16;
+
+/// Whether the listing of a mailbox of this size is worth keeping.
+pub(crate) fn is_worth_keeping(total: u64) -> bool {
+    total >= WORTH
+}
 
 /// Whether so many messages have changed that the listing of a mailbox of this size should be kept anew.
 pub(crate) fn is_outdated(changed: u64, total: u64) -> bool {
@@ -39,15 +47,15 @@ pub(crate) fn is_outdated(changed: u64, total: u64) -> bool {
 
 /// The same of messages that were added.
 fn is_outgrown(added: u64, total: u64) -> bool {
-    total >= WORTH && added >= FEW_ADDED.max(total / ADDED_SHARE)
+    is_worth_keeping(total) && added >= FEW_ADDED.max(total / ADDED_SHARE)
 }
 
 /// What is kept of a mailbox.
 pub(crate) enum Found {
     /// Nothing that is of use.
     Nothing,
-    /// It cannot be read.
-    Damaged,
+    /// It is damaged, or another version of this program has written it.
+    Unreadable,
     Kept(Kept),
 }
 
@@ -59,7 +67,7 @@ pub(crate) struct Kept {
 
 /// What is kept of the mailbox, if it is of use: what changed in the account since then is less than the mailbox.
 pub(crate) async fn find(conn: &Conn, mailbox: &Mailbox, state: &AccountState) -> Result<Found> {
-    if mailbox.total < WORTH {
+    if !is_worth_keeping(mailbox.total) {
         return Ok(Found::Nothing);
     }
     let head =
@@ -79,10 +87,14 @@ pub(crate) async fn find(conn: &Conn, mailbox: &Mailbox, state: &AccountState) -
     let parts = conn.each_row(wanted, usize::MAX, part).await.map_err(failed)?;
     let mut messages = Vec::with_capacity(usize::try_from(mailbox.total).unwrap_or_default());
     for (number, bytes) in parts {
-        if let Err(error) = packed::unpack(first_uid(number), &bytes, &mut messages) {
-            let (account, mailbox) = (mailbox.account, mailbox.id);
-            tracing::warn!(%account, %mailbox, error, "a kept listing cannot be read; it is kept anew");
-            return Ok(Found::Damaged);
+        match packed::unpack(first_uid(number), &bytes, &mut messages) {
+            Ok(()) => {}
+            Err(Unreadable::OtherVersion) => return Ok(Found::Unreadable),
+            Err(Unreadable::Damaged(error)) => {
+                let (account, mailbox) = (mailbox.account, mailbox.id);
+                tracing::warn!(%account, %mailbox, error, "a kept listing is damaged; it is kept anew");
+                return Ok(Found::Unreadable);
+            }
         }
     }
     Ok(Found::Kept(Kept { as_of, messages }))
@@ -134,23 +146,26 @@ pub(crate) async fn keep(
         Some(_) => remove(conn, account_id, mailbox_id).await?,
         None => {}
     }
+    let mut changed = Vec::new();
     for (number, part) in parts(messages) {
         let mark = Mark::of(part.clone());
         if there.remove(&number) == Some(mark) {
             continue;
         }
         let part: Vec<_> = part.cloned().collect();
-        let row = roll_part::Model {
+        changed.push(roll_part::Model {
             account_id,
             mailbox_id,
             part: number,
             total: mark.total,
             newest: mark.newest,
             messages: packed::pack(first_uid(number), &part),
-        };
-        use roll_part::Column::{Messages, Newest, Total};
-        insert::<roll_part::Entity>(conn, vec![row], Conflict::Replaces(&[Total, Newest, Messages])).await?;
+        });
+        if changed.len() == PARTS_AT_ONCE {
+            write_parts(conn, std::mem::take(&mut changed)).await?;
+        }
     }
+    write_parts(conn, changed).await?;
     if !there.is_empty() {
         conn.change(
             &of_mailbox(account_id, mailbox_id).filter(roll_part::Column::Part.is_in(there.into_keys())),
@@ -169,6 +184,11 @@ pub(crate) async fn keep(
     insert::<roll::Entity>(conn, vec![head], Conflict::Replaces(&[UidValidity, UidNext, Modseq])).await?;
     open.wrote();
     Ok(())
+}
+
+async fn write_parts(conn: &Conn, parts: Vec<roll_part::Model>) -> Result<()> {
+    use roll_part::Column::{Messages, Newest, Total};
+    insert::<roll_part::Entity>(conn, parts, Conflict::Replaces(&[Total, Newest, Messages])).await
 }
 
 /// The messages of each part, with its number.

@@ -27,10 +27,10 @@ pub(super) async fn whole(conn: &Conn, mailbox: Mailbox, state: &AccountState) -
     let kept = match rolls::find(conn, &mailbox, state).await? {
         Found::Kept(kept) => kept,
         Found::Nothing => {
-            let keep = rolls::is_outdated(mailbox.total, mailbox.total).then_some(Keep::Changes);
+            let keep = rolls::is_worth_keeping(mailbox.total).then_some(Keep::Changes);
             return by_rows(conn, mailbox, state, keep).await;
         }
-        Found::Damaged => return by_rows(conn, mailbox, state, Some(Keep::Anew)).await,
+        Found::Unreadable => return by_rows(conn, mailbox, state, Some(Keep::Anew)).await,
     };
     let total = mailbox.total;
     let listing = if mailbox.modseq <= kept.as_of {

@@ -12,8 +12,15 @@ use crate::rows;
 /// The version, [`ID`] bytes for each message, the different sets of keywords, and how many messages follow.
 type Head<'a> = (u8, &'a [u8], Vec<Vec<String>>, usize);
 
+/// Why a part cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// Another version of this program has written it.
+    OtherVersion,
+    Damaged(&'static str),
+}
+
 const VERSION: u8 = 2;
-const DAMAGED: &str = "it is damaged";
 const ID: usize = 16;
 
 /// Steps are from the message before; the first UID's is from where the part begins.
@@ -58,27 +65,28 @@ pub(super) fn pack(first: u32, part: &[Listed]) -> Vec<u8> {
     postcard::to_stdvec(&(VERSION, ids, keywords, messages)).unwrap_or_default()
 }
 
-/// Adds the messages; or what is wrong with the bytes.
-pub(super) fn unpack(first: u32, bytes: &[u8], to: &mut Vec<Listed>) -> Result<(), &'static str> {
+/// Adds the messages.
+pub(super) fn unpack(first: u32, bytes: &[u8], to: &mut Vec<Listed>) -> Result<(), Unreadable> {
     if bytes.first() != Some(&VERSION) {
-        return Err("it is of another version");
+        return Err(Unreadable::OtherVersion);
     }
-    let (head, mut rest): (Head<'_>, _) = postcard::take_from_bytes(bytes).map_err(|_| DAMAGED)?;
-    let (_, ids, keywords, messages) = head;
+    let damaged = |_| Unreadable::Damaged("it ends too soon, or has something else");
+    let (head, mut rest): (Head<'_>, _) = postcard::take_from_bytes(bytes).map_err(damaged)?;
+    let (_, ids, keywords, count) = head;
     let ids = ids.chunks_exact(ID);
-    if ids.len() != messages || !ids.remainder().is_empty() {
-        return Err("it has another number of ids than of messages");
+    if ids.len() != count || !ids.remainder().is_empty() {
+        return Err(Unreadable::Damaged("it has another number of ids than of messages"));
     }
     let keywords: Vec<Arc<[String]>> = keywords.into_iter().map(Arc::from).collect();
     let (mut uid, mut modseq, mut received) = (first, 0_i64, 0_i64);
     for id in ids {
         let message: PackedMessage;
-        (message, rest) = postcard::take_from_bytes(rest).map_err(|_| DAMAGED)?;
+        (message, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
         uid = uid.wrapping_add(message.uid_step);
         modseq = modseq.wrapping_add(message.modseq_step);
         received = received.wrapping_add(message.received_step);
         if to.last().is_some_and(|before| before.uid.0 >= uid) {
-            return Err("its messages are not in order");
+            return Err(Unreadable::Damaged("its messages are not in order"));
         }
         let set = usize::try_from(message.keywords).ok().and_then(|place| keywords.get(place));
         to.push(Listed {
@@ -86,13 +94,13 @@ pub(super) fn unpack(first: u32, bytes: &[u8], to: &mut Vec<Listed>) -> Result<(
             uid: Uid(uid),
             modseq: ModSeq(modseq),
             flags: rows::flags(message.flags),
-            keywords: Arc::clone(set.ok_or("it names keywords that it does not have")?),
+            keywords: Arc::clone(set.ok_or(Unreadable::Damaged("it names keywords that it does not have"))?),
             received_at: Timestamp::from_millis(received),
             sent_at: message.sent_step.map(|step| Timestamp::from_millis(received.wrapping_add(step))),
             size_bytes: message.size_bytes,
         });
     }
-    Ok(())
+    if rest.is_empty() { Ok(()) } else { Err(Unreadable::Damaged("something is behind its messages")) }
 }
 
 #[cfg(test)]
@@ -135,8 +143,10 @@ mod tests {
             assert!(unpack(0, &bytes[..cut], &mut Vec::new()).is_err(), "{cut}");
         }
         assert!(unpack(0, &bytes, &mut vec![listed(1, 1, &[], None)]).is_err(), "UIDs ascend");
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert!(matches!(unpack(0, &longer, &mut Vec::new()), Err(Unreadable::Damaged(_))));
         let mut newer = bytes;
         newer[0] = VERSION + 1;
-        assert!(unpack(0, &newer, &mut Vec::new()).is_err());
+        assert_eq!(unpack(0, &newer, &mut Vec::new()), Err(Unreadable::OtherVersion));
     }
 }
