@@ -79,7 +79,7 @@ pub fn shard() -> Vec<Step> {
         m20261126_000005_imap as imap, m20261127_000001_signatures as signatures,
         m20261127_000002_metadata as metadata, m20261127_000003_patient as patient,
         m20261127_000020_grants as grants, m20261127_000050_body_share as body_share,
-        m20261128_000001_rolls as rolls,
+        m20261128_000001_rolls as rolls, m20261128_000010_deferred as deferred,
     };
     vec![
         Step { migration: Box::new(mail::Migration), text: mail::text },
@@ -95,6 +95,7 @@ pub fn shard() -> Vec<Step> {
         Step::new("m20261127_000020_grants", grants::text),
         Step::new("m20261127_000050_body_share", body_share::text),
         Step::new("m20261128_000001_rolls", rolls::text),
+        Step::new("m20261128_000010_deferred", deferred::text),
     ]
 }
 

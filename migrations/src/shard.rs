@@ -13,3 +13,4 @@ pub(crate) mod m20261127_000003_patient;
 pub(crate) mod m20261127_000020_grants;
 pub(crate) mod m20261127_000050_body_share;
 pub(crate) mod m20261128_000001_rolls;
+pub(crate) mod m20261128_000010_deferred;

@@ -3,21 +3,17 @@
 //! A program names messages by what it believes of the mailbox. Each unit looks again: what is not in the mailbox any
 //! more under this UID is left alone.
 
-use std::collections::HashMap;
+mod units;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use storage::{
-    Appended, Copy, FlagChange, Needs, NewMessage, Placement, Result as StorageResult, Source, Transaction,
-    Unit,
-};
+use storage::{FlagChange, Placement, Source};
 use types::{
-    AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
+    Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
     flags::{changed_keywords, has_keyword, is_keyword},
 };
 
+use self::units::{Append, CopyAll, Expunge, MoveAll, Store};
 use crate::deliver::Deliver;
-use crate::listing::Step;
 use crate::{Access, Error, Result};
 
 /// A message as a program names it.
@@ -91,8 +87,15 @@ impl Access {
         check_keywords(change.keywords())?;
         let mut all = Stored::default();
         for targets in targets.chunks(AT_ONCE) {
-            let (targets, change) = (targets.to_vec(), change.clone());
-            let unit = Store { account: self.id, mailbox, targets, change, unchanged_since, rights };
+            let unit = Store {
+                account: self.id,
+                mailbox,
+                known: self.known_roll(mailbox),
+                targets: targets.to_vec(),
+                change: change.clone(),
+                unchanged_since,
+                rights,
+            };
             let (Stored { messages, modified }, step) = self.write(unit).await?;
             self.follow(step, &messages, &[]);
             all.messages.extend(messages);
@@ -152,7 +155,8 @@ impl Access {
     }
 
     async fn expunge_once(&self, mailbox: MailboxId, targets: &[Target], only_deleted: bool) -> Result<()> {
-        let unit = Expunge { account: self.id, mailbox, targets: targets.to_vec(), only_deleted };
+        let (known, targets) = (self.known_roll(mailbox), targets.to_vec());
+        let unit = Expunge { account: self.id, mailbox, known, targets, only_deleted };
         let (removed, step) = self.write(unit).await?;
         self.follow(step, &[], &removed);
         Ok(())
@@ -277,181 +281,4 @@ fn check_keywords(keywords: &[String]) -> Result<()> {
         return Err(Error::invalid("keywords", "too many keywords, or one that is none"));
     }
     Ok(())
-}
-
-/// Those of the targets that are in the mailbox under their UIDs, in order of those.
-async fn present(
-    tx: &mut dyn Transaction,
-    account: AccountId,
-    mailbox: MailboxId,
-    targets: &[Target],
-) -> StorageResult<Vec<Placement>> {
-    let uids: HashMap<_, _> = targets.iter().map(|target| (target.id, target.uid)).collect();
-    let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
-    let mut found = tx.placements(account, &ids).await?;
-    found.retain(|message| message.mailbox == mailbox && uids.get(&message.id) == Some(&message.uid));
-    found.sort_unstable_by_key(|message| message.uid);
-    Ok(found)
-}
-
-fn needs(account: AccountId) -> Needs {
-    Needs { accounts: vec![account], ..Needs::default() }
-}
-
-struct Store {
-    account: AccountId,
-    mailbox: MailboxId,
-    targets: Vec<Target>,
-    change: Change,
-    unchanged_since: Option<ModSeq>,
-    rights: Rights,
-}
-
-#[async_trait]
-impl Unit for Store {
-    type Output = (Stored, Step);
-
-    fn needs(&self) -> Needs {
-        needs(self.account)
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
-        let before = tx.mailbox(self.account, self.mailbox).await?;
-        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
-        let is_fresh = |message: &Placement| self.unchanged_since.is_none_or(|since| message.modseq <= since);
-        let (found, modified): (Vec<_>, Vec<_>) = found.into_iter().partition(is_fresh);
-        let change = self.change.resolved(found.iter().flat_map(|message| message.keywords.clone()));
-        let change = Change::limited(change, self.rights);
-        let ids: Vec<_> = found.iter().map(|message| message.id).collect();
-        let mut messages = tx.change_flags(self.account, &ids, &change).await?;
-        messages.sort_unstable_by_key(|message| message.uid);
-        let after = tx.mailbox(self.account, self.mailbox).await?;
-        let modified = modified.iter().map(|message| message.uid).collect();
-        Ok((Stored { messages, modified }, Step { before, after }))
-    }
-}
-
-struct CopyAll {
-    account: AccountId,
-    mailbox: MailboxId,
-    targets: Vec<Target>,
-    /// For the ids of the copies.
-    random: Vec<[u8; 10]>,
-    now: Timestamp,
-    to: MailboxId,
-}
-
-#[async_trait]
-impl Unit for CopyAll {
-    type Output = Option<(Copied, Vec<Target>)>;
-
-    fn needs(&self) -> Needs {
-        needs(self.account)
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
-        tx.provision(self.account, self.now).await?;
-        let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
-        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
-        let copy = |(message, random): (&Placement, &[u8; 10])| Copy {
-            from: message.id,
-            to: MessageId::at(message.received_at, *random),
-        };
-        let copies: Vec<_> = found.iter().zip(&self.random).map(copy).collect();
-        let made = tx.copy_messages(self.account, &copies, self.to, self.now).await?;
-        let uids: HashMap<_, _> = made.iter().map(|message| (message.id, message.uid)).collect();
-        let pair = |(message, copy): (&Placement, &Copy)| uids.get(&copy.to).map(|uid| (message.uid, *uid));
-        let pairs = found.iter().zip(&copies).filter_map(pair).collect();
-        let there = made.iter().map(|message| Target { id: message.id, uid: message.uid }).collect();
-        Ok(Some((Copied { uid_validity: target.uid_validity, pairs }, there)))
-    }
-}
-
-struct MoveAll {
-    account: AccountId,
-    mailbox: MailboxId,
-    targets: Vec<Target>,
-    to: MailboxId,
-    now: Timestamp,
-}
-
-#[async_trait]
-impl Unit for MoveAll {
-    type Output = Option<(Copied, Step)>;
-
-    fn needs(&self) -> Needs {
-        needs(self.account)
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
-        let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
-        let before = tx.mailbox(self.account, self.mailbox).await?;
-        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
-        let ids: Vec<_> = found.iter().map(|message| message.id).collect();
-        let moved = if self.to == self.mailbox {
-            // RFC 6851 §3.3
-            tx.renumber_messages(self.account, &ids, self.now).await?
-        } else {
-            tx.move_messages(self.account, &ids, self.to, self.now).await?
-        };
-        let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
-        let pair = |message: &Placement| uids.get(&message.id).map(|uid| (message.uid, *uid));
-        let pairs = found.iter().filter_map(pair).collect();
-        let after = tx.mailbox(self.account, self.mailbox).await?;
-        Ok(Some((Copied { uid_validity: target.uid_validity, pairs }, Step { before, after })))
-    }
-}
-
-struct Expunge {
-    account: AccountId,
-    mailbox: MailboxId,
-    targets: Vec<Target>,
-    only_deleted: bool,
-}
-
-#[async_trait]
-impl Unit for Expunge {
-    /// The UIDs that are gone, in order.
-    type Output = (Vec<Uid>, Step);
-
-    fn needs(&self) -> Needs {
-        needs(self.account)
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
-        let before = tx.mailbox(self.account, self.mailbox).await?;
-        let mut found = present(tx, self.account, self.mailbox, &self.targets).await?;
-        // Somebody may have taken the flag away meanwhile.
-        found.retain(|message| !self.only_deleted || message.flags.contains(Flags::DELETED));
-        let ids: Vec<_> = found.iter().map(|message| message.id).collect();
-        tx.expunge(self.account, &ids).await?;
-        let after = tx.mailbox(self.account, self.mailbox).await?;
-        Ok((found.iter().map(|message| message.uid).collect(), Step { before, after }))
-    }
-}
-
-struct Append {
-    account: AccountId,
-    mailbox: MailboxId,
-    deliver: Deliver,
-}
-
-#[async_trait]
-impl Unit for Append {
-    type Output = Option<(UidValidity, Vec<Target>)>;
-
-    fn needs(&self) -> Needs {
-        self.deliver.needs()
-    }
-
-    async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
-        let Some(mailbox) = tx.mailbox(self.account, self.mailbox).await? else { return Ok(None) };
-        let appended = self.deliver.run(tx).await?;
-        let added = |(appended, new): (Appended, &NewMessage)| match appended {
-            Appended::New { uid, .. } => Some(Target { id: new.id, uid }),
-            Appended::Duplicate => None,
-        };
-        let added = appended.into_iter().zip(&self.deliver.messages).filter_map(added).collect();
-        Ok(Some((mailbox.uid_validity, added)))
-    }
 }

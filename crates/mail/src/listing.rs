@@ -91,6 +91,11 @@ impl Access {
         Ok(Some(roll))
     }
 
+    /// The list in memory, which may be one of before.
+    pub(crate) fn known_roll(&self, mailbox: MailboxId) -> Option<Arc<Roll>> {
+        self.service.rolls.get(&(self.id, mailbox)).map(|seen| seen.roll)
+    }
+
     /// Takes into the list what a unit changed and removed (in order of UIDs), so that it need not be read. Nothing happens
     /// if the list is not what the unit found.
     pub(crate) fn follow(&self, step: Step, changed: &[Placement], removed: &[Uid]) {

@@ -13,6 +13,7 @@ use types::{AccountId, Bucket};
 
 use crate::{
     connect::{Conn, Row},
+    deferred,
     entity::shard::{account, fence, placement},
     error::failed,
     open::Open,
@@ -66,6 +67,9 @@ pub(crate) async fn put_up(open: &mut Open, bucket: Bucket, mover: &str) -> Resu
         return Ok(false);
     }
     open.flush().await?;
+    if !open.conn.is_postgres() {
+        deferred::settle_all(open, members(&open.conn, bucket).await?).await?;
+    }
     // Before the table is written to, in the order in which everybody takes them: a writer that holds one of the
     // accounts may be waiting for the table.
     for list in lists(&open.conn, &members(&open.conn, bucket).await?) {
@@ -254,6 +258,7 @@ pub(crate) async fn clear_some(open: &mut Open, account: AccountId, limit: u64) 
         mailbox_grant: grantee_id, mailbox_id;
         roll_part: mailbox_id, part;
         roll: mailbox_id;
+        deferred: modseq, mailbox_id;
         mailbox: id;
         account: account_id;
         placement: account_id;

@@ -9,6 +9,7 @@
 //!   together (`writer`), and connections that read consistent snapshots beside them.
 
 mod connect;
+mod deferred;
 mod directory;
 mod entity;
 mod error;

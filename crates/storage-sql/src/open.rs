@@ -7,7 +7,10 @@
 mod entries;
 mod load;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use sea_orm::prelude::Uuid;
 use storage::{Committed, Error, RefHash, Result};
@@ -15,14 +18,17 @@ use types::{AccountId, MessageId, ModSeq, ShardId};
 
 use crate::{
     connect::Conn,
+    deferred::{self, Settle},
     entity::shard::{
         account, body, body_blob, mailbox, message, queue_entry, queue_recipient, signature, thread_ref,
         tombstone,
     },
+    error::failed,
     fence,
     mark::{Left, Mark},
     read::queue::Found,
     rows::Spot,
+    shards::Opened,
     statement::{Conflict, Writes},
     write::{bodies, messages},
 };
@@ -49,6 +55,15 @@ pub(crate) struct Open {
     /// Whether this may write, and so must have the lock of an account before it reads what it will act upon.
     pub(crate) writes: bool,
     wrote: bool,
+    /// Changes of as many messages are deferred.
+    pub(crate) defer_from: usize,
+    /// Whether anything was deferred, and whether something that was has been written.
+    pub(crate) deferred: bool,
+    pub(crate) has_settled: bool,
+    /// Where what is deferred is written, for those who read. PostgreSQL never has any.
+    source: Option<Arc<Opened>>,
+    /// Accounts that owe nothing in this snapshot.
+    settled: HashSet<i64>,
     /// On PostgreSQL what is to be left with the first rows that are written, and then is.
     mark: Option<Mark>,
     left: Option<Left>,
@@ -59,6 +74,8 @@ pub(crate) struct Open {
 pub(crate) struct Loaded {
     pub(crate) row: Option<account::Model>,
     pub(crate) mailboxes: BTreeMap<i64, mailbox::Model>,
+    /// Messages whose rows lack something.
+    pub(crate) owed: usize,
     /// Whether the row is to be inserted, rather than changed.
     new: bool,
     changed: bool,
@@ -97,14 +114,16 @@ struct UnitState {
 }
 
 impl Open {
-    /// To read what `conn` shows.
-    pub(crate) fn reader(conn: Conn) -> Self {
-        Self::new(conn, false, None)
+    /// To read what `conn` shows; what is deferred of that is written at the source first.
+    pub(crate) fn reader(conn: Conn, source: Option<Arc<Opened>>) -> Self {
+        let source = source.filter(|_| !conn.is_postgres());
+        Self { source, ..Self::new(conn, false, None) }
     }
 
-    /// To run units on. If anything is written, the mark is, too.
-    pub(crate) fn writer(conn: Conn, mark: Option<Mark>) -> Self {
-        Self::new(conn, true, mark)
+    /// To run units on. If anything is written, the mark is, too. Changes of as many messages as are said are deferred.
+    pub(crate) fn writer(conn: Conn, mark: Option<Mark>, defer_from: usize) -> Self {
+        let defer_from = if conn.is_postgres() { usize::MAX } else { defer_from.max(1) };
+        Self { defer_from, ..Self::new(conn, true, mark) }
     }
 
     fn new(conn: Conn, writes: bool, mark: Option<Mark>) -> Self {
@@ -112,6 +131,11 @@ impl Open {
             conn,
             writes,
             wrote: false,
+            defer_from: usize::MAX,
+            deferred: false,
+            has_settled: false,
+            source: None,
+            settled: HashSet::new(),
             mark,
             left: None,
             accounts: HashMap::new(),
@@ -125,10 +149,10 @@ impl Open {
     }
 
     /// Makes sure of the account before it is read, if it may be written to: nobody else writes to it until the commit,
-    /// and it lives here.
+    /// and it lives here. A snapshot is one in which the account owes nothing from here on.
     pub(crate) async fn hold(&mut self, account: AccountId) -> Result<()> {
         if !self.writes {
-            return Ok(());
+            return self.see_settled(account).await;
         }
         self.load(vec![account.0]).await?;
         match self.accounts.get(&account.0).and_then(|loaded| loaded.row.as_ref()) {
@@ -136,6 +160,60 @@ impl Open {
             Some(_) => Ok(()),
             None => fence::check_placing(&self.conn, account.0).await,
         }
+    }
+
+    /// Makes sure of the account before rows of its messages are used: everything that was done to them is in them. Where
+    /// each call sees what was committed before it, that is so in a snapshot of its own, which is returned.
+    pub(crate) async fn settled(&mut self, account: AccountId) -> Result<Option<Self>> {
+        if let Some(source) = self.source.clone().filter(|_| !self.conn.is_transaction()) {
+            let conn = source.readers.begin().await.map_err(failed)?;
+            let mut snapshot = Self::reader(conn, Some(source));
+            snapshot.see_settled(account).await?;
+            return Ok(Some(snapshot));
+        }
+        self.hold(account).await?;
+        self.flush().await?;
+        if self.owed(account.0) > 0 {
+            deferred::settle(self, account.0).await?;
+        }
+        Ok(None)
+    }
+
+    /// Has the snapshot be one in which the account owes nothing.
+    async fn see_settled(&mut self, account: AccountId) -> Result<()> {
+        let Some(source) = self.source.clone().filter(|_| self.conn.is_transaction()) else { return Ok(()) };
+        if self.settled.contains(&account.0) {
+            return Ok(());
+        }
+        // The writer defers nothing for a moment after it has written what was deferred, so that this ends.
+        while deferred::is_owed(&self.conn, account.0).await? {
+            self.settled.clear();
+            // Not while a connection is held.
+            self.conn = source.readers.each();
+            let _nothing_new = source.writers.execute(Arc::new(Settle(account))).await?;
+            self.conn = source.readers.begin().await.map_err(failed)?;
+        }
+        self.settled.insert(account.0);
+        Ok(())
+    }
+
+    /// Messages of the account whose rows lack something, as far as that was loaded.
+    pub(crate) fn owed(&self, account: i64) -> usize {
+        self.accounts.get(&account).map_or(0, |loaded| loaded.owed)
+    }
+
+    /// Notes that so many more messages are owed.
+    pub(crate) fn owes(&mut self, account: i64, messages: usize) {
+        self.accounts.entry(account).or_default().owed += messages;
+        self.deferred = true;
+        self.unit.wrote = true;
+    }
+
+    /// Notes that everything was written that the account owed.
+    pub(crate) fn owes_nothing(&mut self, account: i64) {
+        self.accounts.entry(account).or_default().owed = 0;
+        self.has_settled = true;
+        self.unit.wrote = true;
     }
 
     /// The messages, if all of them are known; in order of their ids.
@@ -154,10 +232,10 @@ impl Open {
         }
     }
 
-    /// Notes that these are gone.
-    pub(crate) fn forget_spots(&mut self, account: i64, spots: &[Spot]) {
-        for spot in spots {
-            self.spots.remove(&(account, spot.id));
+    /// Forgets what these are like.
+    pub(crate) fn forget_spots(&mut self, account: i64, ids: impl Iterator<Item = Uuid>) {
+        if !self.spots.is_empty() {
+            ids.for_each(|id| drop(self.spots.remove(&(account, id))));
         }
     }
 

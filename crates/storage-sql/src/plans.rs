@@ -18,7 +18,7 @@ type Caught = Arc<Mutex<Vec<(String, Vec<Value>)>>>;
 
 /// Every statement that a reading or writing `Open` sends to find something.
 async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Value>)> {
-    let mut open = Open::reader(database.readers().begin().await.unwrap());
+    let mut open = Open::reader(database.readers().begin().await.unwrap(), None);
     let account = AccountId(1);
     let id = MessageId::at(Timestamp::default(), [1; 10]);
     for mailbox in [None, Some(MailboxId(1))] {
@@ -52,7 +52,7 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
     open.blobs_in_use(&[BlobId([1; 32])]).await.unwrap();
     open.accounts(Some(account), 10).await.unwrap();
     drop(open);
-    let mut open = Open::writer(database.writers().begin().await.unwrap(), None);
+    let mut open = Open::writer(database.writers().begin().await.unwrap(), None, usize::MAX);
     open.load(vec![1, 2, 3]).await.unwrap();
     let (ids, refs) = ([(account, id), (AccountId(2), id)], [(account, 1), (account, 2)]);
     open.look_up(&ids, &refs).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_page_that_is_known_is_not_looked_for() {
     for sql in MANY_ON_SQLITE {
         conn.execute_unprepared(sql).await.unwrap();
     }
-    let mut open = Open::reader(database.readers().begin().await.unwrap());
+    let mut open = Open::reader(database.readers().begin().await.unwrap(), None);
     let account = AccountId(1);
     for filter in [Filter::default(), Filter { unread: Some(true), ..Filter::default() }] {
         let request = PageRequest { mailbox: Some(MailboxId(1)), filter, before: None, limit: 50 };

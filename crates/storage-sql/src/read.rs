@@ -80,7 +80,9 @@ impl Snapshot for Open {
     }
 
     async fn page(&mut self, account: AccountId, request: &PageRequest) -> Result<Vec<Message>> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.page(account, request).await;
+        }
         let wanted = page::select(account, request);
         let found = self.conn.all(&wanted, rows::expected(request.limit)).await.map_err(failed)?;
         found.into_iter().map(rows::message).collect()
@@ -92,12 +94,16 @@ impl Snapshot for Open {
         request: &PageRequest,
         known: Option<Edition>,
     ) -> Result<Option<Paged>> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.page_if_new(account, request, known).await;
+        }
         page::if_new(&self.conn, account, request, known).await
     }
 
     async fn messages(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Message>> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.messages(account, ids).await;
+        }
         let found = self.read_message_rows(account, ids).await?;
         if self.writes {
             self.remember(account.0, &found.iter().map(Spot::from).collect::<Vec<_>>());
@@ -106,7 +112,9 @@ impl Snapshot for Open {
     }
 
     async fn placements(&mut self, account: AccountId, ids: &[MessageId]) -> Result<Vec<Placement>> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.placements(account, ids).await;
+        }
         Ok(self.spots(account, ids).await?.iter().map(rows::placement).collect())
     }
 
@@ -116,7 +124,9 @@ impl Snapshot for Open {
         mailbox: MailboxId,
         since: ModSeq,
     ) -> Result<Option<Listing>> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.listing(account, mailbox, since).await;
+        }
         let Some(mailbox) = self.mailbox(account, mailbox).await? else { return Ok(None) };
         let Some(state) = Snapshot::account(self, account).await? else { return Ok(None) };
         if since.0 > 0 {
@@ -194,7 +204,9 @@ impl Snapshot for Open {
     }
 
     async fn thread(&mut self, account: AccountId, thread: ThreadId, limit: u32) -> Result<Vec<Message>> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.thread(account, thread, limit).await;
+        }
         let wanted = message::Entity::find()
             .filter(message::Column::AccountId.eq(account.0))
             .filter(message::Column::ThreadId.eq(thread.0))
@@ -212,7 +224,9 @@ impl Snapshot for Open {
     }
 
     async fn changes(&mut self, account: AccountId, since: ModSeq, limit: u32) -> Result<Changes> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.changes(account, since, limit).await;
+        }
         changes::changes(&self.conn, account, since, limit).await
     }
 
@@ -283,12 +297,16 @@ impl Snapshot for Open {
     }
 
     async fn export(&mut self, account: AccountId, cursor: Cursor) -> Result<Page> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.export(account, cursor).await;
+        }
         export::export(&self.conn, account, cursor).await
     }
 
     async fn counts(&mut self, account: AccountId) -> Result<Counts> {
-        self.flush().await?;
+        if let Some(mut settled) = self.settled(account).await? {
+            return settled.counts(account).await;
+        }
         export::counts(&self.conn, account).await
     }
 
@@ -375,6 +393,7 @@ impl Open {
         account: AccountId,
         ids: &[MessageId],
     ) -> Result<Vec<message::Model>> {
+        debug_assert_eq!(self.owed(account.0), 0, "rows are used of an account that owes");
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let mut found = Vec::new();
         for list in lists(&self.conn, &ids) {
@@ -394,7 +413,7 @@ impl Open {
         if let Some(known) = self.known_spots(account, ids) {
             return Ok(known);
         }
-        self.flush().await?;
+        self.settled(account).await?;
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let mut found = Vec::new();
         for list in lists(&self.conn, &ids) {

@@ -24,7 +24,8 @@ use tokio::{sync::Mutex, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{AccountId, Secret, ShardId, Timestamp};
 
-use self::one::{Opened, Opener, Shard};
+pub(crate) use self::one::Opened;
+use self::one::{Opener, Shard};
 use crate::{
     DatabaseUrl, SqlDirectory,
     connect::Options,
@@ -258,12 +259,15 @@ impl Shards for SqlShards {
     }
 
     async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>> {
-        let conn = self.opened(shard).await?.readers.begin().await.map_err(failed)?;
-        Ok(Box::new(Open::reader(conn)))
+        let opened = self.opened(shard).await?;
+        let conn = opened.readers.begin().await.map_err(failed)?;
+        Ok(Box::new(Open::reader(conn, Some(opened))))
     }
 
     async fn latest(&self, shard: ShardId) -> Result<Box<dyn Snapshot>> {
-        Ok(Box::new(Open::reader(self.opened(shard).await?.readers.each())))
+        let opened = self.opened(shard).await?;
+        let conn = opened.readers.each();
+        Ok(Box::new(Open::reader(conn, Some(opened))))
     }
 
     fn stamp(&self, shard: ShardId) -> Option<Stamp> {

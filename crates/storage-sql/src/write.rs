@@ -91,6 +91,16 @@ impl Transaction for Open {
         messages::change_flags(self, account, ids, change).await
     }
 
+    async fn change_listed(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        messages: Vec<Listed>,
+        change: &FlagChange,
+    ) -> Result<Vec<Listed>> {
+        messages::change_listed(self, account, mailbox, messages, change).await
+    }
+
     async fn move_messages(
         &mut self,
         account: AccountId,
@@ -126,6 +136,15 @@ impl Transaction for Open {
 
     async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64> {
         messages::expunge(self, account, ids).await
+    }
+
+    async fn expunge_listed(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        messages: &[Listed],
+    ) -> Result<()> {
+        messages::expunge_listed(self, account, mailbox, messages).await
     }
 
     async fn keep_listing(

@@ -40,7 +40,7 @@ async fn check_shards(urls: Vec<DatabaseUrl>, options: &Options) {
 }
 
 fn small_batches() -> Options {
-    Options { max_batch: 1, max_waiting: 1, readers: 2, writers: 3, ..Options::default() }
+    Options { max_batch: 1, max_waiting: 1, readers: 2, writers: 3, defer_from: 1, ..Options::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

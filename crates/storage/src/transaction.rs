@@ -63,6 +63,16 @@ pub trait Transaction: Snapshot {
         change: &FlagChange,
     ) -> Result<Vec<Placement>>;
 
+    /// The same of messages of a mailbox that are exactly so: the caller has a list of the mailbox as it is in this
+    /// transaction, and none of their rows need be read. Returns them as they are then.
+    async fn change_listed(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        messages: Vec<Listed>,
+        change: &FlagChange,
+    ) -> Result<Vec<Listed>>;
+
     /// Moves messages to a mailbox of the account, in order of their ids: new UIDs, tombstones where they were.
     /// Those that are there already stay as they are. Returns those that exist, as they are then.
     async fn move_messages(
@@ -97,6 +107,14 @@ pub trait Transaction: Snapshot {
 
     /// Removes messages for good, leaving tombstones; a body goes with its last user. Returns how many there were.
     async fn expunge(&mut self, account: AccountId, ids: &[MessageId]) -> Result<u64>;
+
+    /// The same of messages of a mailbox that are exactly so; see [`Transaction::change_listed`].
+    async fn expunge_listed(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        messages: &[Listed],
+    ) -> Result<()>;
 
     /// Sets annotations of a mailbox of the account, or of the account itself; `None` removes one.
     async fn annotate(

@@ -1,11 +1,12 @@
 //! The rule that no statement reaches an account without its id, for whoever watches statements.
 
 /// Tables whose rows belong to an account.
-const KEYED: [&str; 17] = [
+const KEYED: [&str; 18] = [
     "account",
     "body",
     "body_blob",
     "body_share",
+    "deferred",
     "mailbox",
     "mailbox_grant",
     "message",
@@ -24,6 +25,10 @@ const KEYED: [&str; 17] = [
 /// Statements that are meant for all accounts of a shard: their texts, where `*` stands for anything, and why.
 const SHARD_WIDE: &[(&str, &str)] = &[
     ("SELECT 1 FROM account LIMIT 1", "readiness: whether the shard answers"),
+    (
+        "SELECT DISTINCT account_id FROM deferred LIMIT *",
+        "which accounts' rows lack changes, for the writer that brings them up to date",
+    ),
     (
         "SELECT * FROM \"account\" WHERE \"account\".\"account_id\" > *",
         "the list of accounts, for housekeeping and the indexer",

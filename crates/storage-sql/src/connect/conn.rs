@@ -44,9 +44,13 @@ impl Conn {
         Self { pool, transaction: None }
     }
 
+    pub(crate) const fn is_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
     /// A transaction for statements that must agree with each other, if this is not one.
     pub(crate) async fn view(&self) -> Result<Option<Self>, DbErr> {
-        if self.transaction.is_some() { Ok(None) } else { self.pool.begin().await.map(Some) }
+        if self.is_transaction() { Ok(None) } else { self.pool.begin().await.map(Some) }
     }
 
     pub(crate) async fn commit(self) -> Result<(), DbErr> {

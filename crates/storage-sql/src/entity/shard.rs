@@ -250,6 +250,29 @@ pub(crate) mod roll_part {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// What a change did to messages of a mailbox and is not in their rows yet. See [`crate::deferred`].
+pub(crate) mod deferred {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "deferred")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) account_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) modseq: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) mailbox_id: i64,
+        pub(crate) messages: i64,
+        pub(crate) change: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// What a mail program noted with a mailbox, or with the account (mailbox 0).
 pub(crate) mod metadata {
     use sea_orm::entity::prelude::*;

@@ -49,7 +49,9 @@ impl Open {
             let wanted = with_wanted(&self.conn, &list, &rest);
             let take = |row: &Row<'_>| Ok((row.get(0)?, Spot::from_row(row, 1)?));
             for (owner, spot) in self.conn.each_row(wanted, list.len(), take).await.map_err(failed)? {
-                self.remember(owner, &[spot]);
+                if self.owed(owner) == 0 {
+                    self.remember(owner, &[spot]);
+                }
             }
         }
         Ok(())
@@ -78,14 +80,16 @@ impl Open {
             let sql = format!(
                 "WITH a AS MATERIALIZED \
                  (SELECT * FROM account WHERE account_id = ANY($1) ORDER BY account_id FOR UPDATE) \
-                 SELECT {columns}, before.modseq FROM a \
+                 SELECT {columns}, before.modseq, CAST(0 AS BIGINT) FROM a \
                  JOIN account AS before ON before.account_id = a.account_id \
                  LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE"
             );
             Statement::from_sql_and_values(DbBackend::Postgres, sql, [array(accounts, 0)])
         } else {
             let sql = format!(
-                "SELECT {columns}, a.modseq FROM account AS a \
+                "SELECT {columns}, a.modseq, \
+                 (SELECT COALESCE(SUM(messages), 0) FROM deferred WHERE account_id = a.account_id) \
+                 FROM account AS a \
                  LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE \
                  WHERE a.account_id IN ({})",
                 vec!["?"; accounts.len()].join(", ")
@@ -96,11 +100,12 @@ impl Open {
             let at = account::Model::COLUMNS.len();
             let has_one = row.get::<Option<i64>>(at)?.is_some();
             let mailbox = has_one.then(|| mailbox::Model::from_row(row, at)).transpose()?;
-            let before: i64 = row.get(at + mailbox::Model::COLUMNS.len())?;
-            Ok((account::Model::from_row(row, 0)?, mailbox, before))
+            let at = at + mailbox::Model::COLUMNS.len();
+            let (before, owed): (i64, i64) = (row.get(at)?, row.get(at + 1)?);
+            Ok((account::Model::from_row(row, 0)?, mailbox, before, owed))
         };
         let mut stale = BTreeSet::new();
-        for (owner, mailbox, before) in self.conn.each_row(statement, 1, take).await.map_err(failed)? {
+        for (owner, mailbox, before, owed) in self.conn.each_row(statement, 1, take).await.map_err(failed)? {
             let loaded = self.accounts.entry(owner.account_id).or_default();
             if owner.modseq == before {
                 loaded.mailboxes.extend(mailbox.map(|row| (row.id, row)));
@@ -108,6 +113,7 @@ impl Open {
                 stale.insert(owner.account_id);
             }
             loaded.row = Some(owner);
+            loaded.owed = usize::try_from(owed).unwrap_or(usize::MAX);
         }
         if stale.is_empty() { Ok(()) } else { self.load_mailboxes(stale.into_iter().collect()).await }
     }

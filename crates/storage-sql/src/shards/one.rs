@@ -28,9 +28,9 @@ pub(super) struct Shard {
 }
 
 /// A database that is the shard it is taken for, of this version.
-pub(super) struct Opened {
-    pub(super) readers: Pool,
-    pub(super) writers: Writers,
+pub(crate) struct Opened {
+    pub(crate) readers: Pool,
+    pub(crate) writers: Writers,
 }
 
 #[derive(Clone)]

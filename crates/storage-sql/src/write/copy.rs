@@ -16,8 +16,7 @@ pub(super) async fn copy_to(
     to: MailboxId,
     now: Timestamp,
 ) -> Result<Vec<Message>> {
-    open.hold(account).await?;
-    open.flush().await?;
+    open.settled(account).await?;
     place(open, account.0, Source::Mailbox(to))?;
     let keys: Vec<_> = copies.iter().map(|copy| (account, copy.to)).collect();
     open.look_up(&keys, &[]).await?;

@@ -157,7 +157,7 @@ pub(super) async fn subscribe(
 }
 
 pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -> Result<bool> {
-    open.hold(account).await?;
+    open.settled(account).await?;
     if open.mailbox(account.0, id.0).is_none_or(|row| row.total > 0) {
         return Ok(false);
     }
@@ -174,7 +174,7 @@ pub(super) async fn delete(open: &mut Open, account: AccountId, id: MailboxId) -
 }
 
 /// Those with rows of an account; its own is the last.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "message",
     "tombstone",
     "thread_ref",
@@ -189,6 +189,7 @@ const TABLES: [&str; 17] = [
     "mailbox_grant",
     "roll",
     "roll_part",
+    "deferred",
     "mailbox",
     "placement",
     "account",

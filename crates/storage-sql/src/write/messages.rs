@@ -1,13 +1,17 @@
 //! Messages: new ones wait in memory and are inserted together; changes rewrite the rows they concern.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Uuid, sea_query::Expr};
-use storage::{Appended, Error, FlagChange, Message, NewMessage, Placement, Result, Source};
-use types::{AccountId, MailboxId, MessageId, ModSeq, Role, Timestamp, Uid, api::Delivery};
+use storage::{Appended, Error, FlagChange, Listed, Message, NewMessage, Placement, Result, Source};
+use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Role, Timestamp, Uid, api::Delivery};
 
 use super::bodies::{add_blobs, add_body, release};
 use crate::{
+    deferred::{self, Marked},
     entity::shard::{message, signature, thread_ref, tombstone},
     error::failed,
     open::Open,
@@ -86,8 +90,7 @@ pub(super) async fn change_flags(
     ids: &[MessageId],
     change: &FlagChange,
 ) -> Result<Vec<Placement>> {
-    open.hold(account).await?;
-    open.flush().await?;
+    open.settled(account).await?;
     let mut found = open.spots(account, ids).await?;
     let mut changed = Vec::new();
     let mut modseq = None;
@@ -111,8 +114,60 @@ pub(super) async fn change_flags(
         changed.push(row.clone());
     }
     open.remember(account.0, &changed);
-    rewrite_flags(open, account, changed).await?;
+    if let Some(modseq) = modseq {
+        let marked = |spot: Spot| Marked {
+            id: spot.id,
+            mailbox_id: spot.mailbox_id,
+            uid: spot.uid,
+            flags: spot.flags,
+            keywords: spot.keywords,
+        };
+        write_marks(open, account, modseq, changed.into_iter().map(marked).collect()).await?;
+    }
     Ok(found.iter().map(rows::placement).collect())
+}
+
+pub(super) async fn change_listed(
+    open: &mut Open,
+    account: AccountId,
+    mailbox: MailboxId,
+    mut messages: Vec<Listed>,
+    change: &FlagChange,
+) -> Result<Vec<Listed>> {
+    open.hold(account).await?;
+    let mut keywords: HashMap<Arc<[String]>, (String, Arc<[String]>)> = HashMap::new();
+    let (mut marked, mut modseq, mut unread) = (Vec::new(), None, 0);
+    for message in &mut messages {
+        let (stored, keywords) = keywords.entry(Arc::clone(&message.keywords)).or_insert_with_key(|before| {
+            let stored =
+                rows::stored_keywords(before.to_vec(), &change.add_keywords, &change.remove_keywords);
+            let after = rows::keywords(&stored);
+            (stored, if after == **before { Arc::clone(before) } else { after.into() })
+        });
+        let (before, flags) = (message.flags, message.flags.changed(change.add, change.remove));
+        if flags == before && *keywords == message.keywords {
+            continue;
+        }
+        let now = match modseq {
+            Some(now) => now,
+            None => *modseq.insert(open.advance(account.0)?),
+        };
+        unread += i64::from(flags.is_unread()) - i64::from(before.is_unread());
+        (message.modseq, message.flags, message.keywords) = (ModSeq(now), flags, Arc::clone(keywords));
+        marked.push(Marked {
+            id: message.id.0,
+            mailbox_id: mailbox.0,
+            uid: message.uid.0.into(),
+            flags: rows::stored_flags(flags),
+            keywords: stored.clone(),
+        });
+    }
+    if let Some(modseq) = modseq {
+        open.change_mailbox(account.0, mailbox.0, modseq)?.unread += unread;
+        open.forget_spots(account.0, marked.iter().map(|message| message.id));
+        write_marks(open, account, modseq, marked).await?;
+    }
+    Ok(messages)
 }
 
 pub(super) async fn move_to(
@@ -122,8 +177,7 @@ pub(super) async fn move_to(
     to: MailboxId,
     now: Timestamp,
 ) -> Result<Vec<Message>> {
-    open.hold(account).await?;
-    open.flush().await?;
+    open.settled(account).await?;
     place(open, account.0, Source::Mailbox(to))?;
     let found = open.read_message_rows(account, ids).await?;
     carry(open, account, found, |from| (from != to.0).then_some(to.0), now).await
@@ -135,8 +189,7 @@ pub(super) async fn renumber(
     ids: &[MessageId],
     now: Timestamp,
 ) -> Result<Vec<Message>> {
-    open.hold(account).await?;
-    open.flush().await?;
+    open.settled(account).await?;
     let mut found = open.read_message_rows(account, ids).await?;
     found.sort_unstable_by_key(|row| (row.mailbox_id, row.uid));
     carry(open, account, found, Some, now).await
@@ -158,7 +211,8 @@ async fn carry(
             Some(modseq) => modseq,
             None => *modseq.insert(open.advance(account.0)?),
         };
-        leave(open, account.0, &Spot::from(&*row), modseq, false)?;
+        leave(open, account.0, row.mailbox_id, modseq, (rows::flags(row.flags), row.size_bytes))?;
+        open.waiting.tombstones.push(tombstone(account.0, &Spot::from(&*row), modseq, false));
         let target = open.change_mailbox(account.0, to, modseq)?;
         row.mailbox_id = to;
         row.uid = target.uid_next;
@@ -177,21 +231,17 @@ async fn carry(
 }
 
 pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageId]) -> Result<u64> {
-    open.hold(account).await?;
-    open.flush().await?;
+    open.settled(account).await?;
     let found = open.spots(account, ids).await?;
     if found.is_empty() {
         return Ok(0);
     }
-    open.forget_spots(account.0, &found);
     let modseq = open.advance(account.0)?;
     for row in &found {
-        leave(open, account.0, row, modseq, true)?;
-        let owner = open.account(account.0)?;
-        owner.messages -= 1;
-        owner.used_bytes -= row.size_bytes;
-        open.known.insert((account.0, row.id), true);
+        let flags = rows::flags(row.flags);
+        leave(open, account.0, row.mailbox_id, modseq, (flags, row.size_bytes))?;
     }
+    count_out(open, account.0, found.iter().map(|row| (row.id, row.size_bytes)))?;
     let ids: Vec<_> = found.iter().map(|row| row.id).collect();
     for list in lists(&open.conn, &ids) {
         open.conn
@@ -203,8 +253,48 @@ pub(super) async fn expunge(open: &mut Open, account: AccountId, ids: &[MessageI
             .await
             .map_err(failed)?;
     }
-    release(open, account.0, found.iter().map(|row| row.body_id));
+    take_out(open, account.0, &found, modseq);
     Ok(rows::count(i64::try_from(found.len()).unwrap_or(i64::MAX)))
+}
+
+pub(super) async fn expunge_listed(
+    open: &mut Open,
+    account: AccountId,
+    mailbox: MailboxId,
+    messages: &[Listed],
+) -> Result<()> {
+    open.hold(account).await?;
+    if !deferred::is_worth_it(open, account.0, messages.len()) {
+        let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+        return expunge(open, account, &ids).await.map(drop);
+    }
+    let modseq = open.advance(account.0)?;
+    for message in messages {
+        let size = rows::stored(message.size_bytes);
+        leave(open, account.0, mailbox.0, modseq, (message.flags, size))?;
+    }
+    let gone = messages.iter().map(|message| (message.id.0, rows::stored(message.size_bytes)));
+    count_out(open, account.0, gone)?;
+    let uids = messages.iter().map(|message| message.uid.0.into()).collect();
+    deferred::expunge(open, account.0, (modseq, mailbox.0), uids).await
+}
+
+/// Takes messages that go for good out of their account's counts.
+fn count_out(open: &mut Open, account: i64, gone: impl Iterator<Item = (Uuid, i64)> + Clone) -> Result<()> {
+    open.forget_spots(account, gone.clone().map(|(id, _)| id));
+    for (id, size) in gone {
+        let owner = open.account(account)?;
+        owner.messages -= 1;
+        owner.used_bytes -= size;
+        open.known.insert((account, id), true);
+    }
+    Ok(())
+}
+
+/// Leaves tombstones of messages whose rows were removed for good, and their bodies to whoever else uses them.
+pub(crate) fn take_out(open: &mut Open, account: i64, gone: &[Spot], modseq: i64) {
+    open.waiting.tombstones.extend(gone.iter().map(|spot| tombstone(account, spot, modseq, true)));
+    release(open, account, gone.iter().map(|spot| spot.body_id));
 }
 
 pub(super) async fn delivery(
@@ -258,8 +348,7 @@ pub(super) async fn sign(
     account: AccountId,
     signatures: &[(MessageId, Vec<u8>)],
 ) -> Result<()> {
-    open.hold(account).await?;
-    open.flush().await?;
+    open.settled(account).await?;
     open.wrote();
     let ids: Vec<_> = signatures.iter().map(|(id, _)| *id).collect();
     let bits: BTreeMap<_, _> = signatures.iter().map(|(id, bits)| (id.0, bits)).collect();
@@ -275,34 +364,48 @@ pub(super) async fn sign(
     insert::<signature::Entity>(&open.conn, rows, Conflict::Replaces(&[signature::Column::Bits])).await
 }
 
-/// Takes a message out of its mailbox's counts and leaves a tombstone.
-fn leave(open: &mut Open, account: i64, row: &Spot, modseq: i64, expunged: bool) -> Result<()> {
-    let mailbox = open.change_mailbox(account, row.mailbox_id, modseq)?;
+/// Takes a message with these flags and this size out of its mailbox's counts.
+fn leave(
+    open: &mut Open,
+    account: i64,
+    mailbox: i64,
+    modseq: i64,
+    (flags, size_bytes): (Flags, i64),
+) -> Result<()> {
+    let mailbox = open.change_mailbox(account, mailbox, modseq)?;
     mailbox.total -= 1;
-    mailbox.unread -= i64::from(rows::flags(row.flags).is_unread());
-    mailbox.size_bytes -= row.size_bytes;
-    open.waiting.tombstones.push(tombstone::Model {
-        account_id: account,
-        mailbox_id: row.mailbox_id,
-        uid: row.uid,
-        message_id: row.id,
-        modseq,
-        expunged,
-    });
+    mailbox.unread -= i64::from(flags.is_unread());
+    mailbox.size_bytes -= size_bytes;
     Ok(())
 }
 
-/// Writes what was changed of flags. Most changes make all messages alike, and then nothing but these columns is sent.
-async fn rewrite_flags(open: &Open, account: AccountId, changed: Vec<Spot>) -> Result<()> {
+fn tombstone(account: i64, spot: &Spot, modseq: i64, expunged: bool) -> tombstone::Model {
+    tombstone::Model {
+        account_id: account,
+        mailbox_id: spot.mailbox_id,
+        uid: spot.uid,
+        message_id: spot.id,
+        modseq,
+        expunged,
+    }
+}
+
+/// Writes what was changed of flags, or has it written later. Most changes make all messages alike, and then nothing but
+/// these columns is sent.
+async fn write_marks(open: &mut Open, account: AccountId, modseq: i64, marked: Vec<Marked>) -> Result<()> {
     use message::Column::{AccountId, Flags, Id, Keywords, Modseq};
+    if deferred::is_worth_it(open, account.0, marked.len()) {
+        return deferred::mark(open, account.0, modseq, &marked).await;
+    }
+    open.settled(account).await?;
     let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for row in &changed {
-        alike.entry((row.flags, row.modseq, row.keywords.as_str())).or_default().push(row.id);
+    for message in &marked {
+        alike.entry((message.flags, message.keywords.as_str())).or_default().push(message.id);
     }
     if alike.len() > MOST_KINDS {
-        return rewrite_each(open, account, &changed).await;
+        return write_each(open, account, modseq, &marked).await;
     }
-    for ((flags, modseq, keywords), ids) in alike {
+    for ((flags, keywords), ids) in alike {
         for list in lists(&open.conn, &ids) {
             open.conn
                 .change(
@@ -321,14 +424,14 @@ async fn rewrite_flags(open: &Open, account: AccountId, changed: Vec<Spot>) -> R
 }
 
 /// The same of many kinds, by whole rows.
-async fn rewrite_each(open: &Open, account: AccountId, changed: &[Spot]) -> Result<()> {
-    let ids: Vec<_> = changed.iter().map(|spot| MessageId(spot.id)).collect();
-    let spots: BTreeMap<_, _> = changed.iter().map(|spot| (spot.id, spot)).collect();
+async fn write_each(open: &Open, account: AccountId, modseq: i64, marked: &[Marked]) -> Result<()> {
+    let ids: Vec<_> = marked.iter().map(|message| MessageId(message.id)).collect();
+    let marks: BTreeMap<_, _> = marked.iter().map(|message| (message.id, message)).collect();
     let mut rows = open.read_message_rows(account, &ids).await?;
     for row in &mut rows {
-        let Some(spot) = spots.get(&row.id) else { continue };
-        (row.flags, row.modseq) = (spot.flags, spot.modseq);
-        row.keywords.clone_from(&spot.keywords);
+        let Some(mark) = marks.get(&row.id) else { continue };
+        (row.flags, row.modseq) = (mark.flags, modseq);
+        row.keywords.clone_from(&mark.keywords);
     }
     use message::Column::{Flags, Keywords, Modseq};
     rewrite(open, rows, [Flags, Keywords, Modseq]).await

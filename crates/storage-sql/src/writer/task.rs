@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use sea_orm::{ConnectionTrait as _, DbErr};
 use storage::{Committed, Error, Result};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use types::ShardId;
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     connect::{Options, Pool},
+    deferred,
     error::{self, Again, failed, why},
     mark::{Left, Mark, Marks, Outcome},
     open::Open,
@@ -41,6 +42,16 @@ pub(super) struct Task {
     commits: Arc<AtomicU64>,
     /// On PostgreSQL.
     marks: Option<Marks>,
+    arrears: Mutex<Arrears>,
+}
+
+/// What is deferred in the shard, as far as this writer knows; see [`crate::deferred`].
+struct Arrears {
+    /// Changes of as many messages are deferred, unless what was has just been asked for.
+    defer_from: usize,
+    asked_for: Option<Instant>,
+    /// When what is deferred is written if nobody has asked for it.
+    due: Option<Instant>,
 }
 
 /// How running a batch ended when it did not end well.
@@ -58,6 +69,10 @@ enum Failure {
 /// A row that was missing is there now: one more run sees it. There may be one for each account, and some that no unit has
 /// named; if there are still more, a unit is to blame.
 const ROWS_IN_THE_WAY: RangeInclusive<usize> = 8..=32;
+/// How long what is deferred may wait; whoever changes flags again meanwhile makes no more work.
+const DEFERRED_FOR: Duration = Duration::from_secs(1);
+/// For how long nothing is deferred when somebody has wanted to read what was.
+const ASKED_FOR: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -65,19 +80,25 @@ impl Task {
     pub(super) fn new(shard: ShardId, pool: Pool, options: &Options, commits: Arc<AtomicU64>) -> Self {
         let (max_batch, patience) = (options.max_batch.max(1), options.patience);
         let marks = pool.is_postgres().then(Marks::default);
-        Self { shard, label: shard.to_string(), pool, max_batch, patience, commits, marks }
+        let arrears = Mutex::new(Arrears { defer_from: options.defer_from, asked_for: None, due: None });
+        Self { shard, label: shard.to_string(), pool, max_batch, patience, commits, marks, arrears }
     }
 
     pub(super) async fn run(self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(self.max_batch);
         let mut aside = Aside::new();
         let mut ended = false;
+        if !self.pool.is_postgres() {
+            // From before.
+            self.settle().await;
+        }
         while !ended || !aside.is_empty() {
             tokio::select! {
                 biased;
                 count = units.recv_many(&mut batch, self.max_batch), if !ended => ended = count == 0,
                 () = stop.cancelled(), if !units.is_closed() => units.close(),
                 () = sleep(aside::LOOK), if !aside.is_empty() => {}
+                () = self.until_due(), if !ended => self.settle().await,
             }
             // Who has been told to come again meanwhile comes again.
             batch.retain(Waiting::take);
@@ -98,6 +119,53 @@ impl Task {
                 answer(aside.drain().chain(waiting), unavailable(&error));
             }
         }
+    }
+
+    /// Waits until what is deferred is to be written; for ever if nothing is.
+    async fn until_due(&self) {
+        let due = self.arrears().due;
+        match due {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Writes what accounts owe. What does not succeed is tried again later, and by whoever needs it.
+    async fn settle(&self) {
+        let settled = self.settle_some().await;
+        let mut arrears = self.arrears();
+        arrears.due = match settled {
+            Ok(true) => {
+                // Another process may wait for a moment in which nothing is owed.
+                arrears.asked_for = Some(Instant::now());
+                arrears.asked_for
+            }
+            Ok(false) => None,
+            Err(error) => {
+                tracing::debug!(shard = %self.label, %error, "deferred changes cannot be written now");
+                Some(Instant::now() + DEFERRED_FOR)
+            }
+        };
+    }
+
+    /// Whether there may be more.
+    async fn settle_some(&self) -> Result<bool> {
+        if deferred::owing(&self.pool.each()).await?.is_empty() {
+            return Ok(false);
+        }
+        let mut open = Open::writer(self.pool.begin().await.map_err(failed)?, None, usize::MAX);
+        let accounts = deferred::owing(&open.conn).await?;
+        open.load(accounts.clone()).await?;
+        for account in accounts {
+            deferred::settle(&mut open, account).await?;
+        }
+        open.conn.commit().await.map_err(failed)?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn arrears(&self) -> MutexGuard<'_, Arrears> {
+        self.arrears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn until(&self) -> Instant {
@@ -288,6 +356,7 @@ impl Task {
         };
         match finished {
             Ok((left, outcomes)) => {
+                self.note(&open);
                 self.end(open, left).await?;
                 self.committed(batch.len());
                 Ok(outcomes)
@@ -299,6 +368,17 @@ impl Task {
                 }
                 Err(failure)
             }
+        }
+    }
+
+    /// Notes what a batch deferred, and that it was asked for what others had.
+    fn note(&self, open: &Open) {
+        let (now, mut arrears) = (Instant::now(), self.arrears());
+        if open.has_settled {
+            arrears.asked_for = Some(now);
+        }
+        if open.deferred {
+            arrears.due.get_or_insert(now + DEFERRED_FOR);
         }
     }
 
@@ -338,7 +418,10 @@ impl Task {
         if let Some(locks_ms) = locks_ms {
             conn.execute_unprepared(&format!("SET LOCAL lock_timeout = {locks_ms}")).await?;
         }
-        Ok(Open::writer(conn, mark))
+        let arrears = self.arrears();
+        let is_asked_for = arrears.asked_for.is_some_and(|asked_for| asked_for.elapsed() < ASKED_FOR);
+        let defer_from = if is_asked_for { usize::MAX } else { arrears.defer_from };
+        Ok(Open::writer(conn, mark, defer_from))
     }
 
     /// Commits. By what was `left`, if anything was written, the outcome can be asked for.

@@ -4,6 +4,7 @@ mod batches;
 mod changes;
 mod fences;
 mod kit;
+mod listed;
 mod mailboxes;
 mod messages;
 mod model;
@@ -27,6 +28,7 @@ pub async fn run(shards: Arc<dyn Shards>) {
     messages::run(&shards).await;
     changes::run(&shards).await;
     programs::run(&shards).await;
+    listed::run(&shards).await;
     uploads::run(&shards).await;
     queue::run(&shards).await;
     batches::run(&shards).await;

@@ -1,0 +1,252 @@
+//! The units of work: each looks for itself what is in the mailbox, by a list of it where that is as the mailbox is.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use storage::{
+    Appended, Copy, FlagChange, Listed, Mailbox, Needs, NewMessage, Placement, Result, Transaction, Unit,
+};
+use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity};
+
+use super::{Change, Copied, Stored, Target};
+use crate::deliver::Deliver;
+use crate::listing::{Roll, Step};
+
+/// Those of the targets that are in the mailbox under their UIDs, in order of those.
+async fn present(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    mailbox: MailboxId,
+    targets: &[Target],
+) -> Result<Vec<Placement>> {
+    let uids: HashMap<_, _> = targets.iter().map(|target| (target.id, target.uid)).collect();
+    let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
+    let mut found = tx.placements(account, &ids).await?;
+    found.retain(|message| message.mailbox == mailbox && uids.get(&message.id) == Some(&message.uid));
+    found.sort_unstable_by_key(|message| message.uid);
+    Ok(found)
+}
+
+/// The same by a list of the mailbox, without reading; `None` if the mailbox is not as the list has it.
+fn those_listed(known: Option<&Roll>, now: Option<&Mailbox>, targets: &[Target]) -> Option<Vec<Listed>> {
+    let messages = &known.filter(|known| now == Some(&known.mailbox))?.messages;
+    let listed =
+        |target: &Target| messages.get(messages.place(target.uid)?).filter(|there| there.id == target.id);
+    let mut listed: Vec<_> = targets.iter().filter_map(listed).cloned().collect();
+    listed.sort_unstable_by_key(|message| message.uid);
+    listed.dedup_by_key(|message| message.uid);
+    Some(listed)
+}
+
+fn needs(account: AccountId) -> Needs {
+    Needs { accounts: vec![account], ..Needs::default() }
+}
+
+pub(super) struct Store {
+    pub(super) account: AccountId,
+    pub(super) mailbox: MailboxId,
+    /// The mailbox as it may be.
+    pub(super) known: Option<Arc<Roll>>,
+    pub(super) targets: Vec<Target>,
+    pub(super) change: Change,
+    pub(super) unchanged_since: Option<ModSeq>,
+    pub(super) rights: Rights,
+}
+
+#[async_trait]
+impl Unit for Store {
+    type Output = (Stored, Step);
+
+    fn needs(&self) -> Needs {
+        needs(self.account)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output> {
+        let before = tx.mailbox(self.account, self.mailbox).await?;
+        let stored = match those_listed(self.known.as_deref(), before.as_ref(), &self.targets) {
+            Some(listed) => self.store_listed(tx, listed).await?,
+            None => self.store_found(tx).await?,
+        };
+        let after = tx.mailbox(self.account, self.mailbox).await?;
+        Ok((stored, Step { before, after }))
+    }
+}
+
+impl Store {
+    async fn store_listed(&self, tx: &mut dyn Transaction, listed: Vec<Listed>) -> Result<Stored> {
+        let (fresh, modified): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(|message| self.is_fresh(message.modseq));
+        let change = self.resolved(fresh.iter().flat_map(|message| message.keywords.iter().cloned()));
+        let changed = tx.change_listed(self.account, self.mailbox, fresh, &change).await?;
+        let placement = |message: Listed| Placement {
+            id: message.id,
+            mailbox: self.mailbox,
+            uid: message.uid,
+            modseq: message.modseq,
+            flags: message.flags,
+            keywords: message.keywords.to_vec(),
+            received_at: message.received_at,
+        };
+        let modified = modified.iter().map(|message| message.uid).collect();
+        Ok(Stored { messages: changed.into_iter().map(placement).collect(), modified })
+    }
+
+    async fn store_found(&self, tx: &mut dyn Transaction) -> Result<Stored> {
+        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
+        let (fresh, modified): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|message| self.is_fresh(message.modseq));
+        let change = self.resolved(fresh.iter().flat_map(|message| message.keywords.clone()));
+        let ids: Vec<_> = fresh.iter().map(|message| message.id).collect();
+        let mut messages = tx.change_flags(self.account, &ids, &change).await?;
+        messages.sort_unstable_by_key(|message| message.uid);
+        let modified = modified.iter().map(|message| message.uid).collect();
+        Ok(Stored { messages, modified })
+    }
+
+    fn is_fresh(&self, modseq: ModSeq) -> bool {
+        self.unchanged_since.is_none_or(|since| modseq <= since)
+    }
+
+    /// The change for messages that have these keywords among them.
+    fn resolved(&self, present: impl Iterator<Item = String>) -> FlagChange {
+        Change::limited(self.change.resolved(present), self.rights)
+    }
+}
+
+pub(super) struct CopyAll {
+    pub(super) account: AccountId,
+    pub(super) mailbox: MailboxId,
+    pub(super) targets: Vec<Target>,
+    /// For the ids of the copies.
+    pub(super) random: Vec<[u8; 10]>,
+    pub(super) now: Timestamp,
+    pub(super) to: MailboxId,
+}
+
+#[async_trait]
+impl Unit for CopyAll {
+    type Output = Option<(Copied, Vec<Target>)>;
+
+    fn needs(&self) -> Needs {
+        needs(self.account)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output> {
+        tx.provision(self.account, self.now).await?;
+        let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
+        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
+        let copy = |(message, random): (&Placement, &[u8; 10])| Copy {
+            from: message.id,
+            to: MessageId::at(message.received_at, *random),
+        };
+        let copies: Vec<_> = found.iter().zip(&self.random).map(copy).collect();
+        let made = tx.copy_messages(self.account, &copies, self.to, self.now).await?;
+        let uids: HashMap<_, _> = made.iter().map(|message| (message.id, message.uid)).collect();
+        let pair = |(message, copy): (&Placement, &Copy)| uids.get(&copy.to).map(|uid| (message.uid, *uid));
+        let pairs = found.iter().zip(&copies).filter_map(pair).collect();
+        let there = made.iter().map(|message| Target { id: message.id, uid: message.uid }).collect();
+        Ok(Some((Copied { uid_validity: target.uid_validity, pairs }, there)))
+    }
+}
+
+pub(super) struct MoveAll {
+    pub(super) account: AccountId,
+    pub(super) mailbox: MailboxId,
+    pub(super) targets: Vec<Target>,
+    pub(super) to: MailboxId,
+    pub(super) now: Timestamp,
+}
+
+#[async_trait]
+impl Unit for MoveAll {
+    type Output = Option<(Copied, Step)>;
+
+    fn needs(&self) -> Needs {
+        needs(self.account)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output> {
+        let Some(target) = tx.mailbox(self.account, self.to).await? else { return Ok(None) };
+        let before = tx.mailbox(self.account, self.mailbox).await?;
+        let found = present(tx, self.account, self.mailbox, &self.targets).await?;
+        let ids: Vec<_> = found.iter().map(|message| message.id).collect();
+        let moved = if self.to == self.mailbox {
+            // RFC 6851 §3.3
+            tx.renumber_messages(self.account, &ids, self.now).await?
+        } else {
+            tx.move_messages(self.account, &ids, self.to, self.now).await?
+        };
+        let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
+        let pair = |message: &Placement| uids.get(&message.id).map(|uid| (message.uid, *uid));
+        let pairs = found.iter().filter_map(pair).collect();
+        let after = tx.mailbox(self.account, self.mailbox).await?;
+        Ok(Some((Copied { uid_validity: target.uid_validity, pairs }, Step { before, after })))
+    }
+}
+
+pub(super) struct Expunge {
+    pub(super) account: AccountId,
+    pub(super) mailbox: MailboxId,
+    /// The mailbox as it may be.
+    pub(super) known: Option<Arc<Roll>>,
+    pub(super) targets: Vec<Target>,
+    pub(super) only_deleted: bool,
+}
+
+#[async_trait]
+impl Unit for Expunge {
+    /// The UIDs that are gone, in order.
+    type Output = (Vec<Uid>, Step);
+
+    fn needs(&self) -> Needs {
+        needs(self.account)
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output> {
+        let before = tx.mailbox(self.account, self.mailbox).await?;
+        // Somebody may have taken the flag away meanwhile.
+        let goes = |flags: Flags| !self.only_deleted || flags.contains(Flags::DELETED);
+        let gone = match those_listed(self.known.as_deref(), before.as_ref(), &self.targets) {
+            Some(mut listed) => {
+                listed.retain(|message| goes(message.flags));
+                tx.expunge_listed(self.account, self.mailbox, &listed).await?;
+                listed.iter().map(|message| message.uid).collect()
+            }
+            None => {
+                let mut found = present(tx, self.account, self.mailbox, &self.targets).await?;
+                found.retain(|message| goes(message.flags));
+                let ids: Vec<_> = found.iter().map(|message| message.id).collect();
+                tx.expunge(self.account, &ids).await?;
+                found.iter().map(|message| message.uid).collect()
+            }
+        };
+        let after = tx.mailbox(self.account, self.mailbox).await?;
+        Ok((gone, Step { before, after }))
+    }
+}
+
+pub(super) struct Append {
+    pub(super) account: AccountId,
+    pub(super) mailbox: MailboxId,
+    pub(super) deliver: Deliver,
+}
+
+#[async_trait]
+impl Unit for Append {
+    type Output = Option<(UidValidity, Vec<Target>)>;
+
+    fn needs(&self) -> Needs {
+        self.deliver.needs()
+    }
+
+    async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output> {
+        let Some(mailbox) = tx.mailbox(self.account, self.mailbox).await? else { return Ok(None) };
+        let appended = self.deliver.run(tx).await?;
+        let added = |(appended, new): (Appended, &NewMessage)| match appended {
+            Appended::New { uid, .. } => Some(Target { id: new.id, uid }),
+            Appended::Duplicate => None,
+        };
+        let added = appended.into_iter().zip(&self.deliver.messages).filter_map(added).collect();
+        Ok(Some((mailbox.uid_validity, added)))
+    }
+}
