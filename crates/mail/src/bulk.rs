@@ -6,7 +6,7 @@
 mod units;
 
 use bytes::Bytes;
-use storage::{FlagChange, Placement, Source};
+use storage::{FlagChange, Listed, Placement, Source};
 use types::{
     Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
     flags::{changed_keywords, has_keyword, is_keyword},
@@ -188,11 +188,16 @@ impl Access {
             texts.push((id, prepared));
         }
         let unit = Append { account: self.id, mailbox, deliver: Deliver { messages, ..Deliver::default() } };
-        let appended = self.write(unit).await?;
+        let added = self.write(unit).await?;
         for (id, prepared) in texts {
             self.service.remember_text(&[(self.id, id)], &prepared);
         }
-        Ok(appended)
+        Ok(added.map(|added| {
+            let target = |message: &Listed| Target { id: message.id, uid: message.uid };
+            let targets = added.messages.iter().map(target).collect();
+            self.follow_added(added.step, added.messages);
+            (added.uid_validity, targets)
+        }))
     }
 }
 

@@ -99,25 +99,38 @@ impl Access {
     /// Takes into the list what a unit changed and removed (in order of UIDs), so that it need not be read. Nothing happens
     /// if the list is not what the unit found.
     pub(crate) fn follow(&self, step: Step, changed: &[Placement], removed: &[Uid]) {
+        let since = step.before.as_ref().map(|before| before.modseq);
+        self.take_in(step, |known| {
+            let mut keywords: HashMap<&[String], Arc<[String]>> = HashMap::new();
+            let changed = changed.iter().filter(|message| Some(message.modseq) > since);
+            let changed = changed.filter_map(|message| {
+                let known = known.get(known.place(message.uid)?)?;
+                let keywords = keywords.entry(&message.keywords).or_insert_with_key(|new| {
+                    match *known.keywords == **new {
+                        true => Arc::clone(&known.keywords),
+                        false => Arc::from(*new),
+                    }
+                });
+                let (modseq, flags, keywords) = (message.modseq, message.flags, Arc::clone(keywords));
+                Some(Listed { modseq, flags, keywords, ..known.clone() })
+            });
+            known.with(changed.collect(), removed)
+        });
+    }
+
+    /// The same of messages that a unit added.
+    pub(crate) fn follow_added(&self, step: Step, added: Vec<Listed>) {
+        self.take_in(step, |known| known.with(added, &[]));
+    }
+
+    fn take_in(&self, step: Step, taken: impl FnOnce(&Sequence<Listed>) -> Sequence<Listed>) {
         let Step { before: Some(before), after: Some(after) } = step else { return };
         let (rolls, key) = (&self.service.rolls, (self.id, before.id));
-        let Some(known) = rolls.get(&key).map(|seen| seen.roll) else { return };
+        let Some(known) = self.known_roll(before.id) else { return };
         if known.mailbox != before || before == after {
             return;
         }
-        let mut keywords: HashMap<&[String], Arc<[String]>> = HashMap::new();
-        let changed = changed.iter().filter(|message| message.modseq > before.modseq).filter_map(|message| {
-            let known = known.messages.get(known.messages.place(message.uid)?)?;
-            let keywords =
-                keywords.entry(&message.keywords).or_insert_with_key(|new| match *known.keywords == **new {
-                    true => Arc::clone(&known.keywords),
-                    false => Arc::from(*new),
-                });
-            let (modseq, flags, keywords) = (message.modseq, message.flags, Arc::clone(keywords));
-            Some(Listed { modseq, flags, keywords, ..known.clone() })
-        });
-        let messages = known.messages.with(changed.collect(), removed);
-        let roll = Arc::new(Roll { mailbox: after, messages });
+        let roll = Arc::new(Roll { mailbox: after, messages: taken(&known.messages) });
         if rolls.get(&key).is_some_and(|there| Arc::ptr_eq(&there.roll, &known)) {
             rolls.insert(key, Seen { roll, stamp: None });
         }

@@ -130,16 +130,21 @@ async fn what_a_program_did_is_in_its_list_without_being_read() {
     alice.append(inbox, (0..40).map(letter).collect()).await.unwrap();
     let elsewhere = elsewhere(&house).await;
     roll(&alice, inbox).await;
-    for step in 0..24_usize {
+    for step in 0..28_usize {
         let known = roll(&alice, inbox).await;
         let some = targets(&known, &[step % 7, step % 7 + 3, step % 7 + 9]);
         let before = reads.load(Ordering::Relaxed);
-        match step % 6 {
+        match step % 7 {
             0 => drop(alice.store(inbox, &some, &add(Flags::SEEN, &[]), None).await.unwrap()),
             1 => drop(alice.store(inbox, &some, &add(Flags::FLAGGED, &["work", "일"]), None).await.unwrap()),
             2 => drop(alice.store(inbox, &some, &remove(Flags::SEEN), None).await.unwrap()),
             3 => alice.remove(inbox, &some).await.unwrap(),
             4 => drop(alice.move_all(inbox, &some, trash).await.unwrap()),
+            5 => {
+                let mut new = letter(step);
+                new.keywords = ["일", "b", "a", "b"].map(str::to_owned).to_vec();
+                drop(alice.append(inbox, vec![letter(step + 100), new]).await.unwrap());
+            }
             // Nothing changes.
             _ => drop(alice.store(inbox, &some, &remove(Flags::DRAFT), None).await.unwrap()),
         }

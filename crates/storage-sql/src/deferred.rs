@@ -14,7 +14,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use async_trait::async_trait;
-use sea_orm::{ColumnTrait, DbBackend, EntityTrait, QueryFilter, Statement, prelude::Uuid};
+use sea_orm::{ColumnTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect, Statement, prelude::Uuid};
 use serde::{Deserialize, Serialize};
 use storage::{ErasedUnit, Error, Needs, Result, Transaction};
 use types::AccountId;
@@ -25,7 +25,7 @@ use crate::{
     error::failed,
     open::Open,
     rows::Spot,
-    statement::{Conflict, insert},
+    statement::{Conflict, among, insert, lists},
     write::messages::take_out,
 };
 
@@ -130,10 +130,19 @@ pub(crate) async fn owing(conn: &Conn) -> Result<Vec<i64>> {
     conn.each_row(wanted, ACCOUNTS, |row| row.get(0)).await.map_err(failed)
 }
 
-/// The same of those of these accounts that owe something.
-pub(crate) async fn settle_all(open: &mut Open, accounts: Vec<i64>) -> Result<()> {
-    open.load(accounts.clone()).await?;
-    for account in accounts.into_iter().filter(|account| open.owed(*account) > 0).collect::<Vec<_>>() {
+/// Writes what those of these accounts owe that owe something.
+pub(crate) async fn settle_all(open: &mut Open, accounts: &[i64]) -> Result<()> {
+    let mut owing: Vec<i64> = Vec::new();
+    for list in lists(&open.conn, accounts) {
+        let found = deferred::Entity::find()
+            .select_only()
+            .column(deferred::Column::AccountId)
+            .distinct()
+            .filter(among(&open.conn, deferred::Column::AccountId, list));
+        owing.extend(open.conn.column::<i64>(&found, 1).await.map_err(failed)?);
+    }
+    open.load(owing.clone()).await?;
+    for account in owing {
         settle(open, account).await?;
     }
     Ok(())

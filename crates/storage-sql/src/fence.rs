@@ -68,7 +68,7 @@ pub(crate) async fn put_up(open: &mut Open, bucket: Bucket, mover: &str) -> Resu
     }
     open.flush().await?;
     if !open.conn.is_postgres() {
-        deferred::settle_all(open, members(&open.conn, bucket).await?).await?;
+        deferred::settle_all(open, &members(&open.conn, bucket).await?).await?;
     }
     // Before the table is written to, in the order in which everybody takes them: a writer that holds one of the
     // accounts may be waiting for the table.

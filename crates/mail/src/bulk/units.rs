@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use storage::{
     Appended, Copy, FlagChange, Listed, Mailbox, Needs, NewMessage, Placement, Result, Transaction, Unit,
 };
-use types::{AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity};
+use types::{
+    AccountId, Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
+    flags::changed_keywords,
+};
 
 use super::{Change, Copied, Stored, Target};
 use crate::deliver::Deliver;
@@ -233,20 +236,38 @@ pub(super) struct Append {
 
 #[async_trait]
 impl Unit for Append {
-    type Output = Option<(UidValidity, Vec<Target>)>;
+    type Output = Option<Added>;
 
     fn needs(&self) -> Needs {
         self.deliver.needs()
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output> {
-        let Some(mailbox) = tx.mailbox(self.account, self.mailbox).await? else { return Ok(None) };
+        let Some(before) = tx.mailbox(self.account, self.mailbox).await? else { return Ok(None) };
         let appended = self.deliver.run(tx).await?;
+        let after = tx.mailbox(self.account, self.mailbox).await?;
         let added = |(appended, new): (Appended, &NewMessage)| match appended {
-            Appended::New { uid, .. } => Some(Target { id: new.id, uid }),
+            Appended::New { uid, modseq, .. } => Some(Listed {
+                id: new.id,
+                uid,
+                modseq,
+                flags: new.flags,
+                keywords: changed_keywords(new.keywords.clone(), &[], &[]).into(),
+                received_at: new.received_at,
+                sent_at: new.sent_at,
+                size_bytes: new.body.size_bytes,
+            }),
             Appended::Duplicate => None,
         };
-        let added = appended.into_iter().zip(&self.deliver.messages).filter_map(added).collect();
-        Ok(Some((mailbox.uid_validity, added)))
+        let messages = appended.into_iter().zip(&self.deliver.messages).filter_map(added).collect();
+        let uid_validity = before.uid_validity;
+        Ok(Some(Added { uid_validity, messages, step: Step { before: Some(before), after } }))
     }
+}
+
+/// What was appended, in order of the UIDs.
+pub(super) struct Added {
+    pub(super) uid_validity: UidValidity,
+    pub(super) messages: Vec<Listed>,
+    pub(super) step: Step,
 }
