@@ -46,8 +46,10 @@ pub struct Options {
     pub max_batch: usize,
     /// Units that may wait for a writer before callers have to.
     pub max_waiting: usize,
-    /// Changes of as many messages at once are noted by one row on SQLite, and written to theirs a little later.
+    /// Changes of as many messages at once are noted by one row on SQLite, and written to theirs later: when somebody reads
+    /// them, or after this time.
     pub defer_from: usize,
+    pub defer_for: Duration,
     /// Pages of 8 KiB that an SQLite database may take; `None`: as the disk allows.
     pub max_pages: Option<u32>,
     /// How long to wait for another process that writes, or for a connection.
@@ -71,6 +73,7 @@ impl Default for Options {
             max_batch: 256,
             max_waiting: 1_024,
             defer_from: 64,
+            defer_for: Duration::from_secs(1),
             max_pages: None,
             patience: Duration::from_secs(10),
             quiet: Duration::from_secs(1),

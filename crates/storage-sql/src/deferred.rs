@@ -5,8 +5,10 @@
 //! Accounts and mailboxes (their counts and modseqs) are always as they should be. Rows of messages and tombstones are not
 //! while their account *owes* something.
 //!
-//! **Invariant:** nobody uses rows of messages or tombstones of an account that owes. Who writes has it written first, in
-//! the same transaction ([`Open::settled`]); who reads has the shard's writer do so, and looks anew.
+//! **Invariant:** nobody uses rows of messages or tombstones of an account that owes, but for what never changes (bodies
+//! and what was made of them, which leave with their row). Who writes has it written first, in the same transaction
+//! ([`Open::settled`]); who reads has the shard's writer do so, and looks anew. So who reads what was just changed needs room
+//! on the disk as who writes does.
 //!
 //! Only on SQLite, where a row with its indexes is dear to write and asking whether an account owes is next to free. On
 //! PostgreSQL each reader's question would be a round trip, and nothing is ever deferred.
@@ -33,8 +35,6 @@ from_row!(deferred::Model { account_id, modseq, mailbox_id, messages, change });
 
 /// An account that owes more messages than this has them written first: whoever comes next must not wait long.
 const MOST_OWED: usize = 4_096;
-/// Accounts that are looked for at once.
-const ACCOUNTS: usize = 16;
 
 /// A message whose flags or keywords have changed, as they are now.
 #[derive(Debug, Clone)]
@@ -123,11 +123,12 @@ pub(crate) async fn is_owed(conn: &Conn, account: i64) -> Result<bool> {
     Ok(!conn.each_row(wanted, 1, |_| Ok(())).await.map_err(failed)?.is_empty())
 }
 
-/// Some of the accounts that owe something.
-pub(crate) async fn owing(conn: &Conn) -> Result<Vec<i64>> {
-    let sql = format!("SELECT DISTINCT account_id FROM deferred LIMIT {ACCOUNTS}");
-    let wanted = Statement::from_string(DbBackend::Sqlite, sql);
-    conn.each_row(wanted, ACCOUNTS, |row| row.get(0)).await.map_err(failed)
+/// The next account after this one that owes something.
+pub(crate) async fn owing(conn: &Conn, after: Option<i64>) -> Result<Option<i64>> {
+    let sql = "SELECT account_id FROM deferred WHERE account_id > ? ORDER BY account_id LIMIT 1";
+    let values = [after.unwrap_or(i64::MIN).into()];
+    let wanted = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+    Ok(conn.each_row(wanted, 1, |row| row.get(0)).await.map_err(failed)?.pop())
 }
 
 /// Writes what those of these accounts owe that owe something.
@@ -218,9 +219,15 @@ async fn write_marks(conn: &Conn, account: i64, marks: BTreeMap<(i64, i64), Mark
         let update = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
         let written = conn.execute(update).await.map_err(failed)?;
         if written != run.len() as u64 {
-            let text =
-                format!("account {account} has {written} of {} messages from UID {first} on", run.len());
-            return Err(Error::Corrupt(text));
+            // Nothing can be done about it, and nobody should be kept from the others.
+            tracing::error!(
+                account,
+                mailbox,
+                first,
+                last,
+                written,
+                "messages whose flags have changed are not there"
+            );
         }
     }
     Ok(())

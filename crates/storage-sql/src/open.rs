@@ -14,6 +14,7 @@ use std::{
 
 use sea_orm::prelude::Uuid;
 use storage::{Committed, Error, RefHash, Result};
+use tokio::time::Instant;
 use types::{AccountId, MessageId, ModSeq, ShardId};
 
 use crate::{
@@ -186,12 +187,21 @@ impl Open {
             return Ok(());
         }
         // The writer defers nothing for a moment after it has written what was deferred, so that this ends.
+        let patience = source.readers.patience();
         while deferred::is_owed(&self.conn, account.0).await? {
             self.settled.clear();
             // Not while a connection is held.
             self.conn = source.readers.each();
-            let _nothing_new = source.writers.execute(Arc::new(Settle(account))).await?;
+            let settled = source.writers.execute(Arc::new(Settle(account))).await;
             self.conn = source.readers.begin().await.map_err(failed)?;
+            match settled {
+                // A fence has come, with which everything was written.
+                Ok(_) | Err(Error::Moving) => {}
+                Err(error) => return Err(error),
+            }
+            if Instant::now() > patience {
+                return Err(Error::Unavailable(format!("account {account} is changed all the time").into()));
+            }
         }
         self.settled.insert(account.0);
         Ok(())
@@ -204,14 +214,18 @@ impl Open {
 
     /// Notes that so many more messages are owed.
     pub(crate) fn owes(&mut self, account: i64, messages: usize) {
-        self.accounts.entry(account).or_default().owed += messages;
+        if let Some(loaded) = self.accounts.get_mut(&account) {
+            loaded.owed += messages;
+        }
         self.deferred = true;
         self.unit.wrote = true;
     }
 
     /// Notes that everything was written that the account owed.
     pub(crate) fn owes_nothing(&mut self, account: i64) {
-        self.accounts.entry(account).or_default().owed = 0;
+        if let Some(loaded) = self.accounts.get_mut(&account) {
+            loaded.owed = 0;
+        }
         self.has_settled = true;
         self.unit.wrote = true;
     }

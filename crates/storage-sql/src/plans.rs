@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, prelude::Uuid};
 use storage::{Filter, Needs, PageRequest, QueueFilter, Snapshot};
 use types::{AccountId, BlobId, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp};
 
 use crate::{
     DatabaseUrl, Options, Schema, Watch,
     connect::Database,
+    deferred::{self, Marked},
     open::Open,
     read::queue::{self, Which},
 };
@@ -61,6 +62,9 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
         queue::due(&open.conn, vec![1, 2], which, Timestamp::default(), 10).await.unwrap();
     }
     outcomes(&mut open, &[(account, id), (AccountId(2), id)]).await;
+    if !open.conn.is_postgres() {
+        deferred_changes(&mut open).await;
+    }
     drop(open);
     let mut caught = caught.lock().unwrap().clone();
     caught.retain(|(sql, _)| !sql.starts_with("BEGIN"));
@@ -78,6 +82,17 @@ async fn outcomes(open: &mut Open, ids: &[(AccountId, MessageId)]) {
         open.waiting.leaving.insert((account.0, id.0), 1);
     }
     open.flush().await.unwrap();
+}
+
+/// What notes changes and writes them later, should there be no messages that they are of.
+async fn deferred_changes(open: &mut Open) {
+    let marked = Marked { id: Uuid::nil(), mailbox_id: 1, uid: 7, flags: 1, keywords: String::new() };
+    deferred::mark(open, 1, 1, &[marked]).await.unwrap();
+    deferred::expunge(open, 1, (2, 1), vec![8, 9]).await.unwrap();
+    assert!(deferred::is_owed(&open.conn, 1).await.unwrap());
+    assert_eq!(deferred::owing(&open.conn, None).await.unwrap(), Some(1));
+    deferred::settle_all(open, &[1, 2]).await.unwrap();
+    assert_eq!(deferred::owing(&open.conn, None).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -110,7 +125,8 @@ async fn lists_are_index_scans_on_sqlite() {
                 "queue_urgent",
                 "queue_ordinary",
             ];
-            let scans = step.starts_with("SCAN") && !fine.iter().any(|fine| step.contains(fine));
+            let is_fine = step == "SCAN a" || fine.iter().any(|fine| step.contains(fine));
+            let scans = step.starts_with("SCAN") && !is_fine;
             assert!(!scans && !step.contains("TEMP B-TREE"), "{sql}\n{plan:#?}");
             let in_vain = sql.contains("tombstone.message_id") && step.contains("SEARCH tombstone");
             assert!(

@@ -20,12 +20,14 @@ pub trait Shards: Send + Sync {
     /// Where the account lives, by the bucket map.
     fn shard_of(&self, account: AccountId) -> ShardId;
 
-    /// A consistent view of the shard as of its first read. Many may be open; none blocks a writer. It holds a
-    /// connection: drop it before waiting for anything slow, and open no second one meanwhile.
+    /// A consistent view of the shard as of its first read; where several accounts are read, each may be seen as of the first
+    /// read of it. Many may be open; none blocks a writer. It holds a connection: drop it before waiting for anything slow,
+    /// and open no second one meanwhile.
     async fn snapshot(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
 
     /// The shard as it is at each call: what one call returns is of one moment, but the next call sees what was
-    /// committed in between. It costs a round trip less than a snapshot, and holds no connection between calls.
+    /// committed in between. Over a network it costs a round trip less than a snapshot; it holds no connection between
+    /// calls.
     async fn latest(&self, shard: ShardId) -> Result<Box<dyn Snapshot>>;
 
     /// Says whether anything was committed to the shard, by whomever, for next to nothing: while it stays the same, nothing

@@ -63,8 +63,8 @@ pub trait Transaction: Snapshot {
         change: &FlagChange,
     ) -> Result<Vec<Placement>>;
 
-    /// The same of messages of a mailbox that are exactly so: the caller has a list of the mailbox as it is in this
-    /// transaction, and none of their rows need be read. Returns them as they are then.
+    /// The same of messages of a mailbox, each once, that are exactly so: the caller has a list of the mailbox as it is in
+    /// this transaction, and none of their rows need be read. Returns them as they are then.
     async fn change_listed(
         &mut self,
         account: AccountId,

@@ -26,7 +26,7 @@ const KEYED: [&str; 18] = [
 const SHARD_WIDE: &[(&str, &str)] = &[
     ("SELECT 1 FROM account LIMIT 1", "readiness: whether the shard answers"),
     (
-        "SELECT DISTINCT account_id FROM deferred LIMIT *",
+        "SELECT account_id FROM deferred WHERE account_id > *",
         "which accounts' rows lack changes, for the writer that brings them up to date",
     ),
     (

@@ -208,9 +208,10 @@ impl Copier {
                     // What was read is what is to be compared, unless more than that was never compared.
                     let original = if known == next.since {
                         let counts = snapshot.counts(next.account).await?;
-                        Some(replica::digest_of(&page.records, counts)?)
+                        replica::digest_of(&page.records, counts)?
                     } else {
-                        None
+                        // Of the same moment: the next account may be one of a later one.
+                        self.digest(&mut *snapshot, next.account, known).await?
                     };
                     copied.push((next.account, known, upto, original));
                     batch.add(next.account, page.records);
@@ -223,18 +224,11 @@ impl Copier {
                 break;
             }
         }
-        self.import(batch).await?;
-        let mut originals = Vec::with_capacity(copied.len());
-        for (account, since, _, original) in &copied {
-            originals.push(match original {
-                Some(original) => *original,
-                None => self.digest(&mut *snapshot, *account, *since).await?,
-            });
-        }
         drop(snapshot);
+        self.import(batch).await?;
         let mut alike = true;
         let mut latest = self.service.parts.shards.latest(self.to).await?;
-        for ((account, since, upto, _), original) in copied.into_iter().zip(originals) {
+        for (account, since, upto, original) in copied {
             let copy = self.digest(&mut *latest, account, since).await?;
             if original == copy {
                 self.verified.insert(account, upto);

@@ -166,7 +166,7 @@ impl Pool {
     }
 
     /// Until when broken connections are replaced.
-    pub(super) fn patience(&self) -> Instant {
+    pub(crate) fn patience(&self) -> Instant {
         Instant::now() + self.0.database.options.patience
     }
 

@@ -87,11 +87,10 @@ impl Open {
             Statement::from_sql_and_values(DbBackend::Postgres, sql, [array(accounts, 0)])
         } else {
             let sql = format!(
-                "SELECT {columns}, a.modseq, \
-                 (SELECT COALESCE(SUM(messages), 0) FROM deferred WHERE account_id = a.account_id) \
-                 FROM account AS a \
-                 LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE \
-                 WHERE a.account_id IN ({})",
+                "WITH a AS MATERIALIZED (SELECT *, (SELECT COALESCE(SUM(d.messages), 0) FROM deferred AS d \
+                 WHERE d.account_id = account.account_id) AS owed FROM account WHERE account_id IN ({})) \
+                 SELECT {columns}, a.modseq, a.owed FROM a \
+                 LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.deleted = FALSE",
                 vec!["?"; accounts.len()].join(", ")
             );
             Statement::from_sql_and_values(DbBackend::Sqlite, sql, accounts.into_iter().map(Value::from))

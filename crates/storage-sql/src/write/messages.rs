@@ -264,6 +264,9 @@ pub(super) async fn expunge_listed(
     messages: &[Listed],
 ) -> Result<()> {
     open.hold(account).await?;
+    if messages.is_empty() {
+        return Ok(());
+    }
     if !deferred::is_worth_it(open, account.0, messages.len()) {
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
         return expunge(open, account, &ids).await.map(drop);
@@ -395,6 +398,8 @@ fn tombstone(account: i64, spot: &Spot, modseq: i64, expunged: bool) -> tombston
 async fn write_marks(open: &mut Open, account: AccountId, modseq: i64, marked: Vec<Marked>) -> Result<()> {
     use message::Column::{AccountId, Flags, Id, Keywords, Modseq};
     if deferred::is_worth_it(open, account.0, marked.len()) {
+        // Whoever asks for them next has their rows written first.
+        open.forget_spots(account.0, marked.iter().map(|message| message.id));
         return deferred::mark(open, account.0, modseq, &marked).await;
     }
     open.settled(account).await?;

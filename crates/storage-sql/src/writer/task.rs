@@ -42,16 +42,22 @@ pub(super) struct Task {
     commits: Arc<AtomicU64>,
     /// On PostgreSQL.
     marks: Option<Marks>,
+    /// Changes of as many messages are deferred, for so long.
+    defer_from: usize,
+    defer_for: Duration,
     arrears: Mutex<Arrears>,
 }
 
 /// What is deferred in the shard, as far as this writer knows; see [`crate::deferred`].
+#[derive(Default)]
 struct Arrears {
-    /// Changes of as many messages are deferred, unless what was has just been asked for.
-    defer_from: usize,
-    asked_for: Option<Instant>,
+    /// Nothing is deferred before: somebody has just asked for what was, or it could not be written.
+    not_before: Option<Instant>,
     /// When what is deferred is written if nobody has asked for it.
     due: Option<Instant>,
+    /// The account that was looked at last in this round, and whether one of it could not be written.
+    after: Option<i64>,
+    has_failed: bool,
 }
 
 /// How running a batch ended when it did not end well.
@@ -69,10 +75,10 @@ enum Failure {
 /// A row that was missing is there now: one more run sees it. There may be one for each account, and some that no unit has
 /// named; if there are still more, a unit is to blame.
 const ROWS_IN_THE_WAY: RangeInclusive<usize> = 8..=32;
-/// How long what is deferred may wait; whoever changes flags again meanwhile makes no more work.
-const DEFERRED_FOR: Duration = Duration::from_secs(1);
 /// For how long nothing is deferred when somebody has wanted to read what was.
 const ASKED_FOR: Duration = Duration::from_millis(50);
+/// The same when it could not be written.
+const FAILED_FOR: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -80,8 +86,9 @@ impl Task {
     pub(super) fn new(shard: ShardId, pool: Pool, options: &Options, commits: Arc<AtomicU64>) -> Self {
         let (max_batch, patience) = (options.max_batch.max(1), options.patience);
         let marks = pool.is_postgres().then(Marks::default);
-        let arrears = Mutex::new(Arrears { defer_from: options.defer_from, asked_for: None, due: None });
-        Self { shard, label: shard.to_string(), pool, max_batch, patience, commits, marks, arrears }
+        let (defer_from, defer_for) = (options.defer_from, options.defer_for);
+        let (label, arrears) = (shard.to_string(), Mutex::default());
+        Self { shard, label, pool, max_batch, patience, commits, marks, defer_from, defer_for, arrears }
     }
 
     pub(super) async fn run(self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
@@ -89,7 +96,7 @@ impl Task {
         let mut aside = Aside::new();
         let mut ended = false;
         if !self.pool.is_postgres() {
-            // From before.
+            // There may be something from before.
             self.settle().await;
         }
         while !ended || !aside.is_empty() {
@@ -99,6 +106,9 @@ impl Task {
                 () = stop.cancelled(), if !units.is_closed() => units.close(),
                 () = sleep(aside::LOOK), if !aside.is_empty() => {}
                 () = self.until_due(), if !ended => self.settle().await,
+            }
+            if self.is_overdue() {
+                self.settle().await;
             }
             // Who has been told to come again meanwhile comes again.
             batch.retain(Waiting::take);
@@ -130,38 +140,50 @@ impl Task {
         }
     }
 
-    /// Writes what accounts owe. What does not succeed is tried again later, and by whoever needs it.
+    /// Whether what is deferred should have been written long ago: there was always something else to do.
+    fn is_overdue(&self) -> bool {
+        self.arrears().due.is_some_and(|due| due.elapsed() > self.defer_for)
+    }
+
+    /// Writes what the next account owes. What does not succeed is tried again later, and by whoever needs it.
     async fn settle(&self) {
-        let settled = self.settle_some().await;
-        let mut arrears = self.arrears();
-        arrears.due = match settled {
-            Ok(true) => {
+        let after = self.arrears().after;
+        let found = deferred::owing(&self.pool.each(), after).await;
+        let settled = match &found {
+            Ok(Some(account)) => self.settle_one(*account).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(Error::Unavailable(why(error).into())),
+        };
+        let account = found.ok().flatten();
+        if let Err(error) = &settled {
+            tracing::warn!(shard = %self.label, account, reason = why(error), "changed flags cannot be written to their messages now");
+        }
+        let (now, mut arrears) = (Instant::now(), self.arrears());
+        arrears.after = account;
+        arrears.due = match (settled, account) {
+            (Ok(()), Some(_)) => {
                 // Another process may wait for a moment in which nothing is owed.
-                arrears.asked_for = Some(Instant::now());
-                arrears.asked_for
+                arrears.not_before = arrears.not_before.max(Some(now + ASKED_FOR));
+                Some(now)
             }
-            Ok(false) => None,
-            Err(error) => {
-                tracing::debug!(shard = %self.label, %error, "deferred changes cannot be written now");
-                Some(Instant::now() + DEFERRED_FOR)
+            (Ok(()), None) => std::mem::take(&mut arrears.has_failed).then_some(now + self.defer_for),
+            (Err(_), _) => {
+                (arrears.has_failed, arrears.not_before) = (true, Some(now + FAILED_FOR));
+                Some(now + self.defer_for)
             }
         };
     }
 
-    /// Whether there may be more.
-    async fn settle_some(&self) -> Result<bool> {
-        if deferred::owing(&self.pool.each()).await?.is_empty() {
-            return Ok(false);
-        }
+    async fn settle_one(&self, account: i64) -> Result<()> {
         let mut open = Open::writer(self.pool.begin().await.map_err(failed)?, None, usize::MAX);
-        let accounts = deferred::owing(&open.conn).await?;
-        open.load(accounts.clone()).await?;
-        for account in accounts {
-            deferred::settle(&mut open, account).await?;
+        open.load(vec![account]).await?;
+        deferred::settle(&mut open, account).await?;
+        if let Err(error) = open.conn.commit().await {
+            self.pool.reset().await;
+            return Err(failed(error));
         }
-        open.conn.commit().await.map_err(failed)?;
         self.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(true)
+        Ok(())
     }
 
     fn arrears(&self) -> MutexGuard<'_, Arrears> {
@@ -375,10 +397,10 @@ impl Task {
     fn note(&self, open: &Open) {
         let (now, mut arrears) = (Instant::now(), self.arrears());
         if open.has_settled {
-            arrears.asked_for = Some(now);
+            arrears.not_before = arrears.not_before.max(Some(now + ASKED_FOR));
         }
         if open.deferred {
-            arrears.due.get_or_insert(now + DEFERRED_FOR);
+            arrears.due.get_or_insert(now + self.defer_for);
         }
     }
 
@@ -418,9 +440,8 @@ impl Task {
         if let Some(locks_ms) = locks_ms {
             conn.execute_unprepared(&format!("SET LOCAL lock_timeout = {locks_ms}")).await?;
         }
-        let arrears = self.arrears();
-        let is_asked_for = arrears.asked_for.is_some_and(|asked_for| asked_for.elapsed() < ASKED_FOR);
-        let defer_from = if is_asked_for { usize::MAX } else { arrears.defer_from };
+        let may_defer = self.arrears().not_before.is_none_or(|not_before| not_before <= Instant::now());
+        let defer_from = if may_defer { self.defer_from } else { usize::MAX };
         Ok(Open::writer(conn, mark, defer_from))
     }
 
