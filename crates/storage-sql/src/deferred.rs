@@ -61,9 +61,9 @@ struct Kind {
     uids: Vec<(i64, i64)>,
 }
 
-/// Whether a change of so many messages of the account is one that is written later.
-pub(crate) fn is_worth_it(open: &Open, account: i64, messages: usize) -> bool {
-    messages >= open.defer_from && open.owed(account).saturating_add(messages) <= MOST_OWED
+/// Whether a change of so many messages is one that is written later.
+pub(crate) const fn is_worth_it(open: &Open, messages: usize) -> bool {
+    messages >= open.defer_from
 }
 
 /// Notes what messages are like since the modseq; each of them is once among them.
@@ -104,6 +104,9 @@ async fn defer(
     messages: usize,
     change: &Change,
 ) -> Result<()> {
+    if open.owed(account).saturating_add(messages) > MOST_OWED {
+        settle(open, account).await?;
+    }
     let row = deferred::Model {
         account_id: account,
         modseq,

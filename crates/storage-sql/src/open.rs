@@ -58,7 +58,7 @@ pub(crate) struct Open {
     wrote: bool,
     /// Changes of as many messages are deferred.
     pub(crate) defer_from: usize,
-    /// Whether anything was deferred, and whether something that was has been written.
+    /// Whether anything was deferred, and whether something that was has been asked for.
     pub(crate) deferred: bool,
     pub(crate) has_settled: bool,
     /// Where what is deferred is written, for those who read. PostgreSQL never has any.
@@ -176,6 +176,7 @@ impl Open {
         self.flush().await?;
         if self.owed(account.0) > 0 {
             deferred::settle(self, account.0).await?;
+            self.has_settled = true;
         }
         Ok(None)
     }
@@ -226,7 +227,6 @@ impl Open {
         if let Some(loaded) = self.accounts.get_mut(&account) {
             loaded.owed = 0;
         }
-        self.has_settled = true;
         self.unit.wrote = true;
     }
 

@@ -267,7 +267,7 @@ pub(super) async fn expunge_listed(
     if messages.is_empty() {
         return Ok(());
     }
-    if !deferred::is_worth_it(open, account.0, messages.len()) {
+    if !deferred::is_worth_it(open, messages.len()) {
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
         return expunge(open, account, &ids).await.map(drop);
     }
@@ -397,7 +397,7 @@ fn tombstone(account: i64, spot: &Spot, modseq: i64, expunged: bool) -> tombston
 /// these columns is sent.
 async fn write_marks(open: &mut Open, account: AccountId, modseq: i64, marked: Vec<Marked>) -> Result<()> {
     use message::Column::{AccountId, Flags, Id, Keywords, Modseq};
-    if deferred::is_worth_it(open, account.0, marked.len()) {
+    if deferred::is_worth_it(open, marked.len()) {
         // Whoever asks for them next has their rows written first.
         open.forget_spots(account.0, marked.iter().map(|message| message.id));
         return deferred::mark(open, account.0, modseq, &marked).await;
