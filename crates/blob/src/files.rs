@@ -20,6 +20,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use storage::{BlobInfo, Blobs, ByteStream, Error, Result};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::{block_in_place, spawn_blocking},
+};
 use types::{BlobId, Clock, ShardId, Timestamp};
 
 use crate::{
@@ -65,9 +69,52 @@ impl FileBlobs {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    match spawn_blocking(work).await {
         Ok(done) => done.map_err(Error::from_io),
         Err(error) => Err(Error::Backend(error.into())),
+    }
+}
+
+/// Reads what may have to wait for the disk, where the answer is wanted: what the system has in memory is read sooner
+/// than another thread is told to.
+async fn reading<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => Ok(block_in_place(read)),
+        _ => spawn_blocking(read).await.map_err(|error| Error::Backend(error.into())),
+    }
+}
+
+/// A blob that is being read.
+struct Reading {
+    id: BlobId,
+    file: File,
+    left_bytes: u64,
+}
+
+impl Reading {
+    /// `None` if there is no such blob.
+    fn begin(path: &Path, id: BlobId, range: Range<u64>) -> io::Result<Option<Self>> {
+        let Some(mut file) = found(File::open(path))? else {
+            return Ok(None);
+        };
+        let end = range.end.min(file.metadata()?.len());
+        file.seek(SeekFrom::Start(range.start))?;
+        Ok(Some(Self { id, file, left_bytes: end.saturating_sub(range.start) }))
+    }
+
+    /// The next piece; `None`: that was all.
+    fn piece(&mut self) -> Result<Option<Bytes>> {
+        if self.left_bytes == 0 {
+            return Ok(None);
+        }
+        let size = usize::try_from(self.left_bytes).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let mut piece = vec![0; size];
+        self.file.read_exact(&mut piece).map_err(|error| match Error::from_io(error) {
+            Error::Backend(cause) => Error::Corrupt(format!("blob {}: {cause}", self.id)),
+            error => error,
+        })?;
+        self.left_bytes -= size as u64;
+        Ok(Some(piece.into()))
     }
 }
 
@@ -118,32 +165,25 @@ impl Blobs for FileBlobs {
     }
 
     async fn open(&self, shard: ShardId, id: BlobId, range: Range<u64>) -> Result<Option<ByteStream>> {
-        let opened = self.blocking(move |inner| {
-            let Some(mut file) = found(File::open(inner.folders.file(shard, id)))? else {
-                return Ok(None);
-            };
-            let end = range.end.min(file.metadata()?.len());
-            file.seek(SeekFrom::Start(range.start))?;
-            Ok(Some((file, end.saturating_sub(range.start))))
+        let path = self.inner.folders.file(shard, id);
+        // Most blobs are one piece.
+        let opened = reading(move || {
+            let reading = Reading::begin(&path, id, range)?;
+            Ok(reading.map(|mut reading| (Some(reading.piece()), reading)))
         });
-        let Some(start) = opened.await? else {
+        let Some(start) = opened.await?.map_err(Error::from_io)? else {
             return Ok(None);
         };
-        let pieces = stream::try_unfold(start, move |(mut file, left)| async move {
-            if left == 0 {
-                return Ok(None);
-            }
-            let size = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-            let read = blocking(move || {
-                let mut piece = vec![0; size];
-                file.read_exact(&mut piece)?;
-                Ok((file, piece))
-            });
-            match read.await {
-                Ok((file, piece)) => Ok(Some((Bytes::from(piece), (file, left - size as u64)))),
-                Err(Error::Backend(cause)) => Err(Error::Corrupt(format!("blob {id}: {cause}"))),
-                Err(error) => Err(error),
-            }
+        let pieces = stream::try_unfold(start, |(first, mut blob)| async move {
+            let piece = match first {
+                Some(first) => first?,
+                None => {
+                    let (piece, read) = reading(move || (blob.piece(), blob)).await?;
+                    blob = read;
+                    piece?
+                }
+            };
+            Ok(piece.map(|piece| (piece, (None, blob))))
         });
         Ok(Some(pieces.boxed()))
     }

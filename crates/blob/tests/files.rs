@@ -45,6 +45,15 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn keeps_the_promises_of_the_port() {
+    check_promises().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_them_where_tasks_have_many_threads() {
+    check_promises().await;
+}
+
+async fn check_promises() {
     let root = tempfile::tempdir().unwrap();
     conformance::blobs::run(Arc::new(open(root.path()).0)).await;
     assert!(files(&root.path().join("tmp")).is_empty());
@@ -97,6 +106,24 @@ async fn streams_are_read_in_pieces() {
     fs::File::options().write(true).open(files(root.path()).remove(0)).unwrap().set_len(500_000).unwrap();
     let error = stream.try_collect::<Vec<_>>().await.unwrap_err();
     assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_of_a_blob_that_is_there_is_damage() {
+    let root = tempfile::tempdir().unwrap();
+    let (blobs, _) = open(root.path());
+    let id = blobs.put(SHARD, Bytes::from_static(b"abc")).await.unwrap();
+    let path = files(root.path()).remove(0);
+    fs::remove_file(&path).unwrap();
+    assert!(blobs.open(SHARD, id, 0..3).await.unwrap().is_none());
+    // It has a length, and its bytes cannot be read.
+    fs::create_dir(&path).unwrap();
+    let damaged = blobs.open(SHARD, id, 0..1).await.unwrap().unwrap();
+    let error = damaged.try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(matches!(&error, Error::Corrupt(text) if text.contains(&id.to_string())), "{error:?}");
+    // Nothing of it is wanted.
+    let nothing = blobs.open(SHARD, id, 0..0).await.unwrap().unwrap();
+    assert!(nothing.try_collect::<Vec<_>>().await.unwrap().is_empty());
 }
 
 #[tokio::test]
