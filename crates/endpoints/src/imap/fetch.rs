@@ -12,7 +12,7 @@ use imap::wire::{Fetch, Item};
 use imap::{Code, Expunges, Status, Writer};
 use mail::{Change, Letter, Listed, Portrait, Reach, Row};
 use message::Structure;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use types::{Flags, MessageId, ModSeq, Rights};
 
 use super::answers;
@@ -288,6 +288,8 @@ impl Fetching {
         if self.needs.letters && is_small && !reach.is_shared() {
             let next = read(self.needs, reach.clone(), self.next_messages());
             self.ahead.spawn(next);
+            // The new task is begun when this one waits: what it reads comes while the answers are made.
+            yield_now().await;
         }
         let mut out = Writer::with_capacity(self.utf8, messages.len() * LINE_BYTES);
         for (number, message) in messages {
