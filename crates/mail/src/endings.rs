@@ -20,7 +20,6 @@ const REMEMBERED: Duration = Duration::from_secs(3_600);
 const MOST: u64 = 200_000;
 
 /// Accounts whose sessions have ended.
-#[derive(Clone)]
 pub(crate) struct Endings(Memory<AccountId, Ended>);
 
 #[derive(Debug, Clone, Copy)]

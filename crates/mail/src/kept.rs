@@ -12,7 +12,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache as Memory;
 use types::{AccountId, MessageId};
 
-/// One thing of each message, by its owner. Cheap to clone.
+/// One thing of each message, by its owner.
 pub(crate) struct Kept<T> {
     shelves: Memory<AccountId, Arc<Shelf<T>>>,
     size: fn(&T) -> usize,
@@ -117,12 +117,6 @@ impl<T: Clone> Found<T> {
             *found = read.get(id).cloned();
         }
         self.of_each
-    }
-}
-
-impl<T> Clone for Kept<T> {
-    fn clone(&self) -> Self {
-        Self { shelves: self.shelves.clone(), size: self.size, most: self.most }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The service: its parts, and what all use-cases share.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cluster::{Bus, Cache, Quota, RateLimits, Verdict};
@@ -41,8 +41,11 @@ pub struct Parts {
 
 /// The mail service. Cheap to clone.
 #[derive(Clone)]
-pub struct Service {
-    pub(crate) parts: Arc<Parts>,
+pub struct Service(Arc<Inner>);
+
+/// What all clones of a service share.
+pub struct Inner {
+    pub(crate) parts: Parts,
     /// Texts of mails that just came in, so that the indexer need not read and parse them again. Only speed.
     pub(crate) texts: Memory<(AccountId, MessageId), Arc<SearchText>>,
     pub(crate) rolls: Rolls,
@@ -51,16 +54,24 @@ pub struct Service {
     pub(crate) portraits: Portraits,
     pub(crate) headers: Headers,
     pub(crate) plains: Plains,
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) passwords: Passwords,
     pub(crate) endings: Endings,
     /// Mails being composed at the same time: each may be as large as a mail can be.
-    pub(crate) composing: Arc<Semaphore>,
+    pub(crate) composing: Semaphore,
     /// Writes on their way, which go on when whoever asked for them is gone.
     writes: TaskTracker,
 }
 
 const TEXTS_BYTES: u64 = 16 << 20;
 const COMPOSING: usize = 4;
+
+impl Deref for Service {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
 
 impl Service {
     #[must_use]
@@ -69,12 +80,12 @@ impl Service {
             .max_capacity(TEXTS_BYTES)
             .weigher(|_, text: &Arc<SearchText>| u32::try_from(text.body.len() + 512).unwrap_or(u32::MAX))
             .build();
-        let passwords = Arc::new(Passwords::new(&*parts.random));
+        let passwords = Passwords::new(&*parts.random);
         // What lists are drawn from and what decides searches is asked for of whole mailboxes.
         let eighth = parts.config.reading_memory / 8;
         let (portraits, headers) = portraits::kept(eighth * 3, eighth);
-        Self {
-            parts: Arc::new(parts),
+        Self(Arc::new(Inner {
+            parts,
             texts,
             rolls: listing::rolls(),
             names: names::kept(),
@@ -84,9 +95,9 @@ impl Service {
             plains: plain::kept(eighth),
             passwords,
             endings: Endings::default(),
-            composing: Arc::new(Semaphore::new(COMPOSING)),
+            composing: Semaphore::new(COMPOSING),
             writes: TaskTracker::new(),
-        }
+        }))
     }
 
     #[must_use]

@@ -63,7 +63,7 @@ impl Service {
     /// Lifts fences that nobody will: they are around buckets that live there and of which no move is on its way. A
     /// mover that had stalled for so long that another one was at the end of the move may leave such a fence.
     async fn lift_orphans(&self) -> Result<()> {
-        let Parts { shards, directory, .. } = &*self.parts;
+        let Parts { shards, directory, .. } = &self.parts;
         let mut fences = Vec::new();
         for shard in shards.all() {
             // One that is away has its turn later.
