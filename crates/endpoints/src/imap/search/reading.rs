@@ -1,9 +1,11 @@
 //! What SEARCH and THREAD read of messages that the list leaves open, in stages: few bytes of many first, then texts.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use imap::Status;
 use mail::{Listed, Reach, Texts};
 use message::Signature;
@@ -20,12 +22,13 @@ const WITH_SIGNATURES: usize = 1_000;
 const WITH_LETTERS: usize = 32;
 const LETTER_BYTES: u64 = 2 << 20;
 /// Batches that are read at the same time, unless they have a larger message.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 3;
 const LARGE_BYTES: u64 = 1 << 20;
 /// Signatures that are written by one commit.
 const SIGNED_AT_ONCE: usize = 300;
 
 type Numbered<'a> = (u32, &'a Listed);
+type Batch<'b, 'a> = &'b [Numbered<'a>];
 
 /// Adds to those that were found whichever of the open ones are as wished, too.
 pub(super) async fn decide<'a>(
@@ -44,27 +47,27 @@ pub(super) async fn decide<'a>(
         let (mut left, mut unsigned) = (Vec::new(), Vec::new());
         // What was decided before counts as looked at.
         let mut looked_at = (nth + 1) * all - open.len();
-        for group in stage.groups(&open) {
-            for (batch, read) in source.read(stage, &group).await {
-                let read = read?;
-                unsigned.extend(read.unsigned);
-                fresh.extend(read.fresh);
-                for ((number, message), facts) in batch.iter().zip(&read.facts) {
-                    // It is gone, and nothing is known of it.
-                    let Some(facts) = facts else { continue };
-                    match plan.decide(*number, message, facts) {
-                        Some(true) => found.push((*number, *message)),
-                        Some(false) => {}
-                        None => left.push((*number, *message)),
-                    }
+        let mut reads = source.reads(stage, &open);
+        while let Some((batch, read)) = reads.next().await? {
+            unsigned.extend(read.unsigned);
+            fresh.extend(read.fresh);
+            for ((number, message), facts) in batch.iter().zip(&read.facts) {
+                // It is gone, and nothing is known of it.
+                let Some(facts) = facts else { continue };
+                match plan.decide(*number, message, facts) {
+                    Some(true) => found.push((*number, *message)),
+                    Some(false) => {}
+                    None => left.push((*number, *message)),
                 }
-                looked_at += batch.len();
-                progress.set(looked_at, of);
             }
+            looked_at += batch.len();
+            progress.set(looked_at, of);
             if fresh.len() > SIGNED_AT_ONCE {
+                reads.settle().await;
                 sign(reach, &mut fresh).await;
             }
         }
+        drop(reads);
         source.unsigned.extend(unsigned);
         open = left;
     }
@@ -87,11 +90,11 @@ pub(in crate::imap) async fn signatures(
     let needs = Needs { rows: false, structures: false, texts: Texts::All };
     let source = Source { reach, needs, unsigned: unsigned.iter().map(|(_, message)| message.id).collect() };
     let mut fresh = Vec::new();
-    for group in Stage::Letters.groups(&unsigned) {
-        for (_, read) in source.read(Stage::Letters, &group).await {
-            fresh.extend(read?.fresh);
-        }
+    let mut reads = source.reads(Stage::Letters, &unsigned);
+    while let Some((_, read)) = reads.next().await? {
+        fresh.extend(read.fresh);
         if fresh.len() > SIGNED_AT_ONCE {
+            reads.settle().await;
             sign(reach, &mut fresh).await;
         }
     }
@@ -149,25 +152,32 @@ impl Stage {
         };
         most.min(rest.len())
     }
+}
 
-    /// These messages in batches that are read by one query each, and those in groups that are read at the same time. What
-    /// is large is read alone.
-    fn groups<'b, 'a>(self, messages: &'b [Numbered<'a>]) -> Vec<Vec<&'b [Numbered<'a>]>> {
-        let is_large =
-            |batch: &[Numbered<'_>]| batch.iter().any(|(_, message)| message.size_bytes > LARGE_BYTES);
-        let mut groups: Vec<Vec<&[_]>> = Vec::new();
-        let (mut rest, mut alone) = (messages, true);
-        while !rest.is_empty() {
-            let (batch, after) = rest.split_at(self.length(rest));
-            rest = after;
-            let goes_alone = self == Self::Letters && is_large(batch);
-            match groups.last_mut() {
-                Some(group) if !alone && !goes_alone && group.len() < AT_ONCE => group.push(batch),
-                _ => groups.push(vec![batch]),
-            }
-            alone = goes_alone;
+/// Messages in batches, each of which is read by one query.
+struct Batches<'b, 'a> {
+    stage: Stage,
+    rest: Batch<'b, 'a>,
+    /// The batch before is to be read alone.
+    alone: bool,
+}
+
+impl<'b, 'a> Batches<'b, 'a> {
+    const fn new(stage: Stage, messages: Batch<'b, 'a>) -> Self {
+        Self { stage, rest: messages, alone: false }
+    }
+
+    /// The next batch, if there is one that may be read beside so many others.
+    fn next(&mut self, others: usize) -> Option<Batch<'b, 'a>> {
+        let (batch, after) = self.rest.split_at(self.stage.length(self.rest));
+        let is_large = batch.iter().any(|(_, message)| message.size_bytes > LARGE_BYTES);
+        let alone = self.stage == Stage::Letters && is_large;
+        let fits = others == 0 || (others < AT_ONCE && !alone && !self.alone);
+        if batch.is_empty() || !fits {
+            return None;
         }
-        groups
+        (self.rest, self.alone) = (after, alone);
+        Some(batch)
     }
 }
 
@@ -205,13 +215,9 @@ struct Read {
 }
 
 impl Source<'_> {
-    /// Reads these batches at the same time. All of them are waited for: what has begun holds a connection.
-    async fn read<'b, 'a>(
-        &self,
-        stage: Stage,
-        batches: &[&'b [Numbered<'a>]],
-    ) -> Vec<(&'b [Numbered<'a>], Result<Read, Status>)> {
-        join_all(batches.iter().map(|batch| async move { (*batch, self.batch(stage, batch).await) })).await
+    fn reads<'b, 'a>(&self, stage: Stage, messages: Batch<'b, 'a>) -> Reads<'_, 'b, 'a> {
+        let batches = Batches::new(stage, messages);
+        Reads { source: self, batches, begun: FuturesUnordered::new(), done: VecDeque::new() }
     }
 
     async fn batch(&self, stage: Stage, messages: &[Numbered<'_>]) -> Result<Read, Status> {
@@ -258,5 +264,95 @@ impl Source<'_> {
             }
         }
         Ok(Read { facts, unsigned, fresh })
+    }
+}
+
+/// Batches that are being read, some at the same time. What has begun holds a connection, so it is waited for whatever
+/// else happens.
+struct Reads<'s, 'b, 'a> {
+    source: &'s Source<'s>,
+    batches: Batches<'b, 'a>,
+    begun: FuturesUnordered<BoxFuture<'s, Done<'b, 'a>>>,
+    done: VecDeque<Done<'b, 'a>>,
+}
+
+type Done<'b, 'a> = (Batch<'b, 'a>, Result<Read, Status>);
+
+impl<'s, 'b: 's, 'a: 's> Reads<'s, 'b, 'a> {
+    /// Whichever is read next; `None`: that was all.
+    async fn next(&mut self) -> Result<Option<(Batch<'b, 'a>, Read)>, Status> {
+        while let Some(batch) = self.batches.next(self.begun.len() + self.done.len()) {
+            let (source, stage) = (self.source, self.batches.stage);
+            self.begun.push(Box::pin(async move { (batch, source.batch(stage, batch).await) }));
+        }
+        let done = match self.done.pop_front() {
+            Some(done) => Some(done),
+            None => self.begun.next().await,
+        };
+        match done {
+            Some((batch, Ok(read))) => Ok(Some((batch, read))),
+            Some((_, Err(refusal))) => {
+                self.settle().await;
+                Err(refusal)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Lets what has begun come to its end, before something else is waited for.
+    async fn settle(&mut self) {
+        while let Some(done) = self.begun.next().await {
+            self.done.push_back(done);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{Flags, ModSeq, Timestamp, Uid};
+
+    use super::*;
+
+    fn message(size_bytes: u64) -> Listed {
+        let at = Timestamp::default();
+        Listed {
+            id: MessageId::at(at, [1; 10]),
+            uid: Uid(1),
+            modseq: ModSeq(1),
+            flags: Flags::NONE,
+            keywords: Arc::default(),
+            received_at: at,
+            sent_at: None,
+            size_bytes,
+        }
+    }
+
+    /// How many messages the batches have that are read together, if all are waited for before more are begun.
+    fn check(stage: Stage, sizes: &[u64], wanted: &[&[usize]]) {
+        let messages: Vec<_> = sizes.iter().map(|size| message(*size)).collect();
+        let numbered: Vec<_> = (1..).zip(&messages).collect();
+        let mut batches = Batches::new(stage, &numbered);
+        for together in wanted {
+            for (others, length) in together.iter().enumerate() {
+                assert_eq!(batches.next(others).map(<[_]>::len), Some(*length), "{stage:?} {wanted:?}");
+            }
+            let more = batches.next(together.len());
+            assert!(more.is_none(), "{stage:?} {wanted:?}");
+        }
+        assert!(batches.next(0).is_none(), "{stage:?} {wanted:?}");
+    }
+
+    #[test]
+    fn large_messages_are_read_alone() {
+        let (small, large) = (1_000, LARGE_BYTES + 1);
+        check(Stage::Letters, &[], &[]);
+        check(Stage::Letters, &[small; 3 * WITH_LETTERS], &[&[WITH_LETTERS; 3]]);
+        check(Stage::Letters, &[small; 3 * WITH_LETTERS + 1], &[&[WITH_LETTERS; 3], &[1]]);
+        check(Stage::Letters, &[LARGE_BYTES; 5], &[&[2, 2, 1]]);
+        check(Stage::Letters, &[large; 3], &[&[1], &[1], &[1]]);
+        check(Stage::Letters, &[large, LETTER_BYTES, small], &[&[1], &[1], &[1]]);
+        let mixed = [[small; WITH_LETTERS].as_slice(), &[large], &[small; WITH_LETTERS + 1]].concat();
+        check(Stage::Letters, &mixed, &[&[WITH_LETTERS], &[WITH_LETTERS], &[2]]);
+        check(Stage::Rows, &[large; WITH_ROWS + 1], &[&[WITH_ROWS, 1]]);
     }
 }
