@@ -106,18 +106,24 @@ fn iso_2022_kr(bytes: &[u8]) -> String {
 }
 
 fn is_utf8(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok()
+    Encoding::utf8_valid_up_to(bytes) == bytes.len()
 }
 
 /// UTF-8, then the Korean charsets, then windows-1252, which every byte string is.
 pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        // Cut off within a character, or with a few broken bytes in much good UTF-8.
-        Err(error) if error.error_len().is_none() || mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
-        Err(_) if looks_korean(bytes) => EUC_KR.decode_without_bom_handling(bytes).0,
-        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0,
+    // Finds it out several times faster than the standard library.
+    if let Some(text) = UTF_8.decode_without_bom_handling_and_without_replacement(bytes) {
+        return text;
+    }
+    let is_cut_off = std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
+    // Cut off within a character, or with a few broken bytes in much good UTF-8.
+    if is_cut_off || mostly_utf8(bytes) {
+        String::from_utf8_lossy(bytes)
+    } else if looks_korean(bytes) {
+        EUC_KR.decode_without_bom_handling(bytes).0
+    } else {
+        WINDOWS_1252.decode_without_bom_handling(bytes).0
     }
 }
 
@@ -196,6 +202,9 @@ mod tests {
         check(Some("utf-7"), b"Hi Mom -+Jjo--!", "Hi Mom -☺-!");
         check(Some("iso-2022-jp"), b"\x1b$B$3$s\x1b(B", "こん");
         check(None, b"", "");
+        let long = "안녕하세요 ".repeat(20);
+        check(None, long.as_bytes(), &long);
+        check(None, &long.as_bytes()[..301], &format!("{}\u{FFFD}", &long[..300]));
         let korean = b"\x1B$)C\x0EC9\x0F \x0EAY\x0F hello \x0EH8@G7O\nEnglish line\r\n";
         check(Some("iso-2022-kr"), korean, "첫 줄 hello 회의록\nEnglish line\r\n");
         check(Some("ISO-2022-KR"), b"cut\x0E8", "cut\u{FFFD}");
