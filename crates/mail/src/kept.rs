@@ -111,10 +111,11 @@ pub(crate) struct Found<T> {
 }
 
 impl<T: Clone> Found<T> {
-    /// With what was read of the others.
-    pub(crate) fn filled_up(mut self, ids: &[MessageId], read: &HashMap<MessageId, T>) -> Vec<Option<T>> {
+    /// With what was read of the others, by id.
+    pub(crate) fn filled_up(mut self, ids: &[MessageId], read: &[(MessageId, T)]) -> Vec<Option<T>> {
         for (id, found) in ids.iter().zip(&mut self.of_each).filter(|(_, found)| found.is_none()) {
-            *found = read.get(id).cloned();
+            let place = read.binary_search_by_key(id, |(id, _)| *id).ok();
+            *found = place.and_then(|place| read.get(place)).map(|(_, one)| one.clone());
         }
         self.of_each
     }

@@ -44,10 +44,11 @@ impl Access {
         if found.unknown.is_empty() {
             return Ok(found.of_each);
         }
-        let read = match wanted {
+        let mut read = match wanted {
             Texts::Header => of_headers(self.headers(&found.unknown).await?).await?,
             Texts::All => whole(self.letters(&found.unknown).await?).await?,
         };
+        read.sort_unstable_by_key(|(id, _)| *id);
         let all = found.filled_up(ids, &read);
         if wanted == Texts::All {
             kept.keep(account, read.into_iter().filter(|(_, plain)| memory(plain) <= LARGEST));
@@ -56,7 +57,7 @@ impl Access {
     }
 }
 
-type Read = HashMap<MessageId, Arc<Plain>>;
+type Read = Vec<(MessageId, Arc<Plain>)>;
 
 async fn of_headers(headers: HashMap<MessageId, Bytes>) -> Result<Read> {
     let size_bytes = headers.values().map(|header| header.len() as u64).sum();

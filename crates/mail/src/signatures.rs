@@ -1,6 +1,6 @@
 //! Signatures of many messages at once: what is certainly not in them. Those that were asked for lately are in memory.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use storage::{Needs, Result as StorageResult, Snapshot, Transaction, Unit};
@@ -29,7 +29,6 @@ impl Access {
         let look =
             |mut shard: Box<dyn Snapshot>| async move { shard.signatures(account, wanted).await.map(Some) };
         let read = self.service.look(account, look).await?.unwrap_or_default();
-        let read: HashMap<_, Arc<[u8]>> = read.into_iter().map(|(id, bits)| (id, bits.into())).collect();
         let all = found.filled_up(ids, &read);
         kept.keep(account, read);
         Ok(all)

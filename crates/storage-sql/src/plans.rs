@@ -42,6 +42,8 @@ async fn statements(database: &Database, caught: &Caught) -> Vec<(String, Vec<Va
     open.contents(account, &[id]).await.unwrap();
     open.structure(account, id).await.unwrap();
     open.signatures(account, &[id]).await.unwrap();
+    let many: Vec<_> = (0..100).map(|n| MessageId::at(Timestamp::from_seconds(n), [1; 10])).collect();
+    open.signatures(account, &many).await.unwrap();
     open.thread(account, ThreadId(id.0), 10).await.unwrap();
     open.changes(account, ModSeq(0), 10).await.unwrap();
     open.queue_entry(account, QueueId(id.0)).await.unwrap();

@@ -4,8 +4,9 @@ mod changes;
 mod listing;
 mod page;
 pub(crate) mod queue;
+mod signatures;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -163,19 +164,9 @@ impl Snapshot for Open {
         &mut self,
         account: AccountId,
         ids: &[MessageId],
-    ) -> Result<Vec<(MessageId, Vec<u8>)>> {
+    ) -> Result<Vec<(MessageId, Arc<[u8]>)>> {
         self.flush().await?;
-        let ids = distinct(ids);
-        let mut found: Vec<(MessageId, Vec<u8>)> = Vec::with_capacity(ids.len());
-        for list in lists(&self.conn, &ids) {
-            let keys: Vec<_> = list.iter().map(|id| (account.0, *id)).collect();
-            let bits = |row: &Row<'_>| Ok((MessageId(row.get(0)?), row.get(1)?));
-            let wanted = with_wanted(&self.conn, &keys, SIGNATURES);
-            found.extend(self.conn.each_row(wanted, keys.len(), bits).await.map_err(failed)?);
-        }
-        // The last list may be filled up with its last id, and what is found is in the order of the list.
-        found.dedup_by_key(|(id, _)| *id);
-        Ok(found)
+        signatures::find(&self.conn, account, &distinct(ids)).await
     }
 
     async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>> {
@@ -363,10 +354,6 @@ const MAILBOXES: usize = 10;
 
 /// As many rows take the time of a body.
 const BODY: usize = 16;
-
-const SIGNATURES: &str = "SELECT m.id AS id, s.bits AS bits FROM wanted CROSS JOIN message AS m \
-    CROSS JOIN signature AS s WHERE m.account_id = wanted.a AND m.id = wanted.b \
-    AND s.account_id = m.account_id AND s.body_id = m.body_id";
 
 impl Open {
     /// Messages that exist, as `m`, each with its body, as `b`, which is missing where the shard is damaged.

@@ -1,5 +1,7 @@
 //! Reading: everything a shard knows of an account, as of one moment.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use types::{
     AccountId, BlobId, BodyId, Bucket, MailboxId, MessageId, ModSeq, QueueId, ThreadId, Timestamp, UploadId,
@@ -66,12 +68,12 @@ pub trait Snapshot: Send {
         ids: &[MessageId],
     ) -> Result<Vec<(MessageId, Vec<u8>)>>;
 
-    /// The signatures of those of these messages that exist and have one, in no order; one query.
+    /// The signatures of those of these messages that exist and have one, by their ids; a few queries.
     async fn signatures(
         &mut self,
         account: AccountId,
         ids: &[MessageId],
-    ) -> Result<Vec<(MessageId, Vec<u8>)>>;
+    ) -> Result<Vec<(MessageId, Arc<[u8]>)>>;
 
     /// A message's encoded MIME structure.
     async fn structure(&mut self, account: AccountId, id: MessageId) -> Result<Option<Vec<u8>>>;

@@ -1,5 +1,7 @@
 //! Rows of an answer, and what is made of them by the places of their columns.
 
+use std::sync::Arc;
+
 use rusqlite::types::FromSql;
 use sea_orm::{DbErr, QueryResult, TryGetable};
 
@@ -21,6 +23,22 @@ impl Row<'_> {
     pub(crate) fn get<T: Column>(&self, at: usize) -> Result<T, DbErr> {
         match self {
             Self::Sent(row) => row.try_get_by_index(at),
+            Self::Read(row) => row.get(at).map_err(direct::failed),
+        }
+    }
+
+    /// The bytes in the column at this place, to be shared.
+    pub(crate) fn bytes(&self, at: usize) -> Result<Arc<[u8]>, DbErr> {
+        match self {
+            Self::Sent(row) => row.try_get_by_index::<Vec<u8>>(at).map(Arc::from),
+            Self::Read(row) => row.get(at).map_err(direct::failed),
+        }
+    }
+
+    /// The same where there may be none.
+    pub(crate) fn maybe_bytes(&self, at: usize) -> Result<Option<Arc<[u8]>>, DbErr> {
+        match self {
+            Self::Sent(row) => Ok(row.try_get_by_index::<Option<Vec<u8>>>(at)?.map(Arc::from)),
             Self::Read(row) => row.get(at).map_err(direct::failed),
         }
     }

@@ -206,12 +206,8 @@ async fn signatures_go_with_their_body(shards: &Arc<dyn Shards>) {
     .await
     .unwrap();
     let ids = [signed, unsigned, copied];
-    let read = || async {
-        let mut found = kit.read().await.signatures(account, &ids).await.unwrap();
-        found.sort_unstable();
-        found
-    };
-    let first = b"signature of 1".to_vec();
+    let read = || async { kit.read().await.signatures(account, &ids).await.unwrap() };
+    let first: Arc<[u8]> = Arc::from(*b"signature of 1");
     let mut wanted = vec![(signed, first.clone()), (copied, first)];
     wanted.sort_unstable();
     assert_eq!(read().await, wanted);
@@ -225,14 +221,14 @@ async fn signatures_go_with_their_body(shards: &Arc<dyn Shards>) {
     })
     .await
     .unwrap();
-    let mut wanted: Vec<_> = ids.iter().map(|id| (*id, b"another".to_vec())).collect();
+    let mut wanted: Vec<_> = ids.iter().map(|id| (*id, Arc::from(*b"another"))).collect();
     wanted.sort_unstable();
     assert_eq!(read().await, wanted);
     assert_eq!(kit.read().await.account(account).await.unwrap().unwrap().modseq, modseq);
     kit.write(move |tx| Box::pin(async move { tx.expunge(account, &[signed, unsigned]).await }))
         .await
         .unwrap();
-    assert_eq!(read().await, [(copied, b"another".to_vec())]);
+    assert_eq!(read().await, [(copied, Arc::from(*b"another"))]);
 }
 
 async fn mailboxes_move_with_what_is_in_them(shards: &Arc<dyn Shards>) {
