@@ -73,7 +73,7 @@ const FROM_MEMORY: usize = 2_000;
 const WITH_PORTRAITS: usize = 500;
 const WITH_STRUCTURES: usize = 200;
 const WITH_HEADERS: usize = 100;
-const WITH_LETTERS: usize = 32;
+const WITH_LETTERS: usize = 64;
 /// What an answer of flags and numbers takes.
 const LINE_BYTES: usize = 64;
 /// Bytes of the messages whose bodies are in memory at once; one that has more is alone.
@@ -291,7 +291,8 @@ impl Fetching {
             // The new task is begun when this one waits: what it reads comes while the answers are made.
             yield_now().await;
         }
-        let mut out = Writer::with_capacity(self.utf8, messages.len() * LINE_BYTES);
+        let room = messages.iter().map(|(_, message)| self.room(message)).sum();
+        let mut out = Writer::with_capacity(self.utf8, room);
         for (number, message) in messages {
             if !self.has(&known, &message) {
                 // RFC 2180 §4.1.2: it was expunged by another, and cannot be told of any more.
@@ -303,7 +304,7 @@ impl Fetching {
                 write_known(&self.items, &mut out, &message, &known);
                 continue;
             }
-            let mut begun = Writer::new(self.utf8);
+            let mut begun = Writer::with_capacity(self.utf8, self.room(&message));
             self.begin(&mut begun, number, &message);
             match answer(&self.items, begun, &message, &known).await {
                 Ok(mut pieces) => match (pieces.pop_front(), pieces.is_empty()) {
@@ -321,6 +322,12 @@ impl Fetching {
         }
         flush(&mut self.ready, &mut out);
         Ok(())
+    }
+
+    /// About so many bytes does the answer for a message take, without what is streamed.
+    fn room(&self, message: &Listed) -> usize {
+        let text = if self.needs.letters { message.size_bytes.min(sections::GATHERED) } else { 0 };
+        LINE_BYTES + usize::try_from(text).unwrap_or_default()
     }
 
     /// Writes the beginning of the answer for a message.

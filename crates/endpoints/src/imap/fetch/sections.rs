@@ -14,7 +14,7 @@ use super::{Piece, flush};
 use crate::imap::answers;
 
 /// Literals up to this are gathered with what is around them.
-const GATHERED: u64 = 64 << 10;
+pub(super) const GATHERED: u64 = 64 << 10;
 /// A header is read as a whole to pick fields from it; no honest one is longer.
 const MAX_HEADER: u64 = 4 << 20;
 

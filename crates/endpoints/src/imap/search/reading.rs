@@ -19,7 +19,7 @@ use super::matching::{Facts, Plan};
 const WITH_ROWS: usize = 500;
 const WITH_STRUCTURES: usize = 200;
 const WITH_SIGNATURES: usize = 1_000;
-const WITH_LETTERS: usize = 32;
+const WITH_LETTERS: usize = 64;
 const LETTER_BYTES: u64 = 2 << 20;
 /// Batches that are read at the same time, unless they have a larger message.
 const AT_ONCE: usize = 3;
