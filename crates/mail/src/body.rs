@@ -184,15 +184,54 @@ impl Service {
 
 /// Bytes of a body that are kept in the shard; `None` where the range reaches into a blob or beyond the end.
 pub(crate) fn inline(body: &Body, range: Range<u64>) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let length = range.end.saturating_sub(range.start);
+    at_hand(body, range).filter(|bytes| bytes.len() as u64 == length).map(Vec::from)
+}
+
+/// As many bytes of the range as the body has; `None` where it reaches into a blob.
+pub(crate) fn at_hand(body: &Body, range: Range<u64>) -> Option<Bytes> {
+    let mut pieces = Vec::new();
     let mut at = 0;
     for segment in &body.segments {
         let end = at + segment.size_bytes();
         if range.start < end && at < range.end {
             let Segment::Inline(piece) = segment else { return None };
-            bytes.extend_from_slice(&within(piece, at, &range));
+            pieces.push(within(piece, at, &range));
         }
         at = end;
     }
-    (bytes.len() as u64 == range.end.saturating_sub(range.start)).then_some(bytes)
+    // Most ranges lie in one segment, of which nothing need be copied.
+    Some(match pieces.as_slice() {
+        [] => Bytes::new(),
+        [one] => one.clone(),
+        more => more.concat().into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_a_blob_is_not_at_hand() {
+        let text = |text: &'static str| Segment::Inline(Bytes::from_static(text.as_bytes()));
+        let blob = Segment::Blob { id: BlobId([1; 32]), size_bytes: 10 };
+        let body = Body { segments: vec![text("one"), text("two"), text("three"), blob, text("four")] };
+        let check = |range: Range<u64>, wanted: Option<&str>, is_whole: bool| {
+            let found = at_hand(&body, range.clone());
+            assert_eq!(found.as_deref(), wanted.map(str::as_bytes), "{range:?}");
+            assert_eq!(inline(&body, range.clone()), found.filter(|_| is_whole).map(Vec::from), "{range:?}");
+        };
+        check(0..3, Some("one"), true);
+        check(1..2, Some("n"), true);
+        check(3..3, Some(""), true);
+        check(2..5, Some("etw"), true);
+        check(0..11, Some("onetwothree"), true);
+        check(0..12, None, false);
+        check(15..16, None, false);
+        check(20..23, None, false);
+        check(21..25, Some("four"), true);
+        check(23..26, Some("ur"), false);
+        check(26..30, Some(""), false);
+    }
 }

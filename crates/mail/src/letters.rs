@@ -7,7 +7,7 @@ use message::{Encoding, Part, Structure};
 use storage::{Body, ByteStream, Content as Stored, Message, Snapshot};
 use types::{AccountId, MessageId};
 
-use crate::body::{Content, collect, encoded};
+use crate::body::{Content, at_hand, collect, encoded};
 use crate::{Access, Error, Result, Service, prepare};
 
 /// A message's content: its structure and its bytes, when they are asked for.
@@ -41,18 +41,26 @@ impl Access {
     /// The contents of those of these messages that exist; one query. What of them is kept in the shard is in memory then,
     /// so ask for few.
     pub async fn letters(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Letter>> {
+        self.unpacked(self.contents(ids).await?).await
+    }
+
+    /// The same as they are kept in the shard.
+    pub(crate) async fn contents(&self, ids: &[MessageId]) -> Result<Vec<Stored>> {
         let account = self.id;
         let look = |mut shard: Box<dyn Snapshot>| async move { shard.contents(account, ids).await };
-        let found = self.service.look_for(account, ids.len(), look).await?;
-        let size_bytes = found.iter().map(|content| content.body.inline.len() as u64).sum();
-        let service = self.service.clone();
+        self.service.look_for(account, ids.len(), look).await
+    }
+
+    pub(crate) async fn unpacked(&self, contents: Vec<Stored>) -> Result<HashMap<MessageId, Letter>> {
+        let size_bytes = contents.iter().map(|content| content.body.inline.len() as u64).sum();
+        let (service, account) = (self.service.clone(), self.id);
         prepare::off_thread(size_bytes, move || {
             let letter = |content: Stored| {
                 let Stored { id, structure: encoded, body, .. } = content;
                 let (service, body) = (service.clone(), body.unpack()?);
                 Ok((id, Letter { id, encoded, structure: OnceLock::new(), service, account, body }))
             };
-            found.into_iter().map(letter).collect()
+            contents.into_iter().map(letter).collect()
         })
         .await?
     }
@@ -81,7 +89,10 @@ impl Letter {
 
     /// The same in memory, if they are not more than `limit`.
     pub async fn collect(&self, range: Range<u64>, limit: u64) -> Result<Bytes> {
-        collect(self.bytes(range), limit).await
+        match at_hand(&self.body, range.clone()) {
+            Some(bytes) if bytes.len() as u64 <= limit => Ok(bytes),
+            _ => collect(self.bytes(range), limit).await,
+        }
     }
 
     /// The content of a part, decoded.

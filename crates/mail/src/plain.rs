@@ -5,9 +5,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use message::{Plain, text_pieces};
+use storage::Content;
 use types::MessageId;
 
+use crate::body::at_hand;
 use crate::kept::Kept;
+use crate::letters::decode;
 use crate::{Access, Letter, Result, prepare};
 
 pub(crate) type Plains = Kept<Arc<Plain>>;
@@ -46,7 +49,7 @@ impl Access {
         }
         let mut read = match wanted {
             Texts::Header => of_headers(self.headers(&found.unknown).await?).await?,
-            Texts::All => whole(self.letters(&found.unknown).await?).await?,
+            Texts::All => self.whole(&found.unknown).await?,
         };
         read.sort_unstable_by_key(|(id, _)| *id);
         let all = found.filled_up(ids, &read);
@@ -54,6 +57,21 @@ impl Access {
             kept.keep(account, read.into_iter().filter(|(_, plain)| memory(plain) <= LARGEST));
         }
         Ok(all)
+    }
+
+    /// All texts of those of these messages that exist. Those without blobs are unpacked one after another, where their
+    /// texts are made.
+    async fn whole(&self, ids: &[MessageId]) -> Result<Read> {
+        let contents = self.contents(ids).await?;
+        let (inline, apart): (Vec<_>, Vec<_>) =
+            contents.into_iter().partition(|content| content.body.blobs.is_empty());
+        let size_bytes = inline.iter().map(|content| content.body.size_bytes).sum();
+        let plains = move || inline.into_iter().map(of_inline).collect::<Result<Read>>();
+        let mut read = prepare::off_thread(size_bytes, plains).await??;
+        if !apart.is_empty() {
+            read.extend(of_letters(self.unpacked(apart).await?).await?);
+        }
+        Ok(read)
     }
 }
 
@@ -65,7 +83,17 @@ async fn of_headers(headers: HashMap<MessageId, Bytes>) -> Result<Read> {
     prepare::off_thread(size_bytes, move || headers.into_iter().map(plain).collect()).await
 }
 
-async fn whole(letters: HashMap<MessageId, Letter>) -> Result<Read> {
+fn of_inline(content: Content) -> Result<(MessageId, Arc<Plain>)> {
+    let structure = decode(content.id, &content.structure)?;
+    let body = content.body.unpack()?;
+    let mut plain = Plain::default();
+    for piece in text_pieces(&structure, true) {
+        plain.add(&piece, &at_hand(&body, piece.range()).unwrap_or_default());
+    }
+    Ok((content.id, Arc::new(plain)))
+}
+
+async fn of_letters(letters: HashMap<MessageId, Letter>) -> Result<Read> {
     let mut gathered = Vec::with_capacity(letters.len());
     let mut size_bytes = 0;
     for letter in letters.into_values() {

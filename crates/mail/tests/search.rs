@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::LocalCache;
 use futures::stream::BoxStream;
-use mail::{Access, Error, Hint, Service};
+use mail::{Access, Error, Hint, Service, Texts};
+use message::Plain;
 use search::{Hits, Op, Rebuild, Search, Size};
 use storage::{BlobInfo, Blobs, ByteStream, Result};
 use testkit::{House, fixtures, house::PASSWORD};
@@ -146,6 +147,31 @@ async fn a_file_that_cannot_be_read_now_is_an_error_and_not_nothing() {
     assert!(matches!(error, Error::Storage(storage::Error::Unavailable(_))), "{error}");
     is_away.store(false, Ordering::SeqCst);
     assert_eq!(found(&alice, phrase).await, 1);
+}
+
+#[tokio::test]
+async fn texts_are_the_same_wherever_they_lie() {
+    let house = House::open().await.unwrap();
+    let mails =
+        [with_file("needle in the last row"), fixtures::mail("x@y.test", ALICE, "Straw", "needle in hay")];
+    let mut ids = Vec::new();
+    for raw in &mails {
+        ids.push(deliver(&house, ALICE, raw.clone()).await);
+    }
+    let (node, is_away) = node(&house).await;
+    let alice = node.admin().open(&ALICE.parse().unwrap()).await.unwrap();
+    is_away.store(true, Ordering::SeqCst);
+    let error = alice.texts(&ids, Texts::All).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    is_away.store(false, Ordering::SeqCst);
+    for ids in [ids.clone(), ids.iter().rev().copied().collect()] {
+        let texts = house.access(ALICE).await.unwrap().texts(&ids, Texts::All).await.unwrap();
+        assert_eq!(alice.texts(&ids, Texts::All).await.unwrap(), texts);
+        let mut bodies: Vec<_> = texts.iter().flatten().map(|plain| plain.bodies.clone()).collect();
+        bodies.sort_by_key(|bodies| std::cmp::Reverse(bodies.concat().len()));
+        let wanted = mails.iter().map(|raw| Plain::of(&message::parse(raw).structure, raw).bodies);
+        assert_eq!(bodies, wanted.collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]
