@@ -1,7 +1,7 @@
 //! Changes that are written to their rows later are seen by all who read, at once and whole: in this process, in another
 //! one, and after a start.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -11,7 +11,10 @@ use storage::{
     Snapshot, Source, Summary, Transaction, Unit, write,
 };
 use storage_sql::{DatabaseUrl, Options, SqlShards};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use types::{
     AccountId, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, ShardId, ThreadId, Timestamp,
     api::{Delivery, DeliveryState},
@@ -269,7 +272,8 @@ async fn everybody_sees_each_change_whole() {
     let (one, before) = filled(&path, &options).await;
     // As a command beside the server does.
     let two = open(&path, &options).await;
-    let marking = tokio::spawn({
+    let mut marking = JoinSet::new();
+    marking.spawn({
         let (one, inbox) = (Arc::clone(&one), before.mailbox.id);
         let mut listed: Vec<_> = before.messages.iter().cloned().collect();
         async move {
@@ -284,12 +288,14 @@ async fn everybody_sees_each_change_whole() {
     while one.latest(SHARD).await.unwrap().account(ACCOUNT).await.unwrap().unwrap().modseq == before.as_of {
         sleep(Duration::from_millis(1)).await;
     }
-    while !marking.is_finished() {
+    let listed = loop {
+        if let Some(marked) = marking.try_join_next() {
+            break marked.unwrap();
+        }
         check_whole(&one, rounds.is_multiple_of(2)).await;
         check_whole(&two, rounds.is_multiple_of(3)).await;
         rounds += 1;
-    }
-    let listed = marking.await.unwrap();
+    };
     for shards in [&one, &two] {
         check_whole(shards, true).await;
         let after = listing(&mut *shards.latest(SHARD).await.unwrap()).await;

@@ -19,6 +19,9 @@ use crate::{
     statement::{Conflict, Writes, among, insert, lists},
 };
 
+/// Keywords as they are stored, and as they are listed.
+type Keywords = (String, Arc<[String]>);
+
 /// More kinds of changes than this are written row by row.
 const MOST_KINDS: usize = 4;
 
@@ -135,7 +138,7 @@ pub(super) async fn change_listed(
     change: &FlagChange,
 ) -> Result<Vec<Listed>> {
     open.hold(account).await?;
-    let mut keywords: HashMap<Arc<[String]>, (String, Arc<[String]>)> = HashMap::new();
+    let mut keywords: HashMap<Arc<[String]>, Keywords> = HashMap::new();
     let (mut marked, mut modseq, mut unread) = (Vec::new(), None, 0);
     for message in &mut messages {
         let (stored, keywords) = keywords.entry(Arc::clone(&message.keywords)).or_insert_with_key(|before| {
