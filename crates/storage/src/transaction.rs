@@ -73,8 +73,8 @@ pub trait Transaction: Snapshot {
         change: &FlagChange,
     ) -> Result<Vec<Listed>>;
 
-    /// Moves messages to a mailbox of the account, in order of their ids: new UIDs, tombstones where they were.
-    /// Those that are there already stay as they are. Returns those that exist, as they are then.
+    /// Moves messages to a mailbox of the account, in the order that they are in where they are: new UIDs, and tombstones for
+    /// the old ones. Those that are there already stay as they are. Returns those that exist, as they are then.
     async fn move_messages(
         &mut self,
         account: AccountId,

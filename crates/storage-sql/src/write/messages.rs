@@ -182,7 +182,7 @@ pub(super) async fn move_to(
 ) -> Result<Vec<Message>> {
     open.settled(account).await?;
     place(open, account.0, Source::Mailbox(to))?;
-    let found = open.read_message_rows(account, ids).await?;
+    let found = in_order(open.read_message_rows(account, ids).await?);
     carry(open, account, found, |from| (from != to.0).then_some(to.0), now).await
 }
 
@@ -193,9 +193,14 @@ pub(super) async fn renumber(
     now: Timestamp,
 ) -> Result<Vec<Message>> {
     open.settled(account).await?;
-    let mut found = open.read_message_rows(account, ids).await?;
-    found.sort_unstable_by_key(|row| (row.mailbox_id, row.uid));
+    let found = in_order(open.read_message_rows(account, ids).await?);
     carry(open, account, found, Some, now).await
+}
+
+/// As they are in their mailboxes. Ids do not tell: they are by when a mail was received, and not by when it came here.
+fn in_order(mut found: Vec<message::Model>) -> Vec<message::Model> {
+    found.sort_unstable_by_key(|row| (row.mailbox_id, row.uid));
+    found
 }
 
 /// Moves messages to the end of the mailbox that is said of the one where they are; `None`: they stay.

@@ -210,16 +210,17 @@ async fn what_differs_stays_different(shards: &Arc<dyn Shards>) {
 async fn moved_messages_get_new_uids(shards: &Arc<dyn Shards>) {
     let kit = Kit::new(shards).await;
     let account = kit.account;
-    let ids = [kit.add(1).await, kit.add(2).await, kit.add(3).await];
+    // The first to come was received last.
+    let ids = [kit.add(3).await, kit.add(2).await, kit.add(1).await];
     let (inbox, trash) = (kit.mailbox(Role::Inbox).await, kit.mailbox(Role::Trash).await);
     let since = inbox.modseq;
     let moved = kit.write(move |tx| {
         Box::pin(async move { tx.move_messages(account, &[ids[2], ids[0]], trash.id, NOW).await })
     });
     let moved = moved.await.unwrap();
-    let mut uids: Vec<_> = moved.iter().map(|message| (message.id, message.uid.0, message.mailbox)).collect();
+    let mut uids: Vec<_> = moved.iter().map(|message| (message.uid.0, message.id, message.mailbox)).collect();
     uids.sort_unstable();
-    assert_eq!(uids, [(ids[0], 1, trash.id), (ids[2], 2, trash.id)], "in order of the ids");
+    assert_eq!(uids, [(1, ids[0], trash.id), (2, ids[2], trash.id)], "in the order of before");
     let changes = kit.read().await.changes(account, since, 100).await.unwrap();
     let removed: Vec<_> =
         changes.removed.iter().map(|gone| (gone.id, gone.mailbox, gone.uid.0, gone.expunged)).collect();
