@@ -7,16 +7,17 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use storage::{
-    Body, BucketMap, Error, FlagChange, Listed, Listing, Needs, NewMessage, Result, Segment, Shards as _,
-    Snapshot, Source, Summary, Transaction, Unit, write,
+    BucketMap, Error, FlagChange, Listed, Listing, Needs, Result, Shards as _, Snapshot, Transaction, Unit,
+    write,
 };
 use storage_sql::{DatabaseUrl, Options, SqlShards};
+use testkit::fixtures::new_message;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
 use types::{
-    AccountId, BodyId, Flags, MailboxId, MessageId, ModSeq, Role, ShardId, ThreadId, Timestamp,
+    AccountId, Flags, MailboxId, MessageId, ModSeq, Role, ShardId, Timestamp,
     api::{Delivery, DeliveryState},
 };
 
@@ -39,25 +40,7 @@ impl Unit for Fill {
         for number in 0..MESSAGES {
             let at = Timestamp::from_seconds(i64::from(number));
             let id = MessageId::at(at, [number; 10]);
-            let body = Body { segments: vec![Segment::Inline(vec![number; 100].into())] };
-            tx.append(NewMessage {
-                account: ACCOUNT,
-                id,
-                mailbox: Source::Role(Role::Inbox),
-                flags: Flags::NONE,
-                keywords: Vec::new(),
-                thread: ThreadId(id.0),
-                refs: Vec::new(),
-                body: body.pack(BodyId(id.0))?,
-                structure: Vec::new(),
-                received_at: at,
-                signature: Vec::new(),
-                saved_at: at,
-                sent_at: None,
-                summary: Summary::default(),
-                delivery: Vec::new(),
-            })
-            .await?;
+            tx.append(new_message(ACCOUNT, id, at, vec![number; 100])?).await?;
         }
         Ok(())
     }

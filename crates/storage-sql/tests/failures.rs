@@ -13,13 +13,10 @@ use std::{
 use async_trait::async_trait;
 use futures::future;
 use sea_orm::ConnectionTrait as _;
-use storage::{
-    Body, BucketMap, Error, Needs, NewMessage, Result, Segment, Shards as _, Source, Summary, Transaction,
-    Unit, write,
-};
+use storage::{BucketMap, Error, Needs, Result, Shards as _, Transaction, Unit, write};
 use storage_sql::{DatabaseUrl, Options, SqlShards, Watch};
-use testkit::PostgresCluster;
-use types::{AccountId, BodyId, Flags, MessageId, Role, ShardId, ThreadId, Timestamp};
+use testkit::{PostgresCluster, fixtures::new_message};
+use types::{AccountId, MessageId, ShardId, Timestamp};
 
 const SHARD: ShardId = ShardId(0);
 const ACCOUNT: AccountId = AccountId(1);
@@ -47,25 +44,7 @@ impl Unit for Add {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             state.to_be_bytes()[0]
         });
-        let body = Body { segments: vec![Segment::Inline(noise.take(self.bytes).collect())] };
-        tx.append(NewMessage {
-            account: ACCOUNT,
-            id,
-            mailbox: Source::Role(Role::Inbox),
-            flags: Flags::NONE,
-            keywords: Vec::new(),
-            thread: ThreadId(id.0),
-            refs: Vec::new(),
-            body: body.pack(BodyId(id.0))?,
-            structure: Vec::new(),
-            received_at: at,
-            signature: Vec::new(),
-            saved_at: at,
-            sent_at: None,
-            summary: Summary::default(),
-            delivery: Vec::new(),
-        })
-        .await?;
+        tx.append(new_message(ACCOUNT, id, at, noise.take(self.bytes).collect())?).await?;
         Ok(())
     }
 }

@@ -14,11 +14,11 @@ use async_trait::async_trait;
 use futures::future;
 use storage::{
     Appended, Body, BucketMap, Directory as _, Error, Lease, Needs, NewMessage, NewQueueEntry, Origin,
-    QueueBody, QueueEntry, Result, Segment, Shards as _, Source, Summary, Transaction, Unit, write,
+    QueueBody, QueueEntry, Result, Segment, Shards as _, Summary, Transaction, Unit, write,
 };
 use storage_sql::{DatabaseUrl, Options, Schema, SqlDirectory, SqlShards, Watch, pending_migrations};
-use testkit::PostgresCluster;
-use types::{AccountId, BodyId, Flags, MessageId, ModSeq, QueueId, Role, ShardId, ThreadId, Timestamp};
+use testkit::{PostgresCluster, fixtures::new_message};
+use types::{AccountId, BodyId, MessageId, ModSeq, QueueId, ShardId, Timestamp};
 
 const SHARD: ShardId = ShardId(0);
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -60,23 +60,11 @@ impl Unit for Add {
         for account in &self.accounts {
             tx.provision(*account, NOW).await?;
             tx.threads(*account, &[7]).await?;
-            let body = Body { segments: vec![Segment::Inline("Hello\r\n".into())] };
             let message = NewMessage {
-                account: *account,
-                id: self.id,
-                mailbox: Source::Role(Role::Inbox),
-                flags: Flags::NONE,
-                keywords: Vec::new(),
-                thread: ThreadId(self.id.0),
                 refs: vec![7],
-                body: body.pack(BodyId(self.id.0))?,
                 structure: b"structure".to_vec(),
-                received_at: NOW,
-                signature: Vec::new(),
-                saved_at: NOW,
-                sent_at: None,
                 summary: Summary { subject: "a\0b".to_owned(), ..Summary::default() },
-                delivery: Vec::new(),
+                ..new_message(*account, self.id, NOW, b"Hello\r\n".to_vec())?
             };
             added.push(tx.append(message).await?);
         }

@@ -1,6 +1,35 @@
-//! Mails to send around, with CRLF line ends.
+//! Mails to send around, with CRLF line ends, and a message for those who put it on a shard themselves.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use storage::{Body, NewMessage, Result, Segment, Source, Summary};
+use types::{AccountId, BodyId, Flags, MessageId, Role, ThreadId, Timestamp};
+
+/// A message for the inbox, with these bytes, of which nothing else is known.
+pub fn new_message(
+    account: AccountId,
+    id: MessageId,
+    received_at: Timestamp,
+    bytes: Vec<u8>,
+) -> Result<NewMessage> {
+    let body = Body { segments: vec![Segment::Inline(bytes.into())] };
+    Ok(NewMessage {
+        account,
+        id,
+        mailbox: Source::Role(Role::Inbox),
+        flags: Flags::NONE,
+        keywords: Vec::new(),
+        thread: ThreadId(id.0),
+        refs: Vec::new(),
+        body: body.pack(BodyId(id.0))?,
+        structure: Vec::new(),
+        received_at,
+        signature: Vec::new(),
+        saved_at: received_at,
+        sent_at: None,
+        summary: Summary::default(),
+        delivery: Vec::new(),
+    })
+}
 
 /// A mail of one text part.
 #[must_use]
