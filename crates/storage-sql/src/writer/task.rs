@@ -122,11 +122,12 @@ impl Task {
             answer(late.into_iter(), std::iter::repeat_with(|| Err(aside::late())));
             free.append(&mut batch);
             if !free.is_empty()
-                && let Err(error) = self.commit(free, &mut aside).await
+                && let Err((error, mut refused)) = self.commit(free, &mut aside).await
             {
-                // Whoever has come meanwhile would only wait as long in vain.
-                let waiting = std::iter::from_fn(|| units.try_recv().ok()).filter(Waiting::take);
-                answer(aside.drain().chain(waiting), unavailable(&error));
+                // Whoever has come meanwhile would only wait as long in vain; but not who comes once others were told.
+                refused.extend(aside.drain());
+                refused.extend(std::iter::from_fn(|| units.try_recv().ok()).filter(Waiting::take));
+                answer(refused.into_iter(), unavailable(&error));
             }
         }
     }
@@ -194,9 +195,9 @@ impl Task {
         Instant::now() + self.patience
     }
 
-    /// Runs the units and answers each, but for those that go aside; an error if the database could not be written to
-    /// at all.
-    async fn commit(&self, mut batch: Vec<Waiting>, aside: &mut Aside) -> Result<()> {
+    /// Runs the units and answers each, but for those that go aside. If the database could not be written to at all, the
+    /// error and those that are still to be told.
+    async fn commit(&self, mut batch: Vec<Waiting>, aside: &mut Aside) -> Result<(), (Error, Vec<Waiting>)> {
         metrics::counter!("magpie_storage_units_total", "shard" => self.label.clone())
             .increment(u64::try_from(batch.len()).unwrap_or(0));
         let (mut alone, until) = (Vec::new(), self.until());
@@ -205,8 +206,8 @@ impl Task {
                 Ok(outcomes) => answer(batch.drain(..), outcomes),
                 Err(Failure::Begin(error)) => {
                     tracing::warn!(shard = %self.label, units = batch.len(), reason = why(&error), "no transaction could be begun");
-                    answer(batch.drain(..).chain(alone.drain(..)), unavailable(&error));
-                    return Err(error);
+                    batch.append(&mut alone);
+                    return Err((error, batch));
                 }
                 Err(Failure::Unit(place, error)) if batch.len() == 1 => {
                     tracing::debug!(shard = %self.label, place, %error, "a unit failed");
