@@ -118,7 +118,7 @@ const SUMMARY_RECIPIENTS: usize = 10;
 /// Of a long chain the newest lead to its thread as well.
 const MAX_REFS: usize = 20;
 /// Smaller mails are worked on where they are: handing them to another thread costs more.
-const ON_THREAD_BYTES: u64 = 32 << 10;
+const ON_THREAD_BYTES: u64 = 64 << 10;
 
 pub(crate) async fn parse(raw: Bytes) -> Result<Arc<Parsed>> {
     off_thread(raw.len() as u64, move || Arc::new(message::parse(&raw))).await

@@ -18,8 +18,8 @@ pub const MAX_RECIPIENTS: usize = 1_000;
 /// The longest subject, in bytes.
 pub(crate) const MAX_SUBJECT: usize = 1_000;
 
-/// As much of the body as is decoded for the preview, in bytes.
-const PREVIEW_TEXT: usize = 64 << 10;
+/// As much of a text with markup, which takes more room than its words, as is decoded for the preview, in bytes.
+const PREVIEW_MARKUP: usize = 128 << 10;
 
 /// The summary of a mail. All texts are decoded, composed (NFC), on one line and free of control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ pub(crate) fn date(value: &[u8]) -> Option<Timestamp> {
 fn body_text(raw: &[u8], structure: &Structure) -> String {
     let mut out = String::new();
     for piece in Texts::of(structure).pieces {
-        let room = PREVIEW_TEXT.saturating_sub(out.len());
+        let room = preview::WINDOW.saturating_sub(out.len());
         if room == 0 {
             break;
         }
@@ -146,11 +146,10 @@ fn body_text(raw: &[u8], structure: &Structure) -> String {
     out
 }
 
-/// The words of a text part.
-pub(crate) fn plain(part: &crate::Part, encoded: &[u8], max: usize) -> String {
+/// The first words of a text part.
+fn plain(part: &crate::Part, encoded: &[u8], max: usize) -> String {
     if part.subtype() == "html" {
-        // Markup takes more room than its words.
-        html_text::to_text(&text::decoded(part, encoded, max.saturating_mul(2)), max)
+        html_text::to_text(&text::decoded(part, encoded, PREVIEW_MARKUP), max)
     } else {
         text::decoded(part, encoded, max)
     }

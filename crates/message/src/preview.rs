@@ -6,7 +6,7 @@ use unicode_segmentation::UnicodeSegmentation;
 const LENGTH: usize = 200;
 
 /// No preview needs more of the text than this.
-const WINDOW: usize = 16 * 1_024;
+pub(crate) const WINDOW: usize = 16 * 1_024;
 
 /// The preview of a plain text; if it is all quotes, of these.
 pub(crate) fn of(text: &str) -> String {
@@ -19,19 +19,24 @@ pub(crate) fn of(text: &str) -> String {
 /// signature.
 fn own_lines(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let lines: Vec<&str> = lines.take_while(|line| *line != "--" && !begins_original(line)).collect();
-    let introduces =
-        |at: usize, line: &str| is_attribution(line) && lines.get(at + 1).is_none_or(|next| is_quoted(next));
-    let kept: Vec<&str> = (lines.iter().enumerate())
-        .filter(|(at, line)| {
+    let mut lines = lines.take_while(|line| *line != "--" && !begins_original(line));
+    std::iter::from_fn(move || {
+        loop {
+            let line = lines.next()?;
+            let mut following = lines.clone();
             // `On Monday, Alice` / `<a@b.c> wrote:` in two lines
-            let begins =
-                line.starts_with("On ") && lines.get(at + 1).is_some_and(|next| introduces(at + 1, next));
-            !is_quoted(line) && !introduces(*at, line) && !begins
-        })
-        .map(|(_, line)| *line)
-        .collect();
-    kept.into_iter()
+            let begins = line.starts_with("On ")
+                && following.next().is_some_and(|next| introduces(next, following.next()));
+            if !is_quoted(line) && !begins && !introduces(line, lines.clone().next()) {
+                return Some(line);
+            }
+        }
+    })
+}
+
+/// Whether the line says whose words the next ones are.
+fn introduces(line: &str, next: Option<&str>) -> bool {
+    is_attribution(line) && next.is_none_or(is_quoted)
 }
 
 /// `> words`, or with initials: `Tim> words`.

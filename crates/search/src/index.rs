@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     Hit, Hits, Op, Opened, Rebuild, Search, Size,
+    leisure::at_leisure,
     newest::Newest,
     relax::superset,
     schema::{AccountTerms, Fields, VERSION},
@@ -217,7 +218,7 @@ impl Inner {
             return Err(TantivyError::SchemaError("not the fields of this version".into()));
         }
         index.tokenizers().register(tokenizer::NAME, tokenizer::analyzer());
-        let writer = Mutex::new(Some(writer(&index)?));
+        let writer = Mutex::new(Some(at_leisure(|| writer(&index))??));
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         Ok(Self { fields, index, reader, writer })
     }
@@ -240,16 +241,19 @@ impl Inner {
     }
 
     /// Changes the index and commits. After a failure the writer is given up, and nothing of the change is kept.
-    fn write(&self, change: impl FnOnce(&IndexWriter) -> tantivy::Result<()>) -> tantivy::Result<()> {
-        let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut current = match slot.take() {
-            Some(writer) => writer,
-            None => writer(&self.index)?,
-        };
-        change(&current)?;
-        current.commit()?;
-        *slot = Some(current);
-        self.reader.reload()
+    fn write(&self, change: impl FnOnce(&IndexWriter) -> tantivy::Result<()> + Send) -> tantivy::Result<()> {
+        at_leisure(|| {
+            let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut current = match slot.take() {
+                Some(writer) => writer,
+                None => writer(&self.index)?,
+            };
+            change(&current)?;
+            // It starts new threads for the next change.
+            current.commit()?;
+            *slot = Some(current);
+            self.reader.reload()
+        })?
     }
 
     fn find(

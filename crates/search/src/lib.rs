@@ -6,6 +6,7 @@
 mod decide;
 mod excluded;
 mod index;
+mod leisure;
 mod meili;
 mod newest;
 mod phrases;

@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,18 +16,18 @@ use sea_orm::{ConnectionTrait as _, DbErr};
 use storage::{Committed, Error, Result};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use types::ShardId;
 
 use super::{
     Waiting,
+    arrears::Arrears,
     aside::{self, Aside, Stuck},
 };
 use crate::{
     connect::{Options, Pool},
-    deferred,
     error::{self, Again, failed, why},
     mark::{Left, Mark, Marks, Outcome},
     open::Open,
@@ -35,29 +35,16 @@ use crate::{
 
 pub(super) struct Task {
     shard: ShardId,
-    label: String,
-    pool: Pool,
+    pub(super) label: String,
+    pub(super) pool: Pool,
     max_batch: usize,
     patience: Duration,
-    commits: Arc<AtomicU64>,
+    pub(super) commits: Arc<AtomicU64>,
     /// On PostgreSQL.
     marks: Option<Marks>,
-    /// Changes of as many messages are deferred, for so long.
+    /// Changes of as many messages are deferred.
     defer_from: usize,
-    defer_for: Duration,
-    arrears: Mutex<Arrears>,
-}
-
-/// What is deferred in the shard, as far as this writer knows; see [`crate::deferred`].
-#[derive(Default)]
-struct Arrears {
-    /// Nothing is deferred before: somebody has just asked for what was, or it could not be written.
-    not_before: Option<Instant>,
-    /// When what is deferred is written if nobody has asked for it.
-    due: Option<Instant>,
-    /// The account that was looked at last in this round, and whether one of it could not be written.
-    after: Option<i64>,
-    has_failed: bool,
+    pub(super) arrears: Arrears,
 }
 
 /// How running a batch ended when it did not end well.
@@ -75,10 +62,6 @@ enum Failure {
 /// A row that was missing is there now: one more run sees it. There may be one for each account, and some that no unit has
 /// named; if there are still more, a unit is to blame.
 const ROWS_IN_THE_WAY: RangeInclusive<usize> = 8..=32;
-/// For how long nothing is deferred when somebody has wanted to read what was.
-const ASKED_FOR: Duration = Duration::from_millis(50);
-/// The same when it could not be written.
-const FAILED_FOR: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -86,12 +69,21 @@ impl Task {
     pub(super) fn new(shard: ShardId, pool: Pool, options: &Options, commits: Arc<AtomicU64>) -> Self {
         let (max_batch, patience) = (options.max_batch.max(1), options.patience);
         let marks = pool.is_postgres().then(Marks::default);
-        let (defer_from, defer_for) = (options.defer_from, options.defer_for);
-        let (label, arrears) = (shard.to_string(), Mutex::default());
-        Self { shard, label, pool, max_batch, patience, commits, marks, defer_from, defer_for, arrears }
+        let (label, arrears) = (shard.to_string(), Arrears::new(options.defer_for));
+        Self {
+            shard,
+            label,
+            pool,
+            max_batch,
+            patience,
+            commits,
+            marks,
+            defer_from: options.defer_from,
+            arrears,
+        }
     }
 
-    pub(super) async fn run(self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
+    pub(super) async fn run(&self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(self.max_batch);
         let mut aside = Aside::new();
         let mut ended = false;
@@ -105,9 +97,9 @@ impl Task {
                 count = units.recv_many(&mut batch, self.max_batch), if !ended => ended = count == 0,
                 () = stop.cancelled(), if !units.is_closed() => units.close(),
                 () = sleep(aside::LOOK), if !aside.is_empty() => {}
-                () = self.until_due(), if !ended => self.settle().await,
+                () = self.arrears.until_due(), if !ended => self.settle().await,
             }
-            if self.is_overdue() {
+            if self.arrears.is_overdue() {
                 self.settle().await;
             }
             // Who has been told to come again meanwhile comes again.
@@ -132,67 +124,18 @@ impl Task {
         }
     }
 
-    /// Waits until what is deferred is to be written; for ever if nothing is.
-    async fn until_due(&self) {
-        let due = self.arrears().due;
-        match due {
-            Some(due) => sleep_until(due).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Whether what is deferred should have been written long ago: there was always something else to do.
-    fn is_overdue(&self) -> bool {
-        self.arrears().due.is_some_and(|due| due.elapsed() > self.defer_for)
-    }
-
-    /// Writes what the next account owes. What does not succeed is tried again later, and by whoever needs it.
-    async fn settle(&self) {
-        let after = self.arrears().after;
-        let found = deferred::owing(&self.pool.each(), after).await;
-        let settled = match &found {
-            Ok(Some(account)) => self.settle_one(*account).await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(Error::Unavailable(why(error).into())),
-        };
-        let account = found.ok().flatten();
-        if let Err(error) = &settled {
-            tracing::warn!(shard = %self.label, account, reason = why(error), "changed flags cannot be written to their messages now");
-        }
-        let (now, mut arrears) = (Instant::now(), self.arrears());
-        arrears.after = account;
-        arrears.due = match (settled, account) {
-            (Ok(()), Some(_)) => {
-                // Another process may wait for a moment in which nothing is owed.
-                arrears.not_before = arrears.not_before.max(Some(now + ASKED_FOR));
-                Some(now)
-            }
-            (Ok(()), None) => std::mem::take(&mut arrears.has_failed).then_some(now + self.defer_for),
-            (Err(_), _) => {
-                (arrears.has_failed, arrears.not_before) = (true, Some(now + FAILED_FOR));
-                Some(now + self.defer_for)
-            }
-        };
-    }
-
-    async fn settle_one(&self, account: i64) -> Result<()> {
-        let mut open = Open::writer(self.pool.begin().await.map_err(failed)?, None, usize::MAX);
-        open.load(vec![account]).await?;
-        deferred::settle(&mut open, account).await?;
-        if let Err(error) = open.conn.commit().await {
-            self.pool.reset().await;
-            return Err(failed(error));
-        }
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn arrears(&self) -> MutexGuard<'_, Arrears> {
-        self.arrears.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn until(&self) -> Instant {
         Instant::now() + self.patience
+    }
+
+    /// Runs the unit where its caller is, who has found nobody in the way, and answers it.
+    pub(super) async fn run_here(&self, waiting: Waiting) {
+        let mut aside = Aside::new();
+        let (error, refused) = match self.commit(vec![waiting], &mut aside).await {
+            Ok(()) => (aside::late(), aside.drain().collect()),
+            Err(refused) => refused,
+        };
+        answer(refused.into_iter(), unavailable(&error));
     }
 
     /// Runs the units and answers each, but for those that go aside. If the database could not be written to at all, the
@@ -379,7 +322,7 @@ impl Task {
         };
         match finished {
             Ok((left, outcomes)) => {
-                self.note(&open);
+                self.arrears.note(&open);
                 self.end(open, left).await?;
                 self.committed(batch.len());
                 Ok(outcomes)
@@ -391,17 +334,6 @@ impl Task {
                 }
                 Err(failure)
             }
-        }
-    }
-
-    /// Notes what a batch deferred, and that it was asked for what others had.
-    fn note(&self, open: &Open) {
-        let (now, mut arrears) = (Instant::now(), self.arrears());
-        if open.has_settled {
-            arrears.not_before = arrears.not_before.max(Some(now + ASKED_FOR));
-        }
-        if open.deferred {
-            arrears.due.get_or_insert(now + self.defer_for);
         }
     }
 
@@ -441,8 +373,7 @@ impl Task {
         if let Some(locks_ms) = locks_ms {
             conn.execute_unprepared(&format!("SET LOCAL lock_timeout = {locks_ms}")).await?;
         }
-        let may_defer = self.arrears().not_before.is_none_or(|not_before| not_before <= Instant::now());
-        let defer_from = if may_defer { self.defer_from } else { usize::MAX };
+        let defer_from = if self.arrears.may_grow() { self.defer_from } else { usize::MAX };
         Ok(Open::writer(conn, mark, defer_from))
     }
 
@@ -489,7 +420,9 @@ fn unavailable(error: &Error) -> impl Iterator<Item = Result<Committed>> + use<>
 
 /// Whoever no longer waits for the answer does not need it.
 fn answer(batch: impl Iterator<Item = Waiting>, outcomes: impl IntoIterator<Item = Result<Committed>>) {
-    for (waiting, outcome) in batch.zip(outcomes) {
-        let _gone = waiting.answer.send(outcome);
+    for (Waiting { answer, turn, .. }, outcome) in batch.zip(outcomes) {
+        // Before the caller comes with the next one.
+        drop(turn);
+        let _gone = answer.send(outcome);
     }
 }
