@@ -66,7 +66,7 @@ impl<'m> Reader<'_, 'm> {
         let Texts { pieces, attachments } = Texts::at(self.structure, top);
         for piece in pieces {
             if let Some(text) = self.text(piece.plain).or_else(|| self.text(piece.html)) {
-                self.push(&text);
+                self.push(text);
             }
         }
         for (index, _) in attachments {
@@ -83,13 +83,13 @@ impl<'m> Reader<'_, 'm> {
         let inner = self.structure.children(index).next().filter(|_| part.is_message());
         if let Some(top) = inner {
             let heading = self.heading(top);
-            self.push(&heading);
+            self.push(heading);
             self.mail(top);
         } else if part.is_text()
             && part.subtype() != "css"
             && let Some(text) = self.text(Some(index))
         {
-            self.push(&text);
+            self.push(text);
         }
     }
 
@@ -127,13 +127,16 @@ impl<'m> Reader<'_, 'm> {
         (self.fetch)(range.start..range.start + length)
     }
 
-    fn push(&mut self, text: &str) {
+    fn push(&mut self, mut text: String) {
         let between = if self.body.is_empty() { "" } else { "\n\n" };
         let room = self.max.saturating_sub(self.body.len() + between.len());
-        let text = text.get(..text.floor_char_boundary(room)).unwrap_or_default();
-        if !text.is_empty() {
+        text.truncate(text.floor_char_boundary(room));
+        if self.body.is_empty() {
+            // Often it is all there is.
+            self.body = text;
+        } else if !text.is_empty() {
             self.body.push_str(between);
-            self.body.push_str(text);
+            self.body.push_str(&text);
         }
     }
 }

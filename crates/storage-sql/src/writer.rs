@@ -1,7 +1,6 @@
 //! Group commit: a shard's writers gather the units that wait and commit them together, with one fsync.
 //!
-//! While a batch is being committed, the next one gathers; nothing waits on purpose. SQLite has one writer; whoever finds
-//! nobody in its way runs the unit where it is, which saves two turns to another thread ([`turn`]). PostgreSQL
+//! While a batch is being committed, the next one gathers; nothing waits on purpose. SQLite has one writer. PostgreSQL
 //! has a few that work side by side; units of the same account always meet the same one, so that they do not wait for
 //! each other's locks. Writers of other nodes they may wait for: see `open::load`.
 //!
@@ -22,10 +21,8 @@
 //! After a failed commit or rollback SQLite's connection is given up and made anew: it may have rolled back by itself
 //! (a full disk), and what followed would no longer be in any transaction.
 
-mod arrears;
 mod aside;
 mod task;
-mod turn;
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
@@ -40,15 +37,11 @@ use storage::{Committed, ErasedUnit, Error, Result};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
-    task::block_in_place,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::ShardId;
 
-use self::{
-    task::Task,
-    turn::{Turn, Turns},
-};
+use self::task::Task;
 use crate::{
     DatabaseUrl,
     connect::{Database, Health, Pool},
@@ -56,17 +49,9 @@ use crate::{
 
 /// Where units are handed to a shard's writers.
 pub(crate) struct Writers {
-    writers: Vec<Writer>,
+    units: Vec<mpsc::Sender<Waiting>>,
     commits: Arc<AtomicU64>,
     health: Health,
-    tasks: TaskTracker,
-}
-
-struct Writer {
-    units: mpsc::Sender<Waiting>,
-    turns: Turns,
-    /// Whose units can be run where their callers are: on SQLite.
-    here: Option<Arc<Task>>,
 }
 
 /// A unit whose caller waits for its outcome.
@@ -75,7 +60,6 @@ struct Waiting {
     answer: oneshot::Sender<Result<Committed>>,
     /// Set by whoever is first: the writer that is going to run it, or the caller who does not want it run any more.
     taken: Arc<AtomicBool>,
-    turn: Turn,
 }
 
 impl Waiting {
@@ -89,24 +73,14 @@ impl Writers {
     pub(crate) async fn execute(&self, unit: Arc<dyn ErasedUnit>) -> Result<Committed> {
         let stopped = || Error::Unavailable("the shard is being closed".into());
         let (answer, mut answered) = oneshot::channel();
-        let writer = self.of(&*unit).ok_or_else(stopped)?;
+        let units = self.of(&*unit).ok_or_else(stopped)?;
         let taken = Arc::<AtomicBool>::default();
-        let waiting = |turn| Waiting { unit, answer, taken: Arc::clone(&taken), turn };
-        if let Some(task) = &writer.here
-            && let Some(runtime) = turn::may_block()
-            && let Some(turn) = writer.turns.alone()
-            && !writer.units.is_closed()
-        {
-            let _running = self.tasks.token();
-            block_in_place(|| runtime.block_on(task.run_here(waiting(turn))));
-            return answered.await.map_err(|_| stopped())?;
-        }
-        let waiting = waiting(writer.turns.wait());
+        let waiting = Waiting { unit, answer, taken: Arc::clone(&taken) };
         let away = |reason: Arc<str>| Error::Unavailable(format!("the database is away: {reason}").into());
         tokio::select! {
             biased;
             reason = self.health.until_away() => return Err(away(reason)),
-            sent = writer.units.send(waiting) => sent.map_err(|_| stopped())?,
+            sent = units.send(waiting) => sent.map_err(|_| stopped())?,
         }
         tokio::select! {
             biased;
@@ -122,12 +96,12 @@ impl Writers {
     }
 
     /// The writer of the unit's account.
-    fn of(&self, unit: &dyn ErasedUnit) -> Option<&Writer> {
-        let account = if self.writers.len() > 1 { unit.needs().accounts.first().copied() } else { None };
+    fn of(&self, unit: &dyn ErasedUnit) -> Option<&mpsc::Sender<Waiting>> {
+        let account = if self.units.len() > 1 { unit.needs().accounts.first().copied() } else { None };
         let hash =
             account.map_or(0, |account| BuildHasherDefault::<DefaultHasher>::default().hash_one(account.0));
-        let place = hash.checked_rem(u64::try_from(self.writers.len()).ok()?)?;
-        self.writers.get(usize::try_from(place).ok()?)
+        let place = hash.checked_rem(u64::try_from(self.units.len()).ok()?)?;
+        self.units.get(usize::try_from(place).ok()?)
     }
 
     /// Transactions committed so far.
@@ -150,14 +124,13 @@ pub(crate) fn start(
         DatabaseUrl::Postgres(_) => options.writers.max(1),
     };
     let (health, commits) = (pool.health().clone(), Arc::default());
-    let mut writers = Writers { writers: Vec::new(), commits, health, tasks: tasks.clone() };
+    let mut writers = Writers { units: Vec::new(), commits, health };
     // They share the connections, which the last one closes.
     let running = Arc::new(AtomicUsize::new(usize::try_from(count).unwrap_or(1)));
     for _ in 0..count {
-        let (units, receiver) = mpsc::channel(options.max_waiting.max(1));
-        let task = Arc::new(Task::new(shard, pool.clone(), options, Arc::clone(&writers.commits)));
-        let here = matches!(database.url, DatabaseUrl::Sqlite(_)).then(|| Arc::clone(&task));
-        writers.writers.push(Writer { units, turns: Turns::default(), here });
+        let (sender, receiver) = mpsc::channel(options.max_waiting.max(1));
+        writers.units.push(sender);
+        let task = Task::new(shard, pool.clone(), options, Arc::clone(&writers.commits));
         let (stop, running, pool) = (stop.clone(), Arc::clone(&running), pool.clone());
         let work = async move {
             task.run(receiver, stop).await;

@@ -1,6 +1,6 @@
 //! A body: the exact bytes of a mail as a list of segments, and its packed form in the shard.
 
-use std::{cell::RefCell, io};
+use std::{borrow::Cow, cell::RefCell, io};
 
 use bytes::Bytes;
 use types::{BlobId, BodyId};
@@ -91,14 +91,18 @@ impl Body {
     /// Compresses and lays it out. CPU work: do it before the write, never inside the transaction.
     pub fn pack(&self, id: BodyId) -> Result<Packed> {
         let mut layout = vec![LAYOUT_VERSION];
-        let mut inline = Vec::new();
+        let mut inline: Cow<'_, [u8]> = Cow::default();
         let mut blobs = Vec::new();
         for segment in &self.segments {
             match segment {
                 Segment::Inline(bytes) => {
                     layout.push(INLINE);
                     layout.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-                    inline.extend_from_slice(bytes);
+                    // Most bodies have one.
+                    match inline.is_empty() {
+                        true => inline = Cow::Borrowed(bytes),
+                        false => inline.to_mut().extend_from_slice(bytes),
+                    }
                 }
                 Segment::Blob { id, size_bytes } => {
                     layout.push(BLOB);
@@ -115,56 +119,57 @@ impl Body {
 
 /// The blobs that a stored layout names, in order, each once.
 pub fn blobs_of(layout: &[u8]) -> Result<Vec<BlobId>> {
-    let damaged = || Error::Corrupt("the layout of a body".to_owned());
-    let Some((&LAYOUT_VERSION, mut rest)) = layout.split_first() else { return Err(damaged()) };
-    let mut blobs = Vec::new();
-    while let Some((kind, after)) = rest.split_first() {
-        let (_, after) = after.split_first_chunk::<8>().ok_or_else(damaged)?;
-        rest = after;
-        if *kind == BLOB {
-            let (id, after) = after.split_first_chunk::<32>().ok_or_else(damaged)?;
-            blobs.push(BlobId(*id));
-            rest = after;
-        }
-    }
+    let pieces = pieces(layout).ok_or_else(|| Error::Corrupt("the layout of a body".to_owned()))?;
     let mut seen = std::collections::HashSet::new();
-    blobs.retain(|blob| seen.insert(*blob));
-    Ok(blobs)
+    Ok(pieces.into_iter().filter_map(|(blob, _)| blob).filter(|blob| seen.insert(*blob)).collect())
+}
+
+/// The segments that a layout names, with their sizes in bytes; those that are inline are no blobs. `None`: it is damaged.
+fn pieces(layout: &[u8]) -> Option<Vec<(Option<BlobId>, u64)>> {
+    let (&LAYOUT_VERSION, mut rest) = layout.split_first()? else { return None };
+    let mut pieces = Vec::new();
+    while let Some((kind, after)) = rest.split_first() {
+        let (size, after) = after.split_first_chunk::<8>()?;
+        rest = after;
+        let blob = match *kind {
+            INLINE => None,
+            BLOB => {
+                let (id, after) = rest.split_first_chunk::<32>()?;
+                rest = after;
+                Some(BlobId(*id))
+            }
+            _ => return None,
+        };
+        pieces.push((blob, u64::from_le_bytes(*size)));
+    }
+    Some(pieces)
 }
 
 impl Packed {
     /// The body again. Damage is an error, never wrong bytes of the right length.
     pub fn unpack(&self) -> Result<Body> {
         let damaged = |what: &str| Error::Corrupt(format!("body {}: {what}", self.id));
-        let capacity = usize::try_from(self.size_bytes).map_err(|_| damaged("absurd size"))?;
-        let inline = decompress(&self.inline, capacity).map_err(|_| damaged("inline bytes"))?;
-        let mut inline = Bytes::from(inline);
-        let mut segments = Vec::new();
-        let Some((&LAYOUT_VERSION, mut rest)) = self.layout.split_first() else {
-            return Err(damaged("unknown layout"));
-        };
-        while let Some((kind, after)) = rest.split_first() {
-            let (size, after) = after.split_first_chunk::<8>().ok_or_else(|| damaged("cut layout"))?;
-            let size_bytes = u64::from_le_bytes(*size);
-            rest = after;
-            match *kind {
-                INLINE => {
-                    let size = usize::try_from(size_bytes).ok().filter(|size| *size <= inline.len());
-                    segments.push(Segment::Inline(inline.split_to(size.ok_or_else(|| damaged("cut text"))?)));
-                }
-                BLOB => {
-                    let (id, after) = rest.split_first_chunk::<32>().ok_or_else(|| damaged("cut layout"))?;
-                    segments.push(Segment::Blob { id: BlobId(*id), size_bytes });
-                    rest = after;
-                }
-                _ => return Err(damaged("unknown segment")),
-            }
+        let pieces = pieces(&self.layout).ok_or_else(|| damaged("the layout"))?;
+        // Blobs may be many times as large as what is inline.
+        let (mut all, mut room) = (Some(0_u64), 0_u64);
+        for (blob, size_bytes) in &pieces {
+            all = all.and_then(|all| all.checked_add(*size_bytes));
+            room = if blob.is_none() { room.saturating_add(*size_bytes) } else { room };
         }
-        let body = Body { segments };
-        if !inline.is_empty() || body.size_bytes() != self.size_bytes {
+        if all != Some(self.size_bytes) {
             return Err(damaged("the sizes do not add up"));
         }
-        Ok(body)
+        let room = usize::try_from(room).map_err(|_| damaged("absurd size"))?;
+        let inline = decompress(&self.inline, room).map_err(|_| damaged("inline bytes"))?;
+        if inline.len() != room {
+            return Err(damaged("inline bytes are missing"));
+        }
+        let mut inline = Bytes::from(inline);
+        let segments = pieces.into_iter().map(|(blob, size_bytes)| match blob {
+            Some(id) => Segment::Blob { id, size_bytes },
+            None => Segment::Inline(inline.split_to(usize::try_from(size_bytes).unwrap_or(inline.len()))),
+        });
+        Ok(Body { segments: segments.collect() })
     }
 }
 

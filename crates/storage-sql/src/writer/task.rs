@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,18 +16,18 @@ use sea_orm::{ConnectionTrait as _, DbErr};
 use storage::{Committed, Error, Result};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use types::ShardId;
 
 use super::{
     Waiting,
-    arrears::Arrears,
     aside::{self, Aside, Stuck},
 };
 use crate::{
     connect::{Options, Pool},
+    deferred,
     error::{self, Again, failed, why},
     mark::{Left, Mark, Marks, Outcome},
     open::Open,
@@ -35,16 +35,29 @@ use crate::{
 
 pub(super) struct Task {
     shard: ShardId,
-    pub(super) label: String,
-    pub(super) pool: Pool,
+    label: String,
+    pool: Pool,
     max_batch: usize,
     patience: Duration,
-    pub(super) commits: Arc<AtomicU64>,
+    commits: Arc<AtomicU64>,
     /// On PostgreSQL.
     marks: Option<Marks>,
-    /// Changes of as many messages are deferred.
+    /// Changes of as many messages are deferred, for so long.
     defer_from: usize,
-    pub(super) arrears: Arrears,
+    defer_for: Duration,
+    arrears: Mutex<Arrears>,
+}
+
+/// What is deferred in the shard, as far as this writer knows; see [`crate::deferred`].
+#[derive(Default)]
+struct Arrears {
+    /// Nothing is deferred before: somebody has just asked for what was, or it could not be written.
+    not_before: Option<Instant>,
+    /// When what is deferred is written if nobody has asked for it.
+    due: Option<Instant>,
+    /// The account that was looked at last in this round, and whether one of it could not be written.
+    after: Option<i64>,
+    has_failed: bool,
 }
 
 /// How running a batch ended when it did not end well.
@@ -62,6 +75,10 @@ enum Failure {
 /// A row that was missing is there now: one more run sees it. There may be one for each account, and some that no unit has
 /// named; if there are still more, a unit is to blame.
 const ROWS_IN_THE_WAY: RangeInclusive<usize> = 8..=32;
+/// For how long nothing is deferred when somebody has wanted to read what was.
+const ASKED_FOR: Duration = Duration::from_millis(50);
+/// The same when it could not be written.
+const FAILED_FOR: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -69,21 +86,12 @@ impl Task {
     pub(super) fn new(shard: ShardId, pool: Pool, options: &Options, commits: Arc<AtomicU64>) -> Self {
         let (max_batch, patience) = (options.max_batch.max(1), options.patience);
         let marks = pool.is_postgres().then(Marks::default);
-        let (label, arrears) = (shard.to_string(), Arrears::new(options.defer_for));
-        Self {
-            shard,
-            label,
-            pool,
-            max_batch,
-            patience,
-            commits,
-            marks,
-            defer_from: options.defer_from,
-            arrears,
-        }
+        let (defer_from, defer_for) = (options.defer_from, options.defer_for);
+        let (label, arrears) = (shard.to_string(), Mutex::default());
+        Self { shard, label, pool, max_batch, patience, commits, marks, defer_from, defer_for, arrears }
     }
 
-    pub(super) async fn run(&self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
+    pub(super) async fn run(self, mut units: mpsc::Receiver<Waiting>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(self.max_batch);
         let mut aside = Aside::new();
         let mut ended = false;
@@ -97,9 +105,9 @@ impl Task {
                 count = units.recv_many(&mut batch, self.max_batch), if !ended => ended = count == 0,
                 () = stop.cancelled(), if !units.is_closed() => units.close(),
                 () = sleep(aside::LOOK), if !aside.is_empty() => {}
-                () = self.arrears.until_due(), if !ended => self.settle().await,
+                () = self.until_due(), if !ended => self.settle().await,
             }
-            if self.arrears.is_overdue() {
+            if self.is_overdue() {
                 self.settle().await;
             }
             // Who has been told to come again meanwhile comes again.
@@ -124,18 +132,67 @@ impl Task {
         }
     }
 
-    fn until(&self) -> Instant {
-        Instant::now() + self.patience
+    /// Waits until what is deferred is to be written; for ever if nothing is.
+    async fn until_due(&self) {
+        let due = self.arrears().due;
+        match due {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
     }
 
-    /// Runs the unit where its caller is, who has found nobody in the way, and answers it.
-    pub(super) async fn run_here(&self, waiting: Waiting) {
-        let mut aside = Aside::new();
-        let (error, refused) = match self.commit(vec![waiting], &mut aside).await {
-            Ok(()) => (aside::late(), aside.drain().collect()),
-            Err(refused) => refused,
+    /// Whether what is deferred should have been written long ago: there was always something else to do.
+    fn is_overdue(&self) -> bool {
+        self.arrears().due.is_some_and(|due| due.elapsed() > self.defer_for)
+    }
+
+    /// Writes what the next account owes. What does not succeed is tried again later, and by whoever needs it.
+    async fn settle(&self) {
+        let after = self.arrears().after;
+        let found = deferred::owing(&self.pool.each(), after).await;
+        let settled = match &found {
+            Ok(Some(account)) => self.settle_one(*account).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(Error::Unavailable(why(error).into())),
         };
-        answer(refused.into_iter(), unavailable(&error));
+        let account = found.ok().flatten();
+        if let Err(error) = &settled {
+            tracing::warn!(shard = %self.label, account, reason = why(error), "changed flags cannot be written to their messages now");
+        }
+        let (now, mut arrears) = (Instant::now(), self.arrears());
+        arrears.after = account;
+        arrears.due = match (settled, account) {
+            (Ok(()), Some(_)) => {
+                // Another process may wait for a moment in which nothing is owed.
+                arrears.not_before = arrears.not_before.max(Some(now + ASKED_FOR));
+                Some(now)
+            }
+            (Ok(()), None) => std::mem::take(&mut arrears.has_failed).then_some(now + self.defer_for),
+            (Err(_), _) => {
+                (arrears.has_failed, arrears.not_before) = (true, Some(now + FAILED_FOR));
+                Some(now + self.defer_for)
+            }
+        };
+    }
+
+    async fn settle_one(&self, account: i64) -> Result<()> {
+        let mut open = Open::writer(self.pool.begin().await.map_err(failed)?, None, usize::MAX);
+        open.load(vec![account]).await?;
+        deferred::settle(&mut open, account).await?;
+        if let Err(error) = open.conn.commit().await {
+            self.pool.reset().await;
+            return Err(failed(error));
+        }
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn arrears(&self) -> MutexGuard<'_, Arrears> {
+        self.arrears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn until(&self) -> Instant {
+        Instant::now() + self.patience
     }
 
     /// Runs the units and answers each, but for those that go aside. If the database could not be written to at all, the
@@ -322,7 +379,7 @@ impl Task {
         };
         match finished {
             Ok((left, outcomes)) => {
-                self.arrears.note(&open);
+                self.note(&open);
                 self.end(open, left).await?;
                 self.committed(batch.len());
                 Ok(outcomes)
@@ -334,6 +391,17 @@ impl Task {
                 }
                 Err(failure)
             }
+        }
+    }
+
+    /// Notes what a batch deferred, and that it was asked for what others had.
+    fn note(&self, open: &Open) {
+        let (now, mut arrears) = (Instant::now(), self.arrears());
+        if open.has_settled {
+            arrears.not_before = arrears.not_before.max(Some(now + ASKED_FOR));
+        }
+        if open.deferred {
+            arrears.due.get_or_insert(now + self.defer_for);
         }
     }
 
@@ -373,7 +441,8 @@ impl Task {
         if let Some(locks_ms) = locks_ms {
             conn.execute_unprepared(&format!("SET LOCAL lock_timeout = {locks_ms}")).await?;
         }
-        let defer_from = if self.arrears.may_grow() { self.defer_from } else { usize::MAX };
+        let may_defer = self.arrears().not_before.is_none_or(|not_before| not_before <= Instant::now());
+        let defer_from = if may_defer { self.defer_from } else { usize::MAX };
         Ok(Open::writer(conn, mark, defer_from))
     }
 
@@ -420,9 +489,7 @@ fn unavailable(error: &Error) -> impl Iterator<Item = Result<Committed>> + use<>
 
 /// Whoever no longer waits for the answer does not need it.
 fn answer(batch: impl Iterator<Item = Waiting>, outcomes: impl IntoIterator<Item = Result<Committed>>) {
-    for (Waiting { answer, turn, .. }, outcome) in batch.zip(outcomes) {
-        // Before the caller comes with the next one.
-        drop(turn);
-        let _gone = answer.send(outcome);
+    for (waiting, outcome) in batch.zip(outcomes) {
+        let _gone = waiting.answer.send(outcome);
     }
 }
