@@ -15,8 +15,7 @@ use async_trait::async_trait;
 use cluster::FeedHint;
 use message::SearchText;
 use search::Op;
-use storage::{Committed, Needs, Result as StorageResult, Stamp, Transaction, Unit};
-use tokio::time::Instant;
+use storage::{Committed, Content, Needs, Result as StorageResult, Stamp, Transaction, Unit};
 use tokio_util::sync::CancellationToken;
 use types::{AccountId, MessageId, ModSeq, ShardId};
 
@@ -47,7 +46,6 @@ impl Service {
         let mut behind = true;
         while !stop.is_cancelled() {
             if behind {
-                let begin = Instant::now();
                 // A failing index must not spin.
                 behind = self.index_round(&mut rounds, &mine).await.unwrap_or_else(|error| {
                     let cause = &error as &(dyn std::error::Error + 'static);
@@ -55,10 +53,8 @@ impl Service {
                     false
                 });
                 if behind {
-                    // Half of the time at the most goes into the index: mail that comes in is more urgent, and what
-                    // gathers meanwhile shares a commit.
-                    let pause = begin.elapsed().max(GATHER);
-                    let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+                    // What gathers meanwhile shares a commit.
+                    let _ = tokio::time::timeout(GATHER, stop.cancelled()).await;
                     continue;
                 }
             }
@@ -190,19 +186,40 @@ impl Service {
             }
         }
         for ids in pieces(&unknown) {
-            let contents = self.parts.shards.latest(shard).await?.contents(account, &ids).await?;
-            for content in contents {
+            for content in self.readable(shard, account, &ids).await? {
                 let id = content.id;
                 match self.text(account, content, |text| text).await {
                     Ok((text, _)) => batch.put_text(account, id, text).await?,
                     Err(error) if error.is_temporary() => return Ok(Err(error)),
-                    // One damaged mail must not keep all others from being found.
-                    Err(error) => tracing::error!(%account, message = %id, %error, "cannot be indexed"),
+                    Err(error) => cannot_be_indexed(account, id, &error),
                 }
             }
         }
         Ok(Ok(changes.upto))
     }
+
+    /// The contents of those of the messages that are not damaged.
+    async fn readable(&self, shard: ShardId, account: AccountId, ids: &[MessageId]) -> Result<Vec<Content>> {
+        let mut latest = self.parts.shards.latest(shard).await?;
+        match latest.contents(account, ids).await {
+            Err(storage::Error::Corrupt(_)) => {}
+            outcome => return Ok(outcome?),
+        }
+        let mut readable = Vec::with_capacity(ids.len());
+        for id in ids {
+            match latest.contents(account, &[*id]).await {
+                Ok(content) => readable.extend(content),
+                Err(error @ storage::Error::Corrupt(_)) => cannot_be_indexed(account, *id, &error.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(readable)
+    }
+}
+
+/// One damaged mail must not keep all others from being found.
+fn cannot_be_indexed(account: AccountId, message: MessageId, error: &crate::Error) {
+    tracing::error!(%account, %message, %error, "cannot be indexed");
 }
 
 /// Up to where an account was gathered; or why some of its mail cannot be read now, when that of others may.

@@ -167,11 +167,14 @@ impl Access {
     }
 }
 
+/// HTML is cleaned in the time in which about so many times as many bytes of mail are parsed.
+const CLEANING: u64 = 8;
+
 impl Opened {
     async fn view(self, images: Images, files: String) -> Result<View> {
         let show = Show { images, attachments: files };
         let size_bytes = self.body.inline_bytes();
-        prepare::off_thread(size_bytes, move || {
+        prepare::off_thread(size_bytes.saturating_mul(CLEANING), move || {
             message::view(&self.structure, &show, &mut |range| body::inline(&self.body, range))
         })
         .await

@@ -172,11 +172,19 @@ impl Writer {
     }
 
     fn word(&mut self, word: &str) {
-        if self.out.len() + word.len() > self.max {
-            // Nothing more fits: reaching the limit ends the loop.
-            self.max = self.max.min(self.out.len());
-            return;
+        let room = self.max.saturating_sub(self.out.len());
+        let fits = word.get(..word.floor_char_boundary(room)).unwrap_or_default();
+        let is_last = fits.len() < word.len();
+        if !fits.is_empty() {
+            self.put(fits);
         }
+        if is_last {
+            // Reaching the limit ends the loop.
+            self.max = self.max.min(self.out.len());
+        }
+    }
+
+    fn put(&mut self, word: &str) {
         let first = self.out.is_empty();
         match std::mem::take(&mut self.gap) {
             _ if first => self.begin_line(),
@@ -251,6 +259,16 @@ mod tests {
         check("<style>never ends", "");
         check("<", "<");
         check("<p title=\"x>y</p>z", "y\n\nz");
+    }
+
+    #[test]
+    fn text_ends_where_the_room_does() {
+        // White space is not counted.
+        assert_eq!(to_text("<p>one two</p><p>three", 5), "one tw");
+        // Without blanks all of it is one word.
+        assert_eq!(to_text(&format!("<p>{}", "你好".repeat(3_000)), 3_000), "你好".repeat(500));
+        assert_eq!(to_text("<pre>안녕", 4), "안");
+        assert_eq!(to_text("안", 2), "");
     }
 
     #[test]

@@ -151,13 +151,30 @@ fn plain(part: &crate::Part, encoded: &[u8], max: usize) -> String {
     if part.subtype() == "html" {
         html_text::to_text(&text::decoded(part, encoded, PREVIEW_MARKUP), max)
     } else {
-        text::decoded(part, encoded, max)
+        // Twice the room: what ends lines, joins them and is of other charsets takes some.
+        text::decoded(part, encoded, max.saturating_mul(2))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_begin_as_short_ones_do() {
+        let line = "안녕하세요, 회의는 내일 오후 세 시입니다.\r\n";
+        let (utf8, euc_kr) = (line.as_bytes().to_vec(), encoding_rs::EUC_KR.encode(line).0.into_owned());
+        for (header, line) in [("Content-Type: text/plain; charset=iso-8859-1\r\n", utf8), ("", euc_kr)] {
+            for shift in 0..4 {
+                let preview = |lines| {
+                    let head = format!("{header}\r\n{}", "a".repeat(shift));
+                    crate::parse(&[head.as_bytes(), &line.repeat(lines)].concat()).overview.preview
+                };
+                assert_eq!(preview(4_000), preview(20), "{header}, {shift}");
+                assert!(preview(20).contains("회의는"), "{}", preview(20));
+            }
+        }
+    }
 
     #[test]
     fn dates_as_they_occur() {

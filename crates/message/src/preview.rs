@@ -23,20 +23,23 @@ fn own_lines(text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         loop {
             let line = lines.next()?;
-            let mut following = lines.clone();
             // `On Monday, Alice` / `<a@b.c> wrote:` in two lines
-            let begins = line.starts_with("On ")
-                && following.next().is_some_and(|next| introduces(next, following.next()));
-            if !is_quoted(line) && !begins && !introduces(line, lines.clone().next()) {
+            let begins = || {
+                let mut following = lines.clone();
+                following.next().is_some_and(|next| introduces(next, &following))
+            };
+            let is_theirs =
+                is_quoted(line) || introduces(line, &lines) || line.starts_with("On ") && begins();
+            if !is_theirs {
                 return Some(line);
             }
         }
     })
 }
 
-/// Whether the line says whose words the next ones are.
-fn introduces(line: &str, next: Option<&str>) -> bool {
-    is_attribution(line) && next.is_none_or(is_quoted)
+/// Whether the line says whose words the following ones are.
+fn introduces<'t>(line: &str, following: &(impl Iterator<Item = &'t str> + Clone)) -> bool {
+    is_attribution(line) && following.clone().next().is_none_or(is_quoted)
 }
 
 /// `> words`, or with initials: `Tim> words`.
@@ -142,6 +145,12 @@ mod tests {
         check("Don Newcomer wrote:\n\n> What?\n\nThis.", "This.");
         check("On Mon, 2 Nov 2026, Bob\n<b@c.d> wrote:\n> What?\n\nThis.", "This.");
         check("And then she wrote:\nA poem.", "And then she wrote: A poem.");
+        check("This.\n\nDon Newcomer wrote:\n", "This.");
+        check("This.\nOn Mon, 2 Nov 2026, Bob\n<b@c.d> wrote:", "This.");
+        check("This.\nOn Monday", "This. On Monday");
+        check("This.\nBob wrote:\n--\nAlice", "This.");
+        check("This.\nBob wrote:\n-----Original Message-----\n> What?", "This.");
+        check("Bob wrote:\n\n\n> What?\n\nThis.", "This.");
         check("Tim> People\nNo.", "No.");
         check("네\n\n-----Original Message-----\nFrom: x", "네");
         check("See https://example.com/a?b=c for <https://x.y> more", "See for more");

@@ -231,6 +231,11 @@ mod tests {
         let cut = texts(&long, 1_000);
         assert!(cut.body.len() > 990 && all.body.starts_with(&cut.body));
         assert_eq!(texts(MAIL, 12).body, "Hello.\n\nSUMM");
+        // What has no room is left out, and so is an inner mail's heading that is empty.
+        let two = "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain; charset=utf-8\n\n안녕\n\
+            --b\n\nyes\n--b\nContent-Type: message/rfc822\n\n\nwithin\n--b--\n";
+        assert_eq!(texts(two, 2).body, "ye");
+        assert_eq!(texts(two, 100).body.split_whitespace().collect::<Vec<_>>(), ["안녕", "yes", "within"]);
         assert_eq!(texts(MAIL, 0).body, "");
     }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memrchr;
+
 use crate::{Part, Structure, charset, decoder, html_text, lines::with_lf};
 
 /// A piece of what is read: the same words as plain text, as HTML, or both.
@@ -113,9 +115,10 @@ pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
     } else {
         decoder::decode(part.encoding, encoded).into()
     };
+    let end = end(&bytes, max);
     match &mut bytes {
-        Cow::Borrowed(bytes) => *bytes = bytes.get(..max).unwrap_or(bytes),
-        Cow::Owned(bytes) => bytes.truncate(max),
+        Cow::Borrowed(bytes) => *bytes = bytes.get(..end).unwrap_or(bytes),
+        Cow::Owned(bytes) => bytes.truncate(end),
     }
     let label = part.content_type.get("charset");
     let label = label.or_else(|| (part.subtype() == "html").then(|| html_text::charset(&bytes)).flatten());
@@ -126,6 +129,21 @@ pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
     let text = with_lf(text);
     if is_flowed(part) { unflow(&text, part) } else { text }
 }
+
+/// Where at most `max` bytes of a text end: behind a line, since a letter that is torn makes the rest look as if it were in
+/// another charset. Never between the two bytes of UTF-16.
+fn end(bytes: &[u8], max: usize) -> usize {
+    if bytes.len() <= max {
+        return bytes.len();
+    }
+    let last = max.saturating_sub(LONG_LINE)..max;
+    let behind =
+        bytes.get(last.clone()).and_then(|bytes| memrchr(b'\n', bytes)).map(|at| last.start + at + 1);
+    behind.unwrap_or(max) & !1
+}
+
+/// Lines that are longer may be cut (RFC 5322 §2.1.1 has 998 bytes at most).
+const LONG_LINE: usize = 4 << 10;
 
 fn is_flowed(part: &Part) -> bool {
     part.subtype() == "plain"

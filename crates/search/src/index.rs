@@ -193,10 +193,12 @@ impl Rebuild for TantivyRebuild {
         blocking(move || {
             let Self { place, draft, inner } = *self;
             let folder = &place.folder;
+            // Whoever searches is not to wait until what is being written now has been.
+            place.inner.read().unwrap_or_else(PoisonError::into_inner).stop_writing();
             // Nobody writes to a folder while it changes its name.
             let mut current = place.inner.write().unwrap_or_else(PoisonError::into_inner);
-            *current.writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            *inner.writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            current.stop_writing();
+            inner.stop_writing();
             let moved = || {
                 note_version(&draft)?;
                 replace(&beside(folder, "old"), folder)?;
@@ -221,6 +223,11 @@ impl Inner {
         let writer = Mutex::new(Some(at_leisure(|| writer(&index))??));
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         Ok(Self { fields, index, reader, writer })
+    }
+
+    /// Ends the writer's threads; the next change begins with another one.
+    fn stop_writing(&self) {
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn apply(&self, ops: &[Op]) -> tantivy::Result<()> {

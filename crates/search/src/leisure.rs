@@ -9,13 +9,13 @@ const NICE: i32 = 10;
 /// What the work gives, from a thread of its own that gives way, as do all those that the work starts.
 pub(crate) fn at_leisure<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
-        let give_way = move || {
+        let run = move || {
             if let Err(error) = give_way() {
                 tracing::debug!(%error, "the priority of a thread cannot be lowered");
             }
             work()
         };
-        let thread = thread::Builder::new().name("index".to_owned()).spawn_scoped(scope, give_way)?;
+        let thread = thread::Builder::new().name("index".to_owned()).spawn_scoped(scope, run)?;
         Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
@@ -45,5 +45,11 @@ mod tests {
         let before = nice();
         let (own, started) = at_leisure(|| (nice(), thread::spawn(nice).join().unwrap())).unwrap();
         assert_eq!((own, started, nice()), ((before + NICE).min(19), (before + NICE).min(19), before));
+    }
+
+    #[test]
+    fn a_panic_is_the_callers() {
+        let failed = std::panic::catch_unwind(|| at_leisure(|| panic!("at work")));
+        assert_eq!(failed.err().and_then(|why| why.downcast::<&str>().ok()).as_deref(), Some(&"at work"));
     }
 }

@@ -68,9 +68,12 @@ fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
 fn decompress(bytes: &[u8], capacity: usize) -> io::Result<Vec<u8>> {
     DECOMPRESSOR.with_borrow_mut(|kept| {
         let mut decompressor = kept.take().map_or_else(Decompressor::new, Ok)?;
-        let bytes = decompressor.decompress(bytes, capacity)?;
+        // What says how much it is may be damaged.
+        let mut whole = Vec::new();
+        whole.try_reserve_exact(capacity).map_err(io::Error::other)?;
+        decompressor.decompress_to_buffer(bytes, &mut whole)?;
         *kept = Some(decompressor);
-        Ok(bytes)
+        Ok(whole)
     })
 }
 
@@ -101,7 +104,10 @@ impl Body {
                     // Most bodies have one.
                     match inline.is_empty() {
                         true => inline = Cow::Borrowed(bytes),
-                        false => inline.to_mut().extend_from_slice(bytes),
+                        false => {
+                            inline.to_mut().reserve(usize::try_from(self.inline_bytes()).unwrap_or(0));
+                            inline.to_mut().extend_from_slice(bytes);
+                        }
                     }
                 }
                 Segment::Blob { id, size_bytes } => {
@@ -121,26 +127,37 @@ impl Body {
 pub fn blobs_of(layout: &[u8]) -> Result<Vec<BlobId>> {
     let pieces = pieces(layout).ok_or_else(|| Error::Corrupt("the layout of a body".to_owned()))?;
     let mut seen = std::collections::HashSet::new();
-    Ok(pieces.into_iter().filter_map(|(blob, _)| blob).filter(|blob| seen.insert(*blob)).collect())
+    let blobs = pieces.into_iter().filter_map(|piece| match piece {
+        Piece::Blob { id, .. } => Some(id),
+        Piece::Inline { .. } | Piece::Unknown => None,
+    });
+    Ok(blobs.filter(|blob| seen.insert(*blob)).collect())
 }
 
-/// The segments that a layout names, with their sizes in bytes; those that are inline are no blobs. `None`: it is damaged.
-fn pieces(layout: &[u8]) -> Option<Vec<(Option<BlobId>, u64)>> {
+/// What a layout says of a segment.
+enum Piece {
+    Inline { size_bytes: u64 },
+    Blob { id: BlobId, size_bytes: u64 },
+    Unknown,
+}
+
+/// The segments of a layout; `None` if it is cut.
+fn pieces(layout: &[u8]) -> Option<Vec<Piece>> {
     let (&LAYOUT_VERSION, mut rest) = layout.split_first()? else { return None };
     let mut pieces = Vec::new();
     while let Some((kind, after)) = rest.split_first() {
         let (size, after) = after.split_first_chunk::<8>()?;
+        let size_bytes = u64::from_le_bytes(*size);
         rest = after;
-        let blob = match *kind {
-            INLINE => None,
+        pieces.push(match *kind {
+            INLINE => Piece::Inline { size_bytes },
             BLOB => {
                 let (id, after) = rest.split_first_chunk::<32>()?;
                 rest = after;
-                Some(BlobId(*id))
+                Piece::Blob { id: BlobId(*id), size_bytes }
             }
-            _ => return None,
-        };
-        pieces.push((blob, u64::from_le_bytes(*size)));
+            _ => Piece::Unknown,
+        });
     }
     Some(pieces)
 }
@@ -149,25 +166,32 @@ impl Packed {
     /// The body again. Damage is an error, never wrong bytes of the right length.
     pub fn unpack(&self) -> Result<Body> {
         let damaged = |what: &str| Error::Corrupt(format!("body {}: {what}", self.id));
-        let pieces = pieces(&self.layout).ok_or_else(|| damaged("the layout"))?;
+        let pieces = pieces(&self.layout).ok_or_else(|| damaged("cut layout"))?;
         // Blobs may be many times as large as what is inline.
-        let (mut all, mut room) = (Some(0_u64), 0_u64);
-        for (blob, size_bytes) in &pieces {
-            all = all.and_then(|all| all.checked_add(*size_bytes));
-            room = if blob.is_none() { room.saturating_add(*size_bytes) } else { room };
+        let (mut all, mut room) = (0_u64, 0_u64);
+        for piece in &pieces {
+            let (size_bytes, is_inline) = match piece {
+                Piece::Inline { size_bytes } => (*size_bytes, true),
+                Piece::Blob { size_bytes, .. } => (*size_bytes, false),
+                Piece::Unknown => return Err(damaged("unknown segment")),
+            };
+            all = all.checked_add(size_bytes).ok_or_else(|| damaged("absurd size"))?;
+            room += if is_inline { size_bytes } else { 0 };
         }
-        if all != Some(self.size_bytes) {
+        if all != self.size_bytes {
             return Err(damaged("the sizes do not add up"));
         }
         let room = usize::try_from(room).map_err(|_| damaged("absurd size"))?;
-        let inline = decompress(&self.inline, room).map_err(|_| damaged("inline bytes"))?;
+        let mut inline = Bytes::from(decompress(&self.inline, room).map_err(|_| damaged("inline bytes"))?);
         if inline.len() != room {
             return Err(damaged("inline bytes are missing"));
         }
-        let mut inline = Bytes::from(inline);
-        let segments = pieces.into_iter().map(|(blob, size_bytes)| match blob {
-            Some(id) => Segment::Blob { id, size_bytes },
-            None => Segment::Inline(inline.split_to(usize::try_from(size_bytes).unwrap_or(inline.len()))),
+        let segments = pieces.into_iter().filter_map(|piece| match piece {
+            Piece::Inline { size_bytes } => {
+                Some(Segment::Inline(inline.split_to(usize::try_from(size_bytes).unwrap_or(inline.len()))))
+            }
+            Piece::Blob { id, size_bytes } => Some(Segment::Blob { id, size_bytes }),
+            Piece::Unknown => None,
         });
         Ok(Body { segments: segments.collect() })
     }
@@ -199,15 +223,58 @@ mod tests {
         }
 
         #[test]
-        fn damage_is_an_error_or_the_same(at in 0_usize..200, bit in 0_u8..8) {
-            let body = Body { segments: vec![Segment::Inline(vec![b'x'; 100].into())] };
-            let mut packed = body.pack(BodyId::at(Timestamp::default(), [1; 10])).unwrap();
-            if let Some(byte) = packed.layout.get_mut(at) {
-                *byte ^= 1 << bit;
-            }
+        fn damage_is_an_error_or_the_same(at in any::<proptest::sample::Index>(), bit in 0_u8..8) {
+            let body = Body { segments: segments() };
+            let mut packed = packed();
+            let at = at.index(packed.layout.len() + packed.inline.len());
+            let bytes = packed.layout.iter_mut().chain(&mut packed.inline);
+            bytes.skip(at).take(1).for_each(|byte| *byte ^= 1 << bit);
+            let _blobs = blobs_of(&packed.layout);
             if let Ok(unpacked) = packed.unpack() {
-                prop_assert_eq!(unpacked.size_bytes(), 100);
+                prop_assert_eq!(unpacked.size_bytes(), body.size_bytes());
             }
         }
+    }
+
+    fn segments() -> Vec<Segment> {
+        let blob = Segment::Blob { id: BlobId([7; 32]), size_bytes: 1 << 20 };
+        vec![Segment::Inline(vec![b'x'; 100].into()), blob, Segment::Inline(vec![b'y'; 50].into())]
+    }
+
+    fn packed() -> Packed {
+        Body { segments: segments() }.pack(BodyId::at(Timestamp::default(), [1; 10])).unwrap()
+    }
+
+    #[test]
+    fn sizes_that_lie_are_damage() {
+        let check = |change: &dyn Fn(&mut Packed)| {
+            let mut packed = packed();
+            change(&mut packed);
+            assert!(matches!(packed.unpack(), Err(Error::Corrupt(_))), "{:?}", packed.unpack());
+        };
+        check(&|packed| packed.size_bytes += 1);
+        check(&|packed| packed.inline.clear());
+        check(&|packed| packed.layout.truncate(packed.layout.len() - 1));
+        for size_bytes in [1_u64 << 62, 1 << 63, u64::MAX] {
+            check(&|packed| {
+                packed.layout = [&[LAYOUT_VERSION, INLINE][..], &size_bytes.to_le_bytes()].concat();
+                packed.size_bytes = size_bytes;
+            });
+            // More than there is in all.
+            check(&|packed| {
+                packed.layout.push(INLINE);
+                packed.layout.extend(size_bytes.to_le_bytes());
+                packed.size_bytes = packed.size_bytes.wrapping_add(size_bytes);
+            });
+        }
+        // Inline bytes that no segment names.
+        check(&|packed| {
+            let blob = packed.layout.get(10..51).unwrap_or_default().to_vec();
+            (packed.layout, packed.size_bytes) = ([&[LAYOUT_VERSION][..], &blob].concat(), 1 << 20);
+        });
+        let mut unknown = packed();
+        unknown.layout[1] = 99;
+        assert!(unknown.unpack().is_err());
+        assert_eq!(blobs_of(&unknown.layout).unwrap(), [BlobId([7; 32])]);
     }
 }
