@@ -1,5 +1,9 @@
 //! The indexer: brings the search index up to the change log, account by account.
 //!
+//! **Invariant:** an account's mark on its shard is a modseq up to which everything that was created is in the index. Nothing
+//! is marked while the log goes on behind the piece that was read: what was created early and changed late comes late.
+//! How far such an account is in the log is known to this indexer alone, and another begins at the mark.
+//!
 //! It is woken by the bus and catches up from the log, so a lost hint costs only time. The index is committed first,
 //! the account's mark after it: a crash between the two indexes the same changes again, which changes nothing.
 //!
@@ -42,7 +46,7 @@ impl Service {
     /// Follows the shards that are mine until it is told to stop. Errors are logged and tried again.
     pub async fn run_indexer(&self, mine: Mine, stop: CancellationToken) {
         let mut feed = self.parts.bus.subscribe_all();
-        let (mut rounds, mut stamps) = (Rounds::new(), Stamps::new());
+        let (mut rounds, mut stamps) = (Rounds::default(), Stamps::new());
         let mut behind = true;
         while !stop.is_cancelled() {
             if behind {
@@ -93,7 +97,7 @@ impl Service {
 
     /// Indexes what has changed so far, all of it.
     pub async fn index_all(&self) -> Result<()> {
-        let (mut rounds, mine) = (Rounds::new(), everything());
+        let (mut rounds, mine) = (Rounds::default(), everything());
         while self.index_round(&mut rounds, &mine).await? {}
         Ok(())
     }
@@ -116,39 +120,45 @@ impl Service {
     }
 
     async fn index_shard(&self, shard: ShardId, rounds: &mut Rounds) -> Result<bool> {
-        let after = rounds.get(&shard).copied();
+        let after = rounds.after.get(&shard).copied();
         let accounts = self.parts.shards.latest(shard).await?.unindexed(after, ACCOUNTS_AT_ONCE).await?;
         if accounts.is_empty() {
             // The last ones were seen; there may be news of the first.
-            return Ok(rounds.remove(&shard).is_some());
+            return Ok(rounds.after.remove(&shard).is_some());
         }
         let mut batch = Batch::new(InUse(self));
-        let (mut marks, mut waits) = (Vec::new(), None);
+        let (mut gathered, mut waits) = (Vec::new(), None);
         for account in accounts {
-            match self.gather(shard, account, None, &mut batch).await? {
-                Ok(upto) => marks.push((account, upto)),
+            let begin = |indexed| rounds.reached(account, indexed);
+            match self.gather(shard, account, begin, &mut batch).await? {
+                Ok(reached) => gathered.push((account, reached)),
                 // All others must not wait for the store of its files.
                 Err(error) => {
                     tracing::debug!(%account, %error, "cannot be indexed now");
                     waits = Some(error);
                 }
             }
-            rounds.insert(shard, account);
+            rounds.after.insert(shard, account);
             if batch.was_full {
                 break;
             }
         }
         if self.parts.shards.stamp(shard).is_some() {
             // Whoever has heard of it already is told nothing.
-            self.parts.bus.publish(&Committed { shard, accounts: marks.clone(), queued: false });
+            let accounts = gathered.iter().map(|(account, reached)| (*account, reached.upto)).collect();
+            self.parts.bus.publish(&Committed { shard, accounts, queued: false });
         }
         batch.write().await?;
-        if let Some(error) = waits.filter(|_| marks.is_empty()) {
+        if let Some(error) = waits.filter(|_| gathered.is_empty()) {
             return Err(error);
         }
-        let seen: Vec<_> = marks.iter().map(|(account, _)| *account).collect();
-        storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
-        for account in seen {
+        let whole = gathered.iter().filter(|(_, reached)| reached.is_whole());
+        let marks: Vec<_> = whole.map(|(account, reached)| (*account, reached.upto)).collect();
+        if !marks.is_empty() {
+            storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
+        }
+        for (account, reached) in gathered {
+            rounds.note(account, reached);
             if let Err(error) = self.keep_listings(shard, account).await {
                 tracing::debug!(%account, %error, "listings could not be kept");
             }
@@ -156,21 +166,19 @@ impl Service {
         Ok(true)
     }
 
-    /// What an index lacks of an account that has its changes up to `since`, or to the account's mark, as operations;
-    /// up to where they lead. What of them is more than a batch is written at once, before anything is marked.
+    /// What an index lacks of an account, as operations, and how far it is with them. By the account's mark `begin` tells
+    /// how far it is already. What of them is more than a batch is written at once, before anything is marked.
     pub(crate) async fn gather<W: WriteOps>(
         &self,
         shard: ShardId,
         account: AccountId,
-        since: Option<ModSeq>,
+        begin: impl FnOnce(ModSeq) -> Reached,
         batch: &mut Batch<W>,
     ) -> Result<Gathered> {
         // Not where the map says that it lives: what is marked there must be of there.
         let mut snapshot = self.parts.shards.snapshot(shard).await?;
-        let since = match since {
-            Some(since) => since,
-            None => snapshot.account(account).await?.map(|state| state.indexed).unwrap_or_default(),
-        };
+        let indexed = snapshot.account(account).await?.map(|state| state.indexed).unwrap_or_default();
+        let Reached { whole, upto: since } = begin(indexed);
         let changes = snapshot.changes(account, since, CHANGES_AT_ONCE).await?;
         // Blobs may take long, and bodies never change: what is read now is what there was.
         drop(snapshot);
@@ -178,8 +186,8 @@ impl Service {
             batch.put(Op::Remove { account, id: removed.id }, 0).await?;
         }
         let mut unknown = Vec::new();
-        // Texts never change: what was there before is indexed already.
-        for message in changes.messages.iter().filter(|message| message.created > since) {
+        // Texts never change: what was created before is indexed already.
+        for message in changes.messages.iter().filter(|message| message.created > whole) {
             match self.texts.remove(&(account, message.id)) {
                 Some(text) => batch.put_text(account, message.id, Arc::unwrap_or_clone(text)).await?,
                 None => unknown.push((message.id, message.size_bytes)),
@@ -195,7 +203,8 @@ impl Service {
                 }
             }
         }
-        Ok(Ok(changes.upto))
+        let whole = if changes.more { whole } else { changes.upto };
+        Ok(Ok(Reached { whole, upto: changes.upto }))
     }
 
     /// The contents of those of the messages that are not damaged.
@@ -222,8 +231,24 @@ fn cannot_be_indexed(account: AccountId, message: MessageId, error: &crate::Erro
     tracing::error!(%account, %message, %error, "cannot be indexed");
 }
 
-/// Up to where an account was gathered; or why some of its mail cannot be read now, when that of others may.
-pub(crate) type Gathered = Result<ModSeq>;
+/// How far an index is with an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Reached {
+    /// Everything that was created up to here is in the index.
+    pub(crate) whole: ModSeq,
+    /// The log was read up to here. What is in it later may have been created earlier.
+    pub(crate) upto: ModSeq,
+}
+
+impl Reached {
+    /// Whether the log had been read to its end.
+    fn is_whole(self) -> bool {
+        self.whole == self.upto
+    }
+}
+
+/// How far an account was gathered; or why some of its mail cannot be read now, when that of others may.
+pub(crate) type Gathered = Result<Reached>;
 
 /// Which shards are for this worker to index: each is for one of the workers at most times. Two at once only do it
 /// twice.
@@ -235,8 +260,30 @@ pub fn everything() -> Mine {
     Arc::new(|_| true)
 }
 
-/// The account that the last round ended with, for each shard.
-type Rounds = HashMap<ShardId, AccountId>;
+/// Where rounds go on.
+#[derive(Default)]
+struct Rounds {
+    /// The account that the last one ended with, for each shard.
+    after: HashMap<ShardId, AccountId>,
+    /// Accounts that have more changes than one round takes.
+    reached: HashMap<AccountId, Reached>,
+}
+
+impl Rounds {
+    /// Where to go on with an account that has this mark: where the last round ended if the mark is still the same.
+    fn reached(&self, account: AccountId, mark: ModSeq) -> Reached {
+        let known = self.reached.get(&account).filter(|reached| reached.whole == mark);
+        known.copied().unwrap_or(Reached { whole: mark, upto: mark })
+    }
+
+    fn note(&mut self, account: AccountId, reached: Reached) {
+        if reached.is_whole() {
+            self.reached.remove(&account);
+        } else {
+            self.reached.insert(account, reached);
+        }
+    }
+}
 
 /// What each shard told last.
 type Stamps = HashMap<ShardId, Stamp>;

@@ -9,7 +9,7 @@ use types::{AccountId, ModSeq, ShardId};
 
 use crate::{
     Absent, Admin, Error, Result, Service,
-    indexer::{ACCOUNTS_AT_ONCE, Batch, WriteOps},
+    indexer::{ACCOUNTS_AT_ONCE, Batch, Reached, WriteOps},
 };
 
 /// Passes over everything before the new index takes over, at the most; each has only what came in during the last.
@@ -75,7 +75,7 @@ impl Admin {
 struct Walk<'w> {
     service: &'w Service,
     /// How far each account is in the new index.
-    marks: HashMap<AccountId, ModSeq>,
+    marks: HashMap<AccountId, Reached>,
     done: u64,
     progress: &'w mut (dyn FnMut(u64) + Send),
 }
@@ -92,16 +92,14 @@ impl Walk<'_> {
                 let Some(last) = page.last() else { break };
                 after = Some(last.id);
                 for state in page {
-                    let mut mark = marks.get(&state.id).copied().unwrap_or_default();
-                    while mark < state.modseq {
-                        let home = service.shard_of(state.id);
-                        let upto = service.gather(home, state.id, Some(mark), &mut batch).await??;
-                        if upto <= mark {
+                    let reached = marks.entry(state.id).or_default();
+                    while reached.upto < state.modseq {
+                        let (home, before) = (service.shard_of(state.id), *reached);
+                        *reached = service.gather(home, state.id, |_| before, &mut batch).await??;
+                        if reached.upto <= before.upto {
                             break;
                         }
-                        mark = upto;
                     }
-                    marks.insert(state.id, mark);
                 }
             }
         }

@@ -427,6 +427,27 @@ async fn search_finds_texts_in_files_and_in_mails_within() {
     assert_eq!(preview, "See below.");
 }
 
+/// The log has a message where it was changed last, which may be many pieces after where it was created.
+#[tokio::test]
+async fn what_was_changed_long_after_it_came_is_indexed() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..450 {
+        ids.push(deliver(&house, &[ALICE], fixtures::mail("x@y.test", ALICE, "Hello", "found")).await);
+    }
+    let read = api::Patch { unread: Some(false), ..api::Patch::default() };
+    for id in ids.iter().step_by(9) {
+        alice.patch_one(*id, &read).await.unwrap();
+    }
+    alice.delete(&ids[..10]).await.unwrap();
+    alice.delete(&ids[..10]).await.unwrap();
+    house.mail.index_all().await.unwrap();
+    assert_eq!(alice.search("found", None, None).await.unwrap().total, 440);
+    house.mail.admin().rebuild_index(&mut |_| ()).await.unwrap();
+    assert_eq!(alice.search("found", None, None).await.unwrap().total, 440);
+}
+
 #[tokio::test]
 async fn the_index_is_built_anew() {
     let house = House::open().await.unwrap();
