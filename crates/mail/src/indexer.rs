@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use cluster::FeedHint;
 use message::SearchText;
 use search::Op;
-use storage::{Committed, Content, Needs, Result as StorageResult, Stamp, Transaction, Unit};
+use storage::{AccountState, Committed, Content, Needs, Result as StorageResult, Stamp, Transaction, Unit};
 use tokio_util::sync::CancellationToken;
 use types::{AccountId, MessageId, ModSeq, ShardId};
 
@@ -129,8 +129,9 @@ impl Service {
         let mut batch = Batch::new(InUse(self));
         let (mut gathered, mut waits) = (Vec::new(), None);
         for account in accounts {
-            let begin = |indexed| rounds.reached(account, indexed);
-            match self.gather(shard, account, begin, &mut batch).await? {
+            // Should it fail, the next round begins behind it.
+            rounds.after.insert(shard, account);
+            match self.gather_all(shard, account, rounds, &mut batch).await? {
                 Ok(reached) => gathered.push((account, reached)),
                 // All others must not wait for the store of its files.
                 Err(error) => {
@@ -138,7 +139,6 @@ impl Service {
                     waits = Some(error);
                 }
             }
-            rounds.after.insert(shard, account);
             if batch.was_full {
                 break;
             }
@@ -149,6 +149,8 @@ impl Service {
             self.parts.bus.publish(&Committed { shard, accounts, queued: false });
         }
         batch.write().await?;
+        // Also if not all of them can be marked.
+        gathered.iter().for_each(|(account, reached)| rounds.note(*account, *reached));
         if let Some(error) = waits.filter(|_| gathered.is_empty()) {
             return Err(error);
         }
@@ -157,13 +159,30 @@ impl Service {
         if !marks.is_empty() {
             storage::write(&*self.parts.shards, shard, Mark(marks)).await.map(|((), _)| ())?;
         }
-        for (account, reached) in gathered {
-            rounds.note(account, reached);
+        for (account, _) in gathered {
             if let Err(error) = self.keep_listings(shard, account).await {
                 tracing::debug!(%account, %error, "listings could not be kept");
             }
         }
         Ok(true)
+    }
+
+    /// Gathers all that the index lacks of an account, or a batch of it.
+    async fn gather_all(
+        &self,
+        shard: ShardId,
+        account: AccountId,
+        rounds: &Rounds,
+        batch: &mut Batch<InUse<'_>>,
+    ) -> Result<Gathered> {
+        let mut reached = self.gather(shard, account, |state| rounds.reached(state), batch).await?;
+        while let Ok(before) = reached
+            && !before.is_whole()
+            && !batch.was_full
+        {
+            reached = self.gather(shard, account, |_| before, batch).await?;
+        }
+        Ok(reached)
     }
 
     /// What an index lacks of an account, as operations, and how far it is with them. By the account's mark `begin` tells
@@ -172,13 +191,13 @@ impl Service {
         &self,
         shard: ShardId,
         account: AccountId,
-        begin: impl FnOnce(ModSeq) -> Reached,
+        begin: impl FnOnce(&AccountState) -> Reached,
         batch: &mut Batch<W>,
     ) -> Result<Gathered> {
         // Not where the map says that it lives: what is marked there must be of there.
         let mut snapshot = self.parts.shards.snapshot(shard).await?;
-        let indexed = snapshot.account(account).await?.map(|state| state.indexed).unwrap_or_default();
-        let Reached { whole, upto: since } = begin(indexed);
+        let Some(state) = snapshot.account(account).await? else { return Ok(Ok(Reached::default())) };
+        let Reached { whole, upto: since } = begin(&state);
         let changes = snapshot.changes(account, since, CHANGES_AT_ONCE).await?;
         // Blobs may take long, and bodies never change: what is read now is what there was.
         drop(snapshot);
@@ -242,7 +261,7 @@ pub(crate) struct Reached {
 
 impl Reached {
     /// Whether the log had been read to its end.
-    fn is_whole(self) -> bool {
+    pub(crate) fn is_whole(self) -> bool {
         self.whole == self.upto
     }
 }
@@ -270,10 +289,17 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Where to go on with an account that has this mark: where the last round ended if the mark is still the same.
-    fn reached(&self, account: AccountId, mark: ModSeq) -> Reached {
-        let known = self.reached.get(&account).filter(|reached| reached.whole == mark);
-        known.copied().unwrap_or(Reached { whole: mark, upto: mark })
+    /// Where to go on with an account: where the last round ended, if its mark is not from before that, and it was not
+    /// restored since.
+    fn reached(&self, state: &AccountState) -> Reached {
+        let mark = state.indexed;
+        let known = self.reached.get(&state.id).filter(|reached| reached.upto >= state.forgotten);
+        match known {
+            Some(known) if known.whole == mark => *known,
+            // Another indexer was faster. What it was slower with comes again.
+            Some(known) if known.whole < mark => Reached { whole: mark, upto: known.upto.min(mark) },
+            _ => Reached { whole: mark, upto: mark },
+        }
     }
 
     fn note(&mut self, account: AccountId, reached: Reached) {
@@ -365,6 +391,31 @@ impl Unit for Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_round_goes_on_where_the_last_one_ended() {
+        let reached = |whole, upto| Reached { whole: ModSeq(whole), upto: ModSeq(upto) };
+        let state = |indexed, forgotten| AccountState {
+            id: AccountId(1),
+            modseq: ModSeq(50),
+            indexed: ModSeq(indexed),
+            forgotten: ModSeq(forgotten),
+            messages: 0,
+            used_bytes: 0,
+        };
+        let mut rounds = Rounds::default();
+        assert_eq!(rounds.reached(&state(5, 0)), reached(5, 5));
+        rounds.note(state(0, 0).id, reached(5, 30));
+        assert_eq!(rounds.reached(&state(5, 0)), reached(5, 30));
+        // Marked by others.
+        assert_eq!(rounds.reached(&state(20, 0)), reached(20, 20));
+        assert_eq!(rounds.reached(&state(40, 0)), reached(40, 30));
+        // The index was lost; the account was restored.
+        assert_eq!(rounds.reached(&state(0, 0)), reached(0, 0));
+        assert_eq!(rounds.reached(&state(5, 31)), reached(5, 5));
+        rounds.note(state(0, 0).id, reached(40, 40));
+        assert_eq!(rounds.reached(&state(5, 0)), reached(5, 5));
+    }
 
     #[derive(Default)]
     struct Counts(Vec<usize>);

@@ -93,7 +93,8 @@ impl Walk<'_> {
                 after = Some(last.id);
                 for state in page {
                     let reached = marks.entry(state.id).or_default();
-                    while reached.upto < state.modseq {
+                    // What the index in use was given meanwhile may be behind it, unless the log was read to its end.
+                    while reached.upto < state.modseq || !reached.is_whole() {
                         let (home, before) = (service.shard_of(state.id), *reached);
                         *reached = service.gather(home, state.id, |_| before, &mut batch).await??;
                         if reached.upto <= before.upto {
