@@ -1,6 +1,6 @@
 //! A body: the exact bytes of a mail as a list of segments, and its packed form in the shard.
 
-use std::{borrow::Cow, cell::RefCell, io};
+use std::{cell::RefCell, io};
 
 use bytes::Bytes;
 use types::{BlobId, BodyId};
@@ -94,21 +94,14 @@ impl Body {
     /// Compresses and lays it out. CPU work: do it before the write, never inside the transaction.
     pub fn pack(&self, id: BodyId) -> Result<Packed> {
         let mut layout = vec![LAYOUT_VERSION];
-        let mut inline: Cow<'_, [u8]> = Cow::default();
+        let mut inline: Vec<&[u8]> = Vec::new();
         let mut blobs = Vec::new();
         for segment in &self.segments {
             match segment {
                 Segment::Inline(bytes) => {
                     layout.push(INLINE);
                     layout.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-                    // Most bodies have one.
-                    match inline.is_empty() {
-                        true => inline = Cow::Borrowed(bytes),
-                        false => {
-                            inline.to_mut().reserve(usize::try_from(self.inline_bytes()).unwrap_or(0));
-                            inline.to_mut().extend_from_slice(bytes);
-                        }
-                    }
+                    inline.push(bytes);
                 }
                 Segment::Blob { id, size_bytes } => {
                     layout.push(BLOB);
@@ -118,7 +111,12 @@ impl Body {
                 }
             }
         }
-        let inline = compress(&inline).map_err(Error::from_io)?;
+        let inline = match inline.as_slice() {
+            // As most bodies are.
+            [whole] => compress(whole),
+            several => compress(&several.concat()),
+        };
+        let inline = inline.map_err(Error::from_io)?;
         Ok(Packed { id, size_bytes: self.size_bytes(), layout, inline, blobs })
     }
 }
