@@ -86,6 +86,12 @@ impl<T: Sequenced> View<T> {
         self.list.place(uid).map(|place| number(place).saturating_add(1))
     }
 
+    /// The messages with these UIDs that are here, with their numbers; fast where the UIDs are in order.
+    pub fn with_uids(&self, uids: impl Iterator<Item = Uid>) -> impl Iterator<Item = (u32, &T)> {
+        let found = uids.filter_map(self.list.finder());
+        found.map(|(place, message)| (number(place).saturating_add(1), message))
+    }
+
     /// The numbers that a set of UIDs, or of numbers, means, as ascending ranges. `None`: it names a number that no
     /// message has.
     #[must_use]

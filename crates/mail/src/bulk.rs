@@ -6,7 +6,7 @@
 mod units;
 
 use bytes::Bytes;
-use storage::{FlagChange, Listed, Placement, Source};
+use storage::{FlagChange, Listed, Source};
 use types::{
     Flags, MailboxId, MessageId, ModSeq, Rights, Timestamp, Uid, UidValidity,
     flags::{changed_keywords, has_keyword, is_keyword},
@@ -34,8 +34,8 @@ pub enum Change {
 /// What became of a change of flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stored {
-    /// The messages as they are then, those that were so before included.
-    pub messages: Vec<Placement>,
+    /// The messages that are so then, those that were so before included.
+    pub uids: Vec<Uid>,
     /// Those that had changed since, and were left alone.
     pub modified: Vec<Uid>,
 }
@@ -96,9 +96,11 @@ impl Access {
                 unchanged_since,
                 rights,
             };
-            let (Stored { messages, modified }, step) = self.write(unit).await?;
-            self.follow(step, &messages, &[]);
-            all.messages.extend(messages);
+            let (Stored { uids, modified }, changed) = self.write(unit).await?;
+            if let Some((messages, step)) = changed {
+                self.follow(step, messages, &[]);
+            }
+            all.uids.extend(uids);
             all.modified.extend(modified);
         }
         Ok(all)
@@ -131,7 +133,8 @@ impl Access {
             let unit = MoveAll { account: self.id, mailbox, targets, to, now: self.service.now() };
             let Some((moved, step)) = self.write(unit).await? else { return Ok(all) };
             if to != mailbox {
-                self.follow(step, &[], &moved.pairs.iter().map(|(from, _)| *from).collect::<Vec<_>>());
+                let gone: Vec<_> = moved.pairs.iter().map(|(from, _)| *from).collect();
+                self.follow(step, Vec::new(), &gone);
             }
             match &mut all {
                 Some(all) => all.pairs.extend(moved.pairs),
@@ -158,7 +161,7 @@ impl Access {
         let (known, targets) = (self.known_roll(mailbox), targets.to_vec());
         let unit = Expunge { account: self.id, mailbox, known, targets, only_deleted };
         let (removed, step) = self.write(unit).await?;
-        self.follow(step, &[], &removed);
+        self.follow(step, Vec::new(), &removed);
         Ok(())
     }
 
@@ -195,7 +198,7 @@ impl Access {
         Ok(added.map(|added| {
             let target = |message: &Listed| Target { id: message.id, uid: message.uid };
             let targets = added.messages.iter().map(target).collect();
-            self.follow_added(added.step, added.messages);
+            self.follow(added.step, added.messages, &[]);
             (added.uid_validity, targets)
         }))
     }

@@ -5,13 +5,11 @@
 //! only if the unit found the mailbox so, and the list then is as the unit left it. What is kept on the shard was read
 //! there, never taken from memory alone: it outlives this node.
 
-use std::{collections::HashMap, mem::size_of, sync::Arc};
+use std::{mem::size_of, sync::Arc};
 
 use async_trait::async_trait;
 use moka::sync::Cache as Memory;
-use storage::{
-    Listed, Listing, Mailbox, Needs, Placement, Result as StorageResult, Snapshot, Stamp, Transaction, Unit,
-};
+use storage::{Listed, Listing, Mailbox, Needs, Result as StorageResult, Snapshot, Stamp, Transaction, Unit};
 use types::{AccountId, MailboxId, ModSeq, Sequence, ShardId, Uid};
 
 use crate::kept::IDLE;
@@ -96,41 +94,16 @@ impl Access {
         self.service.rolls.get(&(self.id, mailbox)).map(|seen| seen.roll)
     }
 
-    /// Takes into the list what a unit changed and removed (in order of UIDs), so that it need not be read. Nothing happens
-    /// if the list is not what the unit found.
-    pub(crate) fn follow(&self, step: Step, changed: &[Placement], removed: &[Uid]) {
-        let since = step.before.as_ref().map(|before| before.modseq);
-        self.take_in(step, |known| {
-            let mut keywords: HashMap<&[String], Arc<[String]>> = HashMap::new();
-            let changed = changed.iter().filter(|message| Some(message.modseq) > since);
-            let changed = changed.filter_map(|message| {
-                let known = known.get(known.place(message.uid)?)?;
-                let keywords = keywords.entry(&message.keywords).or_insert_with_key(|new| {
-                    match *known.keywords == **new {
-                        true => Arc::clone(&known.keywords),
-                        false => Arc::from(*new),
-                    }
-                });
-                let (modseq, flags, keywords) = (message.modseq, message.flags, Arc::clone(keywords));
-                Some(Listed { modseq, flags, keywords, ..known.clone() })
-            });
-            known.with(changed.collect(), removed)
-        });
-    }
-
-    /// The same of messages that a unit added.
-    pub(crate) fn follow_added(&self, step: Step, added: Vec<Listed>) {
-        self.take_in(step, |known| known.with(added, &[]));
-    }
-
-    fn take_in(&self, step: Step, taken: impl FnOnce(&Sequence<Listed>) -> Sequence<Listed>) {
+    /// Takes into the list what a unit changed, added and removed (in order of UIDs), so that it need not be read. Nothing
+    /// happens if the list is not what the unit found.
+    pub(crate) fn follow(&self, step: Step, news: Vec<Listed>, removed: &[Uid]) {
         let Step { before: Some(before), after: Some(after) } = step else { return };
         let (rolls, key) = (&self.service.rolls, (self.id, before.id));
         let Some(known) = self.known_roll(before.id) else { return };
         if known.mailbox != before || before == after {
             return;
         }
-        let roll = Arc::new(Roll { mailbox: after, messages: taken(&known.messages) });
+        let roll = Arc::new(Roll { mailbox: after, messages: known.messages.with(news, removed) });
         if rolls.get(&key).is_some_and(|there| Arc::ptr_eq(&there.roll, &known)) {
             rolls.insert(key, Seen { roll, stamp: None });
         }

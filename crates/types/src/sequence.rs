@@ -118,8 +118,23 @@ impl<T: Sequenced> Sequence<T> {
     /// The place of the message with this UID.
     #[must_use]
     pub fn place(&self, uid: Uid) -> Option<usize> {
-        let place = self.below(uid);
-        self.get(place).filter(|message| message.uid() == uid).map(|_| place)
+        self.finder()(uid).map(|(place, _)| place)
+    }
+
+    /// Looks for messages by their UIDs: their places, and what is there. It costs next to nothing to find the one that comes
+    /// next after the last.
+    pub fn finder<'a>(&'a self) -> impl FnMut(Uid) -> Option<(usize, &'a T)> {
+        let (mut place, mut rest) = (0, self.iter());
+        move |uid| {
+            if rest.clone().next().is_none_or(|next| next.uid() != uid) {
+                place = self.below(uid);
+                rest = self.range(place..self.len());
+            }
+            let found = rest.clone().next().filter(|message| message.uid() == uid)?;
+            rest.next();
+            place += 1;
+            Some((place - 1, found))
+        }
     }
 
     #[must_use]
@@ -253,6 +268,9 @@ impl<T: Sequenced> Default for Build<T> {
 
 impl<T: Sequenced> Build<T> {
     fn add(&mut self, messages: Vec<T>) {
+        if self.rest.len() == PIECE {
+            self.end();
+        }
         if self.rest.is_empty() {
             self.rest = messages;
         } else {
@@ -382,6 +400,11 @@ mod tests {
             assert_eq!(list.get(place), truth.get(place));
             assert_eq!(list.below(Uid(uid)), truth.partition_point(|mail| mail.uid < uid));
             assert_eq!(list.place(Uid(uid)), truth.iter().position(|mail| mail.uid == uid));
+            let mut find = list.finder();
+            for uid in (uid..uid + 5).chain([uid + 2, uid, 0, u32::MAX]) {
+                let wanted = truth.iter().enumerate().find(|(_, mail)| mail.uid == uid);
+                assert_eq!(find(Uid(uid)), wanted, "{uid}");
+            }
             let end = dice.below(truth.len() + 3);
             let wanted = truth.iter().take(end).skip(place);
             assert!(list.range(place..end).eq(wanted.clone()), "{place}..{end}");

@@ -190,8 +190,7 @@ impl Session {
         }
         let change = Change::Add { flags: Flags::SEEN, keywords: Vec::new() };
         let stored = reach.store(&targets, &change, None).await.map_err(answers::refused)?;
-        let uids: Vec<_> = stored.messages.iter().map(|message| message.uid).collect();
-        self.tell_news_but(Expunges::Held, Own::Told(&uids)).await?;
+        self.tell_news_but(Expunges::Held, Own::Told(&stored.uids)).await?;
         let selected = self.selected()?;
         for (number, message) in messages {
             if let Some(now) = selected.view.get(*number).filter(|now| now.uid == message.uid) {

@@ -25,7 +25,7 @@ pub(super) enum Own<'a> {
 pub(super) struct Believed {
     pub(super) uid: Uid,
     pub(super) flags: Flags,
-    pub(super) keywords: Vec<String>,
+    pub(super) keywords: Arc<[String]>,
 }
 
 impl Session {

@@ -1,5 +1,7 @@
 //! STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
 
+use std::sync::Arc;
+
 use imap::wire::{Flag, Store, StoreMode};
 use imap::{Code, Expunges, Status, Writer};
 use mail::{Change, Listed};
@@ -27,14 +29,10 @@ impl Session {
         let (reach, progress) = (self.reach().await?, Progress::default());
         let work = reach.store(&targets, &change, since);
         let stored = self.patiently(&progress, work).await.map_err(answers::refused)?;
-        let changed: Vec<Uid> = stored.messages.iter().map(|message| message.uid).collect();
+        let changed = stored.uids;
         // RFC 9051 §7.5.1: sequence numbers must stay for this command, and for what a client sent behind it.
         let expunges = if uid { Expunges::Told } else { Expunges::Held };
-        let believed = |(_, message): &(u32, Listed)| {
-            let (flags, keywords) = change.applied(message.flags, &message.keywords);
-            Believed { uid: message.uid, flags, keywords }
-        };
-        let believed: Vec<_> = if silent { messages.iter().map(believed).collect() } else { Vec::new() };
+        let believed = if silent { believed(&messages, &change) } else { Vec::new() };
         let own = if silent { Own::Silent(&believed) } else { Own::Told(&changed) };
         self.tell_news_but(expunges, own).await?;
         if !silent {
@@ -58,11 +56,8 @@ impl Session {
         let enabled = self.enabled;
         let mut out = self.writer();
         let selected = self.selected()?;
-        for uid in uids {
-            let Some(number) = selected.view.number(*uid) else { continue };
-            if let Some(message) = selected.view.get(number) {
-                fetch_line(&mut out, number, message, enabled, true);
-            }
+        for (number, message) in selected.view.with_uids(uids.iter().copied()) {
+            fetch_line(&mut out, number, message, enabled, true);
         }
         self.send(out);
         Ok(())
@@ -75,6 +70,23 @@ impl Session {
             uids.iter().filter_map(|name| if uid { Some(name.0) } else { number(name) }).collect();
         Writer::set_text(names.iter().copied())
     }
+}
+
+/// What the client makes of the messages by itself.
+fn believed(messages: &[(u32, Listed)], change: &Change) -> Vec<Believed> {
+    let alike = messages.chunk_by(|(_, one), (_, next)| {
+        one.flags == next.flags && Arc::ptr_eq(&one.keywords, &next.keywords)
+    });
+    let believed = |alike: &[(u32, Listed)]| {
+        let (flags, keywords) = match alike.first() {
+            Some((_, one)) => change.applied(one.flags, &one.keywords),
+            None => (Flags::NONE, Vec::new()),
+        };
+        let keywords: Arc<[String]> = keywords.into();
+        let one = |message: &Listed| Believed { uid: message.uid, flags, keywords: Arc::clone(&keywords) };
+        alike.iter().map(|(_, message)| one(message)).collect::<Vec<_>>()
+    };
+    alike.flat_map(believed).collect()
 }
 
 fn status(modified: &[Uid], missed: usize, names: impl Fn(&[Uid]) -> String) -> Status {

@@ -32,10 +32,13 @@ async fn present(
 
 /// The same by a list of the mailbox, without reading; `None` if the mailbox is not as the list has it.
 fn those_listed(known: Option<&Roll>, now: Option<&Mailbox>, targets: &[Target]) -> Option<Vec<Listed>> {
-    let messages = &known.filter(|known| now == Some(&known.mailbox))?.messages;
-    let listed =
-        |target: &Target| messages.get(messages.place(target.uid)?).filter(|there| there.id == target.id);
-    let mut listed: Vec<_> = targets.iter().filter_map(listed).cloned().collect();
+    let known = known.filter(|known| now == Some(&known.mailbox))?;
+    let mut find = known.messages.finder();
+    let mut listed: Vec<Listed> = Vec::with_capacity(targets.len());
+    for target in targets {
+        listed
+            .extend(find(target.uid).map(|(_, there)| there).filter(|there| there.id == target.id).cloned());
+    }
     listed.sort_unstable_by_key(|message| message.uid);
     listed.dedup_by_key(|message| message.uid);
     Some(listed)
@@ -58,7 +61,8 @@ pub(super) struct Store {
 
 #[async_trait]
 impl Unit for Store {
-    type Output = (Stored, Step);
+    /// What was changed by the list, too.
+    type Output = (Stored, Option<(Vec<Listed>, Step)>);
 
     fn needs(&self) -> Needs {
         needs(self.account)
@@ -66,32 +70,30 @@ impl Unit for Store {
 
     async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output> {
         let before = tx.mailbox(self.account, self.mailbox).await?;
-        let stored = match those_listed(self.known.as_deref(), before.as_ref(), &self.targets) {
-            Some(listed) => self.store_listed(tx, listed).await?,
-            None => self.store_found(tx).await?,
+        let Some(listed) = those_listed(self.known.as_deref(), before.as_ref(), &self.targets) else {
+            return Ok((self.store_found(tx).await?, None));
         };
+        let (stored, mut changed) = self.store_listed(tx, listed).await?;
+        let since = before.as_ref().map(|before| before.modseq);
+        changed.retain(|message| Some(message.modseq) > since);
         let after = tx.mailbox(self.account, self.mailbox).await?;
-        Ok((stored, Step { before, after }))
+        Ok((stored, Some((changed, Step { before, after }))))
     }
 }
 
 impl Store {
-    async fn store_listed(&self, tx: &mut dyn Transaction, listed: Vec<Listed>) -> Result<Stored> {
+    async fn store_listed(
+        &self,
+        tx: &mut dyn Transaction,
+        listed: Vec<Listed>,
+    ) -> Result<(Stored, Vec<Listed>)> {
         let (fresh, modified): (Vec<_>, Vec<_>) =
             listed.into_iter().partition(|message| self.is_fresh(message.modseq));
         let change = self.resolved(fresh.iter().flat_map(|message| message.keywords.iter().cloned()));
         let changed = tx.change_listed(self.account, self.mailbox, fresh, &change).await?;
-        let placement = |message: Listed| Placement {
-            id: message.id,
-            mailbox: self.mailbox,
-            uid: message.uid,
-            modseq: message.modseq,
-            flags: message.flags,
-            keywords: message.keywords.to_vec(),
-            received_at: message.received_at,
-        };
+        let uids = changed.iter().map(|message| message.uid).collect();
         let modified = modified.iter().map(|message| message.uid).collect();
-        Ok(Stored { messages: changed.into_iter().map(placement).collect(), modified })
+        Ok((Stored { uids, modified }, changed))
     }
 
     async fn store_found(&self, tx: &mut dyn Transaction) -> Result<Stored> {
@@ -100,10 +102,11 @@ impl Store {
             found.into_iter().partition(|message| self.is_fresh(message.modseq));
         let change = self.resolved(fresh.iter().flat_map(|message| message.keywords.clone()));
         let ids: Vec<_> = fresh.iter().map(|message| message.id).collect();
-        let mut messages = tx.change_flags(self.account, &ids, &change).await?;
-        messages.sort_unstable_by_key(|message| message.uid);
+        let changed = tx.change_flags(self.account, &ids, &change).await?;
+        let mut uids: Vec<_> = changed.iter().map(|message| message.uid).collect();
+        uids.sort_unstable();
         let modified = modified.iter().map(|message| message.uid).collect();
-        Ok(Stored { messages, modified })
+        Ok(Stored { uids, modified })
     }
 
     fn is_fresh(&self, modseq: ModSeq) -> bool {
