@@ -10,3 +10,4 @@ pub(crate) mod m20261127_000003_admin;
 pub(crate) mod m20261127_000010_reports;
 pub(crate) mod m20261127_000011_limits;
 pub(crate) mod m20261127_000020_shares;
+pub(crate) mod m20261128_000001_app_passwords;

@@ -53,7 +53,7 @@ pub fn directory() -> Vec<Step> {
         m20261122_000003_nodes as nodes, m20261126_000001_receiving as receiving,
         m20261126_000002_dkim as dkim, m20261127_000002_endings as endings, m20261127_000003_admin as admin,
         m20261127_000010_reports as reports, m20261127_000011_limits as limits,
-        m20261127_000020_shares as shares,
+        m20261127_000020_shares as shares, m20261128_000001_app_passwords as app_passwords,
     };
     vec![
         Step { migration: Box::new(accounts::Migration), text: accounts::text },
@@ -66,6 +66,7 @@ pub fn directory() -> Vec<Step> {
         Step::new("m20261127_000010_reports", reports::text),
         Step::new("m20261127_000011_limits", limits::text),
         Step::new("m20261127_000020_shares", shares::text),
+        Step::new("m20261128_000001_app_passwords", app_passwords::text),
     ]
 }
 

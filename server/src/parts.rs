@@ -185,6 +185,7 @@ fn mail_config(config: &Config) -> mail::Config {
         subaddress_separator: config.smtp.subaddress_separator.0,
         subaddress_folders: config.smtp.subaddress_folders,
         scram_iterations: config.auth.scram_iterations,
+        app_passwords: config.limits.app_passwords_per_account,
         door: door::limits(config),
         relays: relays(config),
         ..mail::Config::default()

@@ -53,11 +53,11 @@ impl Mta for Sink {
         Err(Refusal::Credentials)
     }
 
-    async fn challenge(&self, _: &str, _: IpAddr) -> Result<(sasl::Keys, String, ()), Refusal> {
+    async fn challenge(&self, _: &str, _: IpAddr) -> Result<(Vec<sasl::Keys>, String, ()), Refusal> {
         Err(Refusal::Credentials)
     }
 
-    async fn proven(&self, (): ()) -> Result<(), Refusal> {
+    async fn proven(&self, (): (), _: usize) -> Result<(), Refusal> {
         Err(Refusal::Credentials)
     }
 

@@ -78,14 +78,14 @@ impl Login {
                 }
                 Question::Keys { user } => match mail.challenge(&user, &self.client).await {
                     Ok(challenge) => {
-                        turn = self.attempt.keys(challenge.keys.clone(), &challenge.nonce);
+                        turn = self.attempt.keys(challenge.keys(), &challenge.nonce);
                         self.challenge = Some(challenge);
                         continue;
                     }
                     Err(error) => Err(error),
                 },
-                Question::Proven => match self.challenge.take() {
-                    Some(challenge) => mail.proven(challenge).await,
+                Question::Proven { which } => match self.challenge.take() {
+                    Some(challenge) => mail.proven(challenge, which).await,
                     None => Err(Error::Credentials),
                 },
             };

@@ -1,9 +1,13 @@
 //! Access to one account: what every use-case of a person must go through.
 
 use std::fmt;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use storage::{AccountState, Directory, Snapshot};
-use types::{AccountId, EmailAddress, Secret, ShardId, Timestamp, api};
+use types::{AccountId, AppPasswordId, EmailAddress, Secret, ShardId, Timestamp, api};
 
 use crate::warrant::Warrant;
 use crate::{Error, Result, Service};
@@ -16,47 +20,81 @@ pub struct Access {
     pub(crate) email: EmailAddress,
     pub(crate) name: String,
     pub(crate) quota_bytes: Option<u64>,
-    /// What let them in, if it was a password.
-    pub(crate) password_hash: Option<Secret>,
-    pub(crate) let_in_at: Timestamp,
+    pub(crate) credential: Credential,
+    /// In milliseconds, when it was last known that they may be here.
+    pub(crate) known_at: Arc<AtomicI64>,
     /// The newest note of ended sessions when they logged in; `None`: that is looked up whenever they come.
     pub(crate) let_in_after: Option<i64>,
     pub(crate) warrant: Warrant,
 }
 
+/// What let somebody in, and must be good for as long as they are here.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// The account's password, which has this hash; or what counts for as long as that does.
+    Password(Secret),
+    AppPassword(AppPasswordId),
+    /// A session whose token has this hash.
+    Session([u8; 32]),
+}
+
 impl Access {
     pub(crate) fn new(service: &Service, account: storage::Account) -> Self {
-        let storage::Account { id, email, name, quota_bytes, password_hash, .. } = account;
-        let password_hash = Some(password_hash);
-        let let_in_at = service.now();
-        let warrant = Warrant::Owner;
-        let (service, let_in_after) = (service.clone(), None);
-        Self { service, id, email, name, quota_bytes, password_hash, let_in_at, let_in_after, warrant }
+        let credential = Credential::Password(account.password_hash.clone());
+        Self::by(service, account, credential)
     }
 
-    /// Whether [`Access::is_valid`] should be asked now, because somebody ended the account's sessions. Costs nothing.
+    pub(crate) fn by(service: &Service, account: storage::Account, credential: Credential) -> Self {
+        let storage::Account { id, email, name, quota_bytes, .. } = account;
+        let known_at = Arc::new(AtomicI64::new(service.now().millis()));
+        let (service, let_in_after, warrant) = (service.clone(), None, Warrant::Owner);
+        Self { service, id, email, name, quota_bytes, credential, known_at, let_in_after, warrant }
+    }
+
+    /// Whether [`Access::is_valid`] should be asked now, because something that lets somebody into the account has ended.
+    /// Costs nothing.
     #[must_use]
     pub fn may_have_ended(&self) -> bool {
-        self.service.endings.since(self.id, self.let_in_at)
+        let known_at = Timestamp::from_millis(self.known_at.load(Ordering::Relaxed));
+        self.service.endings.since(self.id, known_at)
     }
 
-    /// Whether who was let in still may be here; looked up only when the account's sessions were ended. Where the
+    /// Whether who was let in still may be here; looked up only when something of the account's has ended. Where the
     /// directory is away, who is in stays.
     pub async fn is_still_theirs(&self) -> bool {
         !self.may_have_ended() || self.is_valid().await.unwrap_or(true)
     }
 
-    /// Whether who was let in by a password still would be: the account is open, the password the same, and its sessions
-    /// were not ended meanwhile. For connections that stay for long; asks the directory.
+    /// Whether who was let in still would be: the account is open, what let them in is still good, and not all were told to
+    /// go meanwhile. For connections that stay for long; asks the directory.
     pub async fn is_valid(&self) -> Result<bool> {
         if self.let_in_after.is_some_and(|number| self.service.endings.after(self.id, number)) {
             return Ok(false);
         }
-        let account = self.service.parts.directory.account_now(self.id).await?;
-        let is_same = |account: &storage::Account| {
-            self.password_hash.as_ref().is_none_or(|hash| *hash == account.password_hash)
+        let now = self.service.now();
+        let is_valid = self.would_be_let_in().await?;
+        if is_valid {
+            self.known_at.store(now.millis(), Ordering::Relaxed);
+        }
+        Ok(is_valid)
+    }
+
+    async fn would_be_let_in(&self) -> Result<bool> {
+        if let Credential::Session(token_hash) = &self.credential {
+            let holder = self.service.holder_of(token_hash).await?;
+            return Ok(holder.is_some_and(|account| account.id == self.id));
+        }
+        let directory = &self.service.parts.directory;
+        let Some(account) = directory.account_now(self.id).await?.filter(|account| account.enabled) else {
+            return Ok(false);
         };
-        Ok(account.is_some_and(|account| account.enabled && is_same(&account)))
+        Ok(match &self.credential {
+            Credential::Password(hash) => *hash == account.password_hash,
+            Credential::AppPassword(id) => {
+                directory.app_passwords(self.id).await?.iter().any(|one| one.id == *id)
+            }
+            Credential::Session(_) => false,
+        })
     }
 
     /// Bytes of a message, at most.

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use storage::{Account, Domain, Error as StorageError, Group, Needs, NewAccount, QueueEntry, QueueFilter};
 use storage::{Result as StorageResult, Transaction, Unit};
 use types::address::{self, key_of};
-use types::api::{Delivery, DeliveryState};
-use types::{AccountId, EmailAddress, QueueId, Secret, ShardId, Timestamp};
+use types::api::{self, Delivery, DeliveryState};
+use types::{AccountId, AppPasswordId, EmailAddress, QueueId, Secret, ShardId, Timestamp};
 
 use crate::folders::Provision;
 use crate::relocate::why;
@@ -137,13 +137,32 @@ impl Admin {
         Ok(Access::new(&self.service, self.account(email).await?))
     }
 
-    /// Sets a new password and ends all sessions.
+    /// Sets a new password, takes all app passwords away, and ends all sessions.
     pub async fn set_password(&self, email: &EmailAddress, password: Secret) -> Result<()> {
         let id = self.account(email).await?.id;
         let password_hash = self.hash(password.clone()).await?;
         self.directory().set_password(id, password_hash.clone()).await?;
         self.service.keep_keys(id, &password_hash, &password).await;
         self.service.end_sessions(id).await
+    }
+
+    /// The app passwords of an account, the oldest first.
+    pub async fn app_passwords(&self, email: &EmailAddress) -> Result<Vec<api::AppPassword>> {
+        self.service.app_passwords(self.account(email).await?.id).await
+    }
+
+    /// Makes one for the program of this name; it is told here once.
+    pub async fn add_app_password(
+        &self,
+        email: &EmailAddress,
+        name: &str,
+    ) -> Result<(api::AppPassword, Secret)> {
+        self.service.add_app_password(self.account(email).await?.id, name).await
+    }
+
+    /// Takes one away; whoever came by it has to go.
+    pub async fn remove_app_password(&self, email: &EmailAddress, id: AppPasswordId) -> Result<()> {
+        self.service.remove_app_password(self.account(email).await?.id, id).await
     }
 
     /// Lets the account log in, or no more; disabling ends all sessions.

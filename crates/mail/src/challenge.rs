@@ -10,14 +10,29 @@ use sasl::{Keys, Mechanism};
 use storage::Account;
 use types::{AccountId, EmailAddress, Secret};
 
-use crate::{Access, Client, Error, Result, Service, login::Attempt, prepare::off_thread, random};
+use crate::{
+    Access, Client, Error, Result, Service,
+    access::Credential,
+    login::{Attempt, hash},
+    prepare::off_thread,
+    random,
+};
 
 /// What a client must prove to know.
 pub struct Challenge {
-    pub keys: Keys,
     pub nonce: String,
     account: Option<Account>,
+    /// One of these, and what it shows to know.
+    ways: Vec<(Keys, Option<Credential>)>,
     attempt: Attempt,
+}
+
+impl Challenge {
+    /// The keys of the passwords that will do.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Keys> {
+        self.ways.iter().map(|(keys, _)| keys.clone()).collect()
+    }
 }
 
 /// Work for another thread.
@@ -39,34 +54,52 @@ impl Service {
             Some(address) => self.account_of(address).await?,
             None => None,
         };
-        let kept = match &account {
-            Some(account) => self.parts.directory.password_keys(account.id).await?,
-            None => None,
+        let mut ways = match &account {
+            Some(account) => self.ways(account).await?,
+            None => Vec::new(),
         };
-        let kept = kept.and_then(|keys| keys.expose().parse::<Keys>().ok());
-        let known = kept.is_some();
-        let keys = match kept {
-            Some(keys) => keys,
-            None => {
-                let fresh = random::bytes(&*self.parts.random);
-                let secret = self.parts.directory.secret("nobody", fresh).await?;
-                let name = address.as_ref().map_or_else(|| user.to_owned(), EmailAddress::key);
-                Keys::of_nobody(&secret, &name, self.iterations().unwrap_or(NonZeroU32::MIN))
-            }
-        };
+        if ways.is_empty() {
+            let fresh = random::bytes(&*self.parts.random);
+            let secret = self.parts.directory.secret("nobody", fresh).await?;
+            let name = address.as_ref().map_or_else(|| user.to_owned(), EmailAddress::key);
+            let iterations = self.iterations().unwrap_or(NonZeroU32::MIN);
+            ways.push((Keys::of_nobody(&secret, &name, iterations), None));
+        }
         let nonce = URL_SAFE_NO_PAD.encode(self.random_bytes::<18>());
-        Ok(Challenge { keys, nonce, account: account.filter(|_| known), attempt })
+        Ok(Challenge { nonce, account, ways, attempt })
     }
 
-    /// Lets in whoever has proven to know the password of the challenge.
-    pub async fn proven(&self, challenge: Challenge) -> Result<Access> {
-        let Some(before) = challenge.account else { return Err(Error::Credentials) };
+    /// The keys that are kept for the account: its password's first, since a client is told the salt of the first alone.
+    async fn ways(&self, account: &Account) -> Result<Vec<(Keys, Option<Credential>)>> {
+        let directory = &self.parts.directory;
+        let own = directory.password_keys(account.id).await?;
+        let own = (own, Credential::Password(account.password_hash.clone()));
+        let apps = directory.app_passwords(account.id).await?.into_iter();
+        let apps = apps.map(|one| (one.keys, Credential::AppPassword(one.id)));
+        let read = |(keys, credential): (Option<Secret>, _)| {
+            Some((keys?.expose().parse::<Keys>().ok()?, Some(credential)))
+        };
+        Ok(std::iter::once(own).chain(apps).filter_map(read).collect())
+    }
+
+    /// Lets in whoever has proven to know the password of these of the challenge's keys.
+    pub async fn proven(&self, challenge: Challenge, which: usize) -> Result<Access> {
+        let Challenge { account: Some(before), mut ways, attempt, .. } = challenge else {
+            return Err(Error::Credentials);
+        };
+        let way = (which < ways.len()).then(|| ways.swap_remove(which).1).flatten();
+        let credential = way.ok_or(Error::Credentials)?;
         // It may have been changed since, or the account disabled.
-        let now = self.parts.directory.account_now(before.id).await?;
-        let same = now.filter(|now| now.enabled && now.password_hash == before.password_hash);
-        let account = same.ok_or(Error::Credentials)?;
+        let account = self.parts.directory.account_now(before.id).await?.ok_or(Error::Credentials)?;
+        let access = Access::by(self, account.clone(), credential.clone());
+        if !access.is_valid().await? {
+            return Err(Error::Credentials);
+        }
+        if let Credential::AppPassword(id) = credential {
+            self.note_use(account.id, id).await;
+        }
         metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
-        Ok(challenge.attempt.let_in(self, account).await)
+        Ok(attempt.let_in(self, account, credential).await)
     }
 
     /// Lets the holder of a session's token in, if it is theirs who is named, where somebody is.
@@ -78,7 +111,8 @@ impl Service {
         let attempt = self.limit_logins(address.as_ref(), client).await?;
         // Not by what is known here: a session that ended before the newest note, which the attempt has seen, must not
         // let anybody in for good. (Nobody is to blame for what could not be looked up.)
-        let account = match (self.holder(token).await?, &address) {
+        let token_hash = hash(token.expose());
+        let account = match (self.holder_of(&token_hash).await?, &address) {
             (Some(account), Some(address)) => {
                 let named = self.parts.directory.resolve(address).await?;
                 (named == Some(account.id)).then_some(account)
@@ -89,7 +123,7 @@ impl Service {
             self.refused_login(client).await;
             return Err(Error::Credentials);
         };
-        Ok(attempt.let_in(self, account).await)
+        Ok(attempt.let_in(self, account, Credential::Session(token_hash)).await)
     }
 
     /// Lets in whom a certificate names that is to be believed: the first of its addresses that is an account's own. An
@@ -112,7 +146,8 @@ impl Service {
             let own = account.filter(|account| account.email.key() == address.key() && is_named(account));
             if let Some(account) = own {
                 metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
-                return Ok(attempt.let_in(self, account).await);
+                let credential = Credential::Password(account.password_hash.clone());
+                return Ok(attempt.let_in(self, account, credential).await);
             }
         }
         self.refused_login(client).await;
@@ -127,15 +162,34 @@ impl Service {
             if directory.password_keys(account).await?.is_some() {
                 return Ok(());
             }
-            let (salt, password) = (self.random_bytes::<{ Keys::SALT_BYTES }>(), password.clone());
-            let derive = move || Keys::derive(password.expose(), &salt, iterations);
-            let keys = Secret::new(off_thread(MUCH, derive).await?.to_string());
+            let keys = self.derived(account, password, iterations).await?;
             directory.keep_password_keys(account, password_hash, &keys).await?;
             Ok::<_, Error>(())
         };
         if let Err(error) = keep.await {
             tracing::warn!(error = ?error, "the keys of a password are not kept this time");
         }
+    }
+
+    /// The keys of another password of the account's: with the salt of those that it has, so that one challenge asks for
+    /// any of them.
+    pub(crate) async fn derived(
+        &self,
+        account: AccountId,
+        password: &Secret,
+        iterations: NonZeroU32,
+    ) -> Result<Secret> {
+        let directory = &self.parts.directory;
+        let own = directory.password_keys(account).await?;
+        let apps = directory.app_passwords(account).await?.into_iter().filter_map(|one| one.keys);
+        let known = own.into_iter().chain(apps).find_map(|keys| keys.expose().parse::<Keys>().ok());
+        let (salt, iterations) = match known {
+            Some(known) => (known.salt().to_vec(), known.iterations()),
+            None => (self.random_bytes::<{ Keys::SALT_BYTES }>().to_vec(), iterations),
+        };
+        let password = password.clone();
+        let derive = move || Keys::derive(password.expose(), &salt, iterations);
+        Ok(Secret::new(off_thread(MUCH, derive).await?.to_string()))
     }
 
     /// The enabled account that has this address, as it is now: a password counts from the moment it is set.
@@ -146,7 +200,7 @@ impl Service {
         }
     }
 
-    fn iterations(&self) -> Option<NonZeroU32> {
+    pub(crate) fn iterations(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.config().scram_iterations)
     }
 }

@@ -37,6 +37,8 @@ pub struct Config {
     pub subaddress_folders: bool,
     /// How long passwords are worked on for SCRAM; 0: no keys are kept, and nobody can log in that way.
     pub scram_iterations: u32,
+    /// App passwords of an account at most.
+    pub app_passwords: u32,
     pub door: DoorConfig,
     /// The hosts, as `HOST:PORT`, that mail may be sent by at the wish of somebody who is not the machine's own operator.
     pub relays: Vec<String>,
@@ -63,6 +65,7 @@ impl Default for Config {
             subaddress_separator: Some('+'),
             subaddress_folders: false,
             scram_iterations: 4_096,
+            app_passwords: 25,
             door: DoorConfig::default(),
             relays: Vec::new(),
         }

@@ -1,10 +1,12 @@
 //! Sessions that others ended: a command in another process, or a node whose cache is not ours. The directory has a
-//! note of each account whose sessions were ended, and every node reads what is new each second by one small query, so
-//! that no request has to ask. What was known of such an account before is not good any more.
+//! note of each account whose sessions were ended, one or all, or that lost an app password, and every node reads what is
+//! new each second by one small query, so that no request has to ask. What was known of such an account before is not
+//! good any more.
 
 use std::time::Duration;
 
 use moka::sync::Cache as Memory;
+use storage::Ending;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use types::{AccountId, Timestamp};
@@ -25,8 +27,8 @@ pub(crate) struct Endings(Memory<AccountId, Ended>);
 #[derive(Debug, Clone, Copy)]
 struct Ended {
     heard_at: Timestamp,
-    /// Of the directory's note.
-    number: i64,
+    /// Of the directory's newest note that all are to go, if one was heard.
+    number: Option<i64>,
 }
 
 impl Default for Endings {
@@ -41,14 +43,15 @@ impl Endings {
         self.0.get(&account).is_some_and(|ended| known_at <= ended.heard_at.plus(SKEW))
     }
 
-    /// Whether its sessions ended after the note of this number, which was the newest when somebody was let in.
+    /// Whether all its sessions ended after the note of this number, which was the newest when somebody was let in.
     pub(crate) fn after(&self, account: AccountId, number: i64) -> bool {
-        self.0.get(&account).is_some_and(|ended| ended.number > number)
+        self.0.get(&account).is_some_and(|ended| ended.number > Some(number))
     }
 
-    pub(crate) fn note(&self, account: AccountId, heard_at: Timestamp, number: i64) {
-        let number = self.0.get(&account).map_or(number, |before| before.number.max(number));
-        self.0.insert(account, Ended { heard_at, number });
+    pub(crate) fn note(&self, ending: Ending, heard_at: Timestamp) {
+        let before = self.0.get(&ending.account).and_then(|before| before.number);
+        let number = before.max(ending.all.then_some(ending.number));
+        self.0.insert(ending.account, Ended { heard_at, number });
     }
 }
 
@@ -71,7 +74,7 @@ impl Service {
     async fn hear(&self, known: Option<i64>) -> Result<i64> {
         let (newest, notes) = self.parts.directory.ended_since(known).await?;
         let now = self.now();
-        notes.into_iter().for_each(|(number, account)| self.endings.note(account, now, number));
+        notes.into_iter().for_each(|ending| self.endings.note(ending, now));
         Ok(newest)
     }
 

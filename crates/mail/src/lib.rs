@@ -10,6 +10,7 @@
 pub mod access;
 mod across;
 pub mod admin;
+mod app_passwords;
 mod authenticity;
 mod behalf;
 mod body;

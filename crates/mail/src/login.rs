@@ -1,16 +1,17 @@
 //! Logging in: by password once, by token afterwards.
 
 use std::net::IpAddr;
+use std::sync::{Arc, atomic::AtomicI64};
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use cluster::{Cached, Quota, Verdict};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use storage::{Account, Session};
+use storage::{Account, Ending, Session};
 use types::{AccountId, EmailAddress, Secret, Timestamp, client_network};
 
-use crate::{Access, Error, Offence, Result, Service, password::Match, warrant::Warrant};
+use crate::{Access, Error, Offence, Result, Service, access::Credential, password::Match, warrant::Warrant};
 
 /// Who is asking, for rate limits and the list of sessions.
 #[derive(Debug, Clone, Default)]
@@ -54,14 +55,29 @@ const MAX_PASSWORD_BYTES: usize = 1_024;
 const CLIENT_NAME_CHARS: usize = 200;
 
 impl Service {
-    /// Lets somebody in by address and password. Unknown address and wrong password look and take the same.
+    /// Lets a mail program in by address and password, the account's or one of its app passwords. Unknown address and wrong
+    /// password look and take the same.
     pub async fn authenticate(&self, email: &str, password: &Secret, client: &Client) -> Result<Access> {
-        let (account, attempt) = self.verified(email, password, client).await?;
-        Ok(attempt.let_in(self, account).await)
+        let (account, credential, attempt) = self.verified(email, password, client, true).await?;
+        Ok(attempt.let_in(self, account, credential).await)
     }
 
-    /// The account whose password this is.
-    async fn verified(&self, email: &str, password: &Secret, client: &Client) -> Result<(Account, Attempt)> {
+    /// Whether this is the password of the account itself.
+    pub(crate) async fn confirm(&self, access: &Access, password: &Secret, client: &Client) -> Result<()> {
+        let (account, credential, attempt) =
+            self.verified(&access.email.to_string(), password, client, false).await?;
+        let confirmed = attempt.let_in(self, account, credential).await;
+        if confirmed.id == access.id { Ok(()) } else { Err(Error::Credentials) }
+    }
+
+    /// The account whose password this is, or one of whose app passwords, where `apps` are taken.
+    async fn verified(
+        &self,
+        email: &str,
+        password: &Secret,
+        client: &Client,
+        apps: bool,
+    ) -> Result<(Account, Credential, Attempt)> {
         // What is no address never becomes a key of the limits: those are kept in memory.
         let address = email.trim().parse::<EmailAddress>().ok();
         let attempt = self.limit_logins(address.as_ref(), client).await?;
@@ -69,6 +85,13 @@ impl Service {
             return Err(Error::Credentials);
         };
         let account = self.account_of(&address).await?;
+        if apps
+            && let Some(id) = self.app_password(account.as_ref(), password).await?
+            && let Some(account) = account
+        {
+            metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
+            return Ok((account, Credential::AppPassword(id), attempt));
+        }
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let compared = self.passwords.compare(password.clone(), hash).await?;
         match account {
@@ -77,7 +100,8 @@ impl Service {
                 if compared == Match::Right {
                     self.keep_keys(account.id, &account.password_hash, password).await;
                 }
-                Ok((account, attempt))
+                let credential = Credential::Password(account.password_hash.clone());
+                Ok((account, credential, attempt))
             }
             _ => {
                 if self.passwords.is_new_mistake(&address, password, client.ip) {
@@ -93,7 +117,7 @@ impl Service {
     /// Lets somebody in and begins a session; the token is shown here once and kept nowhere.
     pub async fn login(&self, email: &str, password: &Secret, client: &Client) -> Result<(Access, Secret)> {
         // Counts although it succeeds: each leaves a session behind.
-        let (account, attempt) = self.verified(email, password, client).await?;
+        let (account, _, attempt) = self.verified(email, password, client, false).await?;
         let token = URL_SAFE_NO_PAD.encode(self.random_bytes::<32>());
         let now = self.now();
         let token_hash = hash(&token);
@@ -136,8 +160,8 @@ impl Service {
                 email,
                 name,
                 quota_bytes,
-                password_hash: None,
-                let_in_at: now,
+                credential: Credential::Session(hash),
+                known_at: Arc::new(AtomicI64::new(now.millis())),
                 let_in_after: None,
                 warrant: Warrant::Owner,
             });
@@ -145,7 +169,7 @@ impl Service {
         let found = self.parts.directory.session(&hash, now).await?;
         let Some((session, account)) = found.filter(|(_, account)| account.enabled) else {
             let account = self.stopgap(&key).await?.ok_or(Error::Unauthenticated)?;
-            return Ok(Access::new(self, account));
+            return Ok(Access::by(self, account, Credential::Session(hash)));
         };
         let grant = Grant {
             account: account.id,
@@ -156,31 +180,33 @@ impl Service {
             asked_at: now,
         };
         cache.issue_pass(key.as_str(), &grant).await;
-        Ok(Access::new(self, account))
+        Ok(Access::by(self, account, Credential::Session(hash)))
     }
 
-    /// Whose session the token is of, as the directory has it now, whatever is known here.
-    pub(crate) async fn holder(&self, token: &Secret) -> Result<Option<Account>> {
-        let hash = hash(token.expose());
-        match self.parts.directory.session(&hash, self.now()).await? {
+    /// Whose session it is whose token has this hash, as the directory has it now, whatever is known here.
+    pub(crate) async fn holder_of(&self, token_hash: &[u8; 32]) -> Result<Option<Account>> {
+        match self.parts.directory.session(token_hash, self.now()).await? {
             Some((_, account)) if account.enabled => Ok(Some(account)),
-            _ => self.stopgap(&key(&hash)).await,
+            _ => self.stopgap(&key(token_hash)).await,
         }
     }
 
-    /// Ends a session.
+    /// Ends a session, also for the mail programs that came by its token.
     pub async fn logout(&self, token: &Secret) -> Result<()> {
         let hash = hash(token.expose());
         // First, so that no node misses it should this be given up half way: then the directory is asked again.
         self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;
         self.end_stopgap(&key(&hash)).await;
-        Ok(self.parts.directory.end_session(&hash).await?)
+        if let Some(ended) = self.parts.directory.end_session(&hash).await? {
+            self.endings.note(ended, self.now());
+        }
+        Ok(())
     }
 
     /// Ends all sessions of an account.
     pub(crate) async fn end_sessions(&self, account: AccountId) -> Result<()> {
         let (number, ended) = self.parts.directory.end_sessions(account).await?;
-        self.endings.note(account, self.now(), number);
+        self.endings.note(Ending { number, account, all: true }, self.now());
         for hash in ended {
             self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;
         }
@@ -226,11 +252,11 @@ impl Service {
 
 impl Attempt {
     /// Gives back what it took: mail programs hold many connections and open them all at once.
-    pub(crate) async fn let_in(self, service: &Service, account: Account) -> Access {
+    pub(crate) async fn let_in(self, service: &Service, account: Account, credential: Credential) -> Access {
         for (name, quota) in self.taken {
             service.parts.limits.give_back(&name, quota).await;
         }
-        Access { let_in_after: Some(self.began_after), ..Access::new(service, account) }
+        Access { let_in_after: Some(self.began_after), ..Access::by(service, account, credential) }
     }
 }
 
@@ -249,6 +275,6 @@ fn note_refusal(client: &Client) {
     tracing::info!(client = ?client.ip, "login refused");
 }
 
-fn hash(token: &str) -> [u8; 32] {
+pub(crate) fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }

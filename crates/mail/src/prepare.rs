@@ -2,7 +2,7 @@
 //!
 //! All the CPU work and all blob writes of a delivery happen here, before the shard's writer is asked for anything.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use message::{Parsed, SearchText, SegmentKind};
@@ -55,10 +55,7 @@ impl Service {
         let max = self.config().max_search_text;
         off_thread(raw.len() as u64, move || {
             let body = body.pack(id)?;
-            let signature = message::signature_of(&parsed.structure, &raw);
-            let text = message::search_text(&parsed.structure, max, &mut |range| {
-                raw.get(to_usize(range.start).ok()?..to_usize(range.end).ok()?).map(Cow::Borrowed)
-            });
+            let (text, signature) = message::signed_text(&parsed.structure, &raw, max);
             let (structure, text) = (parsed.structure.encode(), Arc::new(text));
             Ok(Prepared { structure, parsed, body, place, text, signature })
         })

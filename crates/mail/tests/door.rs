@@ -30,11 +30,12 @@ async fn scram(house: &House, user: &str, password: &str) -> mail::Result<mail::
     let bare = format!("n={user},r=client");
     let first = exchange.respond(format!("n,,{bare}").as_bytes());
     assert!(matches!(first, Step::Ask(Question::Keys { .. })));
-    let Step::Challenge(said) = exchange.keys(challenge.keys.clone(), &challenge.nonce) else { panic!() };
+    let Step::Challenge(said) = exchange.keys(challenge.keys(), &challenge.nonce) else { panic!() };
     let last = sasl_client::last(std::str::from_utf8(&said).unwrap(), &bare, password);
-    match exchange.respond(last.as_bytes()) {
-        Step::Challenge(_) => house.mail.proven(challenge).await,
-        _ => Err(Error::Credentials),
+    let Step::Challenge(_) = exchange.respond(last.as_bytes()) else { return Err(Error::Credentials) };
+    match exchange.respond(b"") {
+        Step::Ask(Question::Proven { which }) => house.mail.proven(challenge, which).await,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -80,7 +81,7 @@ async fn nobody_learns_who_is_here() {
     let house = House::open().await.unwrap();
     let salt = async |user: &str| {
         let challenge = house.mail.challenge(user, &from("192.0.2.1")).await.unwrap();
-        let text = challenge.keys.to_string();
+        let text = challenge.keys()[0].to_string();
         text.split('$').nth(1).unwrap().to_owned()
     };
     let (unknown, known) = (salt("nobody@demo.test").await, salt(ALICE).await);
@@ -113,6 +114,105 @@ async fn tokens_let_in_whom_they_belong_to() {
     assert!(house.mail.access_as(Some(ALICE), &token, &client).await.is_ok());
     house.mail.logout(&token).await.unwrap();
     assert!(house.mail.access_as(Some(ALICE), &token, &client).await.is_err());
+}
+
+/// The same as for a password: who came by something that has ended has to go, and nobody else.
+#[tokio::test]
+async fn a_program_goes_with_the_session_or_app_password_that_let_it_in() {
+    let house = House::open().await.unwrap();
+    let client = from("192.0.2.1");
+    let connect = async |password: &Secret| house.mail.authenticate(ALICE, password, &client).await;
+    let (alice, token) = house.mail.login(ALICE, &secret(PASSWORD), &client).await.unwrap();
+    let (_, other) = house.mail.login(ALICE, &secret(PASSWORD), &client).await.unwrap();
+    let own = secret(PASSWORD);
+    let (phone, by_phone) = alice.add_app_password(" 전화기 ", &own, &client).await.unwrap();
+    let (desk, by_desk) = alice.add_app_password("desk", &own, &client).await.unwrap();
+    assert_eq!((phone.name.as_str(), phone.used_at), ("전화기", None));
+    let by_token = house.mail.access_as(Some(ALICE), &token, &client).await.unwrap();
+    let by_other = house.mail.access_as(None, &other, &client).await.unwrap();
+    let by_password = connect(&own).await.unwrap();
+    let on_phone = connect(&by_phone).await.unwrap();
+    let proven = scram(&house, ALICE, by_phone.expose()).await.unwrap();
+    let on_desk = connect(&by_desk).await.unwrap();
+    let all = [&by_token, &by_other, &by_password, &on_phone, &proven, &on_desk];
+    let here = async || {
+        let mut here = Vec::new();
+        for access in all {
+            here.push(access.is_still_theirs().await);
+        }
+        here
+    };
+    assert_eq!(here().await, [true; 6]);
+    house.clock.advance(Duration::from_secs(60));
+    house.mail.logout(&token).await.unwrap();
+    assert_eq!(here().await, [false, true, true, true, true, true]);
+    alice.remove_app_password(phone.id).await.unwrap();
+    assert_eq!(here().await, [false, true, true, false, false, true]);
+    assert!(matches!(connect(&by_phone).await, Err(Error::Credentials)));
+    assert!(scram(&house, ALICE, by_phone.expose()).await.is_err());
+    assert!(matches!(alice.remove_app_password(phone.id).await, Err(Error::NotFound(_))));
+    // Who is known to be in is not asked for again with each command.
+    house.clock.advance(Duration::from_secs(60));
+    assert!(here().await[5] && !on_desk.may_have_ended());
+    let listed = alice.app_passwords().await.unwrap();
+    assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [desk.id]);
+    assert!(listed[0].used_at.is_some());
+    // Whoever knew the password may have made them.
+    house.mail.admin().set_password(&email(ALICE), secret("another password")).await.unwrap();
+    assert_eq!(here().await, [false; 6]);
+    assert!(connect(&by_desk).await.is_err());
+    assert_eq!(house.mail.admin().app_passwords(&email(ALICE)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn app_passwords_are_for_programs_and_their_owner() {
+    let house = House::open().await.unwrap();
+    let node =
+        house.node_with(mail::Config { app_passwords: 2, ..house.mail.config().clone() }).await.unwrap();
+    let client = from("192.0.2.1");
+    let (alice, _) = node.login(ALICE, &secret(PASSWORD), &client).await.unwrap();
+    let (_, password) = alice.add_app_password("phone", &secret(PASSWORD), &client).await.unwrap();
+    let spaced = password.expose().as_bytes().chunks(4).map(|part| std::str::from_utf8(part).unwrap());
+    let spaced = secret(&spaced.collect::<Vec<_>>().join(" "));
+    for typed in [&password, &spaced] {
+        assert_eq!(node.authenticate(ALICE, typed, &client).await.unwrap().id(), alice.id());
+        assert!(matches!(node.login(ALICE, typed, &client).await, Err(Error::Credentials)), "not to the API");
+        assert!(node.authenticate("bob@demo.test", typed, &client).await.is_err());
+        assert!(node.authenticate("nobody@demo.test", typed, &client).await.is_err());
+        let by_itself = alice.add_app_password("more", typed, &client).await;
+        assert!(
+            matches!(&by_itself, Err(Error::Invalid { field, .. }) if field.as_deref() == Some("password"))
+        );
+    }
+    for name in ["", "  ", "two\nlines", &"x".repeat(101)] {
+        let refused = alice.add_app_password(name, &secret(PASSWORD), &client).await;
+        assert!(matches!(&refused, Err(Error::Invalid { field, .. }) if field.as_deref() == Some("name")));
+    }
+    alice.add_app_password("desk", &secret(PASSWORD), &client).await.unwrap();
+    let more = alice.add_app_password("more", &secret(PASSWORD), &client).await;
+    assert!(matches!(&more, Err(Error::Conflict(why)) if why.contains("at most 2")), "{more:?}");
+    let admin = node.admin();
+    admin.set_enabled(&email(ALICE), false).await.unwrap();
+    assert!(node.authenticate(ALICE, &password, &client).await.is_err(), "the account is closed");
+    admin.set_enabled(&email(ALICE), true).await.unwrap();
+    assert!(node.authenticate(ALICE, &password, &client).await.is_ok());
+}
+
+/// Keys of both are proven by one challenge, whichever came first.
+#[tokio::test]
+async fn a_program_proves_whichever_password_it_has() {
+    let house = House::open().await.unwrap();
+    let (before, client) = (house.mail.admin(), from("192.0.2.1"));
+    // Without keys of the account's own.
+    let bob = email("bob@demo.test");
+    let (_, first) = before.add_app_password(&bob, "first").await.unwrap();
+    assert!(scram(&house, "bob@demo.test", first.expose()).await.is_ok());
+    house.mail.authenticate("bob@demo.test", &secret(PASSWORD), &client).await.unwrap();
+    let (_, second) = before.add_app_password(&bob, "second").await.unwrap();
+    for password in [PASSWORD, first.expose(), second.expose()] {
+        assert!(scram(&house, "bob@demo.test", password).await.is_ok(), "{password}");
+    }
+    assert!(scram(&house, "bob@demo.test", "wrong").await.is_err());
 }
 
 async fn guarded(door: DoorConfig) -> (House, mail::Service) {

@@ -53,7 +53,7 @@ pub use plain::{NoText, Plain, TextPiece, charset_text, folded, text_pieces};
 pub use references::{Links, RefHash, References, bared_subject, base_subject, ids as message_ids};
 pub use search::{SearchText, search_text};
 pub use segments::{ATTACHMENT_SIZE, Segment, SegmentKind, segments, segments_from};
-pub use signature::{Grams, Section, Signature, signature, signature_of};
+pub use signature::{Grams, Section, Signature, signature, signed_text};
 pub use structure::{DecodeError, MAX_DEPTH, MAX_PARTS, Part, Structure};
 pub use text_html::text_to_html;
 pub use view::{Show, View, view};

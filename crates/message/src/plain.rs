@@ -1,6 +1,6 @@
 //! Text to search in, whole and exact: header fields and parts, decoded, with nothing left out or made pretty.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -38,6 +38,8 @@ pub struct Plain {
 /// A piece of a mail that has text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextPiece<'s> {
+    /// The part's index in the structure.
+    index: usize,
     part: &'s Part,
     kind: Kind,
 }
@@ -60,18 +62,23 @@ impl TextPiece<'_> {
             Kind::Body => self.part.body.clone(),
         }
     }
+
+    /// The text of the piece, and the index of its part, if it is a part's body.
+    pub(crate) fn decoded(&self, bytes: &[u8]) -> Option<(usize, String)> {
+        (self.kind == Kind::Body).then(|| (self.index, text::decoded(self.part, bytes, usize::MAX)))
+    }
 }
 
 /// The pieces that have a mail's text; the header alone, or everything.
 pub fn text_pieces(structure: &Structure, bodies: bool) -> impl Iterator<Item = TextPiece<'_>> {
     let parts = structure.parts().iter().enumerate();
-    parts.take(if bodies { usize::MAX } else { 1 }).flat_map(move |(place, part)| {
-        let header = match place {
+    parts.take(if bodies { usize::MAX } else { 1 }).flat_map(move |(index, part)| {
+        let header = match index {
             0 => Some(Kind::Header),
             _ => (!part.header.is_empty()).then_some(Kind::PartHeader),
         };
         let body = (bodies && part.is_text()).then_some(Kind::Body);
-        header.into_iter().chain(body).map(move |kind| TextPiece { part, kind })
+        header.into_iter().chain(body).map(move |kind| TextPiece { index, part, kind })
     })
 }
 
@@ -133,15 +140,24 @@ pub fn folded(text: &str) -> String {
     fold(text.to_owned())
 }
 
-fn fold(mut text: String) -> String {
+fn fold(text: String) -> String {
+    let mut folded = match folded_but_ascii(&text) {
+        Cow::Owned(folded) => folded,
+        Cow::Borrowed(_) => text,
+    };
+    folded.make_ascii_lowercase();
+    folded
+}
+
+/// The same, but for the case of ASCII letters.
+pub(crate) fn folded_but_ascii(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || text.chars().all(|c| c.is_ascii() || has_no_case(c)) {
-        text.make_ascii_lowercase();
-        return text;
+        return text.into();
     }
     if text.chars().any(is_put_together) {
-        return lower(text.nfc(), text.len());
+        return lower(text.nfc(), text.len()).into();
     }
-    lower(text.chars(), text.len())
+    lower(text.chars(), text.len()).into()
 }
 
 fn lower(chars: impl Iterator<Item = char>, length: usize) -> String {
@@ -150,7 +166,7 @@ fn lower(chars: impl Iterator<Item = char>, length: usize) -> String {
         match c {
             // At the end of a word it looks different; it is the same letter.
             'ς' => out.push('σ'),
-            c if c.is_ascii() => out.push(c.to_ascii_lowercase()),
+            c if c.is_ascii() => out.push(c),
             c => out.extend(c.to_lowercase()),
         }
     }

@@ -1,6 +1,6 @@
 //! A mail's words for the index, and for whatever the index cannot decide.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 use types::Address;
 
@@ -33,13 +33,23 @@ pub fn search_text<'m>(
     max: usize,
     fetch: &mut dyn FnMut(Range<u64>) -> Option<Cow<'m, [u8]>>,
 ) -> SearchText {
+    search_text_with(structure, max, HashMap::new(), fetch)
+}
+
+/// The same with texts that are known: whole parts, by their indices.
+pub(crate) fn search_text_with<'m>(
+    structure: &Structure,
+    max: usize,
+    known: HashMap<usize, String>,
+    fetch: &mut dyn FnMut(Range<u64>) -> Option<Cow<'m, [u8]>>,
+) -> SearchText {
     let Some(root) = structure.root() else { return SearchText::default() };
     let raw = fetch(root.header.start..root.header.end.min(root.header.start + MAX_TEXT)).unwrap_or_default();
     let header = Header::scan(&raw, 0, |_| false);
     let all = |name| addresses(&header, name).0;
     let filenames = structure.attachments().into_iter().map(|attachment| attachment.filename).collect();
     let budget = MAX_TEXT.max(u64::try_from(max).unwrap_or(u64::MAX).saturating_mul(3));
-    let mut reader = Reader { structure, fetch, max, budget, body: String::new(), filenames };
+    let mut reader = Reader { structure, fetch, known, max, budget, body: String::new(), filenames };
     reader.mail(0);
     SearchText {
         subject: subject(&header),
@@ -53,6 +63,8 @@ pub fn search_text<'m>(
 struct Reader<'r, 'm> {
     structure: &'r Structure,
     fetch: &'r mut dyn FnMut(Range<u64>) -> Option<Cow<'m, [u8]>>,
+    /// Texts of whole parts, by their indices.
+    known: HashMap<usize, String>,
     max: usize,
     /// How many bytes may still be asked for.
     budget: u64,
@@ -103,14 +115,24 @@ impl<'m> Reader<'_, 'm> {
     }
 
     fn text(&mut self, index: Option<usize>) -> Option<String> {
-        let part = self.structure.parts().get(index?)?;
+        let index = index?;
+        let part = self.structure.parts().get(index)?;
         let room = self.max.saturating_sub(self.body.len());
         if room == 0 {
             return None;
         }
+        let known = self.known.remove(&index);
         let text = if part.subtype() == "html" {
-            let encoded = self.read(&part.body, self.budget)?;
-            html_text::to_text(&text::decoded(part, &encoded, encoded.len()), room)
+            let html = match known {
+                Some(html) => html,
+                None => {
+                    let encoded = self.read(&part.body, self.budget)?;
+                    text::decoded(part, &encoded, encoded.len())
+                }
+            };
+            html_text::to_text(&html, room)
+        } else if let Some(text) = known {
+            text
         } else {
             // A character more than there is room for, since the last may be torn; the largest encoding has three letters
             // for a byte.

@@ -6,9 +6,14 @@
 //! own, as many as each has grams: so long texts do not make short ones look alike. What threads are made of is kept
 //! beside them, since it, too, is asked for a whole mailbox.
 
+use std::collections::HashMap;
+
 use memchr::memchr;
 
-use crate::{Links, Plain, RefHash, Structure, text_pieces, tree};
+use crate::{
+    Links, Plain, RefHash, SearchText, Structure, plain::folded_but_ascii, search::search_text_with,
+    text_pieces, tree,
+};
 
 /// It grows when other texts are found in a mail than before: signatures of another version say nothing.
 const VERSION: u8 = 1;
@@ -123,16 +128,26 @@ pub fn signature(plain: &Plain) -> Vec<u8> {
     signer.finish()
 }
 
-/// The same of a mail, one part of which is decoded at a time.
+/// The same of a mail, and its words as [`search_text`](crate::search_text) has them; each part is decoded once for both.
 #[must_use]
-pub fn signature_of(structure: &Structure, raw: &[u8]) -> Vec<u8> {
-    let mut signer = Signer::new();
+pub fn signed_text(structure: &Structure, raw: &[u8], max: usize) -> (SearchText, Vec<u8>) {
+    let (mut signer, mut known, mut room) = (Signer::new(), HashMap::new(), max);
     for piece in text_pieces(structure, true) {
-        let mut plain = Plain::default();
-        plain.add(&piece, tree::slice(raw, &piece.range()));
-        signer.add(&plain);
+        let bytes = tree::slice(raw, &piece.range());
+        if let Some((index, text)) = piece.decoded(bytes) {
+            signer.add_body(&folded_but_ascii(&text));
+            if let Some(left) = room.checked_sub(text.len()) {
+                room = left;
+                known.insert(index, text);
+            }
+        } else {
+            let mut plain = Plain::default();
+            plain.add(&piece, bytes);
+            signer.add(&plain);
+        }
     }
-    signer.finish()
+    let mut fetch = |range| Some(tree::slice(raw, &range).into());
+    (search_text_with(structure, max, known, &mut fetch), signer.finish())
 }
 
 /// What was seen so far.
@@ -159,6 +174,11 @@ impl Signer {
         }
     }
 
+    fn add_body(&mut self, text: &str) {
+        let [_, _, bodies] = &mut self.seen;
+        note(bodies, text);
+    }
+
     fn finish(self) -> Vec<u8> {
         let Links { own, ancestors } = &self.links;
         let own = own.unwrap_or(RefHash(0));
@@ -176,15 +196,19 @@ impl Signer {
     }
 }
 
+/// Notes the grams of a folded text, whose ASCII letters may be of any case.
 fn note(seen: &mut [u64], text: &str) {
-    let mut lines = Lines::default();
+    let (mut lines, mut folded) = (Lines::default(), Vec::new());
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         let next = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         // With the grams that only begin in it.
         let line = rest.get(..next + 2).unwrap_or(rest);
         if lines.is_new(line) {
-            for hash in hashes(line) {
+            folded.clear();
+            folded.extend_from_slice(line);
+            folded.make_ascii_lowercase();
+            for hash in hashes(&folded) {
                 if let Some(word) = seen.get_mut(usize::from(hash) / 64) {
                     *word |= 1 << (hash % 64);
                 }

@@ -161,6 +161,13 @@ fn sound(raw: &[u8]) -> Parsed {
         assert_eq!(joined, raw, "segments from {size}");
     }
     assert_eq!(Structure::decode(&structure.encode()).as_ref(), Ok(structure));
+    let apart = search_text(structure, 4 << 20, &mut |at| Some(tree::slice(raw, &at).into()));
+    let together = signed_text(structure, raw, 4 << 20);
+    assert_eq!(
+        together,
+        (apart, signature(&Plain::of(structure, raw))),
+        "each part is decoded once for both"
+    );
     for list in [structure.body(), structure.body_structure(), structure.envelope().to_vec()] {
         assert!(is_list(&list), "{}", String::from_utf8_lossy(&list));
     }

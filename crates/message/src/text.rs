@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memrchr;
+use memchr::{memchr, memrchr};
 
 use crate::{Part, Structure, charset, decoder, html_text, lines::with_lf};
 
@@ -123,7 +123,7 @@ pub(crate) fn decoded(part: &Part, encoded: &[u8], max: usize) -> String {
     let label = part.content_type.get("charset");
     let label = label.or_else(|| (part.subtype() == "html").then(|| html_text::charset(&bytes)).flatten());
     let mut text = charset::decode(label.as_deref(), &bytes);
-    if text.contains('\0') {
+    if memchr(0, text.as_bytes()).is_some() {
         text.to_mut().retain(|c| c != '\0');
     }
     let text = with_lf(text);

@@ -99,7 +99,7 @@ impl Attempt {
     }
 
     /// Answers [`Question::Keys`]; see [`Exchange::keys`].
-    pub fn keys(&mut self, keys: Keys, nonce: &str) -> Turn {
+    pub fn keys(&mut self, keys: Vec<Keys>, nonce: &str) -> Turn {
         self.exchange.keys(keys, nonce).into()
     }
 

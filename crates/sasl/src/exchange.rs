@@ -29,8 +29,11 @@ pub enum Question {
     Certificate { named: Option<String> },
     /// By which keys is this one known? The answer goes into [`Exchange::keys`].
     Keys { user: String },
-    /// Whoever's keys were asked for last has shown to know the password. Let them in.
-    Proven,
+    /// Whoever's keys were asked for last has shown to know a password of theirs. Let them in.
+    Proven {
+        /// The index of its keys.
+        which: usize,
+    },
 }
 
 /// Why nobody was let in.
@@ -64,7 +67,7 @@ enum State {
     ScramFirst { plus: bool, binding: Option<Binding> },
     ScramKeys(First),
     ScramFinal(Awaited),
-    ScramEnd,
+    ScramEnd { which: usize },
     OAuthBearer,
     XOAuth2,
     TokenAsked,
@@ -127,11 +130,11 @@ impl Exchange {
                 Ok(Step::Ask(Question::Keys { user }))
             }
             State::ScramFinal(awaited) => {
-                let server_final = awaited.check(text)?;
-                self.state = State::ScramEnd;
+                let (which, server_final) = awaited.check(text)?;
+                self.state = State::ScramEnd { which };
                 Ok(Step::Challenge(server_final.into_bytes()))
             }
-            State::ScramEnd if text.is_empty() => Ok(Step::Ask(Question::Proven)),
+            State::ScramEnd { which } if text.is_empty() => Ok(Step::Ask(Question::Proven { which })),
             State::OAuthBearer | State::XOAuth2 => {
                 let asked = match state {
                     State::OAuthBearer => bearer::oauthbearer(text)?,
@@ -141,19 +144,24 @@ impl Exchange {
                 Ok(Step::Ask(asked))
             }
             State::TokenRefused => Err(Fault::Refused),
-            State::ScramEnd | State::ScramKeys(_) | State::TokenAsked | State::Over => Err(Fault::Malformed),
+            State::ScramEnd { .. } | State::ScramKeys(_) | State::TokenAsked | State::Over => {
+                Err(Fault::Malformed)
+            }
         }
     }
 
-    /// Answers [`Question::Keys`]: the keys, or [those of nobody](Keys::of_nobody), and a fresh nonce of at least 18
-    /// letters without a comma.
-    pub fn keys(&mut self, keys: Keys, nonce: &str) -> Step {
+    /// Answers [`Question::Keys`]: the keys of their passwords, or [those of nobody](Keys::of_nobody), and a fresh nonce of
+    /// at least 18 letters without a comma. A client is told one salt and one number of iterations, those of the first
+    /// keys; others that have the same may be proven as well.
+    pub fn keys(&mut self, keys: Vec<Keys>, nonce: &str) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::ScramKeys(first) => {
-                let (server_first, awaited) = first.answer(keys, nonce);
-                self.state = State::ScramFinal(awaited);
-                Step::Challenge(server_first.into_bytes())
-            }
+            State::ScramKeys(first) => match first.answer(keys, nonce) {
+                Some((server_first, awaited)) => {
+                    self.state = State::ScramFinal(awaited);
+                    Step::Challenge(server_first.into_bytes())
+                }
+                None => Step::Failed(Fault::Refused),
+            },
             _ => Step::Failed(Fault::Malformed),
         }
     }

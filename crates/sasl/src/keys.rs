@@ -47,6 +47,11 @@ impl Keys {
     pub const SALT_BYTES: usize = 16;
 
     #[must_use]
+    pub fn salt(&self) -> &[u8] {
+        &self.salt
+    }
+
+    #[must_use]
     pub const fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }

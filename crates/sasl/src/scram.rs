@@ -33,7 +33,7 @@ pub(crate) struct First {
 /// What the client's proof is held against.
 #[derive(Debug)]
 pub(crate) struct Awaited {
-    keys: Keys,
+    keys: Vec<Keys>,
     /// `client-first-bare "," server-first ","`
     message: String,
     nonce: String,
@@ -73,18 +73,19 @@ impl First {
         Ok(Self { user, header, nonce: nonce.to_owned(), bare: bare.to_owned() })
     }
 
-    /// Answers it: the server's first message, and what is awaited. `nonce` is the server's own part.
-    pub(crate) fn answer(self, keys: Keys, nonce: &str) -> (String, Awaited) {
+    /// Answers it: the server's first message, and what is awaited; `None` without keys. `nonce` is the server's own part.
+    pub(crate) fn answer(self, keys: Vec<Keys>, nonce: &str) -> Option<(String, Awaited)> {
+        let Keys { salt, iterations, .. } = keys.first()?;
         let nonce = format!("{}{nonce}", self.nonce);
-        let server_first = format!("r={nonce},s={},i={}", STANDARD.encode(&keys.salt), keys.iterations);
+        let server_first = format!("r={nonce},s={},i={iterations}", STANDARD.encode(salt));
         let message = format!("{},{server_first},", self.bare);
-        (server_first, Awaited { keys, message, nonce, header: self.header })
+        Some((server_first, Awaited { keys, message, nonce, header: self.header }))
     }
 }
 
 impl Awaited {
-    /// Checks the client's last message; gives the server's.
-    pub(crate) fn check(self, text: &str) -> Result<String, Fault> {
+    /// Checks the client's last message; gives the index of the keys that it proves, and the server's message.
+    pub(crate) fn check(self, text: &str) -> Result<(usize, String), Fault> {
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or(Fault::Malformed)?;
         let mut parts = without_proof.split(',');
         let header = parts.next().and_then(|part| part.strip_prefix("c=")).ok_or(Fault::Malformed)?;
@@ -98,13 +99,15 @@ impl Awaited {
         let proof: [u8; 32] =
             STANDARD.decode(proof).ok().and_then(|proof| proof.try_into().ok()).ok_or(Fault::Malformed)?;
         let message = [self.message.as_bytes(), without_proof.as_bytes()];
-        let signature = sign(&self.keys.stored_key, &message);
-        let mut client_key = proof;
-        client_key.iter_mut().zip(signature).for_each(|(byte, mask)| *byte ^= mask);
-        if !same(&hash(&client_key), &self.keys.stored_key) {
-            return Err(Fault::Refused);
-        }
-        Ok(format!("v={}", STANDARD.encode(sign(&self.keys.server_key, &message))))
+        let is_of = |keys: &Keys| {
+            let mut client_key = proof;
+            let signature = sign(&keys.stored_key, &message);
+            client_key.iter_mut().zip(signature).for_each(|(byte, mask)| *byte ^= mask);
+            same(&hash(&client_key), &keys.stored_key)
+        };
+        let which = self.keys.iter().position(is_of).ok_or(Fault::Refused)?;
+        let keys = self.keys.get(which).ok_or(Fault::Refused)?;
+        Ok((which, format!("v={}", STANDARD.encode(sign(&keys.server_key, &message)))))
     }
 }
 

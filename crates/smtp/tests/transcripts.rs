@@ -147,7 +147,7 @@ impl Store {
                         user == "alice" && password.expose() == "secret"
                     }
                     sasl::Question::Token { token, .. } => token.expose() == "t0ken",
-                    sasl::Question::Proven => true,
+                    sasl::Question::Proven { .. } => true,
                     sasl::Question::Keys { .. } | sasl::Question::Certificate { .. } => false,
                 };
                 if right {
@@ -223,7 +223,7 @@ fn pump(connection: &mut Connection, store: &mut Store) -> Seen {
             }
             Action::Write(bytes) => seen.written.push_str(std::str::from_utf8(&bytes).unwrap()),
             Action::Ask(Question::Authenticate(sasl::Question::Keys { user })) if user == "user" => {
-                connection.keys(keys(), "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0");
+                connection.keys(vec![keys()], "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0");
             }
             Action::Ask(Question::Finish) if store.recipients.len() > 1 && store.each => {
                 let replies: Vec<_> = store.recipients.iter().map(|to| answer(to)).collect();

@@ -1,5 +1,6 @@
 //! The directory: read through a cache that lives for two seconds, since a command in another process may change it.
 
+mod app_passwords;
 mod dkim;
 mod door;
 mod endings;
@@ -19,8 +20,8 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, SqlErr,
 };
 use storage::{
-    Account, Ban, BucketMap, Directory, DkimKey, Domain, DomainUse, Error, Group, NewAccount, Node, Result,
-    Session,
+    Account, Ban, BucketMap, Directory, DkimKey, Domain, DomainUse, Ending, Error, Group, NewAccount, Node,
+    Result, Session,
 };
 use types::{
     AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp,
@@ -211,14 +212,22 @@ impl Directory for SqlDirectory {
 
     async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool> {
         let password_hash = Set(password_hash.expose().clone());
-        let scram = Set(None);
-        self.update_account(account::ActiveModel {
+        let change = account::ActiveModel {
             id: Unchanged(id.0),
             password_hash,
-            scram,
+            scram: Set(None),
             ..Default::default()
-        })
-        .await
+        };
+        let tx = self.begin().await?;
+        let changed = account::Entity::update_many()
+            .set(change)
+            .filter(account::Column::Id.eq(id.0))
+            .exec(&tx)
+            .await
+            .map_err(failed)?;
+        app_passwords::forget(&tx, id).await?;
+        self.commit(tx).await?;
+        Ok(changed.rows_affected > 0)
     }
 
     async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<bool> {
@@ -237,6 +246,7 @@ impl Directory for SqlDirectory {
         addresses.exec(&tx).await.map_err(failed)?;
         let sessions = session::Entity::delete_many().filter(session::Column::AccountId.eq(id.0));
         sessions.exec(&tx).await.map_err(failed)?;
+        app_passwords::forget(&tx, id).await?;
         shares::forget(&tx, id).await?;
         self.commit(tx).await?;
         Ok(gone.rows_affected > 0)
@@ -336,19 +346,15 @@ impl Directory for SqlDirectory {
         Ok(Some((session, view_account(owner)?)))
     }
 
-    async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()> {
-        session::Entity::delete_by_id(token_hash.to_vec())
-            .exec(&self.writers.each())
-            .await
-            .map_err(failed)?;
-        Ok(())
+    async fn end_session(&self, token_hash: &[u8; 32]) -> Result<Option<Ending>> {
+        endings::end_one(&self.writers, token_hash).await
     }
 
     async fn end_sessions(&self, account: AccountId) -> Result<(i64, Vec<[u8; 32]>)> {
         endings::end_all(&self.writers, account).await
     }
 
-    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<(i64, AccountId)>)> {
+    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<Ending>)> {
         endings::since(&self.readers.each(), number).await
     }
 

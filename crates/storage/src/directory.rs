@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use types::{AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp};
 
-use crate::{DkimKeys, Door, Moves, Quotas, Reports, Result, Shares};
+use crate::{AppPasswords, DkimKeys, Door, Moves, Quotas, Reports, Result, Shares};
 
 /// A domain that mail is received for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,16 @@ pub struct Session {
     pub client: String,
 }
 
+/// A note that somebody may not be let in any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// In the order of the notes.
+    pub number: i64,
+    pub account: AccountId,
+    /// Whether all that were let in are to go; else those that came by a session or an app password that has ended.
+    pub all: bool,
+}
+
 /// Which shard each bucket lives on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketMap {
@@ -94,7 +104,7 @@ pub struct Node {
 /// Strongly consistent, small, read through caches. Names are compared by [`EmailAddress::key`]; what an earlier
 /// version kept in U-labels is found by either form.
 #[async_trait]
-pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas + Shares {
+pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas + Shares + AppPasswords {
     /// `Err(Exists)` if it is there.
     async fn add_domain(&self, name: &str, now: Timestamp) -> Result<Domain>;
     async fn domain(&self, name: &str) -> Result<Option<Domain>>;
@@ -112,11 +122,11 @@ pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas + Shares {
     async fn account_now(&self, id: AccountId) -> Result<Option<Account>>;
     /// Accounts after this one, in order, at most `limit`.
     async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Result<Vec<Account>>;
-    /// False if there is no such account.
+    /// Also takes away its app passwords. False if there is no such account.
     async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool>;
     /// False if there is no such account. Disabled accounts keep receiving; nobody can log in.
     async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<bool>;
-    /// Removes the account, its addresses, sessions and shares. False if there is no such account.
+    /// Removes the account, its addresses, sessions, app passwords and shares. False if there is no such account.
     async fn remove_account(&self, id: AccountId) -> Result<bool>;
 
     /// Gives the account another address. `Err(Exists)` if it is taken, false if account or domain is not there.
@@ -133,12 +143,13 @@ pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas + Shares {
     async fn add_session(&self, session: Session) -> Result<()>;
     /// The session, if it has not expired, and its account as it is now: one query, past every cache.
     async fn session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<(Session, Account)>>;
-    async fn end_session(&self, token_hash: &[u8; 32]) -> Result<()>;
+    /// Ends the session, and notes that; `None` if there is none.
+    async fn end_session(&self, token_hash: &[u8; 32]) -> Result<Option<Ending>>;
     /// Ends all sessions of the account, and notes that; returns the note's number and the hashes of their tokens.
     async fn end_sessions(&self, account: AccountId) -> Result<(i64, Vec<[u8; 32]>)>;
     /// The notes after this number, in order, and the number of the last one; `None`: no notes, and the number of the
     /// newest one. One small query.
-    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<(i64, AccountId)>)>;
+    async fn ended_since(&self, number: Option<i64>) -> Result<(i64, Vec<Ending>)>;
     /// Removes expired sessions; returns how many.
     async fn expire_sessions(&self, now: Timestamp) -> Result<u64>;
 

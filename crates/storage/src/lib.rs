@@ -9,6 +9,7 @@
 //! - What [`write()`] returned for is durable: it survives a power cut.
 //! - Blobs are written before the row that names them, and removed only by the collector.
 
+pub mod app_passwords;
 pub mod blobs;
 pub mod body;
 #[cfg(feature = "testing")]
@@ -30,9 +31,10 @@ pub mod snapshot;
 pub mod transaction;
 pub mod upload;
 
+pub use app_passwords::{AppPassword, AppPasswords, NewAppPassword};
 pub use blobs::{BlobInfo, Blobs, ByteStream};
 pub use body::{Body, Packed, Segment};
-pub use directory::{Account, BucketMap, Directory, Domain, NewAccount, Node, Session};
+pub use directory::{Account, BucketMap, Directory, Domain, Ending, NewAccount, Node, Session};
 pub use dkim::{DkimKey, DkimKeys, KeyPhase};
 pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};

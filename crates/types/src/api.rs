@@ -4,7 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Address, MailboxId, MessageId, ModSeq, Role, Secret, ThreadId, Timestamp, UploadId};
+use crate::{
+    AccountId, Address, AppPasswordId, MailboxId, MessageId, ModSeq, Role, Secret, ThreadId, Timestamp,
+    UploadId,
+};
 
 /// `POST /v1/session`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,47 @@ pub struct Account {
     /// Bytes that it may take; none: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<u64>,
+}
+
+/// A password of one mail program (IMAP, POP3, submission).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AppPassword {
+    pub id: AppPasswordId,
+    /// What the program or device is called.
+    pub name: String,
+    pub created_at: Timestamp,
+    /// When somebody logged in with it, to the hour; none: nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<Timestamp>,
+}
+
+/// `GET /v1/app-passwords`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AppPasswords {
+    pub app_passwords: Vec<AppPassword>,
+}
+
+/// `POST /v1/app-passwords`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewAppPassword {
+    /// What the program or device is called.
+    pub name: String,
+    /// The account's own, once more.
+    pub password: Secret,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MadeAppPassword {
+    #[serde(flatten)]
+    pub app_password: AppPassword,
+    /// What the program logs in with, beside the account's address. It is told here only.
+    pub password: String,
 }
 
 /// A folder with its counts.

@@ -101,6 +101,10 @@ number! {
     DomainId(i64)
 }
 number! {
+    /// A password of a mail program; never given again.
+    AppPasswordId(i64)
+}
+number! {
     /// A mailbox (the API says folder), unique within its account and never reused.
     MailboxId(i64)
 }
@@ -144,7 +148,18 @@ uuid! {
     /// A file that was uploaded to be attached.
     UploadId
 }
-string_serde!(AccountId, MailboxId, MessageId, ThreadId, BodyId, QueueId, UploadId, BlobId, ModSeq);
+string_serde!(
+    AccountId,
+    AppPasswordId,
+    MailboxId,
+    MessageId,
+    ThreadId,
+    BodyId,
+    QueueId,
+    UploadId,
+    BlobId,
+    ModSeq
+);
 
 impl ModSeq {
     /// The one after this.

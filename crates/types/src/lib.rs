@@ -24,8 +24,8 @@ pub use clock::Clock;
 pub use dkim::DkimAlgorithm;
 pub use flags::Flags;
 pub use ids::{
-    AccountId, BlobId, BodyId, Bucket, DomainId, MailboxId, MessageId, ModSeq, QueueId, ShardId, ThreadId,
-    Uid, UidValidity, UploadId,
+    AccountId, AppPasswordId, BlobId, BodyId, Bucket, DomainId, MailboxId, MessageId, ModSeq, QueueId,
+    ShardId, ThreadId, Uid, UidValidity, UploadId,
 };
 pub use network::{Network, client_network, neighbourhood};
 pub use problem::{Problem, ProblemKind};

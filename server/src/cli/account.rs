@@ -1,7 +1,7 @@
 //! `magpie account`.
 
 use clap::Subcommand;
-use types::EmailAddress;
+use types::{AppPasswordId, EmailAddress};
 
 use super::{limit::MessageLimit, out::say, password};
 use crate::{config::Config, data, parts};
@@ -20,13 +20,16 @@ pub(super) enum Account {
     },
     /// List the accounts
     List,
-    /// Set a new password and end all sessions
+    /// Set a new password, take all app passwords away, and end all sessions
     Passwd {
         address: EmailAddress,
         /// Read the password from standard input instead of making one up
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Passwords that let one mail program in each
+    #[command(subcommand)]
+    AppPassword(AppPassword),
     /// Let nobody log in any more; mail is still received
     Disable { address: EmailAddress },
     /// Let the account log in again
@@ -37,6 +40,20 @@ pub(super) enum Account {
     Limit { address: EmailAddress, size: MessageLimit },
     /// Remove an account and all its mail, for good
     Delete { address: EmailAddress },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AppPassword {
+    /// Make one and show it, this once
+    Add {
+        address: EmailAddress,
+        /// What the program or device is called
+        name: String,
+    },
+    /// List them: id, when it was made, when it was used, and its name
+    List { address: EmailAddress },
+    /// Take one away; programs that came by it have to log in again
+    Remove { address: EmailAddress, id: AppPasswordId },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -67,6 +84,7 @@ impl Account {
                 say!("{address} has a new password; all sessions end in a moment.")?;
                 chosen.show()?;
             }
+            Self::AppPassword(app_password) => app_password.run(&admin).await?,
             Self::Disable { address } => {
                 admin.set_enabled(&address, false).await?;
                 say!("{address} cannot log in any more.")?;
@@ -85,6 +103,30 @@ impl Account {
                 say!("A mail of {address} may have {size}.")?;
             }
             Self::Delete { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+impl AppPassword {
+    async fn run(self, admin: &mail::Admin) -> anyhow::Result<()> {
+        match self {
+            Self::Add { address, name } => {
+                let (made, password) = admin.add_app_password(&address, &name).await?;
+                say!("Made app password {} of {address}; it is shown this once.", made.id)?;
+                say!("password: {}", password.expose())?;
+            }
+            Self::List { address } => {
+                for one in admin.app_passwords(&address).await? {
+                    let used =
+                        one.used_at.map_or_else(|| "never used".to_owned(), |used_at| used_at.to_string());
+                    say!("{}\t{}\t{used}\t{}", one.id, one.created_at, one.name)?;
+                }
+            }
+            Self::Remove { address, id } => {
+                admin.remove_app_password(&address, id).await?;
+                say!("Nobody gets in by app password {id} any more.")?;
+            }
         }
         Ok(())
     }

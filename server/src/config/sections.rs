@@ -364,6 +364,7 @@ pub struct Limits {
     pub receiving_memory: Size,
     pub reading_memory: Size,
     pub receiving_time: Span,
+    pub app_passwords_per_account: u32,
     pub sockets_per_account: u32,
     pub logins_per_minute: u32,
     pub setups_per_minute: u32,

@@ -1,6 +1,7 @@
 //! The REST API, one file for each resource.
 
 mod access;
+mod app_passwords;
 mod attachments;
 mod folders;
 mod messages;
@@ -27,6 +28,8 @@ pub(crate) fn router(web: &Web) -> OpenApiRouter<Web> {
     let timeout = web.config.http.timeout.0;
     OpenApiRouter::new()
         .routes(routes!(session::begin, session::show, session::end))
+        .routes(routes!(app_passwords::list, app_passwords::add))
+        .routes(routes!(app_passwords::remove))
         .routes(routes!(folders::list, folders::create))
         .routes(routes!(folders::rename, folders::remove))
         .routes(routes!(folders::messages))

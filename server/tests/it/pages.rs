@@ -127,6 +127,7 @@ async fn operators_see_health_and_metrics(plane: &Plane<'_>) {
 /// Every route of the API. The document is made of the routes themselves; this is what people rely on.
 const ROUTES: &str = "
 DELETE /v1/admin/queue/{id}
+DELETE /v1/app-passwords/{id}
 DELETE /v1/attachments/{id}
 DELETE /v1/folders/{id}
 DELETE /v1/folders/{id}/access/{email}
@@ -135,6 +136,7 @@ DELETE /v1/session
 DELETE /v1/shared/{owner}/{folder}/messages/{id}
 GET /v1/admin/queue
 GET /v1/admin/queue/{id}
+GET /v1/app-passwords
 GET /v1/events
 GET /v1/folders
 GET /v1/folders/{id}/access
@@ -161,6 +163,7 @@ POST /v1/admin/queue/{id}/hold
 POST /v1/admin/queue/{id}/release
 POST /v1/admin/queue/{id}/reroute
 POST /v1/admin/queue/{id}/retry
+POST /v1/app-passwords
 POST /v1/attachments
 POST /v1/folders
 POST /v1/messages

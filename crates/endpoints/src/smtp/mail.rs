@@ -81,13 +81,13 @@ impl Mta for Service {
         self.certified(addresses, named, &self::named(client)).await.map_err(refusal)
     }
 
-    async fn challenge(&self, user: &str, client: IpAddr) -> Result<(Keys, String, Challenge), Refusal> {
+    async fn challenge(&self, user: &str, client: IpAddr) -> Result<(Vec<Keys>, String, Challenge), Refusal> {
         let challenge = Self::challenge(self, user, &named(client)).await.map_err(refusal)?;
-        Ok((challenge.keys.clone(), challenge.nonce.clone(), challenge))
+        Ok((challenge.keys(), challenge.nonce.clone(), challenge))
     }
 
-    async fn proven(&self, challenge: Challenge) -> Result<Access, Refusal> {
-        Self::proven(self, challenge).await.map_err(refusal)
+    async fn proven(&self, challenge: Challenge, which: usize) -> Result<Access, Refusal> {
+        Self::proven(self, challenge, which).await.map_err(refusal)
     }
 
     fn address(&self, principal: &Access) -> EmailAddress {

@@ -68,11 +68,14 @@ pub trait Mta: Send + Sync + 'static {
     }
 
     /// What somebody of this name has to prove, with a fresh nonce.
-    async fn challenge(&self, user: &str, client: IpAddr)
-    -> Result<(Keys, String, Self::Challenge), Refusal>;
+    async fn challenge(
+        &self,
+        user: &str,
+        client: IpAddr,
+    ) -> Result<(Vec<Keys>, String, Self::Challenge), Refusal>;
 
-    /// Lets in whoever has proven it.
-    async fn proven(&self, challenge: Self::Challenge) -> Result<Self::Principal, Refusal>;
+    /// Lets in whoever has proven to know the password of the keys of this index.
+    async fn proven(&self, challenge: Self::Challenge, which: usize) -> Result<Self::Principal, Refusal>;
 
     /// Under which address they write.
     fn address(&self, principal: &Self::Principal) -> EmailAddress;

@@ -117,13 +117,14 @@ impl Mta for Store {
         user.filter(|_| known).and_then(|user| user.parse().ok()).ok_or(Refusal::Credentials)
     }
 
-    async fn challenge(&self, user: &str, _: IpAddr) -> Result<(Keys, String, EmailAddress), Refusal> {
+    async fn challenge(&self, user: &str, _: IpAddr) -> Result<(Vec<Keys>, String, EmailAddress), Refusal> {
         let user = user.parse().map_err(|_| Refusal::Credentials)?;
         let cost = NonZeroU32::new(4_096).unwrap();
-        Ok((Keys::derive("magpie-demo", b"salt of the earth", cost), "server-nonce".into(), user))
+        let keys = vec![Keys::derive("magpie-demo", b"salt of the earth", cost)];
+        Ok((keys, "server-nonce".into(), user))
     }
 
-    async fn proven(&self, challenge: EmailAddress) -> Result<EmailAddress, Refusal> {
+    async fn proven(&self, challenge: EmailAddress, _: usize) -> Result<EmailAddress, Refusal> {
         Ok(challenge)
     }
 

@@ -35,13 +35,13 @@ fn the_example_of_rfc_7677() {
     let first = exchange.respond(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
     assert_eq!(first, Step::Ask(Question::Keys { user: "user".into() }));
     assert_eq!(
-        exchange.keys(keys(), SERVER_NONCE),
+        exchange.keys(vec![keys()], SERVER_NONCE),
         challenge("r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096")
     );
     let last = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
                  p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
     assert_eq!(exchange.respond(last), challenge("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
-    assert_eq!(exchange.respond(b""), Step::Ask(Question::Proven));
+    assert_eq!(exchange.respond(b""), Step::Ask(Question::Proven { which: 0 }));
     assert_eq!(exchange.respond(b""), Step::Failed(Fault::Malformed), "only once");
 }
 
@@ -70,7 +70,9 @@ fn scram(flag: &str, plus: bool, binding: Option<[u8; 32]>, seen: &[u8], passwor
         Step::Ask(Question::Keys { user }) => assert_eq!(user, "a,b=c"),
         other => return other,
     }
-    let Step::Challenge(server_first) = exchange.keys(keys(), SERVER_NONCE) else { panic!("no challenge") };
+    let Step::Challenge(server_first) = exchange.keys(vec![keys()], SERVER_NONCE) else {
+        panic!("no challenge")
+    };
     let header = [flag.as_bytes(), b",,", seen].concat();
     match exchange.respond(client_final(&server_first, bare, &header, password).as_bytes()) {
         Step::Challenge(_) => exchange.respond(b""),
@@ -79,8 +81,31 @@ fn scram(flag: &str, plus: bool, binding: Option<[u8; 32]>, seen: &[u8], passwor
 }
 
 #[test]
+fn one_of_several_passwords_is_proven() {
+    let derived = |password| Keys::derive(password, b"salt of the earth", NonZeroU32::MIN);
+    let mut exchange = Exchange::new(Mechanism::ScramSha256, None);
+    let proven = |exchange: &mut Exchange, password: &str| {
+        let bare = "n=user,r=clientnonce";
+        exchange.respond(format!("n,,{bare}").as_bytes());
+        let Step::Challenge(first) = exchange.keys(vec![derived("one"), derived("two")], SERVER_NONCE) else {
+            panic!("no challenge")
+        };
+        match exchange.respond(client_final(&first, bare, b"n,,", password).as_bytes()) {
+            Step::Challenge(_) => exchange.respond(b""),
+            other => other,
+        }
+    };
+    assert_eq!(proven(&mut exchange, "two"), Step::Ask(Question::Proven { which: 1 }));
+    let mut exchange = Exchange::new(Mechanism::ScramSha256, None);
+    assert_eq!(proven(&mut exchange, "three"), Step::Failed(Fault::Refused));
+    let mut exchange = Exchange::new(Mechanism::ScramSha256, None);
+    exchange.respond(b"n,,n=user,r=clientnonce");
+    assert_eq!(exchange.keys(Vec::new(), SERVER_NONCE), Step::Failed(Fault::Refused));
+}
+
+#[test]
 fn scram_binds_to_the_connection() {
-    let yes = Step::Ask(Question::Proven);
+    let yes = Step::Ask(Question::Proven { which: 0 });
     let here = Some([3; 32]);
     assert_eq!(scram("n", false, None, b"", "pencil"), yes);
     assert_eq!(scram("n", false, here, b"", "pencil"), yes, "a client that cannot bind need not");
@@ -157,9 +182,9 @@ proptest! {
         for said in said {
             match exchange.respond(&said) {
                 Step::Ask(Question::Keys { .. }) => {
-                    let _ = exchange.keys(Keys::of_nobody(&[1; 32], "x", NonZeroU32::MIN), "nonce");
+                    let _ = exchange.keys(vec![Keys::of_nobody(&[1; 32], "x", NonZeroU32::MIN)], "nonce");
                 }
-                Step::Ask(Question::Proven) => panic!("proven by {said:?}"),
+                Step::Ask(Question::Proven { .. }) => panic!("proven by {said:?}"),
                 Step::Ask(_) => {
                     let _ = exchange.refused();
                 }

@@ -67,7 +67,7 @@ impl Connection {
     }
 
     /// Answers [`::sasl::Question::Keys`]. Without that question it does nothing.
-    pub fn keys(&mut self, keys: Keys, nonce: &str) {
+    pub fn keys(&mut self, keys: Vec<Keys>, nonce: &str) {
         match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Asked(Asked::Authenticate(mut attempt)) => {
                 // No answer to keys is another question.

@@ -258,6 +258,29 @@ pub(crate) mod share {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// A password of a mail program.
+pub(crate) mod app_password {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "app_password")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key)]
+        pub(crate) id: i64,
+        pub(crate) account_id: i64,
+        pub(crate) name: String,
+        pub(crate) digest: Vec<u8>,
+        pub(crate) scram: Option<String>,
+        pub(crate) created_at: i64,
+        pub(crate) used_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// A secret that all nodes share.
 pub(crate) mod secret {
     use sea_orm::entity::prelude::*;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use types::{AccountId, EmailAddress, Secret, ShardId, Timestamp};
 
-use crate::{Account, BucketMap, Directory, Error, NewAccount, Session};
+use crate::{Account, BucketMap, Directory, Ending, Error, NewAccount, NewAppPassword, Session};
 
 /// Runs the whole suite.
 pub async fn run(directory: Arc<dyn Directory>) {
@@ -15,6 +15,7 @@ pub async fn run(directory: Arc<dyn Directory>) {
     accounts_change(directory).await;
     aliases_lead_to_their_account(directory).await;
     sessions_end(directory).await;
+    app_passwords_are_an_accounts(directory).await;
     what_is_removed_is_gone(directory).await;
     accounts_come_back_as_they_were(directory).await;
     super::dkim::keys_take_turns(directory, NOW).await;
@@ -134,8 +135,13 @@ async fn sessions_end(directory: &dyn Directory) {
     assert_eq!(directory.session(&[1; 32], later(10)).await.unwrap(), None, "expired");
     assert_eq!(directory.session(&[9; 32], NOW).await.unwrap(), None);
     assert_eq!(directory.expire_sessions(later(10)).await.unwrap(), 1);
-    directory.end_session(&[2; 32]).await.unwrap();
-    directory.end_session(&[2; 32]).await.unwrap();
+    let (known, none) = directory.ended_since(None).await.unwrap();
+    assert_eq!(none, []);
+    let noted = |number, account, all| Ending { number, account, all };
+    let one = noted(known + 1, erin.id, false);
+    assert_eq!(directory.end_session(&[2; 32]).await.unwrap(), Some(one));
+    assert_eq!(directory.end_session(&[2; 32]).await.unwrap(), None);
+    assert_eq!(directory.ended_since(Some(known)).await.unwrap(), (known + 1, vec![one]));
     assert_eq!(directory.session(&[2; 32], NOW).await.unwrap(), None);
     assert!(directory.session(&[3; 32], NOW).await.unwrap().is_some());
     assert!(directory.set_enabled(erin.id, false).await.unwrap());
@@ -144,16 +150,56 @@ async fn sessions_end(directory: &dyn Directory) {
     assert_eq!(none, []);
     assert_eq!(directory.end_sessions(erin.id).await.unwrap(), (known + 1, vec![[3; 32]]));
     assert_eq!(directory.session(&[3; 32], NOW).await.unwrap(), None);
-    assert_eq!(directory.ended_since(Some(known)).await.unwrap(), (known + 1, vec![(known + 1, erin.id)]));
+    assert_eq!(
+        directory.ended_since(Some(known)).await.unwrap(),
+        (known + 1, vec![noted(known + 1, erin.id, true)])
+    );
     assert_eq!(directory.end_sessions(erin.id).await.unwrap(), (known + 2, vec![]));
     let other = add(directory, "erika@demo.test").await.id;
     directory.end_sessions(other).await.unwrap();
     let (last, ended) = directory.ended_since(Some(known + 1)).await.unwrap();
-    let wanted = vec![(known + 2, erin.id), (known + 3, other)];
+    let wanted = vec![noted(known + 2, erin.id, true), noted(known + 3, other, true)];
     assert_eq!((last, ended), (known + 3, wanted), "also those that had none");
     directory.expire_sessions(NOW).await.unwrap();
     assert_eq!(directory.ended_since(Some(last)).await.unwrap(), (last, vec![]));
     assert_eq!(directory.ended_since(None).await.unwrap(), (last, vec![]), "the newest note stays");
+}
+
+async fn app_passwords_are_an_accounts(directory: &dyn Directory) {
+    let (ella, other) =
+        (add(directory, "ella@demo.test").await.id, add(directory, "elmo@demo.test").await.id);
+    let new = |account, name: &str, keys: Option<&str>| NewAppPassword {
+        account,
+        name: name.to_owned(),
+        digest: [name.len() as u8; 32],
+        keys: keys.map(|keys| Secret::new(keys.to_owned())),
+        created_at: NOW,
+    };
+    assert_eq!(directory.add_app_password(new(AccountId(i64::MAX), "x", None), 9).await.unwrap(), None);
+    let phone = directory.add_app_password(new(ella, "전화기", Some("keys")), 2).await.unwrap().unwrap();
+    let desk = directory.add_app_password(new(ella, "desk", None), 2).await.unwrap().unwrap();
+    let full = directory.add_app_password(new(ella, "more", None), 2).await;
+    assert!(matches!(full, Err(Error::Reached(_))), "{full:?}");
+    assert_eq!((phone.name.as_str(), phone.created_at, phone.used_at), ("전화기", NOW, None));
+    assert_eq!(directory.app_passwords(ella).await.unwrap(), [phone.clone(), desk.clone()]);
+    assert_eq!(directory.app_passwords(other).await.unwrap(), []);
+    directory.use_app_password(other, desk.id, NOW).await.unwrap();
+    directory.use_app_password(ella, phone.id, NOW).await.unwrap();
+    let used: Vec<_> =
+        directory.app_passwords(ella).await.unwrap().into_iter().map(|one| one.used_at).collect();
+    assert_eq!(used, [Some(NOW), None]);
+    assert_eq!(directory.remove_app_password(other, phone.id).await.unwrap(), None, "somebody else's");
+    let (known, _) = directory.ended_since(None).await.unwrap();
+    assert_eq!(directory.remove_app_password(ella, phone.id).await.unwrap(), Some(known + 1));
+    let noted = Ending { number: known + 1, account: ella, all: false };
+    assert_eq!(directory.ended_since(Some(known)).await.unwrap(), (known + 1, vec![noted]));
+    assert_eq!(directory.remove_app_password(ella, phone.id).await.unwrap(), None);
+    assert!(directory.set_password(ella, Secret::new("new".into())).await.unwrap());
+    assert_eq!(directory.app_passwords(ella).await.unwrap(), [], "they leave with the password");
+    let third = directory.add_app_password(new(ella, "third", None), 2).await.unwrap().unwrap();
+    assert!(third.id > desk.id, "ids are not given again");
+    assert!(directory.remove_account(ella).await.unwrap());
+    assert_eq!(directory.app_passwords(ella).await.unwrap(), []);
 }
 
 async fn what_is_removed_is_gone(directory: &dyn Directory) {

@@ -2,6 +2,7 @@
 //! fetch (fetchmail, getmail), those that people sit in front of (NeoMutt), and what others build theirs of (Python's
 //! imaplib and poplib, imapflow).
 
+mod app_passwords;
 mod certificates;
 mod fetching;
 mod maildir;
@@ -10,6 +11,7 @@ mod reading;
 use std::process::{Output, Stdio};
 
 use crate::support::{self, Plane, Server};
+use app_passwords::app_passwords_let_one_program_in_each;
 use certificates::certificates_let_people_in;
 use fetching::{fetchmail_fetches, getmail_fetches};
 use maildir::{mbsync_keeps_two_folders_the_same, offlineimap_keeps_two_folders_the_same};
@@ -27,6 +29,7 @@ support::on_both_planes!(
     neomutt_reads_files_and_sends,
     imapflow_reads_and_writes,
     certificates_let_people_in,
+    app_passwords_let_one_program_in_each,
 );
 
 /// Runs a program to its end; `None`, and a word to the tester, where it is not installed. The CI has all of them.

@@ -28,9 +28,9 @@ impl<M: Mta> Session<M> {
                 self.engine.keys(keys, &nonce);
                 return Ok(None);
             }
-            Asked::Proven => {
+            Asked::Proven { which } => {
                 let challenge = self.challenge.take().ok_or(Refusal::Credentials)?;
-                self.mta.proven(challenge).await?
+                self.mta.proven(challenge, which).await?
             }
         };
         self.principal = Some(principal);

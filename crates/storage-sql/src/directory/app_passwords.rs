@@ -1,0 +1,100 @@
+//! Passwords of mail programs.
+
+use async_trait::async_trait;
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
+use storage::{AppPassword, AppPasswords, Error, NewAppPassword, Result};
+use types::{AccountId, AppPasswordId, Secret, Timestamp};
+
+use super::{SqlDirectory, endings};
+use crate::{
+    connect::Conn,
+    entity::directory::{account, app_password},
+    error::failed,
+    rows,
+};
+
+#[async_trait]
+impl AppPasswords for SqlDirectory {
+    async fn add_app_password(&self, new: NewAppPassword, most: u32) -> Result<Option<AppPassword>> {
+        let tx = self.begin().await?;
+        // Who adds another waits, so that there are never too many.
+        let owner = account::Entity::find_by_id(new.account.0).lock_exclusive().one(&tx).await;
+        if owner.map_err(failed)?.is_none() {
+            return Ok(None);
+        }
+        if of(new.account).count(&tx).await.map_err(failed)? >= u64::from(most) {
+            return Err(Error::Reached("the number of app passwords"));
+        }
+        let row = app_password::ActiveModel {
+            id: NotSet,
+            account_id: Set(new.account.0),
+            name: Set(rows::text(new.name)),
+            digest: Set(new.digest.to_vec()),
+            scram: Set(new.keys.map(|keys| keys.expose().clone())),
+            created_at: Set(new.created_at.millis()),
+            used_at: Set(None),
+        };
+        let row = app_password::Entity::insert(row).exec_with_returning(&tx).await.map_err(failed)?;
+        self.commit(tx).await?;
+        view(row).map(Some)
+    }
+
+    async fn app_passwords(&self, account: AccountId) -> Result<Vec<AppPassword>> {
+        let found = of(account).order_by_asc(app_password::Column::Id).all(&self.readers.each()).await;
+        found.map_err(failed)?.into_iter().map(view).collect()
+    }
+
+    async fn use_app_password(&self, account: AccountId, id: AppPasswordId, now: Timestamp) -> Result<()> {
+        app_password::Entity::update_many()
+            .col_expr(app_password::Column::UsedAt, Expr::value(now.millis()))
+            .filter(app_password::Column::Id.eq(id.0))
+            .filter(app_password::Column::AccountId.eq(account.0))
+            .exec(&self.writers.each())
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    async fn remove_app_password(&self, account: AccountId, id: AppPasswordId) -> Result<Option<i64>> {
+        let tx = self.begin().await?;
+        let gone = app_password::Entity::delete_many()
+            .filter(app_password::Column::Id.eq(id.0))
+            .filter(app_password::Column::AccountId.eq(account.0))
+            .exec(&tx)
+            .await
+            .map_err(failed)?;
+        if gone.rows_affected == 0 {
+            return Ok(None);
+        }
+        let number = endings::note(&tx, account, false).await?;
+        self.commit(tx).await?;
+        Ok(Some(number))
+    }
+}
+
+/// Takes away all of the account's.
+pub(super) async fn forget(tx: &Conn, account: AccountId) -> Result<()> {
+    let all = app_password::Column::AccountId.eq(account.0);
+    app_password::Entity::delete_many().filter(all).exec(tx).await.map_err(failed)?;
+    Ok(())
+}
+
+fn of(account: AccountId) -> sea_orm::Select<app_password::Entity> {
+    app_password::Entity::find().filter(app_password::Column::AccountId.eq(account.0))
+}
+
+fn view(row: app_password::Model) -> Result<AppPassword> {
+    let damaged = |_| Error::Corrupt("the digest of an app password".to_owned());
+    Ok(AppPassword {
+        id: AppPasswordId(row.id),
+        name: row.name,
+        digest: row.digest.try_into().map_err(damaged)?,
+        keys: row.scram.map(Secret::new),
+        created_at: Timestamp::from_millis(row.created_at),
+        used_at: row.used_at.map(Timestamp::from_millis),
+    })
+}
