@@ -58,6 +58,21 @@ pub(crate) fn utc_offset_minutes(millis: i64) -> i32 {
     minutes
 }
 
+/// Whether there is a clipboard: browsers give none to pages that came without TLS, but from this machine.
+pub(crate) fn can_copy() -> bool {
+    window().is_secure_context()
+}
+
+/// Puts a text on the clipboard; `done` if the browser let us.
+pub(crate) fn copy(text: &str, done: impl FnOnce() + 'static) {
+    let written = window().navigator().clipboard().write_text(text);
+    leptos::task::spawn_local(async move {
+        if wasm_bindgen_futures::JsFuture::from(written).await.is_ok() {
+            done();
+        }
+    });
+}
+
 /// Waits.
 pub(crate) async fn sleep(millis: f64) {
     let (done, finished) = futures::channel::oneshot::channel();

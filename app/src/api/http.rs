@@ -5,10 +5,11 @@ use gloo_net::http::{Method, RequestBuilder, Response};
 use send_wrapper::SendWrapper;
 use serde::{Serialize, de::DeserializeOwned};
 use types::{
-    MailboxId, MessageId, Problem, ProblemKind, ThreadId,
+    AppPasswordId, MailboxId, MessageId, Problem, ProblemKind, ThreadId,
     api::{
-        Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, GrantAccess, Granted, Message,
-        NewFolder, Page, Patch, PatchMany, RenameFolder, Session, SharedFolders, Thread,
+        AppPasswords, Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, GrantAccess, Granted,
+        MadeAppPassword, Message, NewAppPassword, NewFolder, Page, Patch, PatchMany, RenameFolder, Session,
+        SharedFolders, Thread,
     },
 };
 
@@ -29,6 +30,18 @@ impl Api for Http {
 
     async fn logout(&self) -> Answer<()> {
         delete("/v1/session").await
+    }
+
+    async fn app_passwords(&self) -> Answer<AppPasswords> {
+        get("/v1/app-passwords").await
+    }
+
+    async fn add_app_password(&self, new: NewAppPassword) -> Answer<MadeAppPassword> {
+        call(Method::POST, "/v1/app-passwords", &new).await
+    }
+
+    async fn remove_app_password(&self, id: AppPasswordId) -> Answer<()> {
+        delete(&format!("/v1/app-passwords/{id}")).await
     }
 
     async fn folders(&self) -> Answer<Folders> {

@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 pub use types::api::SharedId;
 use types::{
-    MailboxId, MessageId, Problem, ThreadId,
+    AppPasswordId, MailboxId, MessageId, Problem, ThreadId,
     api::{
-        Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted, Message, NewFolder, Page,
-        Patch, PatchMany, Session, SharedFolders, Thread,
+        AppPasswords, Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted,
+        MadeAppPassword, Message, NewAppPassword, NewFolder, Page, Patch, PatchMany, Session, SharedFolders,
+        Thread,
     },
 };
 
@@ -37,6 +38,12 @@ pub trait Api: Send + Sync {
     async fn session(&self) -> Answer<Session>;
     /// `DELETE /v1/session`.
     async fn logout(&self) -> Answer<()>;
+    /// `GET /v1/app-passwords`.
+    async fn app_passwords(&self) -> Answer<AppPasswords>;
+    /// `POST /v1/app-passwords`.
+    async fn add_app_password(&self, new: NewAppPassword) -> Answer<MadeAppPassword>;
+    /// `DELETE /v1/app-passwords/{id}`.
+    async fn remove_app_password(&self, id: AppPasswordId) -> Answer<()>;
     /// `GET /v1/folders`.
     async fn folders(&self) -> Answer<Folders>;
     /// `POST /v1/folders`.

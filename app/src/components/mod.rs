@@ -1,5 +1,6 @@
 //! One component a file.
 
+mod app_passwords;
 mod avatar;
 mod bottom_bar;
 mod button;

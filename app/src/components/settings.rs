@@ -1,10 +1,11 @@
-//! Theme, density, language, and the way out.
+//! Theme, density, language, passwords of mail programs, and the way out.
 
 use leptos::prelude::*;
 
 use super::{
+    app_passwords::AppPasswordsDialog,
     icon::Icon,
-    menu::{Menu, MenuChoice, MenuTitle, choose},
+    menu::{Menu, MenuChoice, MenuItem, MenuTitle, choose},
 };
 use crate::{
     Density, Preferences, Theme, browser,
@@ -17,6 +18,7 @@ pub(crate) fn Settings() -> AnyView {
     let preferences = expect_context::<Preferences>();
     let theme = RwSignal::new(preferences.theme);
     let density = RwSignal::new(preferences.density);
+    let is_asked = RwSignal::new(false);
     view! {
         <Menu label=t.settings icon=Icon::Settings testid="settings">
             <MenuTitle label=t.theme />
@@ -62,6 +64,8 @@ pub(crate) fn Settings() -> AnyView {
                 })
                 .into_iter()
                 .collect_view()}
+            <MenuTitle label=t.mail_programs />
+            <MenuItem label=t.app_passwords_open icon=Icon::Shield press=move |()| is_asked.set(true) testid="open-app-passwords" />
             <form method="post" action="/logout" class="menu-form">
                 <button type="submit" role="menuitem" class="menu-item" data-testid="logout">
                     <super::icon::Draw icon=Icon::Back />
@@ -69,6 +73,9 @@ pub(crate) fn Settings() -> AnyView {
                 </button>
             </form>
         </Menu>
+        <Show when=move || is_asked.get()>
+            <AppPasswordsDialog is_open=is_asked />
+        </Show>
     }
     .into_any()
 }

@@ -67,6 +67,19 @@ texts! {
     compact: "Compact", "좁게";
     language: "Language", "언어";
     storage: "Storage", "저장 공간";
+    mail_programs: "Mail programs", "메일 프로그램";
+    app_passwords_open: "App passwords…", "앱 비밀번호…";
+    app_passwords: "App passwords", "앱 비밀번호";
+    app_passwords_note: "Give each mail program (IMAP, POP3) a password of its own. Remove it here when a device is lost; your other devices stay logged in.", "메일 프로그램(IMAP, POP3)마다 전용 비밀번호를 만들어 쓰세요. 기기를 잃어버리면 여기서 그 비밀번호만 지우면 되고, 다른 기기는 그대로 쓸 수 있습니다.";
+    app_password_name: "Program or device", "프로그램 또는 기기";
+    own_password: "Your own password", "계정 비밀번호";
+    wrong_own_password: "That is not the password of your account.", "계정 비밀번호가 올바르지 않습니다.";
+    too_many_app_passwords: "You have as many app passwords as you may have. Remove one that is not used any more.", "앱 비밀번호를 더 만들 수 없습니다. 쓰지 않는 것을 먼저 지워 주세요.";
+    no_app_passwords: "No mail program has a password of its own yet.", "아직 만든 앱 비밀번호가 없습니다.";
+    last_used: "Last used", "마지막 사용";
+    never_used: "Never used", "사용한 적 없음";
+    copy: "Copy", "복사";
+    copied: "Copied", "복사됨";
 
     search: "Search", "검색";
     search_mail: "Search mail", "메일 검색";
@@ -317,6 +330,17 @@ impl Texts {
 
     pub(crate) fn stop_sharing_with(&self, who: &str) -> String {
         self.pick(format!("{} with {who}", self.stop_sharing), format!("{who} 님과 {}", self.stop_sharing))
+    }
+
+    pub(crate) fn app_password_made(&self, name: &str) -> String {
+        self.pick(
+            format!("The password for “{name}”. Enter it in the program now: it is shown only this once."),
+            format!("‘{name}’의 비밀번호입니다. 지금 프로그램에 입력하세요. 다시 볼 수 없습니다."),
+        )
+    }
+
+    pub(crate) fn remove_app_password(&self, name: &str) -> String {
+        self.pick(format!("Remove the password of “{name}”"), format!("‘{name}’ 비밀번호 지우기"))
     }
 
     pub(crate) fn confirm_delete_shared(&self, folder: &SharedFolder) -> String {

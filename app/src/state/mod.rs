@@ -2,6 +2,7 @@
 
 mod actions;
 mod answer;
+mod app_passwords;
 mod attached;
 mod boot;
 mod compose;
@@ -16,6 +17,7 @@ mod store;
 mod toast;
 
 pub(crate) use answer::Kind;
+pub(crate) use app_passwords::{AppPasswords, Known};
 pub(crate) use attached::{Attached, AttachedState};
 pub(crate) use boot::{Boot, load};
 pub(crate) use draft::{Draft, Kept, Recipients, Written};

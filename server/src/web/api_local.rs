@@ -2,12 +2,13 @@
 
 use app::api::{Answer, Filter, SharedId};
 use async_trait::async_trait;
-use mail::{Access, PageQuery};
+use mail::{Access, Client, PageQuery};
 use types::{
-    MailboxId, MessageId, Problem, ProblemKind, ThreadId,
+    AppPasswordId, MailboxId, MessageId, Problem, ProblemKind, ThreadId,
     api::{
-        Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted, Message, NewFolder, Page,
-        Patch, PatchMany, Session, SharedFolders, Thread,
+        AppPasswords, Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted,
+        MadeAppPassword, Message, NewAppPassword, NewFolder, Page, Patch, PatchMany, Session, SharedFolders,
+        Thread,
     },
 };
 
@@ -131,6 +132,22 @@ impl app::Api for Local {
 
     async fn delete_shared(&self, SharedId { owner, folder }: SharedId, id: MessageId) -> Answer<()> {
         self.access()?.shared_delete(owner, folder, &[id]).await.map_err(problem)
+    }
+
+    async fn app_passwords(&self) -> Answer<AppPasswords> {
+        let app_passwords = self.access()?.app_passwords().await.map_err(problem)?;
+        Ok(AppPasswords { app_passwords })
+    }
+
+    async fn add_app_password(&self, new: NewAppPassword) -> Answer<MadeAppPassword> {
+        let NewAppPassword { name, password } = new;
+        let made = self.access()?.add_app_password(&name, &password, &Client::default()).await;
+        let (app_password, password) = made.map_err(problem)?;
+        Ok(MadeAppPassword { app_password, password: password.expose().clone() })
+    }
+
+    async fn remove_app_password(&self, id: AppPasswordId) -> Answer<()> {
+        self.access()?.remove_app_password(id).await.map_err(problem)
     }
 
     async fn folder_access(&self, id: MailboxId) -> Answer<FolderAccess> {
