@@ -187,8 +187,10 @@ fn One(passwords: AppPasswords, one: AppPassword) -> AnyView {
     view! {
         <li class="sharing-person" data-testid="app-password">
             <Draw icon=Icon::Shield />
-            <bdi title=name.clone()>{name.clone()}</bdi>
-            {used}
+            <span class="app-password-name">
+                <bdi title=name.clone()>{name.clone()}</bdi>
+                {used}
+            </span>
             <button
                 type="button"
                 class="icon-button"

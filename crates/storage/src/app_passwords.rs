@@ -37,8 +37,13 @@ pub trait AppPasswords: Send + Sync {
     /// `Err(Reached)` if the account has as many as `most`; `None` if there is no such account.
     async fn add_app_password(&self, new: NewAppPassword, most: u32) -> Result<Option<AppPassword>>;
 
+    /// Those of these accounts, in order of account and age.
+    async fn all_app_passwords(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, AppPassword)>>;
+
     /// Those of the account, the oldest first.
-    async fn app_passwords(&self, account: AccountId) -> Result<Vec<AppPassword>>;
+    async fn app_passwords(&self, account: AccountId) -> Result<Vec<AppPassword>> {
+        Ok(self.all_app_passwords(&[account]).await?.into_iter().map(|(_, one)| one).collect())
+    }
 
     /// Notes that it was used.
     async fn use_app_password(&self, account: AccountId, id: AppPasswordId, now: Timestamp) -> Result<()>;

@@ -114,6 +114,33 @@ pub(super) struct Person {
     /// Those that it answers for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) groups: Vec<Group>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) app_passwords: Vec<AppPassword>,
+}
+
+/// What a mail program of the account's logs in with. When it was used is not kept, so that runs in between which nobody
+/// changed anything are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AppPassword {
+    name: String,
+    digest: [u8; 32],
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys: Option<Secret>,
+    created_at: Timestamp,
+}
+
+impl From<storage::AppPassword> for AppPassword {
+    fn from(one: storage::AppPassword) -> Self {
+        let storage::AppPassword { name, digest, keys, created_at, .. } = one;
+        Self { name, digest, keys, created_at }
+    }
+}
+
+impl AppPassword {
+    pub(super) fn of(self, account: AccountId) -> storage::NewAppPassword {
+        let Self { name, digest, keys, created_at } = self;
+        storage::NewAppPassword { account, name, digest, keys, created_at }
+    }
 }
 
 /// An address whose mail goes to several others.

@@ -294,6 +294,7 @@ async fn itself(
             directory.add_alias(added.id, alias).await?;
         }
     }
+    let_programs_in(ports, added.id, person).await?;
     gather(ports, added.id, person, faults).await?;
     directory.set_enabled(added.id, person.enabled).await?;
     Ok(Goal { account: added.id, found: None, renewed: Some(now), with_queue })
@@ -339,7 +340,16 @@ async fn enter(ports: &Ports, person: &Person, faults: &mut Vec<String>) -> anyh
     let entered = directory.restore_account(&person.account(), &aliases).await;
     let entered = entered.with_context(|| format!("{} cannot be added", person.email))?;
     ensure!(entered, "{} cannot be added: its domain is missing", person.email);
+    let_programs_in(ports, person.id, person).await?;
     gather(ports, person.id, person, faults).await
+}
+
+/// Adds the app passwords of the person, who has their password again as well.
+async fn let_programs_in(ports: &Ports, account: AccountId, person: &Person) -> anyhow::Result<()> {
+    for one in person.app_passwords.iter().cloned() {
+        ports.directory.add_app_password(one.of(account), u32::MAX).await?;
+    }
+    Ok(())
 }
 
 /// Adds the groups that the person answers for. Addresses that somebody else has now stay there.

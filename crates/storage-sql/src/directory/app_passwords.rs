@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
     sea_query::Expr,
 };
 use storage::{AppPassword, AppPasswords, Error, NewAppPassword, Result};
@@ -15,6 +15,7 @@ use crate::{
     entity::directory::{account, app_password},
     error::failed,
     rows,
+    statement::{among, lists},
 };
 
 #[async_trait]
@@ -26,7 +27,9 @@ impl AppPasswords for SqlDirectory {
         if owner.map_err(failed)?.is_none() {
             return Ok(None);
         }
-        if of(new.account).count(&tx).await.map_err(failed)? >= u64::from(most) {
+        let of_account = app_password::Column::AccountId.eq(new.account.0);
+        let count = app_password::Entity::find().filter(of_account).count(&tx).await.map_err(failed)?;
+        if count >= u64::from(most) {
             return Err(Error::Reached("the number of app passwords"));
         }
         let row = app_password::ActiveModel {
@@ -43,9 +46,16 @@ impl AppPasswords for SqlDirectory {
         view(row).map(Some)
     }
 
-    async fn app_passwords(&self, account: AccountId) -> Result<Vec<AppPassword>> {
-        let found = of(account).order_by_asc(app_password::Column::Id).all(&self.readers.each()).await;
-        found.map_err(failed)?.into_iter().map(view).collect()
+    async fn all_app_passwords(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, AppPassword)>> {
+        let conn = self.readers.each();
+        let ids: Vec<_> = accounts.iter().map(|account| account.0).collect();
+        let mut rows = Vec::new();
+        for list in lists(&conn, &ids) {
+            let of_these = among(&conn, app_password::Column::AccountId, list);
+            rows.extend(app_password::Entity::find().filter(of_these).all(&conn).await.map_err(failed)?);
+        }
+        rows.sort_unstable_by_key(|row| (row.account_id, row.id));
+        rows.into_iter().map(|row| Ok((AccountId(row.account_id), view(row)?))).collect()
     }
 
     async fn use_app_password(&self, account: AccountId, id: AppPasswordId, now: Timestamp) -> Result<()> {
@@ -81,10 +91,6 @@ pub(super) async fn forget(tx: &Conn, account: AccountId) -> Result<()> {
     let all = app_password::Column::AccountId.eq(account.0);
     app_password::Entity::delete_many().filter(all).exec(tx).await.map_err(failed)?;
     Ok(())
-}
-
-fn of(account: AccountId) -> sea_orm::Select<app_password::Entity> {
-    app_password::Entity::find().filter(app_password::Column::AccountId.eq(account.0))
 }
 
 fn view(row: app_password::Model) -> Result<AppPassword> {

@@ -183,6 +183,9 @@ async fn app_passwords_are_an_accounts(directory: &dyn Directory) {
     assert_eq!((phone.name.as_str(), phone.created_at, phone.used_at), ("전화기", NOW, None));
     assert_eq!(directory.app_passwords(ella).await.unwrap(), [phone.clone(), desk.clone()]);
     assert_eq!(directory.app_passwords(other).await.unwrap(), []);
+    let theirs = directory.add_app_password(new(other, "theirs", None), 2).await.unwrap().unwrap();
+    let all = [(ella, phone.clone()), (ella, desk.clone()), (other, theirs)];
+    assert_eq!(directory.all_app_passwords(&[other, ella]).await.unwrap(), all);
     directory.use_app_password(other, desk.id, NOW).await.unwrap();
     directory.use_app_password(ella, phone.id, NOW).await.unwrap();
     let used: Vec<_> =

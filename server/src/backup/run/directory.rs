@@ -39,6 +39,10 @@ impl Run<'_> {
             for (account, alias) in plain.into_iter().filter(|(_, alias)| !grouped.contains(&alias.key())) {
                 aliases.entry(account).or_default().push(alias);
             }
+            let mut app_passwords: HashMap<_, Vec<_>> = HashMap::new();
+            for (account, one) in directory.all_app_passwords(&ids).await? {
+                app_passwords.entry(account).or_default().push(one.into());
+            }
             for account in accounts {
                 self.people.insert(account.id, account.created_at);
                 lines.push(&Entry::Account(Person {
@@ -52,6 +56,7 @@ impl Run<'_> {
                     created_at: account.created_at,
                     aliases: aliases.remove(&account.id).unwrap_or_default(),
                     groups: groups.remove(&account.id).unwrap_or_default(),
+                    app_passwords: app_passwords.remove(&account.id).unwrap_or_default(),
                 }))?;
             }
         }

@@ -10,14 +10,14 @@ use std::{
 
 use futures::TryStreamExt as _;
 use storage::{
-    DkimKey,
+    AppPassword, DkimKey,
     replica::{self, Cursor, Record},
     write,
 };
 use storage_sql::DatabaseUrl;
 use tempfile::TempDir;
 use testkit::Services;
-use types::{AccountId, Clock, DomainId, ModSeq, ShardId, Timestamp};
+use types::{AccountId, AppPasswordId, Clock, DomainId, ModSeq, ShardId, Timestamp};
 
 use super::history::{Boxed, Work};
 use crate::{backup::Ports, config, parts};
@@ -110,6 +110,12 @@ pub(super) async fn seen(ports: &Ports) -> Seen {
     for account in ports.directory.accounts(None, 1_000).await.unwrap() {
         let mut lines = vec![format!("{account:?} {}", account.password_hash.expose())];
         lines.extend(ports.directory.addresses(account.id).await.unwrap().iter().map(ToString::to_string));
+        let programs = ports.directory.app_passwords(account.id).await.unwrap().into_iter();
+        // Their ids are not kept.
+        lines.extend(programs.map(|one| {
+            let keys = one.keys.clone().map(|keys| keys.expose().clone());
+            format!("{:?} {keys:?}", AppPassword { id: AppPasswordId(0), ..one })
+        }));
         lines.extend(rows(ports, account.id).await);
         seen.insert(account.email.to_string(), lines);
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use storage::{DkimKey, DomainLimits, KeyPhase, NewAccount};
+use storage::{DkimKey, DomainLimits, KeyPhase, NewAccount, NewAppPassword};
 use tempfile::TempDir;
 use types::{AccountId, DkimAlgorithm, EmailAddress, Secret};
 
@@ -85,7 +85,11 @@ impl<'a> World<'a> {
                     quota_bytes: Some(chance),
                     created_at: now,
                 };
-                self.accounts.push(directory.add_account(new).await.unwrap().unwrap().id);
+                let account = directory.add_account(new).await.unwrap().unwrap().id;
+                self.accounts.push(account);
+                let (name, keys) = (format!("앱 {chance}"), Some(Secret::new("keys".into())));
+                let new = NewAppPassword { account, name, digest: [7; 32], keys, created_at: now };
+                directory.add_app_password(new, 9).await.unwrap();
             }
             _ => {}
         }
