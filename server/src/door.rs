@@ -23,6 +23,8 @@ pub(crate) fn limits(config: &Config) -> DoorConfig {
         mails_per_hour_per_address: config.limits.mails_per_hour_per_address,
         mails_per_hour_per_network: config.limits.mails_per_hour_per_network,
         mails_per_hour_per_domain: config.limits.mails_per_hour_per_domain,
+        commands_per_minute_per_account: config.limits.commands_per_minute_per_account,
+        commands_per_minute_per_address: config.limits.commands_per_minute_per_address,
         greylist: (!greylist.is_zero()).then_some(greylist),
         ban_after: config.bans.after,
         ban_within: config.bans.within.0,

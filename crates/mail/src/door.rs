@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::{Quota, Verdict};
 use storage::Ban;
-use types::{EmailAddress, Network, Timestamp, client_network, neighbourhood};
+use types::{AccountId, EmailAddress, Network, Timestamp, client_network, neighbourhood};
 
 use crate::{Admin, Error, Result, Service};
 
@@ -17,6 +17,9 @@ pub struct DoorConfig {
     pub mails_per_hour_per_address: u32,
     pub mails_per_hour_per_network: u32,
     pub mails_per_hour_per_domain: u32,
+    /// Of mail programs, over IMAP and POP3.
+    pub commands_per_minute_per_account: u32,
+    pub commands_per_minute_per_address: u32,
     /// So long a mail from somebody unknown has to wait; `None`: nobody waits.
     pub greylist: Option<Duration>,
     /// Offences within [`DoorConfig::ban_within`] that lead to a ban.
@@ -49,6 +52,10 @@ const KNOWN_FOR: Duration = Duration::from_secs(35 * 86_400);
 /// Who does not come back within this begins anew.
 const WAITED_FOR: Duration = Duration::from_secs(2 * 86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long a command is held up: programs give up what takes some minutes.
+const LONGEST_WAIT: Duration = MINUTE;
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// Whoever keeps out more than this has mistyped.
 const WIDEST_V4: u8 = 8;
@@ -92,9 +99,9 @@ impl Service {
     /// Counts something against the client's address and network, or says when it may come back.
     pub async fn check_rate(&self, client: IpAddr, rate: Rate<'_>) -> Result<()> {
         let door = &self.config().door;
-        let (address, minute) = (client_network(client), Duration::from_secs(60));
+        let address = client_network(client);
         let counted: &[(String, u32, Duration)] = &match rate {
-            Rate::Connection => vec![(format!("connect:{address}"), door.connections_per_minute, minute)],
+            Rate::Connection => vec![(format!("connect:{address}"), door.connections_per_minute, MINUTE)],
             Rate::Mail => vec![
                 (format!("mail:{address}"), door.mails_per_hour_per_address, HOUR),
                 (format!("mail:{}", neighbourhood(client)), door.mails_per_hour_per_network, HOUR),
@@ -110,6 +117,26 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// Counts a command of a mail program, and holds it up where there were more than there may be: programs take a wait
+    /// better than a refusal.
+    pub async fn pace(&self, client: IpAddr, account: Option<AccountId>) {
+        let door = &self.config().door;
+        let (by_account, by_address) =
+            (door.commands_per_minute_per_account, door.commands_per_minute_per_address);
+        let account = account.filter(|_| by_account > 0).map(|id| (format!("commands:{id}"), by_account));
+        let address = (by_address > 0).then(|| (format!("commands:{}", client_network(client)), by_address));
+        for (key, count) in account.into_iter().chain(address) {
+            let mut patience = LONGEST_WAIT;
+            while let Some(wait) = self.throttle(&key, count, MINUTE).await
+                && !patience.is_zero()
+            {
+                let wait = wait.clamp(SHORTEST_WAIT, LONGEST_WAIT).min(patience);
+                patience -= wait;
+                tokio::time::sleep(wait).await;
+            }
+        }
     }
 
     /// Whether a mail may come at once: not if its client, sender and recipient have never been seen together. Who

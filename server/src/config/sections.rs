@@ -356,6 +356,8 @@ pub struct Limits {
     pub program_connections: u32,
     pub program_connections_per_address: u32,
     pub connections_per_account: u32,
+    pub commands_per_minute_per_account: u32,
+    pub commands_per_minute_per_address: u32,
     pub messages_per_command: u32,
     pub mails_per_hour_per_address: u32,
     pub mails_per_hour_per_network: u32,

@@ -193,6 +193,7 @@ impl Session {
     }
 
     async fn command(&mut self, command: Command) {
+        self.mail.pace(self.client, self.login.as_ref().map(|login| login.access.id())).await;
         if let Err(gone) = self.still_allowed().await {
             return self.engine.bye(gone, None);
         }

@@ -94,6 +94,7 @@ impl Session {
 
     /// `Ok(None)`: everything was said already.
     async fn command(&mut self, command: Command) -> Result<Option<Reply>, Reply> {
+        self.mail.pace(self.client, self.inbox.as_ref().map(|inbox| inbox.access.id())).await;
         if let Some(inbox) = &self.inbox
             && !inbox.access.is_still_theirs().await
         {

@@ -30,6 +30,7 @@ support::on_both_planes!(
     imapflow_reads_and_writes,
     certificates_let_people_in,
     app_passwords_let_one_program_in_each,
+    programs_that_are_too_busy_wait,
 );
 
 /// Runs a program to its end; `None`, and a word to the tester, where it is not installed. The CI has all of them.
@@ -88,6 +89,22 @@ async fn python_proves_its_password_and_compresses(plane: &Plane<'_>) {
         server.node.addresses.pop3s.unwrap().port(),
         support::PASSWORD,
         include_str!("logins.py")
+    );
+    if let Some(output) = run("python3", &["-"], &script).await {
+        succeeded(&output);
+    }
+    server.stop().await;
+}
+
+async fn programs_that_are_too_busy_wait(plane: &Plane<'_>) {
+    let keys = [("MAGPIE_LIMITS__COMMANDS_PER_MINUTE_PER_ACCOUNT", "300")];
+    let server = Server::start_with(plane, &keys).await;
+    let script = format!(
+        "IMAPS, POP3S, PASSWORD = {}, {}, '{}'\n{}",
+        server.node.addresses.imaps.unwrap().port(),
+        server.node.addresses.pop3s.unwrap().port(),
+        support::PASSWORD,
+        include_str!("busy.py")
     );
     if let Some(output) = run("python3", &["-"], &script).await {
         succeeded(&output);
