@@ -115,7 +115,8 @@ impl Access {
     ) -> Result<Option<(Copied, Vec<Target>)>> {
         let random = targets.iter().map(|_| self.service.random_bytes()).collect();
         let now = self.service.now();
-        self.write(CopyAll { account: self.id, mailbox, targets, random, now, to }).await
+        let is_owner = self.warrant.is_owners();
+        self.write(CopyAll { account: self.id, mailbox, targets, random, now, to, is_owner }).await
     }
 
     /// Moves messages to a mailbox, which may be the one that they are in; `None` if there is no such mailbox.
@@ -130,7 +131,8 @@ impl Access {
         let chunks = if targets.is_empty() { 1 } else { targets.len().div_ceil(AT_ONCE) };
         for chunk in 0..chunks {
             let targets = targets.iter().skip(chunk * AT_ONCE).take(AT_ONCE).cloned().collect();
-            let unit = MoveAll { account: self.id, mailbox, targets, to, now: self.service.now() };
+            let (is_owner, now) = (self.warrant.is_owners(), self.service.now());
+            let unit = MoveAll { account: self.id, mailbox, targets, to, now, is_owner };
             let Some((moved, step)) = self.write(unit).await? else { return Ok(all) };
             if to != mailbox {
                 let gone: Vec<_> = moved.pairs.iter().map(|(from, _)| *from).collect();

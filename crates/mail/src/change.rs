@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use storage::{FlagChange, Message, Needs, Result as StorageResult, Transaction, Unit};
 use types::{AccountId, Flags, MailboxId, MessageId, Role, Timestamp, api, flags::is_keyword};
 
-use crate::{Access, Error, Result, convert};
+use crate::{Access, Error, Result, convert, junk::judge};
 
 const MAX_LABELS: usize = 50;
 
@@ -43,6 +43,7 @@ impl Access {
             ids: ids.to_vec(),
             change: flag_change(patch),
             folder: patch.folder_id,
+            is_owner: self.warrant.is_owners(),
             now: self.service.now(),
         };
         let changed = self.write(unit).await??;
@@ -90,6 +91,8 @@ struct Apply {
     ids: Vec<MessageId>,
     change: FlagChange,
     folder: Option<MailboxId>,
+    /// Whether the account's owner does it: others say nothing of their mail.
+    is_owner: bool,
     now: Timestamp,
 }
 
@@ -117,6 +120,11 @@ impl Unit for Apply {
         };
         if self.change != FlagChange::default() {
             tx.change_flags(self.account, &ids, &self.change).await?;
+        }
+        if let Some(folder) = self.folder
+            && self.is_owner
+        {
+            judge(tx, self.account, &ids, folder).await?;
         }
         Ok(Ok(match self.folder {
             Some(folder) => tx.move_messages(self.account, &ids, folder, self.now).await?,

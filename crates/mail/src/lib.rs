@@ -33,6 +33,7 @@ mod forward;
 mod grants;
 mod import;
 mod indexer;
+mod junk;
 mod kept;
 mod lengths;
 mod letters;

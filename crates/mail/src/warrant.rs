@@ -19,6 +19,12 @@ pub(crate) enum Warrant {
     Others(Vec<Held>),
 }
 
+impl Warrant {
+    pub(crate) const fn is_owners(&self) -> bool {
+        matches!(self, Self::Owner)
+    }
+}
+
 /// Rights that somebody must have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use mail::{Access, Error, PageQuery};
+use mail::{Access, Error, PageQuery, Target};
 use storage::Filter;
 use testkit::{House, fixtures};
 use types::{Address, Flags, MailboxId, MessageId, ModSeq, Role, api};
@@ -62,6 +62,56 @@ async fn a_mail_for_many_is_accepted_once_and_queued_for_other_shards() {
     let queued: usize = queue.iter().map(|entry| entry.recipients.len()).sum();
     assert_eq!(here + queued, all.len(), "each account once, at once or through the queue");
     assert_eq!(house.list(ALICE, Role::Inbox).await.unwrap().len(), 1);
+}
+
+/// Over REST and by mail programs, by a move and by the copy that those make that cannot move.
+#[tokio::test]
+async fn what_is_put_into_junk_or_taken_out_is_marked_so() {
+    let house = House::open().await.unwrap();
+    let alice = house.access(ALICE).await.unwrap();
+    let id = deliver(&house, &[ALICE], fixtures::mail("x@y.test", ALICE, "Offer", "buy")).await;
+    let (inbox, junk, trash, archive) = (
+        folder(&alice, Role::Inbox).await.id,
+        folder(&alice, Role::Junk).await.id,
+        folder(&alice, Role::Trash).await.id,
+        folder(&alice, Role::Archive).await.id,
+    );
+    let put = async |folder| {
+        let patch = api::Patch { folder_id: Some(folder), ..api::Patch::default() };
+        alice.patch_one(id, &patch).await.unwrap().labels
+    };
+    assert_eq!(put(archive).await, [""; 0], "nothing was said");
+    assert_eq!(put(junk).await, ["$Junk"]);
+    assert_eq!(put(junk).await, ["$Junk"]);
+    assert_eq!(put(trash).await, ["$Junk"], "thrown away");
+    assert_eq!(put(inbox).await, ["$Junk"]);
+    assert_eq!(put(junk).await, ["$Junk"]);
+    assert_eq!(put(inbox).await, ["$NotJunk"]);
+    assert_eq!(put(archive).await, ["$NotJunk"]);
+    let reach = async |mailbox| alice.reach(alice.id(), mailbox).await.unwrap().unwrap();
+    let listed = async |mailbox| {
+        let roll = alice.roll(mailbox).await.unwrap().unwrap();
+        let one =
+            |message: &mail::Listed| (Target { id: message.id, uid: message.uid }, message.keywords.to_vec());
+        roll.messages.iter().map(one).collect::<Vec<_>>()
+    };
+    let there = listed(archive).await;
+    reach(archive).await.move_all(&[there[0].0.clone()], &reach(junk).await).await.unwrap();
+    let there = listed(junk).await;
+    assert_eq!(there[0].1, ["$Junk"]);
+    reach(junk).await.copy(&[there[0].0.clone()], &reach(inbox).await).await.unwrap();
+    assert_eq!(
+        (&listed(inbox).await[0].1[..], &listed(junk).await[0].1[..]),
+        (&["$NotJunk".to_owned()][..], &["$Junk".to_owned()][..])
+    );
+    let there = listed(inbox).await;
+    reach(inbox).await.copy(&[there[0].0.clone()], &reach(junk).await).await.unwrap();
+    assert_eq!(
+        listed(junk).await.iter().map(|(_, keywords)| keywords.clone()).collect::<Vec<_>>(),
+        [["$Junk"], ["$Junk"]]
+    );
+    reach(junk).await.move_all(&[listed(junk).await[0].0.clone()], &reach(archive).await).await.unwrap();
+    assert_eq!(listed(archive).await[0].1, ["$NotJunk"]);
 }
 
 #[tokio::test]

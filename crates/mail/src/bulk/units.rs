@@ -13,6 +13,7 @@ use types::{
 
 use super::{Change, Copied, Stored, Target};
 use crate::deliver::Deliver;
+use crate::junk::{Judgement, judge};
 use crate::listing::{Roll, Step};
 
 /// Those of the targets that are in the mailbox under their UIDs, in order of those.
@@ -127,6 +128,8 @@ pub(super) struct CopyAll {
     pub(super) random: Vec<[u8; 10]>,
     pub(super) now: Timestamp,
     pub(super) to: MailboxId,
+    /// Whether the account's owner does it: others say nothing of their mail.
+    pub(super) is_owner: bool,
 }
 
 #[async_trait]
@@ -150,6 +153,13 @@ impl Unit for CopyAll {
         let uids: HashMap<_, _> = made.iter().map(|message| (message.id, message.uid)).collect();
         let pair = |(message, copy): (&Placement, &Copy)| uids.get(&copy.to).map(|uid| (message.uid, *uid));
         let pairs = found.iter().zip(&copies).filter_map(pair).collect();
+        if self.is_owner
+            && let Some(judgement) = Judgement::by(tx, self.account, self.to).await?
+            && let Some(change) = judgement.of(self.mailbox)
+        {
+            let ids: Vec<_> = made.iter().map(|message| message.id).collect();
+            tx.change_flags(self.account, &ids, change).await?;
+        }
         let there = made.iter().map(|message| Target { id: message.id, uid: message.uid }).collect();
         Ok(Some((Copied { uid_validity: target.uid_validity, pairs }, there)))
     }
@@ -161,6 +171,8 @@ pub(super) struct MoveAll {
     pub(super) targets: Vec<Target>,
     pub(super) to: MailboxId,
     pub(super) now: Timestamp,
+    /// As for [`CopyAll`].
+    pub(super) is_owner: bool,
 }
 
 #[async_trait]
@@ -180,6 +192,9 @@ impl Unit for MoveAll {
             // RFC 6851 §3.3
             tx.renumber_messages(self.account, &ids, self.now).await?
         } else {
+            if self.is_owner {
+                judge(tx, self.account, &ids, self.to).await?;
+            }
             tx.move_messages(self.account, &ids, self.to, self.now).await?
         };
         let uids: HashMap<_, _> = moved.iter().map(|message| (message.id, message.uid)).collect();
