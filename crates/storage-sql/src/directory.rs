@@ -44,6 +44,7 @@ pub struct SqlDirectory {
     domains: Cache<String, Option<Domain>>,
     accounts: Cache<AccountId, Option<Account>>,
     addresses: Cache<String, Option<AccountId>>,
+    admins: Cache<(), Vec<Account>>,
     groups: Cache<String, Option<Group>>,
     limits: Cache<String, Option<u64>>,
     domain_uses: Cache<String, DomainUse>,
@@ -65,6 +66,7 @@ impl SqlDirectory {
             domains: cache(),
             accounts: cache(),
             addresses: cache(),
+            admins: Cache::builder().time_to_live(Duration::from_secs(30)).build(),
             groups: cache(),
             limits: cache(),
             domain_uses: cache(),
@@ -83,6 +85,7 @@ impl SqlDirectory {
         self.domains.invalidate_all();
         self.accounts.invalidate_all();
         self.addresses.invalidate_all();
+        self.admins.invalidate_all();
         self.groups.invalidate_all();
         self.dkim_keys.invalidate_all();
         Ok(())
