@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use types::{AccountId, address};
 
-use crate::{Admin, Error, Result, Service};
+use crate::{Access, Admin, Error, Result, Service};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Who dies while adding up loses the turn after this.
@@ -30,6 +30,16 @@ pub struct DomainState {
     pub accounts: u64,
     /// The largest mail of an account; `None`: as everybody's.
     pub max_message_bytes: Option<u64>,
+}
+
+impl Access {
+    /// Whether there is room for so many bytes where others go for them: for what there is more of then.
+    pub(crate) async fn check_growth(&self, bytes: u64, replaced_bytes: u64) -> Result<()> {
+        match bytes.saturating_sub(replaced_bytes) {
+            0 => Ok(()),
+            growth => self.check_room(growth).await,
+        }
+    }
 }
 
 impl Service {

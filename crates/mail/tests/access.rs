@@ -175,6 +175,33 @@ async fn a_full_mailbox_takes_no_more() {
 }
 
 #[tokio::test]
+async fn a_draft_is_replaced_near_the_limit() {
+    let house = House::open().await.unwrap();
+    let carol = "carol@demo.test".parse().unwrap();
+    let password = Secret::new(PASSWORD.to_owned());
+    house.mail.admin().add_account(&carol, "Carol", password, Some(10_000)).await.unwrap();
+    let access = house.access("carol@demo.test").await.unwrap();
+    let keep = async |chars: usize, replaces| {
+        let text = Some("x ".repeat(chars / 2));
+        access.compose(api::Compose { text, replaces, draft: true, ..api::Compose::default() }).await
+    };
+    let mut draft = keep(8_000, None).await.unwrap().id;
+    assert!(matches!(keep(8_000, None).await, Err(Error::Quota)));
+    for chars in [8_000, 8_100, 4_000] {
+        draft = keep(chars, Some(draft)).await.unwrap().id;
+    }
+    assert!(matches!(keep(20_000, Some(draft)).await, Err(Error::Quota)), "there is no room to grow so much");
+    deliver(
+        &house,
+        "carol@demo.test",
+        fixtures::mail("x@y.test", "carol@demo.test", "Big", &"x".repeat(9_000)),
+    )
+    .await;
+    assert!(matches!(keep(4_100, Some(draft)).await, Err(Error::Quota)));
+    keep(4_000, Some(draft)).await.unwrap();
+}
+
+#[tokio::test]
 async fn programs_write_and_send_under_their_own_addresses_only() {
     let house = House::open().await.unwrap();
     let alice = house.access(ALICE).await.unwrap();
