@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use storage::{DomainLimits, DomainUse};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use types::{AccountId, address};
+use types::{AccountId, EmailAddress, address};
 
 use crate::{Access, Admin, Error, Result, Service};
 
@@ -120,6 +120,14 @@ impl Service {
 }
 
 impl Admin {
+    /// Says what the account's mail may take; `None`: as much as that of all who have no quota of their own,
+    /// [`storage::UNLIMITED`]: as much as there is room for.
+    pub async fn set_quota(&self, email: &EmailAddress, own_bytes: Option<u64>) -> Result<()> {
+        let id = self.account(email).await?.id;
+        let known = self.service.parts.directory.set_quota(id, own_bytes).await?;
+        if known { Ok(()) } else { Err(Error::NotFound("account")) }
+    }
+
     /// Changes what the domain's accounts may have together. What they have is added up at once.
     pub async fn set_domain_limits(
         &self,

@@ -375,7 +375,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes that an account's mail may take; none: no limit.
+    /// Bytes that an account's mail may take that has no quota of its own; none: no limit.
     #[must_use]
     pub fn quota_bytes(&self) -> Option<u64> {
         (self.quota.0 > 0).then_some(self.quota.0)

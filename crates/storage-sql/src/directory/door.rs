@@ -14,7 +14,7 @@ use types::{AccountId, EmailAddress, Network, Secret, Timestamp, client_network}
 use super::{
     SqlDirectory,
     names::{add_address, find_address, find_domain},
-    parse, view_account,
+    parse,
 };
 use crate::{
     connect::Conn,
@@ -50,7 +50,8 @@ impl Door for SqlDirectory {
             .order_by_asc(account::Column::Id)
             .all(&self.readers.each())
             .await;
-        let found: Vec<_> = found.map_err(failed)?.into_iter().map(view_account).collect::<Result<_>>()?;
+        let found = found.map_err(failed)?.into_iter().map(|row| self.view_account(row));
+        let found: Vec<_> = found.collect::<Result<_>>()?;
         self.admins.insert((), found.clone());
         Ok(found)
     }
