@@ -228,8 +228,7 @@ async fn programs_write_and_send_under_their_own_addresses_only() {
         "From: alice@demo.test\r\nFrom: bob@demo.test",
         "From: alice@demo.test\r\nSender: bob@demo.test",
         "From: \"alice@demo.test\" <bob@demo.test>",
-        "From: =?utf-8?q?x=0D=0AFrom:_alice@demo.test?= <bob@demo.test>",
-        "From: alice",
+        "From: alice@demo.test\r\nSender: alice@demo.test, bob@demo.test",
         "From:",
         "Subject: nobody",
     ] {
@@ -237,7 +236,23 @@ async fn programs_write_and_send_under_their_own_addresses_only() {
         let sent = alice.submit(mail::Submission { raw, ..submission(Some(ALICE), ALICE) }).await;
         assert!(matches!(sent, Err(Error::Forbidden(_))), "{header}");
     }
+    for header in [
+        "From: alice",
+        "From: <alice@demo.test> <bob@demo.test>",
+        "From: bob@demo.test <alice@demo.test>",
+        "From: <al ice@demo.test>",
+        "From: =?utf-8?q?x=0D=0AFrom:_alice@demo.test?= <bob@demo.test>",
+        "From: alice@demo.test\r\nSender: bob@demo.test <alice@demo.test>",
+    ] {
+        let raw = format!("{header}\r\nTo: x@elsewhere.test\r\n\r\ntext\r\n").into();
+        let sent = alice.submit(mail::Submission { raw, ..submission(Some(ALICE), ALICE) }).await;
+        assert!(matches!(sent, Err(Error::Invalid { .. })), "{header}");
+    }
+    for author in ["\"bob@demo.test\" <alice@demo.test>", "Alice B. <alice@demo.test> (home)"] {
+        let raw = format!("From: {author}\r\nTo: x@elsewhere.test\r\n\r\ntext\r\n").into();
+        alice.submit(mail::Submission { raw, ..submission(Some(ALICE), ALICE) }).await.unwrap();
+    }
     house.mail.admin().set_enabled(&ALICE.parse().unwrap(), false).await.unwrap();
     assert!(matches!(alice.submit(submission(Some(ALICE), ALICE)).await, Err(Error::Unauthenticated)));
-    assert_eq!(house.mail.admin().queue(10).await.unwrap().len(), 2);
+    assert_eq!(house.mail.admin().queue(10).await.unwrap().len(), 4);
 }
