@@ -131,6 +131,8 @@ async fn people_send_under_their_own_addresses_only() {
     for (address, may) in [
         (ALICE, true),
         ("ALICE@demo.test", true),
+        ("\"alice\"@demo.test", true),
+        ("\"\\Ali\\ce+news\"@demo.test", true),
         ("alice+news@demo.test", true),
         ("sales@demo.test", true),
         ("bob@demo.test", false),
@@ -248,11 +250,13 @@ async fn programs_write_and_send_under_their_own_addresses_only() {
         let sent = alice.submit(mail::Submission { raw, ..submission(Some(ALICE), ALICE) }).await;
         assert!(matches!(sent, Err(Error::Invalid { .. })), "{header}");
     }
-    for author in ["\"bob@demo.test\" <alice@demo.test>", "Alice B. <alice@demo.test> (home)"] {
+    for author in
+        ["\"bob@demo.test\" <alice@demo.test>", "Alice B. <alice@demo.test> (home)", "\"alice\"@demo.test"]
+    {
         let raw = format!("From: {author}\r\nTo: x@elsewhere.test\r\n\r\ntext\r\n").into();
         alice.submit(mail::Submission { raw, ..submission(Some(ALICE), ALICE) }).await.unwrap();
     }
     house.mail.admin().set_enabled(&ALICE.parse().unwrap(), false).await.unwrap();
     assert!(matches!(alice.submit(submission(Some(ALICE), ALICE)).await, Err(Error::Unauthenticated)));
-    assert_eq!(house.mail.admin().queue(10).await.unwrap().len(), 4);
+    assert_eq!(house.mail.admin().queue(10).await.unwrap().len(), 5);
 }

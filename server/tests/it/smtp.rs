@@ -86,6 +86,18 @@ async fn operators_read_what_is_for_a_postmaster_who_is_nobody(plane: &Plane<'_>
     server.stop().await;
 }
 
+/// RFC 5321 §4.1.2: quotes that need not be are another form of the same address.
+#[tokio::test]
+async fn a_name_may_be_in_quotes() {
+    let server = Server::start(&Plane::Embedded).await;
+    for to in ["\"alice\"@demo.test", "\"ALI\\ce+tag\"@demo.test"] {
+        let rcpt = format!("RCPT TO:<{to}>");
+        let taken = last_reply(&server, &["HELO client.test", "MAIL FROM:<>", &rcpt]).await;
+        assert!(taken.starts_with("250"), "{to}: {taken}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn listed_servers_reach_the_postmaster_only() {
     let zone = testkit::Zone::start().await.unwrap();
