@@ -18,6 +18,8 @@ pub enum Recipient {
     Back(Arc<Return>),
     /// Of a domain of ours, but nobody's.
     Unknown,
+    /// Of a domain of ours, and somebody's until just now; whose it is next, the directory's caches know in a moment.
+    Changing,
     /// An account of ours without room, by its own quota or its domain's.
     Full,
     /// Of a domain that is not ours.
@@ -80,7 +82,7 @@ impl Service {
         match directory.account(account).await? {
             Some(account) if self.is_full(&account, size_bytes).await? => Ok(Recipient::Full),
             Some(account) => Ok(Recipient::Local(account.id)),
-            None => Ok(Recipient::Unknown),
+            None => Ok(Recipient::Changing),
         }
     }
 

@@ -2,8 +2,10 @@
 
 #![cfg(test)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::LocalCache;
 use mail::{Access, Client, Error, Images, Recipient};
 use testkit::{House, fixtures, house::PASSWORD};
 use types::{MessageId, Role, Secret, api};
@@ -153,6 +155,19 @@ async fn a_removed_account_leaves_nothing_behind() {
     assert_eq!(bob.search("Going", None, None).await.unwrap().total, 0);
     assert!(bob.modseq().await.unwrap().0 == 0);
     assert!(house.list(ALICE, Role::Inbox).await.unwrap().is_empty());
+}
+
+/// Another node removes an account; what this one looked up of it before is not yet forgotten all at once.
+#[tokio::test]
+async fn mail_for_who_was_removed_just_now_comes_again() {
+    let house = House::open().await.unwrap();
+    let command = house.node(Arc::new(LocalCache::new(1 << 20))).await.unwrap();
+    let bob = BOB.parse().unwrap();
+    let access = house.access(BOB).await.unwrap();
+    assert_eq!(house.mail.recipient(&bob).await.unwrap(), Recipient::Local(access.id()));
+    command.admin().remove_account(&bob).await.unwrap();
+    assert!(!access.is_valid().await.unwrap());
+    assert_eq!(house.mail.recipient(&bob).await.unwrap(), Recipient::Changing);
 }
 
 #[tokio::test]
