@@ -344,6 +344,7 @@ pub struct Queue {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Limits {
     pub message_size: Size,
+    pub line_size: Size,
     pub upload_size: Size,
     pub request_size: Size,
     pub recipients: u32,

@@ -86,6 +86,24 @@ async fn operators_read_what_is_for_a_postmaster_who_is_nobody(plane: &Plane<'_>
     server.stop().await;
 }
 
+#[tokio::test]
+async fn lines_may_be_long() {
+    let keys = [("MAGPIE_LIMITS__LINE_SIZE", "64KB")];
+    for (keys, longest) in [(&[][..], 1 << 20), (&keys[..], 64 << 10)] {
+        let server = Server::start_with(&Plane::Embedded, keys).await;
+        for (length, wanted) in
+            [(longest, "250 "), (longest + 1, "554 5.6.0 The mail has a line longer than")]
+        {
+            let mail = format!("From: x@far.test\r\nSubject: long\r\n\r\n{}\r\n.", "x".repeat(length));
+            let lines =
+                ["HELO client.test", "MAIL FROM:<x@far.test>", "RCPT TO:<alice@demo.test>", "DATA", &mail];
+            let reply = last_reply(&server, &lines).await;
+            assert!(reply.starts_with(wanted), "{length}: {reply}");
+        }
+        server.stop().await;
+    }
+}
+
 /// RFC 5321 §4.1.2: quotes that need not be are another form of the same address.
 #[tokio::test]
 async fn a_name_may_be_in_quotes() {
