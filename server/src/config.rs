@@ -117,6 +117,9 @@ impl Config {
         if self.limits.message_size.0 < 64 << 10 {
             return unfit("limits.message_size", "RFC 5321 §4.5.3.1.7 wants at least 64KB");
         }
+        if self.limits.line_size.0 < 998 {
+            return unfit("limits.line_size", "RFC 5321 §4.5.3.1.6 wants at least 998 bytes");
+        }
         if self.limits.upload_size.0 > self.limits.message_size.0 {
             return unfit(
                 "limits.upload_size",

@@ -440,6 +440,7 @@ fn receive(
         limits: smtp::Limits {
             message: config.limits.message_size.0,
             recipients: count(config.limits.recipients),
+            text_line: config.limits.line_size.bytes(),
             ..smtp::Limits::default()
         },
         allow_cleartext: config.auth.allow_cleartext,

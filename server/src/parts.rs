@@ -80,7 +80,8 @@ pub(crate) fn databases(config: &Config) -> (DatabaseUrl, Vec<(ShardId, Database
 /// The databases, and the id of the service that they are of.
 async fn open_databases(config: &Config) -> anyhow::Result<(Databases, String)> {
     let (directory, shards) = databases(config);
-    let options = storage_sql::Options::default();
+    let quota_bytes = config.limits.quota_bytes();
+    let options = storage_sql::Options { quota_bytes, ..storage_sql::Options::default() };
     let directory = Arc::new(SqlDirectory::open(&directory, &options).await.context("directory.url")?);
     let service = directory.service_id().await.context("directory.url")?;
     let shards = SqlShards::follow(Arc::clone(&directory), &shards, &options).await.context("shards.urls")?;

@@ -21,10 +21,14 @@ struct Site {
 
 impl Site {
     async fn start(mails: usize) -> Self {
+        let raw = |number| fixtures::mail("x@y.test", ALICE, &format!("n{number}"), ".\n..\ntext");
+        Self::with((0..mails).map(raw).collect()).await
+    }
+
+    async fn with(mails: Vec<Vec<u8>>) -> Self {
         let house = House::open().await.unwrap();
         let to = house.access(ALICE).await.unwrap().id();
-        for number in 0..mails {
-            let raw = fixtures::mail("x@y.test", ALICE, &format!("n{number}"), ".\n..\ntext");
+        for raw in mails {
             let incoming = mail::Incoming {
                 id: house.mail.new_id(),
                 return_path: None,
@@ -86,6 +90,26 @@ impl Client {
                 line => lines.push(line),
             }
         }
+    }
+}
+
+/// What TOP shows ends where IMAP's header does, also before a line that is no field.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_top_ends_where_the_header_does() {
+    let mails = ["A: b\r\n \r\nno field\r\n\r\n1\r\n2\r\n", "A: b\r\n\r\n1\r\n2\r\n", "1\r\n2\r\n"];
+    let site = Site::with(mails.iter().map(|mail| mail.as_bytes().to_vec()).collect()).await;
+    let mut client = site.alice().await;
+    for (command, wanted) in [
+        ("TOP 1 0", &["A: b", " "][..]),
+        ("TOP 1 2", &["A: b", " ", "no field", ""]),
+        ("TOP 2 0", &["A: b", ""]),
+        ("TOP 2 1", &["A: b", "", "1"]),
+        ("TOP 3 0", &[]),
+        ("TOP 3 1", &["1"]),
+        ("TOP 3 9", &["1", "2"]),
+    ] {
+        client.say(command, "+OK").await;
+        assert_eq!(client.rest().await, wanted, "{command}");
     }
 }
 

@@ -172,7 +172,7 @@ impl Carrying {
                 received_at: Some(row.received_at),
             });
         }
-        let Some((uid_validity, there)) = self.to.add(new).await? else { return Ok(None) };
+        let Some((uid_validity, there)) = self.to.add(new, 0).await? else { return Ok(None) };
         carried.truncate(there.len());
         if self.way == Way::Moved {
             self.remove(&carried, &there).await?;

@@ -83,13 +83,13 @@ impl Admin {
         Ok(self.directory().domains().await?)
     }
 
-    /// Adds an account with the standard folders.
+    /// Adds an account with the standard folders, and with a quota of its own if it is to have one.
     pub async fn add_account(
         &self,
         email: &EmailAddress,
         name: &str,
         password: Secret,
-        quota_bytes: Option<u64>,
+        own_quota_bytes: Option<u64>,
     ) -> Result<Account> {
         if name.chars().any(char::is_control) {
             return Err(Error::invalid("name", "a name is one line without control characters"));
@@ -100,7 +100,7 @@ impl Admin {
             email: email.with_domain_folded(),
             name: name.trim().to_owned(),
             password_hash: password_hash.clone(),
-            quota_bytes,
+            own_quota_bytes,
             created_at: now,
         };
         let added = self.directory().add_account(new).await;

@@ -4,7 +4,7 @@
 //! (RFC 5322 §3.6.2).
 
 use bytes::Bytes;
-use message::Overview;
+use message::Authorship;
 use storage::{Account, Snapshot};
 use types::{EmailAddress, Rights, Role};
 
@@ -49,32 +49,30 @@ impl Access {
     }
 
     /// RFC 6409 §6.1: everybody in From must be the account's own or let it write in their name, and Sender must be its
-    /// own. What names nobody is nobody's. True if a Sender is missing that says who really sent it.
-    pub(crate) async fn check_authors(&self, overview: &Overview) -> Result<bool> {
-        if overview.authors.is_empty() {
+    /// own. What names nobody is nobody's, and what is no list of mailboxes names different people to different programs. True if a Sender is missing that says who really sent it.
+    pub(crate) async fn check_authors(&self, raw: &[u8]) -> Result<bool> {
+        let Authorship { authors, senders } =
+            message::authorship(raw).map_err(|wrong| Error::invalid("from", wrong.to_string()))?;
+        if authors.is_empty() {
             return Err(Error::Forbidden(format!("{} does not write as nobody", self.email)));
         }
         let refused = |author: &str| Error::Forbidden(format!("{} does not write as {author}", self.email));
-        if let Some(sender) = &overview.sender {
-            let address: Option<EmailAddress> = sender.email.parse().ok();
-            let own = match address {
-                Some(address) => self.may_send_as(&address).await?,
-                None => false,
-            };
-            if !own {
-                return Err(refused(&sender.email));
+        for sender in &senders {
+            let address: EmailAddress = sender.parse().map_err(|_| refused(sender))?;
+            if !self.may_send_as(&address).await? {
+                return Err(refused(sender));
             }
         }
         let mut lacks_sender = false;
-        for author in &overview.authors {
-            let address: EmailAddress = author.email.parse().map_err(|_| refused(&author.email))?;
+        for author in &authors {
+            let address: EmailAddress = author.parse().map_err(|_| refused(author))?;
             if self.may_send_as(&address).await? {
                 continue;
             }
             if self.in_name_of(&address).await?.is_none() {
-                return Err(refused(&author.email));
+                return Err(refused(author));
             }
-            lacks_sender = overview.sender.is_none();
+            lacks_sender = senders.is_empty();
         }
         Ok(lacks_sender)
     }

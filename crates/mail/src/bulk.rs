@@ -173,12 +173,23 @@ impl Access {
         mailbox: MailboxId,
         letters: Vec<NewLetter>,
     ) -> Result<Option<(UidValidity, Vec<Target>)>> {
+        self.append_for(mailbox, letters, 0).await
+    }
+
+    /// The same for messages of so many bytes, which are to go then.
+    pub(crate) async fn append_for(
+        &self,
+        mailbox: MailboxId,
+        letters: Vec<NewLetter>,
+        replaced_bytes: u64,
+    ) -> Result<Option<(UidValidity, Vec<Target>)>> {
         let limit = self.service.config().max_message_bytes;
         if letters.iter().any(|letter| letter.raw.len() as u64 > limit) {
             return Err(Error::TooLarge(format!("a message has at most {limit} bytes")));
         }
         letters.iter().try_for_each(|letter| check_keywords(&letter.keywords))?;
-        self.check_room(letters.iter().map(|letter| letter.raw.len() as u64).sum()).await?;
+        let bytes = letters.iter().map(|letter| letter.raw.len() as u64).sum();
+        self.check_growth(bytes, replaced_bytes).await?;
         let now = self.service.now();
         let (mut messages, mut texts) = (Vec::with_capacity(letters.len()), Vec::new());
         for letter in letters {

@@ -42,12 +42,16 @@ impl Access {
         }
         let author = self.author(compose.from.as_deref()).await?;
         let now = self.service.now();
+        let replaced_bytes = match compose.replaces {
+            Some(draft) => self.draft_bytes(draft).await?,
+            None => 0,
+        };
         // Before a place is taken, since it may be in an account of another shard.
         let mut origin = self.origin(&compose).await?;
         let marks = if compose.draft { Vec::new() } else { std::mem::take(&mut origin.marks) };
         let _place = self.service.composing.acquire().await;
         let raw = self.written(&compose, origin, &author).await?;
-        self.check_room(raw.len() as u64).await?;
+        self.check_growth(raw.len() as u64, replaced_bytes).await?;
         let limit = self.service.config().max_message_bytes;
         if raw.len() as u64 > limit {
             let detail = format!(

@@ -28,9 +28,6 @@ pub(crate) fn no_draft() -> Error {
 impl Access {
     /// What the mail comes from.
     pub(crate) async fn origin(&self, compose: &Compose) -> Result<Origin> {
-        if let Some(draft) = compose.replaces {
-            self.check_draft(draft).await?;
-        }
         let named = [
             ("in_reply_to", compose.in_reply_to, Flags::ANSWERED),
             ("forward_of", compose.forward_of, Flags::FORWARDED),
@@ -72,10 +69,10 @@ impl Access {
         }
     }
 
-    /// That there is such a draft.
-    async fn check_draft(&self, id: MessageId) -> Result<()> {
+    /// The bytes of the draft, if there is such a one.
+    pub(crate) async fn draft_bytes(&self, id: MessageId) -> Result<u64> {
         match self.row(id).await {
-            Ok(row) if row.flags.contains(Flags::DRAFT) => Ok(()),
+            Ok(row) if row.flags.contains(Flags::DRAFT) => Ok(row.size_bytes),
             Ok(_) | Err(Error::NotFound(_)) => Err(no_draft()),
             Err(other) => Err(other),
         }

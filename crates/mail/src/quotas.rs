@@ -9,9 +9,9 @@ use std::{collections::BTreeMap, time::Duration};
 use storage::{DomainLimits, DomainUse};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use types::{AccountId, address};
+use types::{AccountId, EmailAddress, address};
 
-use crate::{Admin, Error, Result, Service};
+use crate::{Access, Admin, Error, Result, Service};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Who dies while adding up loses the turn after this.
@@ -30,6 +30,16 @@ pub struct DomainState {
     pub accounts: u64,
     /// The largest mail of an account; `None`: as everybody's.
     pub max_message_bytes: Option<u64>,
+}
+
+impl Access {
+    /// Whether there is room for so many bytes where others go for them: for what there is more of then.
+    pub(crate) async fn check_growth(&self, bytes: u64, replaced_bytes: u64) -> Result<()> {
+        match bytes.saturating_sub(replaced_bytes) {
+            0 => Ok(()),
+            growth => self.check_room(growth).await,
+        }
+    }
 }
 
 impl Service {
@@ -110,6 +120,14 @@ impl Service {
 }
 
 impl Admin {
+    /// Says what the account's mail may take; `None`: as much as that of all who have no quota of their own,
+    /// [`storage::UNLIMITED`]: as much as there is room for.
+    pub async fn set_quota(&self, email: &EmailAddress, own_bytes: Option<u64>) -> Result<()> {
+        let id = self.account(email).await?.id;
+        let known = self.service.parts.directory.set_quota(id, own_bytes).await?;
+        if known { Ok(()) } else { Err(Error::NotFound("account")) }
+    }
+
     /// Changes what the domain's accounts may have together. What they have is added up at once.
     pub async fn set_domain_limits(
         &self,

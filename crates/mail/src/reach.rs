@@ -332,13 +332,29 @@ impl Reach {
 
     /// Adds messages, all or none, with those of their flags that may be set here.
     pub async fn append(&self, letters: Vec<NewLetter>) -> Result<Option<(UidValidity, Vec<Uid>)>> {
-        let added = self.add(letters).await?;
-        Ok(added.map(|(validity, added)| (validity, added.iter().map(|added| added.uid).collect())))
+        Ok(self.add(letters, 0).await?.map(uids))
+    }
+
+    /// The same for a message that is to be removed then: what it takes is room in its own account.
+    pub async fn append_for(
+        &self,
+        letters: Vec<NewLetter>,
+        (from, replaced): (&Self, &Target),
+    ) -> Result<Option<(UidValidity, Vec<Uid>)>> {
+        let mut replaced_bytes = 0;
+        if from.owner() == self.owner()
+            && let Some(row) = from.door.rows(&[replaced.id]).await?.get(&replaced.id)
+            && (row.mailbox, row.uid) == (from.mailbox, replaced.uid)
+        {
+            replaced_bytes = row.size_bytes;
+        }
+        Ok(self.add(letters, replaced_bytes).await?.map(uids))
     }
 
     pub(crate) async fn add(
         &self,
         mut letters: Vec<NewLetter>,
+        replaced_bytes: u64,
     ) -> Result<Option<(UidValidity, Vec<Target>)>> {
         let mut needed = Rights::INSERT;
         for letter in &mut letters {
@@ -348,7 +364,7 @@ impl Reach {
             }
             needed = needed | Change::rights_for(letter.flags, &letter.keywords);
         }
-        self.writing(needed)?.append(self.mailbox, letters).await
+        self.writing(needed)?.append_for(self.mailbox, letters, replaced_bytes).await
     }
 
     /// Whether messages that come here keep all their flags.
@@ -364,6 +380,10 @@ pub(crate) fn refusal(rights: Rights) -> Error {
     } else {
         Error::NotFound("mailbox")
     }
+}
+
+fn uids((validity, added): (UidValidity, Vec<Target>)) -> (UidValidity, Vec<Uid>) {
+    (validity, added.iter().map(|added| added.uid).collect())
 }
 
 /// What was found of these messages, for each that was asked for.

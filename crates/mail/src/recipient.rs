@@ -18,6 +18,8 @@ pub enum Recipient {
     Back(Arc<Return>),
     /// Of a domain of ours, but nobody's.
     Unknown,
+    /// Of a domain of ours, and somebody's until just now; whose it is next, the directory's caches know in a moment.
+    Changing,
     /// An account of ours without room, by its own quota or its domain's.
     Full,
     /// Of a domain that is not ours.
@@ -43,6 +45,7 @@ pub struct Return {
     pub keeper: AccountId,
 }
 
+const POSTMASTER: &str = "postmaster";
 /// The members of a group and of the groups in it, at most.
 const MEMBERS: usize = 1_000;
 
@@ -54,7 +57,7 @@ impl Service {
 
     /// Looks an address up: the address itself, then without its tag (RFC 5233). `postmaster` of a domain of ours
     /// without such an account is looked up as the domain's `admin` (RFC 5321 §4.5.1). Then comes the domain's
-    /// catch-all, which is an alias `*`.
+    /// catch-all, which is an alias `*`; at last, for `postmaster` and `abuse`, an operator.
     pub async fn recipient(&self, address: &EmailAddress) -> Result<Recipient> {
         self.recipient_of(address, 0).await
     }
@@ -79,7 +82,7 @@ impl Service {
         match directory.account(account).await? {
             Some(account) if self.is_full(&account, size_bytes).await? => Ok(Recipient::Full),
             Some(account) => Ok(Recipient::Local(account.id)),
-            None => Ok(Recipient::Unknown),
+            None => Ok(Recipient::Changing),
         }
     }
 
@@ -104,7 +107,7 @@ impl Service {
     /// The address under which it is known here, and whose that is.
     pub(crate) async fn named(&self, address: &EmailAddress) -> Result<Option<(EmailAddress, AccountId)>> {
         let untagged = self.config().subaddress_separator.and_then(|separator| address.split_tag(separator));
-        let is_postmaster = address.local().eq_ignore_ascii_case("postmaster");
+        let is_postmaster = address.local().eq_ignore_ascii_case(POSTMASTER);
         let admin = || format!("admin@{}", address.domain()).parse().ok();
         let spellings = [
             Some(address.clone()),
@@ -117,7 +120,18 @@ impl Service {
                 return Ok(Some((spelling, account)));
             }
         }
+        if is_postmaster || address.local().eq_ignore_ascii_case("abuse") {
+            return self.operator_for(&address.domain_key()).await;
+        }
         Ok(None)
+    }
+
+    /// Who reads what goes to the operators of a domain of ours (RFC 5321 §4.5.1, RFC 2142): the first of them who is of
+    /// that domain, or else of any.
+    async fn operator_for(&self, domain: &str) -> Result<Option<(EmailAddress, AccountId)>> {
+        let admins = self.parts.directory.admins().await?;
+        let own = admins.iter().find(|admin| admin.email.domain_key() == domain);
+        Ok(own.or(admins.first()).map(|admin| (admin.email.clone(), admin.id)))
     }
 
     /// The tag of the address under which the account is named, if mail for it is filed by that.
@@ -174,7 +188,7 @@ impl Service {
 
     /// The account whose queue mail is in that is nobody's of ours: the postmaster's of the domain, or the first one.
     pub(crate) async fn keeper(&self, address: &EmailAddress) -> Result<Option<AccountId>> {
-        if let Ok(postmaster) = format!("postmaster@{}", address.domain()).parse()
+        if let Ok(postmaster) = format!("{POSTMASTER}@{}", address.domain()).parse()
             && let Some((_, account)) = self.named(&postmaster).await?
         {
             return Ok(Some(account));

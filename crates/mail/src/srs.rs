@@ -40,8 +40,7 @@ pub(crate) fn is_rewritten(address: &EmailAddress) -> bool {
 
 /// The sender for whom the address stands, if we made it and not too long ago.
 pub(crate) fn sender(key: &[u8; 32], address: &EmailAddress, now: Timestamp) -> Option<EmailAddress> {
-    let (quote, local) = unquoted(address.local());
-    let (tag, rest) = split(local)?;
+    let (tag, rest) = split(unquoted(address.local()).1)?;
     let (hashed, rest) = rest.split_once('=')?;
     if fold(hashed) != hash(key, rest) {
         return None;
@@ -51,13 +50,18 @@ pub(crate) fn sender(key: &[u8; 32], address: &EmailAddress, now: Timestamp) -> 
             let (made, rest) = rest.split_once('=')?;
             let (domain, local) = rest.split_once('=')?;
             let age = (day(now) - day_of(made)?).rem_euclid(DAYS);
-            (age <= LIFETIME_DAYS).then(|| format!("{quote}{local}{quote}@{domain}").parse().ok())?
+            (age <= LIFETIME_DAYS).then(|| quoted(local, domain))?
         }
         Tag::Second => {
             let (domain, rest) = rest.split_once("==")?;
-            format!("{quote}SRS0={rest}{quote}@{domain}").parse().ok()
+            quoted(&format!("SRS0={rest}"), domain)
         }
     }
+}
+
+/// Quotes that need not be vanish by themselves.
+fn quoted(local: &str, domain: &str) -> Option<EmailAddress> {
+    format!("\"{local}\"@{domain}").parse().ok()
 }
 
 #[derive(Clone, Copy)]
@@ -128,7 +132,9 @@ mod tests {
     #[test]
     fn what_is_sent_on_comes_back() {
         let later = |days: u64| NOW.plus(Duration::from_secs(days * 86_400));
-        for text in ["alice@far.test", "a+tag=x@far.test", "\"a b\"@far.test", "한글@메일.한국"] {
+        let senders =
+            ["alice@far.test", "a+tag=x@far.test", "\"a b\"@far.test", "\".a\"@far.test", "한글@메일.한국"];
+        for text in senders {
             let made = rewritten(&KEY, &email(text), "ours.test", NOW).unwrap();
             assert!(is_rewritten(&made) && made.domain() == "ours.test", "{made}");
             assert_eq!(sender(&KEY, &made, NOW), Some(email(text)));

@@ -44,10 +44,8 @@ impl Access {
             return Err(Error::Forbidden(format!("{} does not send as {sender}", self.email)));
         }
         let terms = as_written(terms, &raw);
-        let mut prepared = self.service.prepare(self.shard(), raw.clone()).await?;
-        if self.check_authors(&prepared.parsed.overview).await? {
-            prepared = self.service.prepare(self.shard(), self.with_sender(&raw)).await?;
-        }
+        let raw = if self.check_authors(&raw).await? { self.with_sender(&raw) } else { raw };
+        let prepared = self.service.prepare(self.shard(), raw).await?;
         let body = QueueBody::Own(prepared.body);
         let mut entry = NewQueueEntry { id, terms, ..self.queue_entry(body, return_path, Vec::new()) };
         let recipient = |(address, terms)| NewRecipient { address, terms };

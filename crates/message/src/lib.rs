@@ -18,6 +18,7 @@ mod html;
 mod html_text;
 mod imap;
 mod lines;
+mod mailboxes;
 mod overview;
 mod params;
 mod plain;
@@ -36,7 +37,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use authors::authors;
+pub use authors::{Authorship, NoMailboxes, authors, authorship};
 pub use binary::as_lines;
 pub use bounce::{Bounce, BounceAction, BouncedRecipient};
 pub use compose::{Outgoing, OutgoingAttachment, compose};
@@ -47,6 +48,7 @@ pub use header::header_of;
 pub use html::{Images, Scheme, frame};
 pub use imap::{MAX_ADDRESSES, subject_in};
 pub use lines::{with_crlf, with_lf};
+pub use mailboxes::Malformed;
 pub use overview::{MAX_RECIPIENTS, Overview};
 pub use params::Parametrised;
 pub use plain::{NoText, Plain, TextPiece, charset_text, folded, text_pieces};

@@ -162,35 +162,30 @@ impl Stuffer {
     }
 }
 
-/// What TOP shows of a message: the header, the empty line, and some lines.
+/// What TOP shows of a message: the header with the empty line behind it, and some lines of the body.
 #[derive(Debug, Clone, Copy)]
 pub struct Top {
+    /// What is left of each.
+    header: u64,
     lines: u32,
-    in_body: bool,
-    line_is_empty: bool,
 }
 
 impl Top {
+    /// Of a message whose header has so many bytes.
     #[must_use]
-    pub const fn new(lines: u32) -> Self {
-        Self { lines, in_body: false, line_is_empty: true }
+    pub const fn new(header: u64, lines: u32) -> Self {
+        Self { header, lines }
     }
 
     /// How much of the next piece is shown. Less than all of it: nothing more is.
     pub fn take(&mut self, bytes: &[u8]) -> usize {
-        for (at, &byte) in bytes.iter().enumerate() {
-            if self.in_body && self.lines == 0 {
+        let header = usize::try_from(self.header).unwrap_or(usize::MAX).min(bytes.len());
+        self.header -= header as u64;
+        for (at, &byte) in bytes.iter().enumerate().skip(header) {
+            if self.lines == 0 {
                 return at;
             }
-            match byte {
-                b'\n' if self.in_body => self.lines -= 1,
-                b'\n' => {
-                    self.in_body = self.line_is_empty;
-                    self.line_is_empty = true;
-                }
-                b'\r' => {}
-                _ => self.line_is_empty = false,
-            }
+            self.lines -= u32::from(byte == b'\n');
         }
         bytes.len()
     }
@@ -244,7 +239,7 @@ mod tests {
         let mail = b"A: b\r\nC: d\r\n\r\n1\r\n2\r\n3\r\n";
         for (lines, shown) in [(0, 14), (1, 17), (2, 20), (9, mail.len())] {
             for size in [1, 3, 100] {
-                let mut top = Top::new(lines);
+                let mut top = Top::new(14, lines);
                 let mut total = 0;
                 for piece in mail.chunks(size) {
                     let taken = top.take(piece);

@@ -61,6 +61,8 @@ pub struct Options {
     pub statement_timeout: Duration,
     /// What we call ourselves on a PostgreSQL server.
     pub application_name: String,
+    /// What the mail of accounts may take that have no quota of their own; `None`: no limit.
+    pub quota_bytes: Option<u64>,
     /// Is told of every statement.
     pub watch: Watch,
 }
@@ -79,6 +81,7 @@ impl Default for Options {
             quiet: Duration::from_secs(1),
             statement_timeout: Duration::from_secs(30),
             application_name: "magpie".to_owned(),
+            quota_bytes: None,
             watch: Watch::default(),
         }
     }

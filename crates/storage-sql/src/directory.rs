@@ -21,7 +21,7 @@ use sea_orm::{
 };
 use storage::{
     Account, Ban, BucketMap, Directory, DkimKey, Domain, DomainUse, Ending, Error, Group, NewAccount, Node,
-    Result, Session,
+    Result, Session, UNLIMITED,
 };
 use types::{
     AccountId, Bucket, DomainId, EmailAddress, Secret, ShardId, Timestamp,
@@ -45,6 +45,7 @@ pub struct SqlDirectory {
     domains: Cache<String, Option<Domain>>,
     accounts: Cache<AccountId, Option<Account>>,
     addresses: Cache<String, Option<AccountId>>,
+    admins: Cache<(), Vec<Account>>,
     groups: Cache<String, Option<Group>>,
     limits: Cache<String, Option<u64>>,
     domain_uses: Cache<String, DomainUse>,
@@ -52,6 +53,8 @@ pub struct SqlDirectory {
     /// They never change.
     secrets: Cache<String, [u8; 32]>,
     dkim_keys: Cache<DomainId, Vec<DkimKey>>,
+    /// See [`Options::quota_bytes`].
+    quota_bytes: Option<u64>,
 }
 
 impl SqlDirectory {
@@ -66,12 +69,14 @@ impl SqlDirectory {
             domains: cache(),
             accounts: cache(),
             addresses: cache(),
+            admins: Cache::builder().time_to_live(Duration::from_secs(30)).build(),
             groups: cache(),
             limits: cache(),
             domain_uses: cache(),
             bans: cache(),
             secrets: Cache::new(100),
             dkim_keys: cache(),
+            quota_bytes: options.quota_bytes,
         })
     }
 
@@ -84,9 +89,29 @@ impl SqlDirectory {
         self.domains.invalidate_all();
         self.accounts.invalidate_all();
         self.addresses.invalidate_all();
+        self.admins.invalidate_all();
         self.groups.invalidate_all();
         self.dkim_keys.invalidate_all();
         Ok(())
+    }
+
+    fn view_account(&self, row: account::Model) -> Result<Account> {
+        let own_quota_bytes = row.quota_bytes.map(rows::count);
+        let quota_bytes = match own_quota_bytes {
+            Some(own) => Some(own).filter(|own| *own < UNLIMITED),
+            None => self.quota_bytes,
+        };
+        Ok(Account {
+            id: AccountId(row.id),
+            email: parse(&row.email)?,
+            name: row.name,
+            password_hash: Secret::new(row.password_hash),
+            enabled: row.enabled,
+            admin: row.admin,
+            quota_bytes,
+            own_quota_bytes,
+            created_at: Timestamp::from_millis(row.created_at),
+        })
     }
 
     async fn update_account(&self, change: account::ActiveModel) -> Result<bool> {
@@ -145,7 +170,7 @@ impl Directory for SqlDirectory {
             name: Set(rows::text(new.name)),
             password_hash: Set(new.password_hash.expose().clone()),
             enabled: Set(true),
-            quota_bytes: Set(new.quota_bytes.map(rows::stored)),
+            quota_bytes: Set(new.own_quota_bytes.map(rows::stored)),
             created_at: Set(new.created_at.millis()),
             scram: Set(None),
             admin: Set(false),
@@ -153,7 +178,7 @@ impl Directory for SqlDirectory {
         let row = account::Entity::insert(row).exec_with_returning(&tx).await.map_err(failed)?;
         add_address(&tx, row.id, &new.email, true).await?;
         self.commit(tx).await?;
-        view_account(row).map(Some)
+        self.view_account(row).map(Some)
     }
 
     async fn restore_account(&self, old: &Account, aliases: &[EmailAddress]) -> Result<bool> {
@@ -169,7 +194,7 @@ impl Directory for SqlDirectory {
             name: Set(old.name.clone()),
             password_hash: Set(old.password_hash.expose().clone()),
             enabled: Set(old.enabled),
-            quota_bytes: Set(old.quota_bytes.map(rows::stored)),
+            quota_bytes: Set(old.own_quota_bytes.map(rows::stored)),
             created_at: Set(old.created_at.millis()),
             scram: Set(None),
             admin: Set(old.admin),
@@ -197,7 +222,7 @@ impl Directory for SqlDirectory {
 
     async fn account_now(&self, id: AccountId) -> Result<Option<Account>> {
         let row = account::Entity::find_by_id(id.0).one(&self.readers.each()).await.map_err(failed)?;
-        let found = row.map(view_account).transpose()?;
+        let found = row.map(|row| self.view_account(row)).transpose()?;
         self.accounts.insert(id, found.clone());
         Ok(found)
     }
@@ -207,7 +232,8 @@ impl Directory for SqlDirectory {
             .filter(account::Column::Id.gt(after.map_or(i64::MIN, |id| id.0)))
             .order_by_asc(account::Column::Id)
             .limit(u64::from(limit));
-        found.all(&self.readers.each()).await.map_err(failed)?.into_iter().map(view_account).collect()
+        let found = found.all(&self.readers.each()).await.map_err(failed)?;
+        found.into_iter().map(|row| self.view_account(row)).collect()
     }
 
     async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool> {
@@ -233,6 +259,12 @@ impl Directory for SqlDirectory {
     async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<bool> {
         let enabled = Set(enabled);
         self.update_account(account::ActiveModel { id: Unchanged(id.0), enabled, ..Default::default() }).await
+    }
+
+    async fn set_quota(&self, id: AccountId, own_quota_bytes: Option<u64>) -> Result<bool> {
+        let quota_bytes = Set(own_quota_bytes.map(rows::stored));
+        self.update_account(account::ActiveModel { id: Unchanged(id.0), quota_bytes, ..Default::default() })
+            .await
     }
 
     async fn remove_account(&self, id: AccountId) -> Result<bool> {
@@ -343,7 +375,7 @@ impl Directory for SqlDirectory {
             expires_at: Timestamp::from_millis(row.expires_at),
             client: row.client,
         };
-        Ok(Some((session, view_account(owner)?)))
+        Ok(Some((session, self.view_account(owner)?)))
     }
 
     async fn end_session(&self, token_hash: &[u8; 32]) -> Result<Option<Ending>> {
@@ -433,19 +465,6 @@ fn is_taken(error: &DbErr) -> bool {
 
 fn view_domain(row: domain::Model) -> Domain {
     Domain { id: DomainId(row.id), name: row.name, created_at: Timestamp::from_millis(row.created_at) }
-}
-
-fn view_account(row: account::Model) -> Result<Account> {
-    Ok(Account {
-        id: AccountId(row.id),
-        email: parse(&row.email)?,
-        name: row.name,
-        password_hash: Secret::new(row.password_hash),
-        enabled: row.enabled,
-        admin: row.admin,
-        quota_bytes: row.quota_bytes.map(rows::count),
-        created_at: Timestamp::from_millis(row.created_at),
-    })
 }
 
 fn parse(stored: &str) -> Result<EmailAddress> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sea_orm::ConnectionTrait as _;
 use storage::{
     BucketMap, Directory as _, DomainLimits, DomainUse, Door as _, Error, Group, NewAccount, Quotas as _,
-    conformance,
+    UNLIMITED, conformance,
 };
 use storage_sql::{DatabaseUrl, Options, Schema, SqlDirectory, SqlShards, pending_migrations};
 use testkit::PostgresCluster;
@@ -139,7 +139,7 @@ async fn directories_of_earlier_versions_are_found_by_either_form() {
             email: email(&format!("김@{form}")),
             name: String::new(),
             password_hash: Secret::default(),
-            quota_bytes: None,
+            own_quota_bytes: None,
             created_at: Timestamp::from_millis(1),
         };
         assert!(matches!(directory.add_account(new).await, Err(Error::Exists(_))), "{form}");
@@ -173,7 +173,7 @@ async fn limits_of_earlier_versions_hold(directory: &SqlDirectory) {
         email: "new@한국.test".parse().unwrap(),
         name: String::new(),
         password_hash: Secret::default(),
-        quota_bytes: None,
+        own_quota_bytes: None,
         created_at: Timestamp::from_millis(1),
     };
     assert!(matches!(directory.add_account(new).await, Err(Error::Reached(_))));
@@ -187,6 +187,42 @@ async fn limits_of_earlier_versions_hold(directory: &SqlDirectory) {
         }
     }
     assert_eq!(directory.measured_domains().await.unwrap(), ["xn--3e0b707e.test"], "one row is left");
+}
+
+/// What all accounts may have is said each time the directory is opened; what one has of its own is kept there.
+#[tokio::test]
+async fn accounts_have_the_quota_of_all_or_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::sqlite(folder.path().join("directory.db"));
+    let open = async |quota_bytes| {
+        SqlDirectory::open(&url, &Options { quota_bytes, ..Options::default() }).await.unwrap()
+    };
+    let directory = open(None).await;
+    directory.add_domain("demo.test", Timestamp::from_millis(1)).await.unwrap();
+    let mut ids = Vec::new();
+    for (name, own_quota_bytes) in [("all", None), ("own", Some(5)), ("free", Some(UNLIMITED))] {
+        let new = NewAccount {
+            email: format!("{name}@demo.test").parse().unwrap(),
+            name: String::new(),
+            password_hash: Secret::default(),
+            own_quota_bytes,
+            created_at: Timestamp::from_millis(1),
+        };
+        ids.push(directory.add_account(new).await.unwrap().unwrap().id);
+    }
+    for of_all in [None, Some(9), Some(3), None] {
+        let directory = open(of_all).await;
+        for (id, wanted) in ids.iter().zip([of_all, Some(5), None]) {
+            assert_eq!(directory.account(*id).await.unwrap().unwrap().quota_bytes, wanted);
+        }
+    }
+    let directory = open(Some(9)).await;
+    for (own, wanted) in [(Some(7), Some(7)), (Some(UNLIMITED), None), (None, Some(9))] {
+        assert!(directory.set_quota(ids[1], own).await.unwrap());
+        let account = directory.account(ids[1]).await.unwrap().unwrap();
+        assert_eq!((account.own_quota_bytes, account.quota_bytes), (own, wanted));
+    }
+    assert!(!directory.set_quota(types::AccountId(99), None).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,8 +30,13 @@ pub struct Account {
     pub admin: bool,
     /// Bytes that its mail may take; `None`: no limit.
     pub quota_bytes: Option<u64>,
+    /// The same as it was set for this account; `None`: it has what all have, [`UNLIMITED`]: no limit.
+    pub own_quota_bytes: Option<u64>,
     pub created_at: Timestamp,
 }
+
+/// A quota of an account's own that is none.
+pub const UNLIMITED: u64 = i64::MAX.unsigned_abs();
 
 /// An account to be added. Its domain must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub struct NewAccount {
     pub email: EmailAddress,
     pub name: String,
     pub password_hash: Secret,
-    pub quota_bytes: Option<u64>,
+    pub own_quota_bytes: Option<u64>,
     pub created_at: Timestamp,
 }
 
@@ -126,6 +131,8 @@ pub trait Directory: Moves + Door + DkimKeys + Reports + Quotas + Shares + AppPa
     async fn set_password(&self, id: AccountId, password_hash: Secret) -> Result<bool>;
     /// False if there is no such account. Disabled accounts keep receiving; nobody can log in.
     async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<bool>;
+    /// Sets the quota of its own; see [`Account::own_quota_bytes`]. False if there is no such account.
+    async fn set_quota(&self, id: AccountId, own_quota_bytes: Option<u64>) -> Result<bool>;
     /// Removes the account, its addresses, sessions, app passwords and shares. False if there is no such account.
     async fn remove_account(&self, id: AccountId) -> Result<bool>;
 

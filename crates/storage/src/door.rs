@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use types::{AccountId, EmailAddress, Network, Secret, Timestamp};
 
-use crate::Result;
+use crate::{Account, Result};
 
 /// An address whose mail goes to several others, here or elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub trait Door: Send + Sync {
 
     /// False if there is no such account.
     async fn set_admin(&self, account: AccountId, admin: bool) -> Result<bool>;
+
+    /// Enabled accounts of operators, in order. Looks at all accounts, so it is read through a cache that lives for half a
+    /// minute.
+    async fn admins(&self) -> Result<Vec<Account>>;
 
     /// The keys of the account's password, if any are kept; never older than its password.
     async fn password_keys(&self, account: AccountId) -> Result<Option<Secret>>;

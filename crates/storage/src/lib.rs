@@ -34,7 +34,7 @@ pub mod upload;
 pub use app_passwords::{AppPassword, AppPasswords, NewAppPassword};
 pub use blobs::{BlobInfo, Blobs, ByteStream};
 pub use body::{Body, Packed, Segment};
-pub use directory::{Account, BucketMap, Directory, Domain, Ending, NewAccount, Node, Session};
+pub use directory::{Account, BucketMap, Directory, Domain, Ending, NewAccount, Node, Session, UNLIMITED};
 pub use dkim::{DkimKey, DkimKeys, KeyPhase};
 pub use door::{Ban, Door, Group};
 pub use error::{Error, Result};

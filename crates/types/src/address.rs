@@ -25,7 +25,8 @@ impl Address {
 
 /// RFC 5321 §4.1.2 `Mailbox` with the internationalised parts of RFC 6531 §3.3, e.g. `alice@demo.test`.
 ///
-/// Kept as written; [`EmailAddress::key`] is the form in which two spellings of one address are equal.
+/// Kept as written, but with no more quotes than it needs (§4.1.2: what they mean is the same); [`EmailAddress::key`] is
+/// the form in which two spellings of one address are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EmailAddress {
     local: String,
@@ -41,7 +42,7 @@ pub struct InvalidAddress {
 }
 
 impl EmailAddress {
-    /// The part before the last `@`, with its quotes if it has any.
+    /// The part before the last `@`, with quotes if it needs them.
     #[must_use]
     pub fn local(&self) -> &str {
         &self.local
@@ -184,18 +185,17 @@ impl FromStr for EmailAddress {
         if domain.is_empty() {
             return Err(invalid("the domain is missing"));
         }
-        let local_ok = if let Some(inner) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) {
-            is_quoted_content(inner)
-        } else {
-            local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+        let local = match local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) {
+            Some(inner) => unquoted(inner).map(|text| if is_dot_atom(&text) { text } else { quoted(&text) }),
+            None => is_dot_atom(local).then(|| local.to_owned()),
         };
-        if !local_ok {
+        let Some(local) = local else {
             return Err(invalid("the part before the @ has a character that must not be there"));
-        }
+        };
         if !is_domain(domain) {
             return Err(invalid("the domain is not a domain name or address literal"));
         }
-        Ok(Self { local: local.to_owned(), domain: domain.to_owned() })
+        Ok(Self { local, domain: domain.to_owned() })
     }
 }
 
@@ -207,17 +207,40 @@ fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
 }
 
-fn is_quoted_content(inner: &str) -> bool {
+fn is_dot_atom(local: &str) -> bool {
+    local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+/// What is between the quotes of a local part; none if that is no `Quoted-string`.
+fn unquoted(inner: &str) -> Option<String> {
+    let mut text = String::with_capacity(inner.len());
     let mut chars = inner.chars();
     while let Some(c) = chars.next() {
-        match c {
-            '"' => return false,
-            '\\' if chars.next().is_none_or(char::is_control) => return false,
-            c if c.is_control() => return false,
-            _ => {}
+        let c = match c {
+            '"' => return None,
+            '\\' => chars.next()?,
+            c => c,
+        };
+        if c.is_control() {
+            return None;
         }
+        text.push(c);
     }
-    true
+    Some(text)
+}
+
+/// The shortest `Quoted-string` of a text.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// RFC 5321 §4.1.2 `Domain` (with U-labels) or §4.1.3 `address-literal`.
@@ -281,6 +304,28 @@ mod tests {
             "o'hara@example.co.uk",
         ] {
             assert_eq!(text.parse::<EmailAddress>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn quotes_that_need_not_be_say_nothing() {
+        for (written, plain) in [
+            ("\"alice\"@demo.test", "alice@demo.test"),
+            ("\"a\\b\"@x.y", "ab@x.y"),
+            ("\"a.b+tag\"@x.y", "a.b+tag@x.y"),
+            ("\"\\한글\"@x.y", "한글@x.y"),
+            ("\"a\\ \\b\"@x.y", "\"a b\"@x.y"),
+            ("\"\\\\\"@x.y", "\"\\\\\"@x.y"),
+            ("\".a\"@x.y", "\".a\"@x.y"),
+            ("\"a@b\"@x.y", "\"a@b\"@x.y"),
+            ("\"\"@x.y", "\"\"@x.y"),
+        ] {
+            let address: EmailAddress = written.parse().unwrap();
+            assert_eq!(address.to_string(), plain, "{written}");
+            assert_eq!(address.to_string().parse::<EmailAddress>().unwrap(), address, "{written}");
+        }
+        for wrong in ["\"a\\\"@x.y", "\"a\"b\"@x.y", "\"a\n\"@x.y", "\"@x.y"] {
+            assert!(wrong.parse::<EmailAddress>().is_err(), "{wrong}");
         }
     }
 

@@ -108,6 +108,7 @@ pub(super) struct Person {
     pub(super) enabled: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) admin: bool,
+    /// Its own.
     pub(super) quota_bytes: Option<u64>,
     pub(super) created_at: Timestamp,
     pub(super) aliases: Vec<EmailAddress>,
@@ -159,7 +160,8 @@ impl Person {
             password_hash: self.password_hash.clone(),
             enabled: self.enabled,
             admin: self.admin,
-            quota_bytes: self.quota_bytes,
+            quota_bytes: None,
+            own_quota_bytes: self.quota_bytes,
             created_at: self.created_at,
         }
     }

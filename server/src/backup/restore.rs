@@ -209,7 +209,7 @@ pub struct One<'a> {
 
 impl One<'_> {
     #[must_use]
-    pub const fn quota_bytes(&self) -> Option<u64> {
+    pub const fn own_quota_bytes(&self) -> Option<u64> {
         self.person.quota_bytes
     }
 
@@ -285,7 +285,7 @@ async fn itself(
         email: person.email.clone(),
         name: person.name.clone(),
         password_hash: person.password_hash.clone(),
-        quota_bytes: person.quota_bytes,
+        own_quota_bytes: person.quota_bytes,
         created_at: now,
     };
     let added = directory.add_account(new).await?.context("its domain was removed just now")?;

@@ -3,7 +3,11 @@
 use clap::Subcommand;
 use types::{AppPasswordId, EmailAddress};
 
-use super::{limit::MessageLimit, out::say, password};
+use super::{
+    limit::{AccountQuota, MessageLimit},
+    out::say,
+    password,
+};
 use crate::{config::Config, data, parts};
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +42,8 @@ pub(super) enum Account {
     Admin { address: EmailAddress, state: Switch },
     /// Say how large a mail of the account's may be, in and out; "none" for as large as everybody's
     Limit { address: EmailAddress, size: MessageLimit },
+    /// Say what the account's mail may take together, like "2GB"; "none" for no limit, "default" for what limits.quota says
+    Quota { address: EmailAddress, size: AccountQuota },
     /// Remove an account and all its mail, for good
     Delete { address: EmailAddress },
 }
@@ -71,8 +77,7 @@ impl Account {
         match self {
             Self::Add { address, name, password_stdin } => {
                 let chosen = password::read_or_make(password_stdin)?;
-                let quota = config.limits.quota_bytes();
-                let account = admin.add_account(&address, &name, chosen.password.clone(), quota).await?;
+                let account = admin.add_account(&address, &name, chosen.password.clone(), None).await?;
                 say!("Added {} (account {}).", account.email, account.id)?;
                 chosen.show()?;
             }
@@ -101,6 +106,10 @@ impl Account {
             Self::Limit { address, size } => {
                 admin.limit_account(&address, size.0).await?;
                 say!("A mail of {address} may have {size}.")?;
+            }
+            Self::Quota { address, size } => {
+                admin.set_quota(&address, size.own_bytes()).await?;
+                say!("The mail of {address} may take {size}.")?;
             }
             Self::Delete { .. } => {}
         }
@@ -143,7 +152,11 @@ async fn list(admin: &mail::Admin) -> anyhow::Result<()> {
         for account in accounts {
             let admin = if account.admin { "  (administrator)" } else { "" };
             let disabled = if account.enabled { "" } else { "  (disabled)" };
-            say!("{}\t{}\t{}{admin}{disabled}", account.id, account.email, account.name)?;
+            let quota = match AccountQuota::from(account.own_quota_bytes) {
+                AccountQuota::Default => String::new(),
+                own => format!("  ({own})"),
+            };
+            say!("{}\t{}\t{}{quota}{admin}{disabled}", account.id, account.email, account.name)?;
         }
     }
 }

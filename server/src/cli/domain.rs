@@ -229,17 +229,31 @@ async fn check(config: &Config, parts: &Parts, name: &str, zone: bool, json: boo
     };
     if zone {
         // It is what should be there, whatever is.
-        return Ok(out::text(&records::as_zone(&records::wanted(&facts)))?);
+        out::text(&records::as_zone(&records::wanted(&facts)))?;
+        return tell_of_postmaster(parts, &domain.name).await;
     }
     let records = found(&dns, &facts).await;
     let shown = if json { format!("{}\n", records::as_json(&records)) } else { records::as_lines(&records) };
     out::text(&shown)?;
+    tell_of_postmaster(parts, &domain.name).await?;
     let missing = records
         .iter()
         .filter(|(wanted, state)| wanted.need == Need::Needed && *state != State::Right)
         .count();
     if missing > 0 {
         bail!("{} of the records that mail for {name} needs are not there yet", missing)
+    }
+    Ok(())
+}
+
+/// The records have others report to the postmaster: says what to do where nobody reads that.
+async fn tell_of_postmaster(parts: &Parts, domain: &str) -> anyhow::Result<()> {
+    let postmaster = format!("postmaster@{domain}").parse()?;
+    if parts.mail.is_nobody(&postmaster).await {
+        out::aside(format_args!(
+            "Nobody gets the mail for {postmaster}, where reports are asked for: `magpie alias add {postmaster} ADDRESS`, \
+             or make somebody an administrator: `magpie account admin ADDRESS on`."
+        ));
     }
     Ok(())
 }

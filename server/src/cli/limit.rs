@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use clap::Args;
 use mail::DomainState;
+use storage::UNLIMITED;
 
 use crate::config::Size;
 
@@ -31,6 +32,60 @@ impl fmt::Display for MessageLimit {
         match self.0 {
             Some(bytes) => write!(f, "at most {}", Size(bytes)),
             None => f.write_str("as many bytes as everybody's"),
+        }
+    }
+}
+
+/// What the mail of an account may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AccountQuota {
+    /// As the configuration says.
+    Default,
+    Own(u64),
+    Unlimited,
+}
+
+impl AccountQuota {
+    pub(super) const fn own_bytes(self) -> Option<u64> {
+        match self {
+            Self::Default => None,
+            Self::Own(bytes) => Some(bytes),
+            Self::Unlimited => Some(UNLIMITED),
+        }
+    }
+}
+
+impl From<Option<u64>> for AccountQuota {
+    fn from(own_bytes: Option<u64>) -> Self {
+        match own_bytes {
+            None => Self::Default,
+            Some(UNLIMITED..) => Self::Unlimited,
+            Some(bytes) => Self::Own(bytes),
+        }
+    }
+}
+
+impl FromStr for AccountQuota {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "default" => Ok(Self::Default),
+            "none" => Ok(Self::Unlimited),
+            size => match size.parse::<Size>()?.0 {
+                0 => Err("with 0 there would be no mail at all; write \"none\" to set no limit".to_owned()),
+                bytes => Ok(Some(bytes).into()),
+            },
+        }
+    }
+}
+
+impl fmt::Display for AccountQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("as much as limits.quota says"),
+            Self::Own(bytes) => write!(f, "at most {}", Size(*bytes)),
+            Self::Unlimited => f.write_str("as much as there is room for"),
         }
     }
 }

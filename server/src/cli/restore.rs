@@ -104,7 +104,8 @@ impl Restore {
             Some(id) => (id, None),
             None => {
                 let chosen = password::read_or_make(self.password_stdin)?;
-                let made = admin.add_account(into, "", chosen.password.clone(), one.quota_bytes()).await?;
+                let quota = one.own_quota_bytes();
+                let made = admin.add_account(into, "", chosen.password.clone(), quota).await?;
                 (made.id, Some(chosen))
             }
         };

@@ -401,6 +401,7 @@ mod tests {
         check("[limits]\nmessages_per_command = 10\n", &[], "1000 at least");
         check("[http]\npublic_url = \"mail.example.com\"\n", &[], "m.toml:2: http.public_url");
         check("[limits]\nupload_size = \"60MB\"\n", &[], "limits.upload_size");
+        check("[limits]\nline_size = \"500\"\n", &[], "limits.line_size");
         check("[smtp]\nrelay = \"host\"\n", &[], "smtp.relay");
         check("[dns]\nresolver = \"dns.example.com\"\n", &[], "dns.resolver");
     }

@@ -344,6 +344,7 @@ pub struct Queue {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Limits {
     pub message_size: Size,
+    pub line_size: Size,
     pub upload_size: Size,
     pub request_size: Size,
     pub recipients: u32,
@@ -378,7 +379,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes that an account's mail may take; none: no limit.
+    /// Bytes that an account's mail may take that has no quota of its own; none: no limit.
     #[must_use]
     pub fn quota_bytes(&self) -> Option<u64> {
         (self.quota.0 > 0).then_some(self.quota.0)

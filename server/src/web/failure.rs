@@ -41,11 +41,11 @@ impl Failure {
 
 impl From<mail::Error> for Failure {
     fn from(error: mail::Error) -> Self {
-        let problem = error.problem();
-        if problem.status >= 500 {
+        // Not what has a status of servers because there is no other, such as a full mailbox.
+        if matches!(error.kind(), ProblemKind::Internal | ProblemKind::Unavailable) {
             error.log("a request failed");
         }
-        Self(problem)
+        Self(error.problem())
     }
 }
 
@@ -65,5 +65,37 @@ impl IntoResponse for Failure {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"magpie\""));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    /// What the log says of a problem.
+    fn told(error: mail::Error) -> (u16, String) {
+        let (mut log, writer) = std::io::pipe().unwrap();
+        let make = move || writer.try_clone().unwrap();
+        let logging = tracing_subscriber::fmt().with_ansi(false).with_writer(make).finish();
+        let status = tracing::subscriber::with_default(logging, || Failure::from(error).0.status);
+        let mut told = String::new();
+        log.read_to_string(&mut told).unwrap();
+        (status, told)
+    }
+
+    #[test]
+    fn the_log_has_what_is_our_fault_alone() {
+        let (status, told_of) = told(mail::Error::Internal("a reason".to_owned()));
+        assert_eq!(status, 500);
+        assert!(told_of.contains("ERROR") && told_of.contains("a reason"), "{told_of}");
+        for (error, wanted) in [
+            (mail::Error::Quota, 507),
+            (mail::Error::NotFound("message"), 404),
+            (mail::Error::Storage(storage::Error::Exists("the folder")), 409),
+        ] {
+            assert_eq!(told(error), (wanted, String::new()));
+        }
     }
 }

@@ -316,6 +316,26 @@ fn the_zone_is_printed_whatever_dns_says() {
     assert!(!check(&["--json"]).status.success());
 }
 
+/// The records have reports sent to the postmaster, whom somebody has to be.
+#[test]
+fn the_check_says_when_nobody_is_the_postmaster() {
+    let temp = TempDir::new().unwrap();
+    let folder = temp.path();
+    told(folder, &["domain", "add", "demo.test"]);
+    told(folder, &["account", "add", "carol@demo.test"]);
+    let check = || {
+        let mut command = magpie(folder, &["domain", "check", "demo.test", "--zone"]);
+        let output = command.env("MAGPIE_SMTP__HOSTNAME", "mx.demo.test").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = check();
+    let advice = ["magpie alias add postmaster@demo.test ADDRESS", "magpie account admin ADDRESS on"];
+    assert!(advice.iter().all(|command| said.contains(command)), "{said}");
+    told(folder, &["account", "admin", "carol@demo.test", "on"]);
+    assert_eq!(check(), "");
+}
+
 #[test]
 fn nobody_keeps_themselves_out_by_mistake() {
     let temp = TempDir::new().unwrap();

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{PASSWORD, Plane, Server, on_both_planes};
+use crate::support::{PASSWORD, Plane, Server, eventually, on_both_planes};
 use mail::Recipient;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -182,5 +182,46 @@ async fn operators_set_and_see_limits() {
     assert!(!done && said.contains("--storage, --accounts or --message"), "{said}");
     let (done, said) = magpie(&["domain", "set", "nowhere.test", "--accounts", "1"]);
     assert!(!done && said.contains("nowhere.test is not a domain here"), "{said}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_has_what_all_have_or_a_quota_of_its_own() {
+    // Alice was added before anybody set her own.
+    let server = Server::start_with(&Plane::Embedded, &[("MAGPIE_LIMITS__QUOTA", "2KB")]).await;
+    let magpie = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
+        command.current_dir(server.folder()).args(args).stdin(Stdio::null());
+        let output = command.envs(server.variables(&Plane::Embedded)).output().unwrap();
+        let said = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let rcpt = async || {
+        let lines = ["EHLO client.test", "MAIL FROM:<x@far.test> SIZE=3000", "RCPT TO:<alice@demo.test>"];
+        ask(&server, &lines).await
+    };
+    let becomes = async |wanted: &str| {
+        eventually(wanted, async || rcpt().await.starts_with(wanted).then_some(())).await;
+    };
+    assert!(rcpt().await.starts_with("452 4.2.2 "));
+    assert_eq!(server.login("alice").await.read("/v1/session").await["account"]["quota_bytes"], 2_048);
+    let listed = |own: &str| {
+        let (_, said) = magpie(&["account", "list"]);
+        assert_eq!(said, format!("1\talice@demo.test\talice{own}\n2\tbob@demo.test\tbob\n"));
+    };
+    listed("");
+    for (size, said, own, reply) in [
+        ("1MB", "may take at most 1 MB.", "  (at most 1 MB)", "250 "),
+        ("1KB", "may take at most 1 KB.", "  (at most 1 KB)", "452 4.2.2 "),
+        ("none", "may take as much as there is room for.", "  (as much as there is room for)", "250 "),
+        ("default", "may take as much as limits.quota says.", "", "452 4.2.2 "),
+    ] {
+        let (done, told) = magpie(&["account", "quota", "alice@demo.test", size]);
+        assert!(done && told == format!("The mail of alice@demo.test {said}\n"), "{told}");
+        listed(own);
+        becomes(reply).await;
+    }
+    let (done, said) = magpie(&["account", "quota", "alice@demo.test", "0"]);
+    assert!(!done && said.contains("write \"none\""), "{said}");
     server.stop().await;
 }

@@ -1,13 +1,17 @@
 //! SMTP in front of the real service.
 
 use crate::support::{self, Plane, Server};
+use mail::Recipient;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
-use types::Secret;
+use types::{EmailAddress, Secret};
 
-support::on_both_planes!(postmaster_is_the_admin_of_a_domain_of_ours,);
+support::on_both_planes!(
+    postmaster_is_the_admin_of_a_domain_of_ours,
+    operators_read_what_is_for_a_postmaster_who_is_nobody,
+);
 
 /// Says these lines, each after the reply to the one before, and gives what the last one got.
 async fn last_reply(server: &Server, lines: &[&str]) -> String {
@@ -33,6 +37,82 @@ async fn postmaster_is_the_admin_of_a_domain_of_ours(plane: &Plane<'_>) {
     server.node.mail.admin().add_account(&address, "admin", password, None).await.unwrap();
     let admin = last_reply(&server, &lines).await;
     assert!(admin.starts_with("250"), "{admin}");
+    server.stop().await;
+}
+
+async fn operators_read_what_is_for_a_postmaster_who_is_nobody(plane: &Plane<'_>) {
+    let server = Server::start_with(plane, &[("MAGPIE_SMTP__HOSTNAME", "mx.demo.test")]).await;
+    let admin = server.node.mail.admin();
+    admin.add_domain("aaa.test").await.unwrap();
+    let said = async |to: &str| {
+        let rcpt = format!("RCPT TO:<{to}>");
+        last_reply(&server, &["HELO client.test", "MAIL FROM:<>", &rcpt]).await
+    };
+    let reads = async |to: &str| server.node.mail.recipient(&to.parse().unwrap()).await.unwrap();
+    let id = async |name: &str| Recipient::Local(server.access(name).await.id());
+    let roles = ["Postmaster@demo.test", "postmaster@aaa.test", "ABUSE@demo.test"];
+    for to in roles.iter().chain(&["postmaster"]) {
+        let nobody = said(to).await;
+        assert!(nobody.starts_with("550 5.1.1"), "there is no operator: {to}: {nobody}");
+    }
+    let (alice, bob) = ("alice@demo.test".parse().unwrap(), "bob@demo.test".parse().unwrap());
+    admin.set_admin(&bob, true).await.unwrap();
+    for to in roles.iter().chain(&["postmaster"]) {
+        let taken = said(to).await;
+        assert!(taken.starts_with("250"), "{to}: {taken}");
+    }
+    assert_eq!(reads("postmaster@aaa.test").await, id("bob").await);
+    let refused = said("webmaster@demo.test").await;
+    assert!(refused.starts_with("550 5.1.1"), "{refused}");
+    let elsewhere = said("postmaster@far.test").await;
+    assert!(elsewhere.starts_with("550 5.7.1"), "not one of ours: {elsewhere}");
+
+    // An operator of the domain goes before others, and whoever was given the address before all of them.
+    let of_domain: EmailAddress = "zoe@aaa.test".parse().unwrap();
+    let zoe =
+        admin.add_account(&of_domain, "", Secret::new(support::PASSWORD.into()), None).await.unwrap().id;
+    admin.set_admin(&of_domain, true).await.unwrap();
+    assert_eq!(reads("postmaster@aaa.test").await, Recipient::Local(zoe));
+    assert_eq!(reads("postmaster@demo.test").await, id("bob").await);
+    admin.add_alias(&"*@aaa.test".parse().unwrap(), &alice).await.unwrap();
+    assert_eq!(reads("postmaster@aaa.test").await, id("alice").await);
+    admin.add_alias(&"postmaster@demo.test".parse().unwrap(), &alice).await.unwrap();
+    assert_eq!(reads("postmaster@demo.test").await, id("alice").await);
+
+    admin.set_enabled(&of_domain, false).await.unwrap();
+    admin.set_enabled(&bob, false).await.unwrap();
+    let nobody = said("abuse@demo.test").await;
+    assert!(nobody.starts_with("550 5.1.1"), "operators who cannot log in read nothing: {nobody}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn lines_may_be_long() {
+    let keys = [("MAGPIE_LIMITS__LINE_SIZE", "64KB")];
+    for (keys, longest) in [(&[][..], 1 << 20), (&keys[..], 64 << 10)] {
+        let server = Server::start_with(&Plane::Embedded, keys).await;
+        for (length, wanted) in
+            [(longest, "250 "), (longest + 1, "554 5.6.0 The mail has a line longer than")]
+        {
+            let mail = format!("From: x@far.test\r\nSubject: long\r\n\r\n{}\r\n.", "x".repeat(length));
+            let lines =
+                ["HELO client.test", "MAIL FROM:<x@far.test>", "RCPT TO:<alice@demo.test>", "DATA", &mail];
+            let reply = last_reply(&server, &lines).await;
+            assert!(reply.starts_with(wanted), "{length}: {reply}");
+        }
+        server.stop().await;
+    }
+}
+
+/// RFC 5321 §4.1.2: quotes that need not be are another form of the same address.
+#[tokio::test]
+async fn a_name_may_be_in_quotes() {
+    let server = Server::start(&Plane::Embedded).await;
+    for to in ["\"alice\"@demo.test", "\"ALI\\ce+tag\"@demo.test"] {
+        let rcpt = format!("RCPT TO:<{to}>");
+        let taken = last_reply(&server, &["HELO client.test", "MAIL FROM:<>", &rcpt]).await;
+        assert!(taken.starts_with("250"), "{to}: {taken}");
+    }
     server.stop().await;
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use imap::wire::{Append, Content, MailboxName, SequenceSet};
 use imap::{Code, Expunges, Status, Writer};
-use mail::NewLetter;
+use mail::{NewLetter, Reach, Target};
 use types::{Rights, Uid, UidValidity};
 
 use super::answers;
@@ -20,7 +20,7 @@ impl Session {
         for message in messages {
             letters.push(self.letter(message).await?);
         }
-        let (validity, uids) = self.add(mailbox, letters).await?;
+        let (validity, uids) = self.add(mailbox, letters, None).await?;
         Ok(with_uids(Status::ok("Added"), validity, &uids))
     }
 
@@ -28,10 +28,17 @@ impl Session {
         &mut self,
         mailbox: &MailboxName,
         letters: Vec<NewLetter>,
+        replaced: Option<(&Reach, &Target)>,
     ) -> Result<(UidValidity, Vec<Uid>), Status> {
         let (target, progress) = (self.target(mailbox).await?, Progress::default());
-        let added = self.patiently(&progress, target.append(letters)).await.map_err(answers::refusal)?;
-        match added {
+        let adding = async {
+            match replaced {
+                Some(replaced) => target.append_for(letters, replaced).await,
+                None => target.append(letters).await,
+            }
+        };
+        let added = self.patiently(&progress, adding).await;
+        match added.map_err(answers::refusal)? {
             Some(added) => Ok(added),
             None => Err(self.no_target(mailbox).await),
         }
@@ -55,7 +62,7 @@ impl Session {
         let [(_, old)] = old.as_slice() else { return Err(answers::no_such_message()) };
         let old = target(old);
         let letter = self.letter(with).await?;
-        let (validity, uids) = self.add(mailbox, vec![letter]).await?;
+        let (validity, uids) = self.add(mailbox, vec![letter], Some((&reach, &old))).await?;
         let mut out = self.writer();
         out.status(&with_uids(Status::ok("It is there now"), validity, &uids));
         self.send(out);

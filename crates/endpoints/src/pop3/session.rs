@@ -164,7 +164,7 @@ impl Session {
             // The message's own id: it stays the same wherever the message goes.
             Command::Uidl(number) => return self.scan(number, |message| message.id.to_string()),
             Command::Retr(number) => return self.retrieve(number, None).await,
-            Command::Top { number, lines } => return self.retrieve(number, Some(Top::new(lines))).await,
+            Command::Top { number, lines } => return self.retrieve(number, Some(lines)).await,
             Command::Dele(number) => {
                 inbox.message(number)?;
                 inbox.deleted.insert(number);
@@ -194,11 +194,19 @@ impl Session {
         self.lines("Here they are", &lines)
     }
 
-    async fn retrieve(&mut self, number: u32, top: Option<Top>) -> Result<Option<Reply>, Reply> {
+    /// A message, or its header and so many lines.
+    async fn retrieve(&mut self, number: u32, lines: Option<u32>) -> Result<Option<Reply>, Reply> {
         let inbox = self.inbox.as_ref().ok_or_else(|| Reply::err("Log in first"))?;
         let id = inbox.message(number)?.id;
         let letter = inbox.access.letters(&[id]).await.map_err(refusal)?.remove(&id);
         let letter = letter.ok_or_else(|| Reply::err("The message is gone"))?;
+        let top = match lines {
+            Some(lines) => {
+                let structure = letter.structure().map_err(refusal)?;
+                Some(Top::new(structure.root().map_or(0, |root| root.header.end), lines))
+            }
+            None => None,
+        };
         let stream = letter.bytes(0..letter.size_bytes());
         self.sending = Some(Sending { stream, stuffer: Stuffer::default(), top });
         Ok(Some(Reply::ok(format!("{} octets", letter.size_bytes()))))

@@ -25,6 +25,7 @@ impl Mta for Service {
             Recipient::Group(group) => Ok(Destination::Group(group)),
             Recipient::Back(back) => Ok(Destination::Back(back)),
             Recipient::Unknown => Err(Refusal::UnknownRecipient),
+            Recipient::Changing => Err(Refusal::Unavailable),
             Recipient::Full => Err(Refusal::MailboxFull),
             Recipient::Elsewhere => Err(Refusal::NotLocal),
         }

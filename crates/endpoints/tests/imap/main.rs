@@ -5,6 +5,7 @@
 mod attacks;
 mod client;
 mod costs;
+mod full;
 mod judge;
 mod long;
 mod model;

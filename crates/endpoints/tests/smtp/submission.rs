@@ -39,6 +39,26 @@ async fn starttls_comes_before_the_password() {
     assert!(raw.ends_with(&added), "{raw}");
 }
 
+/// RFC 5321 §4.5.3.1.6: other servers need not take lines of more than 998 bytes.
+#[tokio::test]
+async fn long_lines_are_encoded_before_they_travel() {
+    let site = Site::start(Options { allow_cleartext: true, ..Options::default() }).await;
+    let mut client = Client::greeted(site.submission).await;
+    client.say(RIGHT, "235").await;
+    let line = "x".repeat(20_000);
+    let mail = |line: &str| format!("Subject: x\r\nContent-Type: text/html\r\n\r\n{line}\r\n");
+    for line in ["short", &line] {
+        client.mail("bob@demo.test", &["a@far.test"], mail(line).as_bytes(), "250").await;
+    }
+    let [short, long] = &site.store.mails()[..] else { panic!("two mails") };
+    assert!(short.raw.ends_with(mail("short").as_bytes()), "it stays as it is");
+    assert!(long.raw.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));
+    let parsed = message::parse(&long.raw);
+    let part = parsed.structure.root().unwrap();
+    let body = &long.raw[usize::try_from(part.body.start).unwrap()..];
+    assert_eq!(message::decode(part.encoding, body), format!("{line}\r\n").as_bytes());
+}
+
 #[tokio::test]
 async fn implicit_tls() {
     let site = Site::start(Options::default()).await;

@@ -46,7 +46,8 @@ pub struct Limits {
     pub command_line: usize,
     /// RFC 4954 §4: 12,288.
     pub auth_line: usize,
-    /// Bytes of a line of content. RFC 5321 §4.5.3.1.6 promises 998; much software writes longer ones.
+    /// Bytes of a line of content, of which none is kept. RFC 5321 §4.5.3.1.6 promises 998; much software writes longer
+    /// ones.
     pub text_line: usize,
     /// RFC 5321 §4.5.3.1.8: at least 100.
     pub recipients: usize,
@@ -75,7 +76,7 @@ impl Default for Limits {
             message: 50 << 20,
             command_line: 4_096,
             auth_line: 12_288,
-            text_line: 8_192,
+            text_line: 1 << 20,
             recipients: 1_000,
             errors: 20,
         }

@@ -8,7 +8,7 @@ use sea_orm::{
     ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
-use storage::{Ban, Door, Error, Group, Result};
+use storage::{Account, Ban, Door, Error, Group, Result};
 use types::{AccountId, EmailAddress, Network, Secret, Timestamp, client_network};
 
 use super::{
@@ -38,6 +38,22 @@ impl Door for SqlDirectory {
     async fn set_admin(&self, id: AccountId, admin: bool) -> Result<bool> {
         let admin = Set(admin);
         self.update_account(account::ActiveModel { id: Unchanged(id.0), admin, ..Default::default() }).await
+    }
+
+    async fn admins(&self) -> Result<Vec<Account>> {
+        if let Some(cached) = self.admins.get(&()) {
+            return Ok(cached);
+        }
+        let found = account::Entity::find()
+            .filter(account::Column::Enabled.eq(true))
+            .filter(account::Column::Admin.eq(true))
+            .order_by_asc(account::Column::Id)
+            .all(&self.readers.each())
+            .await;
+        let found = found.map_err(failed)?.into_iter().map(|row| self.view_account(row));
+        let found: Vec<_> = found.collect::<Result<_>>()?;
+        self.admins.insert((), found.clone());
+        Ok(found)
     }
 
     async fn password_keys(&self, account: AccountId) -> Result<Option<Secret>> {

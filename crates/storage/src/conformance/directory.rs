@@ -313,7 +313,7 @@ fn new(address: &str) -> NewAccount {
         email: email(address),
         name: "A Name".to_owned(),
         password_hash: Secret::new("hash".to_owned()),
-        quota_bytes: Some(1 << 30),
+        own_quota_bytes: Some(1 << 30),
         created_at: NOW,
     }
 }

@@ -18,12 +18,21 @@ pub(super) async fn run(directory: &dyn Directory) {
 
 async fn operators_are_made(directory: &dyn Directory) {
     let operator = add(directory, "operator@demo.test").await;
+    let admins =
+        async || -> Vec<_> { directory.admins().await.unwrap().into_iter().map(|admin| admin.id).collect() };
     assert!(!operator.admin && !directory.is_admin(operator.id).await.unwrap());
+    assert_eq!(admins().await, []);
     assert!(directory.set_admin(operator.id, true).await.unwrap());
     assert!(directory.is_admin(operator.id).await.unwrap());
     assert!(directory.account(operator.id).await.unwrap().unwrap().admin);
+    let second = add(directory, "second.operator@demo.test").await;
+    assert!(directory.set_admin(second.id, true).await.unwrap());
+    assert_eq!(admins().await, [operator.id, second.id]);
     directory.set_enabled(operator.id, false).await.unwrap();
     assert!(!directory.is_admin(operator.id).await.unwrap(), "nobody who cannot log in");
+    assert_eq!(admins().await, [second.id]);
+    assert!(directory.remove_account(second.id).await.unwrap());
+    assert_eq!(admins().await, []);
     directory.set_enabled(operator.id, true).await.unwrap();
     assert!(directory.set_admin(operator.id, false).await.unwrap());
     assert!(!directory.is_admin(operator.id).await.unwrap());

@@ -12,7 +12,7 @@ pub(super) async fn run(directory: &dyn Directory, now: Timestamp) {
             email: address.parse().unwrap(),
             name: String::new(),
             password_hash: Secret::new("hash".to_owned()),
-            quota_bytes: None,
+            own_quota_bytes: None,
             created_at: now,
         };
         directory.add_account(account).await

@@ -52,7 +52,7 @@ impl Run<'_> {
                     password_hash: account.password_hash,
                     enabled: account.enabled,
                     admin: account.admin,
-                    quota_bytes: account.quota_bytes,
+                    quota_bytes: account.own_quota_bytes,
                     created_at: account.created_at,
                     aliases: aliases.remove(&account.id).unwrap_or_default(),
                     groups: groups.remove(&account.id).unwrap_or_default(),

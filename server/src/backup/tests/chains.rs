@@ -60,7 +60,7 @@ async fn an_account_comes_back(ground: &Ground) {
         email: "beside@demo.test".parse().unwrap(),
         name: String::new(),
         password_hash: Secret::new("another".into()),
-        quota_bytes: None,
+        own_quota_bytes: None,
         created_at: ports.clock.now(),
     };
     let beside = ports.directory.add_account(new).await.unwrap().unwrap().id;

@@ -82,7 +82,7 @@ impl<'a> World<'a> {
                     email: format!("Person{chance}@demo.test").parse().unwrap(),
                     name: "누구".into(),
                     password_hash: Secret::new("hash".into()),
-                    quota_bytes: Some(chance),
+                    own_quota_bytes: Some(chance),
                     created_at: now,
                 };
                 let account = directory.add_account(new).await.unwrap().unwrap().id;

@@ -65,7 +65,7 @@ async fn mailbox(parts: &Parts, domain: &str) -> anyhow::Result<Access> {
         Recipient::Local(account) => Some(account),
         Recipient::Group(group) => group.accounts.first().map(|(_, account)| *account),
         Recipient::Full => bail!("the mailbox of {postmaster} is full"),
-        Recipient::Unknown | Recipient::Back(_) | Recipient::Elsewhere => None,
+        Recipient::Unknown | Recipient::Changing | Recipient::Back(_) | Recipient::Elsewhere => None,
     };
     let account = account.with_context(|| {
         format!("nobody here gets mail for {postmaster}; `magpie alias add {postmaster} ADDRESS`")

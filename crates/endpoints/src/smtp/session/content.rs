@@ -85,7 +85,9 @@ impl<M: Mta> Session<M> {
             spool.insert(trace, fields.as_bytes()).map_err(no_room)?;
         }
         let (raw, charge): (Bytes, Charge) = spool.finish();
-        let raw = match transaction.binary.then(|| message::as_lines(&raw)).flatten() {
+        // What others send stays as it was signed; what is sent from here has no line that others need not take.
+        let is_ours = matches!(transaction.recipients, Recipients::Anywhere(_));
+        let raw = match (transaction.binary || is_ours).then(|| message::as_lines(&raw)).flatten() {
             Some(lines) => Bytes::from(lines),
             None => raw,
         };
