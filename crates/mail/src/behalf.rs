@@ -49,7 +49,8 @@ impl Access {
     }
 
     /// RFC 6409 §6.1: everybody in From must be the account's own or let it write in their name, and Sender must be its
-    /// own. What names nobody is nobody's, and what is no list of mailboxes names different people to different programs. True if a Sender is missing that says who really sent it.
+    /// own. What names nobody is nobody's; what is no list of mailboxes names different people to different programs.
+    /// True if a Sender is missing that says who really sent it.
     pub(crate) async fn check_authors(&self, raw: &[u8]) -> Result<bool> {
         let Authorship { authors, senders } =
             message::authorship(raw).map_err(|wrong| Error::invalid("from", wrong.to_string()))?;

@@ -1,6 +1,6 @@
-//! What the accounts of a domain have together, added up now and then.
+//! What an account may have, and what the accounts of a domain have together, added up now and then.
 //!
-//! No mail waits for that: it is refused by the last sum. So a domain may pass its limit by what comes in between, a
+//! No mail waits for the sum: it is refused by the last sum. So a domain may pass its limit by what comes in between, a
 //! minute or ten times as long as adding up takes, whatever is longer; from then on everything is refused until there
 //! is room again.
 

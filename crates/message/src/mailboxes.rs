@@ -3,7 +3,7 @@
 //!
 //! RFC 5322 §3.4, with the groups of RFC 6854, the letters of RFC 6532 and the obsolete forms that programs still write
 //! (§4.4): dots in names without quotes, routes, blanks around dots, empty elements. Brackets in names are let pass, too:
-//! nobody takes them for an address.
+//! nobody takes them for an address. Control characters and local parts that are quoted in pieces are not.
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -36,6 +36,9 @@ const MAX_BYTES: usize = 256 << 10;
 pub(crate) fn parse(value: &[u8], limit: usize) -> Result<Vec<String>> {
     if value.len() > MAX_BYTES {
         return Err(Malformed::TooMany);
+    }
+    if value.iter().any(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n')) {
+        return Err(Malformed::Character);
     }
     let mut cursor = Cursor { rest: value };
     let (mut found, mut in_group) = (Vec::new(), false);
@@ -78,7 +81,7 @@ struct Cursor<'m> {
 struct Phrase {
     /// Without what is between them.
     written: Vec<u8>,
-    /// `*("." word)`, and so no name alone.
+    /// Whether it may stand before an `@`: atoms with dots between them, or one quoted string.
     is_local: bool,
 }
 
@@ -112,13 +115,21 @@ impl Cursor<'_> {
                     self.bump();
                 }
                 Some(b'\\') if depth > 0 => {
-                    self.bump();
-                    self.take()?;
+                    self.quoted_pair()?;
                 }
                 Some(_) if depth > 0 => self.bump(),
                 None if depth > 0 => return Err(Malformed::Endless),
                 Some(_) | None => return Ok(()),
             }
+        }
+    }
+
+    /// The character behind a backslash.
+    fn quoted_pair(&mut self) -> Result<u8> {
+        self.bump();
+        match self.take()? {
+            b'\r' | b'\n' => Err(Malformed::Character),
+            byte => Ok(byte),
         }
     }
 
@@ -135,6 +146,7 @@ impl Cursor<'_> {
                     _ => Ok(Element::Mailbox(address)),
                 }
             }
+            Some(b':') if phrase.written.contains(&b'@') => Err(Malformed::Name),
             Some(b':') if !phrase.written.is_empty() => {
                 self.bump();
                 Ok(Element::Group)
@@ -159,17 +171,20 @@ impl Cursor<'_> {
     /// `*(word / ".")`.
     fn phrase(&mut self) -> Result<Phrase> {
         let mut phrase = Phrase { is_local: true, ..Phrase::default() };
-        let mut after_word = false;
+        let (mut after_word, mut has_quotes) = (false, false);
         loop {
             self.skip_cfws()?;
             let is_word = match self.peek() {
                 Some(b'.') => {
                     self.bump();
                     phrase.written.push(b'.');
+                    phrase.is_local &= !has_quotes;
                     false
                 }
                 Some(b'"') => {
+                    phrase.is_local &= phrase.written.is_empty();
                     self.quoted(&mut phrase.written)?;
+                    has_quotes = true;
                     true
                 }
                 Some(byte) if is_atext(byte) => {
@@ -200,11 +215,12 @@ impl Cursor<'_> {
     fn quoted(&mut self, to: &mut Vec<u8>) -> Result<()> {
         to.push(self.take()?);
         loop {
-            match self.take()? {
+            match self.peek() {
                 // RFC 5322 §2.2.3: folding is none of the text.
-                b'\r' | b'\n' => {}
-                b'\\' => to.extend([b'\\', self.take()?]),
-                byte => {
+                Some(b'\r' | b'\n') => self.bump(),
+                Some(b'\\') => to.extend([b'\\', self.quoted_pair()?]),
+                _ => {
+                    let byte = self.take()?;
                     to.push(byte);
                     if byte == b'"' {
                         return Ok(());
@@ -218,15 +234,8 @@ impl Cursor<'_> {
     fn angle(&mut self) -> Result<String> {
         self.bump();
         self.skip_cfws()?;
-        while matches!(self.peek(), Some(b'@' | b',')) {
-            if self.take()? == b'@' {
-                self.domain()?;
-                if self.peek() == Some(b':') {
-                    self.bump();
-                    break;
-                }
-            }
-            self.skip_cfws()?;
+        if self.peek() == Some(b'@') {
+            self.route()?;
         }
         let local = self.phrase()?;
         if self.peek() != Some(b'@') {
@@ -239,9 +248,23 @@ impl Cursor<'_> {
         }
     }
 
+    /// `"@" domain *("," ["@" domain]) ":"`
+    fn route(&mut self) -> Result<()> {
+        loop {
+            match self.take()? {
+                b'@' => {
+                    self.domain()?;
+                }
+                b',' => self.skip_cfws()?,
+                b':' => return Ok(()),
+                _ => return Err(Malformed::Address),
+            }
+        }
+    }
+
     /// An address from its `@` on.
     fn address(&mut self, local: Phrase) -> Result<String> {
-        if !local.is_local || local.written.is_empty() {
+        if !local.is_local || local.written.is_empty() || local.written.contains(&b'\t') {
             return Err(Malformed::Address);
         }
         self.bump();
@@ -259,10 +282,13 @@ impl Cursor<'_> {
             loop {
                 let byte = self.take()?;
                 domain.push(byte);
+                // RFC 5321 §4.1.3: addresses have no other characters.
+                let is_fit = byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'-');
                 match byte {
                     b']' => break,
-                    b'\\' => return Err(Malformed::Address),
-                    _ => {}
+                    b'[' if domain.len() == 1 => {}
+                    _ if is_fit => {}
+                    _ => return Err(Malformed::Address),
                 }
             }
             self.skip_cfws()?;
@@ -293,8 +319,30 @@ fn is_atext(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::address;
+
+    proptest! {
+        /// Whose a mail may be is decided by what is read here; what people are shown must not be another's.
+        #[test]
+        fn whoever_is_named_is_shown(pieces in proptest::collection::vec(
+            prop_oneof![
+                Just("a"), Just("bob"), Just("@"), Just("x.y"), Just("."), Just(","), Just(";"), Just(":"), Just("<"),
+                Just(">"), Just("\""), Just("("), Just(")"), Just("\\"), Just("["), Just("]"), Just(" "), Just("\r\n "),
+                Just("한"), Just("=?utf-8?q?a?="), Just("<a@x.y>"), Just("a@x.y"), Just("\"a b\""),
+            ],
+            0..14,
+        )) {
+            let value = pieces.concat();
+            if let Ok(named) = parse(value.as_bytes(), 100) {
+                let shown = address::parse(value.as_bytes(), 100).decoded();
+                let shown: Vec<_> = shown.into_iter().map(|one| one.email).collect();
+                prop_assert_eq!(shown, named, "{}", value);
+            }
+        }
+    }
 
     #[test]
     fn lists_as_programs_write_them() {
@@ -373,6 +421,11 @@ mod tests {
             ("> <alice@x.y>", Malformed::Character),
             ("A: alice@x.y; bob@x.y", Malformed::Behind),
             ("[bob@x.y] <alice@x.y>", Malformed::Address),
+            ("alice@[<]", Malformed::Address),
+            ("<,alice@x.y>", Malformed::Address),
+            ("\"al ice\".x@x.y", Malformed::Address),
+            ("\"bob@x.y\": alice@x.y;", Malformed::Name),
+            ("\"Alice\\\r\n\" <alice@x.y>", Malformed::Character),
         ] {
             assert_eq!(parse(value.as_bytes(), 100), Err(wanted), "{value}");
         }
