@@ -78,6 +78,7 @@ fn said(problem: &Problem, t: &Texts) -> String {
 fn Made(made: MadeAppPassword) -> AnyView {
     let t = texts();
     let MadeAppPassword { app_password, password } = made;
+    let password = password.expose().clone();
     let copied = RwSignal::new(false);
     let copy = {
         let password = password.clone();

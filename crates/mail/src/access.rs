@@ -80,21 +80,18 @@ impl Access {
     }
 
     async fn would_be_let_in(&self) -> Result<bool> {
-        if let Credential::Session(token_hash) = &self.credential {
-            let holder = self.service.holder_of(token_hash).await?;
-            return Ok(holder.is_some_and(|account| account.id == self.id));
-        }
         let directory = &self.service.parts.directory;
-        let Some(account) = directory.account_now(self.id).await?.filter(|account| account.enabled) else {
-            return Ok(false);
-        };
-        Ok(match &self.credential {
-            Credential::Password(hash) => *hash == account.password_hash,
-            Credential::AppPassword(id) => {
-                directory.app_passwords(self.id).await?.iter().any(|one| one.id == *id)
+        match &self.credential {
+            Credential::Password(hash) => {
+                let account = directory.account_now(self.id).await?.filter(|account| account.enabled);
+                Ok(account.is_some_and(|account| account.password_hash == *hash))
             }
-            Credential::Session(_) => false,
-        })
+            Credential::AppPassword(id) => Ok(directory.lets_in(self.id, *id).await?),
+            Credential::Session(token_hash) => {
+                let holder = self.service.holder_of(token_hash).await?;
+                Ok(holder.is_some_and(|account| account.id == self.id))
+            }
+        }
     }
 
     /// Bytes of a message, at most.

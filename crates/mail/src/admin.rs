@@ -146,6 +146,12 @@ impl Admin {
         self.service.end_sessions(id).await
     }
 
+    /// The same as it is now, past every cache.
+    async fn account_now(&self, email: &EmailAddress) -> Result<Account> {
+        let id = self.account(email).await?.id;
+        self.directory().account_now(id).await?.ok_or(Error::NotFound("account"))
+    }
+
     /// The app passwords of an account, the oldest first.
     pub async fn app_passwords(&self, email: &EmailAddress) -> Result<Vec<api::AppPassword>> {
         self.service.app_passwords(self.account(email).await?.id).await
@@ -157,7 +163,7 @@ impl Admin {
         email: &EmailAddress,
         name: &str,
     ) -> Result<(api::AppPassword, Secret)> {
-        self.service.add_app_password(self.account(email).await?.id, name).await
+        self.service.add_app_password(&self.account_now(email).await?, name).await
     }
 
     /// Takes one away; whoever came by it has to go.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use storage::{Account, AppPassword, Ending, NewAppPassword};
-use types::{AccountId, AppPasswordId, Secret, api};
+use types::{AccountId, AppPasswordId, Secret, Timestamp, api};
 
 use crate::{Access, Client, Error, Result, Service, login::hash};
 
@@ -33,11 +33,11 @@ impl Access {
         client: &Client,
     ) -> Result<(api::AppPassword, Secret)> {
         checked(name)?;
-        self.service.confirm(self, own, client).await.map_err(|error| match error {
+        let account = self.service.confirm(self, own, client).await.map_err(|error| match error {
             Error::Credentials => Error::invalid("password", "that is not the password of your account"),
             other => other,
         })?;
-        self.service.add_app_password(self.id, name).await
+        self.service.add_app_password(&account, name).await
     }
 
     /// Takes one away; whoever came by it has to go.
@@ -51,19 +51,21 @@ impl Service {
         Ok(self.parts.directory.app_passwords(account).await?.into_iter().map(shown).collect())
     }
 
+    /// Makes one, if the account's password is still what it was.
     pub(crate) async fn add_app_password(
         &self,
-        account: AccountId,
+        account: &Account,
         name: &str,
     ) -> Result<(api::AppPassword, Secret)> {
         let name = checked(name)?;
         let password = made(self.random_bytes());
         let keys = match self.iterations() {
-            Some(iterations) => Some(self.derived(account, &password, iterations).await?),
+            Some(iterations) => Some(self.derived(account.id, &password, iterations).await?),
             None => None,
         };
         let (digest, created_at) = (hash(password.expose()), self.now());
-        let new = NewAppPassword { account, name: name.to_owned(), digest, keys, created_at };
+        let (name, password_hash) = (name.to_owned(), account.password_hash.clone());
+        let new = NewAppPassword { account: account.id, password_hash, name, digest, keys, created_at };
         let most = self.config().app_passwords;
         let added = self.parts.directory.add_app_password(new, most).await.map_err(|error| match error {
             storage::Error::Reached(_) => Error::Conflict(format!(
@@ -71,13 +73,14 @@ impl Service {
             )),
             other => other.into(),
         })?;
-        Ok((shown(added.ok_or(Error::NotFound("account"))?), password))
+        let changed = || Error::Conflict("the password of the account was changed just now".to_owned());
+        Ok((shown(added.ok_or_else(changed)?), password))
     }
 
     pub(crate) async fn remove_app_password(&self, account: AccountId, id: AppPasswordId) -> Result<()> {
         let removed = self.parts.directory.remove_app_password(account, id).await?;
         let number = removed.ok_or(Error::NotFound("app password"))?;
-        self.endings.note(Ending { number, account, all: false }, self.now());
+        self.endings.note(Ending { number, account, whole: false }, self.now());
         Ok(())
     }
 
@@ -95,17 +98,22 @@ impl Service {
         let Some(found) = all.into_iter().find(|one| blake3::Hash::from_bytes(one.digest) == digest) else {
             return Ok(None);
         };
-        if found.used_at.is_none_or(|used_at| self.now() > used_at.plus(USE_NOTED)) {
-            self.note_use(account, found.id).await;
-        }
+        self.note_use(account, found.id, found.used_at);
         Ok(Some(found.id))
     }
 
-    /// Only for its owner to see: nobody is kept out because it cannot be noted.
-    pub(crate) async fn note_use(&self, account: AccountId, id: AppPasswordId) {
-        if let Err(error) = self.parts.directory.use_app_password(account, id, self.now()).await {
-            tracing::debug!(%account, %error, "the use of an app password is not noted");
+    /// Notes, while nobody waits for it, that one was used, if that was not noted lately. It is for its owner alone to see.
+    pub(crate) fn note_use(&self, account: AccountId, id: AppPasswordId, used_at: Option<Timestamp>) {
+        let now = self.now();
+        if used_at.is_some_and(|used_at| now <= used_at.plus(USE_NOTED)) {
+            return;
         }
+        let service = self.clone();
+        self.spawn(async move {
+            if let Err(error) = service.parts.directory.use_app_password(account, id, now).await {
+                tracing::debug!(%account, %error, "the use of an app password is not noted");
+            }
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sasl::{Keys, Mechanism};
 use storage::Account;
-use types::{AccountId, EmailAddress, Secret};
+use types::{AccountId, EmailAddress, Secret, Timestamp};
 
 use crate::{
     Access, Client, Error, Result, Service,
@@ -22,16 +22,24 @@ use crate::{
 pub struct Challenge {
     pub nonce: String,
     account: Option<Account>,
-    /// One of these, and what it shows to know.
-    ways: Vec<(Keys, Option<Credential>)>,
+    ways: Vec<Way>,
     attempt: Attempt,
+}
+
+/// A password that may be proven.
+struct Way {
+    keys: Keys,
+    /// `None`: nobody's.
+    credential: Option<Credential>,
+    /// Of an app password.
+    used_at: Option<Timestamp>,
 }
 
 impl Challenge {
     /// The keys of the passwords that will do.
     #[must_use]
     pub fn keys(&self) -> Vec<Keys> {
-        self.ways.iter().map(|(keys, _)| keys.clone()).collect()
+        self.ways.iter().map(|way| way.keys.clone()).collect()
     }
 }
 
@@ -63,43 +71,46 @@ impl Service {
             let secret = self.parts.directory.secret("nobody", fresh).await?;
             let name = address.as_ref().map_or_else(|| user.to_owned(), EmailAddress::key);
             let iterations = self.iterations().unwrap_or(NonZeroU32::MIN);
-            ways.push((Keys::of_nobody(&secret, &name, iterations), None));
+            let keys = Keys::of_nobody(&secret, &name, iterations);
+            ways.push(Way { keys, credential: None, used_at: None });
         }
         let nonce = URL_SAFE_NO_PAD.encode(self.random_bytes::<18>());
         Ok(Challenge { nonce, account, ways, attempt })
     }
 
     /// The keys that are kept for the account: its password's first, since a client is told the salt of the first alone.
-    async fn ways(&self, account: &Account) -> Result<Vec<(Keys, Option<Credential>)>> {
+    async fn ways(&self, account: &Account) -> Result<Vec<Way>> {
         let directory = &self.parts.directory;
         let own = directory.password_keys(account.id).await?;
-        let own = (own, Credential::Password(account.password_hash.clone()));
+        let own = (own, Credential::Password(account.password_hash.clone()), None);
         let apps = directory.app_passwords(account.id).await?.into_iter();
-        let apps = apps.map(|one| (one.keys, Credential::AppPassword(one.id)));
-        let read = |(keys, credential): (Option<Secret>, _)| {
-            Some((keys?.expose().parse::<Keys>().ok()?, Some(credential)))
+        let apps = apps.map(|one| (one.keys, Credential::AppPassword(one.id), one.used_at));
+        let way = |(keys, credential, used_at): (Option<Secret>, _, _)| {
+            let keys = keys?.expose().parse::<Keys>().ok()?;
+            Some(Way { keys, credential: Some(credential), used_at })
         };
-        Ok(std::iter::once(own).chain(apps).filter_map(read).collect())
+        Ok(std::iter::once(own).chain(apps).filter_map(way).collect())
     }
 
     /// Lets in whoever has proven to know the password of these of the challenge's keys.
     pub async fn proven(&self, challenge: Challenge, which: usize) -> Result<Access> {
-        let Challenge { account: Some(before), mut ways, attempt, .. } = challenge else {
+        let Challenge { account: Some(account), mut ways, attempt, .. } = challenge else {
             return Err(Error::Credentials);
         };
-        let way = (which < ways.len()).then(|| ways.swap_remove(which).1).flatten();
-        let credential = way.ok_or(Error::Credentials)?;
+        let way = (which < ways.len()).then(|| ways.swap_remove(which));
+        let Some(Way { credential: Some(credential), used_at, .. }) = way else {
+            return Err(Error::Credentials);
+        };
+        if let Credential::AppPassword(id) = credential {
+            self.note_use(account.id, id, used_at);
+        }
+        let access = attempt.let_in(self, account, credential).await;
         // It may have been changed since, or the account disabled.
-        let account = self.parts.directory.account_now(before.id).await?.ok_or(Error::Credentials)?;
-        let access = Access::by(self, account.clone(), credential.clone());
         if !access.is_valid().await? {
             return Err(Error::Credentials);
         }
-        if let Credential::AppPassword(id) = credential {
-            self.note_use(account.id, id).await;
-        }
         metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
-        Ok(attempt.let_in(self, account, credential).await)
+        Ok(access)
     }
 
     /// Lets the holder of a session's token in, if it is theirs who is named, where somebody is.

@@ -53,8 +53,8 @@ const KNOWN_FOR: Duration = Duration::from_secs(35 * 86_400);
 const WAITED_FOR: Duration = Duration::from_secs(2 * 86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);
-/// How long a command is held up: programs give up what takes some minutes.
-const LONGEST_WAIT: Duration = MINUTE;
+/// How long a command is held up: programs give up what takes a minute, and what came with it is in memory.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// Whoever keeps out more than this has mistyped.
@@ -127,8 +127,8 @@ impl Service {
             (door.commands_per_minute_per_account, door.commands_per_minute_per_address);
         let account = account.filter(|_| by_account > 0).map(|id| (format!("commands:{id}"), by_account));
         let address = (by_address > 0).then(|| (format!("commands:{}", client_network(client)), by_address));
+        let mut patience = LONGEST_WAIT;
         for (key, count) in account.into_iter().chain(address) {
-            let mut patience = LONGEST_WAIT;
             while let Some(wait) = self.throttle(&key, count, MINUTE).await
                 && !patience.is_zero()
             {

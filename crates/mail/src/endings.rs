@@ -49,9 +49,10 @@ impl Endings {
     }
 
     pub(crate) fn note(&self, ending: Ending, heard_at: Timestamp) {
-        let before = self.0.get(&ending.account).and_then(|before| before.number);
-        let number = before.max(ending.all.then_some(ending.number));
-        self.0.insert(ending.account, Ended { heard_at, number });
+        self.0.entry(ending.account).and_upsert_with(|before| {
+            let before = before.and_then(|before| before.into_value().number);
+            Ended { heard_at, number: before.max(ending.whole.then_some(ending.number)) }
+        });
     }
 }
 

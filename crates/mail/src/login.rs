@@ -24,8 +24,16 @@ pub struct Client {
 /// An attempt to log in, and what it took from the limits.
 pub(crate) struct Attempt {
     taken: Vec<(String, Quota)>,
+    began_at: Timestamp,
     /// The newest note of ended sessions when it began: whatever ends while it goes on counts.
     began_after: i64,
+}
+
+/// Which passwords will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    OwnPassword,
+    AppPasswordsToo,
 }
 
 /// What the directory said of a token, so that it need not be asked for each request: a pass, revoked when the session
@@ -58,25 +66,31 @@ impl Service {
     /// Lets a mail program in by address and password, the account's or one of its app passwords. Unknown address and wrong
     /// password look and take the same.
     pub async fn authenticate(&self, email: &str, password: &Secret, client: &Client) -> Result<Access> {
-        let (account, credential, attempt) = self.verified(email, password, client, true).await?;
+        let (account, credential, attempt) =
+            self.verified(email, password, client, Taken::AppPasswordsToo).await?;
         Ok(attempt.let_in(self, account, credential).await)
     }
 
-    /// Whether this is the password of the account itself.
-    pub(crate) async fn confirm(&self, access: &Access, password: &Secret, client: &Client) -> Result<()> {
+    /// The account as it is now, if this is its own password.
+    pub(crate) async fn confirm(
+        &self,
+        access: &Access,
+        password: &Secret,
+        client: &Client,
+    ) -> Result<Account> {
         let (account, credential, attempt) =
-            self.verified(&access.email.to_string(), password, client, false).await?;
-        let confirmed = attempt.let_in(self, account, credential).await;
-        if confirmed.id == access.id { Ok(()) } else { Err(Error::Credentials) }
+            self.verified(&access.email.to_string(), password, client, Taken::OwnPassword).await?;
+        attempt.let_in(self, account.clone(), credential).await;
+        if account.id == access.id { Ok(account) } else { Err(Error::Credentials) }
     }
 
-    /// The account whose password this is, or one of whose app passwords, where `apps` are taken.
+    /// The account whose password this is.
     async fn verified(
         &self,
         email: &str,
         password: &Secret,
         client: &Client,
-        apps: bool,
+        taken: Taken,
     ) -> Result<(Account, Credential, Attempt)> {
         // What is no address never becomes a key of the limits: those are kept in memory.
         let address = email.trim().parse::<EmailAddress>().ok();
@@ -85,7 +99,7 @@ impl Service {
             return Err(Error::Credentials);
         };
         let account = self.account_of(&address).await?;
-        if apps
+        if taken == Taken::AppPasswordsToo
             && let Some(id) = self.app_password(account.as_ref(), password).await?
             && let Some(account) = account
         {
@@ -117,7 +131,7 @@ impl Service {
     /// Lets somebody in and begins a session; the token is shown here once and kept nowhere.
     pub async fn login(&self, email: &str, password: &Secret, client: &Client) -> Result<(Access, Secret)> {
         // Counts although it succeeds: each leaves a session behind.
-        let (account, _, attempt) = self.verified(email, password, client, false).await?;
+        let (account, _, attempt) = self.verified(email, password, client, Taken::OwnPassword).await?;
         let token = URL_SAFE_NO_PAD.encode(self.random_bytes::<32>());
         let now = self.now();
         let token_hash = hash(&token);
@@ -206,7 +220,7 @@ impl Service {
     /// Ends all sessions of an account.
     pub(crate) async fn end_sessions(&self, account: AccountId) -> Result<()> {
         let (number, ended) = self.parts.directory.end_sessions(account).await?;
-        self.endings.note(Ending { number, account, all: true }, self.now());
+        self.endings.note(Ending { number, account, whole: true }, self.now());
         for hash in ended {
             self.parts.cache.revoke_pass::<Grant>(&key(&hash)).await;
         }
@@ -246,7 +260,8 @@ impl Service {
             }
             taken.push((name, quota));
         }
-        Ok(Attempt { taken, began_after: self.newest_ending().await? })
+        let began_at = self.now();
+        Ok(Attempt { taken, began_at, began_after: self.newest_ending().await? })
     }
 }
 
@@ -256,7 +271,10 @@ impl Attempt {
         for (name, quota) in self.taken {
             service.parts.limits.give_back(&name, quota).await;
         }
-        Access { let_in_after: Some(self.began_after), ..Access::by(service, account, credential) }
+        // What ended while it went on has to be asked for.
+        let known_at = Arc::new(AtomicI64::new(self.began_at.millis()));
+        let let_in_after = Some(self.began_after);
+        Access { known_at, let_in_after, ..Access::by(service, account, credential) }
     }
 }
 

@@ -168,9 +168,11 @@ impl Service {
             };
             if let Some(inner) = directory.group(&named).await? {
                 waiting.extend(inner.targets.into_iter().rev());
-            } else if let Some(account) = directory.account(account).await?
-                && !expansion.accounts.iter().any(|(_, known)| *known == account.id)
-            {
+                continue;
+            }
+            let removed = || storage::Error::Unavailable("a member of a group was removed just now".into());
+            let account = directory.account(account).await?.ok_or_else(removed)?;
+            if !expansion.accounts.iter().any(|(_, known)| *known == account.id) {
                 expansion.accounts.push((account.email, account.id));
             }
         }

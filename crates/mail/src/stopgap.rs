@@ -47,7 +47,7 @@ impl Service {
             return Ok(None);
         }
         let (_, notes) = self.parts.directory.ended_since(Some(stopgap.began_after)).await?;
-        if notes.iter().any(|ending| ending.all && ending.account == stopgap.account) {
+        if notes.iter().any(|ending| ending.whole && ending.account == stopgap.account) {
             return Ok(None);
         }
         let account = self.parts.directory.account_now(stopgap.account).await?;

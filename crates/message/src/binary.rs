@@ -40,6 +40,18 @@ pub fn as_lines(raw: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The same of a mail that came as lines of text, of which some may be longer than others have to take. One with a part that
+/// is signed (RFC 1847) stays as it is.
+#[must_use]
+pub fn as_short_lines(raw: &[u8]) -> Option<Vec<u8>> {
+    if is_lines(raw) {
+        return None;
+    }
+    let (structure, _) = tree::scan(raw);
+    let is_signed = |part: &Part| part.content_type.value == "multipart/signed";
+    if structure.parts.iter().any(is_signed) { None } else { as_lines(raw) }
+}
+
 /// Whether nothing is done to its bytes yet.
 fn is_plain_leaf(part: &Part) -> bool {
     let encoded = matches!(part.encoding, Encoding::Base64 | Encoding::QuotedPrintable);
@@ -101,6 +113,18 @@ fn range(offsets: &Range<u64>) -> Range<usize> {
 mod tests {
     use super::*;
     use crate::{decode, parse, search_text};
+
+    #[test]
+    fn what_is_signed_stays_as_it_is() {
+        let long = "x".repeat(2_000);
+        let of = |kind: &str| {
+            format!("Content-Type: multipart/{kind}; boundary=b\r\n\r\n--b\r\n\r\n{long}\r\n--b--\r\n")
+        };
+        assert_eq!(as_short_lines(of("signed").as_bytes()), None);
+        let short = as_short_lines(of("mixed").as_bytes()).unwrap();
+        assert!(is_lines(&short));
+        assert_eq!(as_short_lines(&short), None);
+    }
 
     #[test]
     fn lines_of_text_stay_as_they_are() {

@@ -38,7 +38,7 @@ mod view;
 mod tests;
 
 pub use authors::{Authorship, NoMailboxes, authors, authorship};
-pub use binary::as_lines;
+pub use binary::{as_lines, as_short_lines};
 pub use bounce::{Bounce, BounceAction, BouncedRecipient};
 pub use compose::{Outgoing, OutgoingAttachment, compose};
 pub use decoder::{Decoder, Encoding, decode, decoded_len};

@@ -24,17 +24,19 @@ pub struct AppPassword {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAppPassword {
     pub account: AccountId,
+    /// Of the account's password as it must be.
+    pub password_hash: Secret,
     pub name: String,
     pub digest: [u8; 32],
     pub keys: Option<Secret>,
     pub created_at: Timestamp,
 }
 
-/// A part of the [`Directory`](crate::Directory); past every cache. They leave with the account's password: whoever knew
-/// that may have made some.
+/// A part of the [`Directory`](crate::Directory); past every cache. They are good for as long as the account's password stays
+/// what it was when they were made: whoever knew that may have made some.
 #[async_trait]
 pub trait AppPasswords: Send + Sync {
-    /// `Err(Reached)` if the account has as many as `most`; `None` if there is no such account.
+    /// `Err(Reached)` if the account has as many as `most`; `None` if there is no such account, or its password is another.
     async fn add_app_password(&self, new: NewAppPassword, most: u32) -> Result<Option<AppPassword>>;
 
     /// Those of these accounts, in order of account and age.
@@ -44,6 +46,9 @@ pub trait AppPasswords: Send + Sync {
     async fn app_passwords(&self, account: AccountId) -> Result<Vec<AppPassword>> {
         Ok(self.all_app_passwords(&[account]).await?.into_iter().map(|(_, one)| one).collect())
     }
+
+    /// Whether it is there, and the account is open.
+    async fn lets_in(&self, account: AccountId, id: AppPasswordId) -> Result<bool>;
 
     /// Notes that it was used.
     async fn use_app_password(&self, account: AccountId, id: AppPasswordId, now: Timestamp) -> Result<()>;

@@ -67,7 +67,7 @@ pub struct Ending {
     pub number: i64,
     pub account: AccountId,
     /// Whether all that were let in are to go; else those that came by a session or an app password that has ended.
-    pub all: bool,
+    pub whole: bool,
 }
 
 /// Which shard each bucket lives on.

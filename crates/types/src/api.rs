@@ -84,7 +84,7 @@ pub struct MadeAppPassword {
     #[serde(flatten)]
     pub app_password: AppPassword,
     /// What the program logs in with, beside the account's address. It is told here only.
-    pub password: String,
+    pub password: Secret,
 }
 
 /// A folder with its counts.

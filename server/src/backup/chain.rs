@@ -138,9 +138,9 @@ impl From<storage::AppPassword> for AppPassword {
 }
 
 impl AppPassword {
-    pub(super) fn of(self, account: AccountId) -> storage::NewAppPassword {
+    pub(super) fn of(self, account: AccountId, password_hash: Secret) -> storage::NewAppPassword {
         let Self { name, digest, keys, created_at } = self;
-        storage::NewAppPassword { account, name, digest, keys, created_at }
+        storage::NewAppPassword { account, password_hash, name, digest, keys, created_at }
     }
 }
 

@@ -347,7 +347,7 @@ async fn enter(ports: &Ports, person: &Person, faults: &mut Vec<String>) -> anyh
 /// Adds the app passwords of the person, who has their password again as well.
 async fn let_programs_in(ports: &Ports, account: AccountId, person: &Person) -> anyhow::Result<()> {
     for one in person.app_passwords.iter().cloned() {
-        ports.directory.add_app_password(one.of(account), u32::MAX).await?;
+        ports.directory.add_app_password(one.of(account, person.password_hash.clone()), u32::MAX).await?;
     }
     Ok(())
 }

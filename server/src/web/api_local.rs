@@ -143,7 +143,7 @@ impl app::Api for Local {
         let NewAppPassword { name, password } = new;
         let made = self.access()?.add_app_password(&name, &password, &Client::default()).await;
         let (app_password, password) = made.map_err(problem)?;
-        Ok(MadeAppPassword { app_password, password: password.expose().clone() })
+        Ok(MadeAppPassword { app_password, password })
     }
 
     async fn remove_app_password(&self, id: AppPasswordId) -> Answer<()> {

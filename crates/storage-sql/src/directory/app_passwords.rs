@@ -24,17 +24,19 @@ impl AppPasswords for SqlDirectory {
         let tx = self.begin().await?;
         // Who adds another waits, so that there are never too many.
         let owner = account::Entity::find_by_id(new.account.0).lock_exclusive().one(&tx).await;
-        if owner.map_err(failed)?.is_none() {
+        let is_same = |owner: &account::Model| owner.password_hash == *new.password_hash.expose();
+        if owner.map_err(failed)?.filter(is_same).is_none() {
             return Ok(None);
         }
         let of_account = app_password::Column::AccountId.eq(new.account.0);
-        let count = app_password::Entity::find().filter(of_account).count(&tx).await.map_err(failed)?;
+        let count = good().filter(of_account).count(&tx).await.map_err(failed)?;
         if count >= u64::from(most) {
             return Err(Error::Reached("the number of app passwords"));
         }
         let row = app_password::ActiveModel {
             id: NotSet,
             account_id: Set(new.account.0),
+            password_hash: Set(new.password_hash.expose().clone()),
             name: Set(rows::text(new.name)),
             digest: Set(new.digest.to_vec()),
             scram: Set(new.keys.map(|keys| keys.expose().clone())),
@@ -52,10 +54,20 @@ impl AppPasswords for SqlDirectory {
         let mut rows = Vec::new();
         for list in lists(&conn, &ids) {
             let of_these = among(&conn, app_password::Column::AccountId, list);
-            rows.extend(app_password::Entity::find().filter(of_these).all(&conn).await.map_err(failed)?);
+            rows.extend(good().filter(of_these).all(&conn).await.map_err(failed)?);
         }
         rows.sort_unstable_by_key(|row| (row.account_id, row.id));
         rows.into_iter().map(|row| Ok((AccountId(row.account_id), view(row)?))).collect()
+    }
+
+    async fn lets_in(&self, account: AccountId, id: AppPasswordId) -> Result<bool> {
+        let found = good()
+            .filter(app_password::Column::Id.eq(id.0))
+            .filter(app_password::Column::AccountId.eq(account.0))
+            .filter(Expr::cust(IS_OPEN))
+            .one(&self.readers.each())
+            .await;
+        Ok(found.map_err(failed)?.is_some())
     }
 
     async fn use_app_password(&self, account: AccountId, id: AppPasswordId, now: Timestamp) -> Result<()> {
@@ -85,6 +97,16 @@ impl AppPasswords for SqlDirectory {
         Ok(Some(number))
     }
 }
+
+/// Those that were made with the password that the account has now.
+fn good() -> sea_orm::Select<app_password::Entity> {
+    app_password::Entity::find().filter(Expr::cust(IS_GOOD))
+}
+
+const IS_GOOD: &str = "EXISTS (SELECT 1 FROM account AS owner WHERE owner.id = app_password.account_id \
+     AND owner.password_hash = app_password.password_hash)";
+const IS_OPEN: &str = "EXISTS (SELECT 1 FROM account AS owner WHERE owner.id = app_password.account_id \
+     AND owner.enabled = TRUE)";
 
 /// Takes away all of the account's.
 pub(super) async fn forget(tx: &Conn, account: AccountId) -> Result<()> {

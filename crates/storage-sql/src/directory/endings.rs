@@ -46,11 +46,11 @@ pub(super) async fn end_one(writers: &Pool, token_hash: &[u8; 32]) -> Result<Opt
     let account = AccountId(found.account_id);
     let number = note(&tx, account, false).await?;
     tx.commit().await.map_err(failed)?;
-    Ok(Some(Ending { number, account, all: false }))
+    Ok(Some(Ending { number, account, whole: false }))
 }
 
 /// One at a time, so that who asks for what came after a number misses no lower one that is committed later.
-pub(super) async fn note(tx: &Conn, account: AccountId, all: bool) -> Result<i64> {
+pub(super) async fn note(tx: &Conn, account: AccountId, whole: bool) -> Result<i64> {
     if tx.is_postgres() {
         let lock = "LOCK TABLE session_end IN SHARE ROW EXCLUSIVE MODE";
         tx.execute_unprepared(lock).await.map_err(failed)?;
@@ -58,7 +58,7 @@ pub(super) async fn note(tx: &Conn, account: AccountId, all: bool) -> Result<i64
     let sql = "INSERT INTO session_end (number, account_id, whole) \
                SELECT COALESCE(MAX(number), 0) + 1, CAST($1 AS BIGINT), CAST($2 AS BOOLEAN) \
                FROM session_end RETURNING number";
-    let values = [account.0.into(), all.into()];
+    let values = [account.0.into(), whole.into()];
     let note = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
     let noted = tx.query_one_raw(note).await.map_err(failed)?;
     let noted = noted.ok_or_else(|| Error::Corrupt("a note without a number".to_owned()))?;
@@ -82,7 +82,7 @@ pub(super) async fn since(conn: &Conn, number: Option<i64>) -> Result<(i64, Vec<
     let notes = Row::find_by_statement(notes).all(conn).await.map_err(failed)?;
     let newest = notes.last().map(|note| note.number).or(number).unwrap_or_default();
     let ending =
-        |note: &Row| Ending { number: note.number, account: AccountId(note.account_id), all: note.whole };
+        |note: &Row| Ending { number: note.number, account: AccountId(note.account_id), whole: note.whole };
     Ok((newest, if number.is_some() { notes.iter().map(ending).collect() } else { Vec::new() }))
 }
 

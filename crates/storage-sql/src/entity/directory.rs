@@ -268,6 +268,7 @@ pub(crate) mod app_password {
         #[sea_orm(primary_key)]
         pub(crate) id: i64,
         pub(crate) account_id: i64,
+        pub(crate) password_hash: String,
         pub(crate) name: String,
         pub(crate) digest: Vec<u8>,
         pub(crate) scram: Option<String>,

@@ -137,7 +137,7 @@ async fn sessions_end(directory: &dyn Directory) {
     assert_eq!(directory.expire_sessions(later(10)).await.unwrap(), 1);
     let (known, none) = directory.ended_since(None).await.unwrap();
     assert_eq!(none, []);
-    let noted = |number, account, all| Ending { number, account, all };
+    let noted = |number, account, whole| Ending { number, account, whole };
     let one = noted(known + 1, erin.id, false);
     assert_eq!(directory.end_session(&[2; 32]).await.unwrap(), Some(one));
     assert_eq!(directory.end_session(&[2; 32]).await.unwrap(), None);
@@ -170,6 +170,7 @@ async fn app_passwords_are_an_accounts(directory: &dyn Directory) {
         (add(directory, "ella@demo.test").await.id, add(directory, "elmo@demo.test").await.id);
     let new = |account, name: &str, keys: Option<&str>| NewAppPassword {
         account,
+        password_hash: Secret::new("hash".to_owned()),
         name: name.to_owned(),
         digest: [name.len() as u8; 32],
         keys: keys.map(|keys| Secret::new(keys.to_owned())),
@@ -194,13 +195,25 @@ async fn app_passwords_are_an_accounts(directory: &dyn Directory) {
     assert_eq!(directory.remove_app_password(other, phone.id).await.unwrap(), None, "somebody else's");
     let (known, _) = directory.ended_since(None).await.unwrap();
     assert_eq!(directory.remove_app_password(ella, phone.id).await.unwrap(), Some(known + 1));
-    let noted = Ending { number: known + 1, account: ella, all: false };
+    let noted = Ending { number: known + 1, account: ella, whole: false };
     assert_eq!(directory.ended_since(Some(known)).await.unwrap(), (known + 1, vec![noted]));
     assert_eq!(directory.remove_app_password(ella, phone.id).await.unwrap(), None);
     assert!(directory.set_password(ella, Secret::new("new".into())).await.unwrap());
     assert_eq!(directory.app_passwords(ella).await.unwrap(), [], "they leave with the password");
-    let third = directory.add_app_password(new(ella, "third", None), 2).await.unwrap().unwrap();
-    assert!(third.id > desk.id, "ids are not given again");
+    let before = new(ella, "made with the old password", None);
+    assert_eq!(directory.add_app_password(before, 2).await.unwrap(), None);
+    let with_new = || NewAppPassword { password_hash: Secret::new("new".into()), ..new(ella, "third", None) };
+    let third = directory.add_app_password(with_new(), 2).await.unwrap().unwrap();
+    assert!(directory.lets_in(ella, third.id).await.unwrap());
+    assert!(
+        !directory.lets_in(other, third.id).await.unwrap()
+            && !directory.lets_in(ella, desk.id).await.unwrap()
+    );
+    directory.set_enabled(ella, false).await.unwrap();
+    assert!(!directory.lets_in(ella, third.id).await.unwrap());
+    assert!(directory.remove_app_password(ella, third.id).await.unwrap().is_some());
+    let fourth = directory.add_app_password(with_new(), 2).await.unwrap().unwrap();
+    assert!(fourth.id > third.id, "ids are not given again");
     assert!(directory.remove_account(ella).await.unwrap());
     assert_eq!(directory.app_passwords(ella).await.unwrap(), []);
 }

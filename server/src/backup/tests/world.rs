@@ -88,7 +88,9 @@ impl<'a> World<'a> {
                 let account = directory.add_account(new).await.unwrap().unwrap().id;
                 self.accounts.push(account);
                 let (name, keys) = (format!("앱 {chance}"), Some(Secret::new("keys".into())));
-                let new = NewAppPassword { account, name, digest: [7; 32], keys, created_at: now };
+                let password_hash = Secret::new("hash".into());
+                let new =
+                    NewAppPassword { account, password_hash, name, digest: [7; 32], keys, created_at: now };
                 directory.add_app_password(new, 9).await.unwrap();
             }
             _ => {}

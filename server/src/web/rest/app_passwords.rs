@@ -37,8 +37,7 @@ pub(crate) async fn add(
     client: Client,
     Json(NewAppPassword { name, password }): Json<NewAppPassword>,
 ) -> Result<(StatusCode, Answer<MadeAppPassword>)> {
-    let (app_password, made) = caller.access.add_app_password(&name, &password, &client.into()).await?;
-    let password = made.expose().clone();
+    let (app_password, password) = caller.access.add_app_password(&name, &password, &client.into()).await?;
     Ok((StatusCode::CREATED, Answer(MadeAppPassword { app_password, password })))
 }
 

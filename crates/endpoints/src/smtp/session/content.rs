@@ -87,7 +87,12 @@ impl<M: Mta> Session<M> {
         let (raw, charge): (Bytes, Charge) = spool.finish();
         // What others send stays as it was signed; what is sent from here has no line that others need not take.
         let is_ours = matches!(transaction.recipients, Recipients::Anywhere(_));
-        let raw = match (transaction.binary || is_ours).then(|| message::as_lines(&raw)).flatten() {
+        let lines = match transaction.binary {
+            true => message::as_lines(&raw),
+            false if is_ours => message::as_short_lines(&raw),
+            false => None,
+        };
+        let raw = match lines {
             Some(lines) => Bytes::from(lines),
             None => raw,
         };
