@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
+use tokio_util::sync::CancellationToken;
 
 pub use counts::{Counts, Most, Place};
 pub use server::Server;
@@ -104,6 +105,8 @@ pub struct Peer {
     pub security: Security,
     /// Something was said before the greeting.
     pub early: bool,
+    /// When the service is about to end: nothing more is begun.
+    pub stop: CancellationToken,
 }
 
 /// What a listener offers.

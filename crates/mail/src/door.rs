@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::{Quota, Verdict};
 use storage::Ban;
+use tokio_util::sync::CancellationToken;
 use types::{AccountId, EmailAddress, Network, Timestamp, client_network, neighbourhood};
 
 use crate::{Admin, Error, Result, Service};
@@ -119,9 +120,23 @@ impl Service {
         Ok(())
     }
 
+    /// Whether commands of mail programs are held up.
+    #[must_use]
+    pub fn paces(&self) -> bool {
+        let door = &self.config().door;
+        door.commands_per_minute_per_account > 0 || door.commands_per_minute_per_address > 0
+    }
+
     /// Counts a command of a mail program, and holds it up where there were more than there may be: programs take a wait
-    /// better than a refusal.
-    pub async fn pace(&self, client: IpAddr, account: Option<AccountId>) {
+    /// better than a refusal. Whether it may go on: not if the service is to stop meanwhile. `before_wait` is called for
+    /// what should not wait as well.
+    pub async fn pace(
+        &self,
+        client: IpAddr,
+        account: Option<AccountId>,
+        stop: &CancellationToken,
+        mut before_wait: impl FnMut() + Send,
+    ) -> bool {
         let door = &self.config().door;
         let (by_account, by_address) =
             (door.commands_per_minute_per_account, door.commands_per_minute_per_address);
@@ -132,11 +147,15 @@ impl Service {
             while let Some(wait) = self.throttle(&key, count, MINUTE).await
                 && !patience.is_zero()
             {
-                let wait = wait.clamp(SHORTEST_WAIT, LONGEST_WAIT).min(patience);
+                before_wait();
+                let wait = wait.max(SHORTEST_WAIT).min(patience);
                 patience -= wait;
-                tokio::time::sleep(wait).await;
+                if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                    return false;
+                }
             }
         }
+        true
     }
 
     /// Whether a mail may come at once: not if its client, sender and recipient have never been seen together. Who

@@ -2,18 +2,18 @@
 //! the transaction of the move. So whatever learns of spam finds in the change log what was judged, as it does what
 //! programs mark by themselves; and programs that do so see it, too.
 
-use storage::{FlagChange, Result, Transaction};
-use types::{AccountId, MailboxId, MessageId, Role};
+use storage::{FlagChange, Placement, Result, Transaction};
+use types::{AccountId, MailboxId, MessageId, Role, flags::has_keyword};
 
 const JUNK: &str = "$Junk";
 const NOT_JUNK: &str = "$NotJunk";
 
-/// What a move or a copy to this mailbox says of mail, by where it was.
+/// What a move or a copy to a mailbox says of mail.
 pub(crate) struct Judgement {
     junk: MailboxId,
-    /// Of what comes from elsewhere, and of what comes from Junk.
-    of_others: Option<FlagChange>,
-    of_junk: Option<FlagChange>,
+    trash: Option<MailboxId>,
+    is_junk: bool,
+    pub(crate) change: FlagChange,
 }
 
 impl Judgement {
@@ -24,23 +24,24 @@ impl Judgement {
         to: MailboxId,
     ) -> Result<Option<Self>> {
         let mailboxes = tx.mailboxes(account).await?;
-        let Some(junk) = mailboxes.iter().find(|mailbox| mailbox.role == Some(Role::Junk)) else {
+        let with = |role| mailboxes.iter().find(|mailbox| mailbox.role == Some(role));
+        let (Some(junk), trash) = (with(Role::Junk), with(Role::Trash)) else { return Ok(None) };
+        let is_junk = to == junk.id;
+        let may_be_judged = is_junk || junk.total > 0 || trash.is_some_and(|trash| trash.total > 0);
+        let trash = trash.map(|trash| trash.id);
+        // What is thrown away may have been anything.
+        if trash == Some(to) || !may_be_judged {
             return Ok(None);
-        };
-        let role = mailboxes.iter().find(|mailbox| mailbox.id == to).and_then(|mailbox| mailbox.role);
-        let nothing = Self { junk: junk.id, of_others: None, of_junk: None };
-        Ok(match role {
-            Some(Role::Junk) => Some(Self { of_others: Some(marked(JUNK, NOT_JUNK)), ..nothing }),
-            // What is thrown away may have been anything.
-            Some(Role::Trash) => None,
-            _ if junk.total == 0 => None,
-            _ => Some(Self { of_junk: Some(marked(NOT_JUNK, JUNK)), ..nothing }),
-        })
+        }
+        let change = if is_junk { marked(JUNK, NOT_JUNK) } else { marked(NOT_JUNK, JUNK) };
+        Ok(Some(Self { junk: junk.id, trash, is_junk, change }))
     }
 
-    /// Of mail that is in this mailbox.
-    pub(crate) fn of(&self, from: MailboxId) -> Option<&FlagChange> {
-        if from == self.junk { self.of_junk.as_ref() } else { self.of_others.as_ref() }
+    /// Whether this is said of a message, by where it is. One that was junk and then thrown away is taken out of both.
+    pub(crate) fn is_of(&self, message: &Placement) -> bool {
+        let was_junk = message.mailbox == self.junk
+            || Some(message.mailbox) == self.trash && has_keyword(&message.keywords, JUNK);
+        if self.is_junk { message.mailbox != self.junk } else { was_junk }
     }
 }
 
@@ -52,13 +53,11 @@ pub(crate) async fn judge(
     to: MailboxId,
 ) -> Result<()> {
     let Some(judgement) = Judgement::by(tx, account, to).await? else { return Ok(()) };
-    let placed = tx.placements(account, ids).await?;
-    for change in [&judgement.of_others, &judgement.of_junk].into_iter().flatten() {
-        let meant = placed.iter().filter(|message| judgement.of(message.mailbox) == Some(change));
-        let meant: Vec<_> = meant.map(|message| message.id).collect();
-        if !meant.is_empty() {
-            tx.change_flags(account, &meant, change).await?;
-        }
+    let mut placed = tx.placements(account, ids).await?;
+    placed.retain(|message| judgement.is_of(message));
+    if !placed.is_empty() {
+        let ids: Vec<_> = placed.iter().map(|message| message.id).collect();
+        tx.change_flags(account, &ids, &judgement.change).await?;
     }
     Ok(())
 }

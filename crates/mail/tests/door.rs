@@ -7,6 +7,7 @@ use std::{net::IpAddr, time::Duration};
 use mail::{Client, DoorConfig, Error, Offence, Rate};
 use sasl::{Exchange, Mechanism, Question, Step};
 use testkit::{House, house::PASSWORD};
+use tokio_util::sync::CancellationToken;
 use types::{EmailAddress, Network, Secret};
 
 const ALICE: &str = "alice@demo.test";
@@ -228,10 +229,11 @@ async fn commands_wait_where_there_are_too_many() {
     let (house, node) = guarded(door).await;
     let (alice, bob) =
         (house.access(ALICE).await.unwrap().id(), house.access("bob@demo.test").await.unwrap().id());
+    let stop = CancellationToken::new();
     let paced = async |client: &str, account, times| {
         let began = std::time::Instant::now();
         for _ in 0..times {
-            node.pace(client.parse().unwrap(), account).await;
+            assert!(node.pace(client.parse().unwrap(), account, &stop, || {}).await);
         }
         began.elapsed()
     };
@@ -240,6 +242,11 @@ async fn commands_wait_where_there_are_too_many() {
     assert!(paced("192.0.2.1", Some(bob), 4).await < Duration::from_millis(200));
     paced("192.0.2.1", None, 596).await;
     assert!(paced("192.0.2.1", None, 4).await > Duration::from_millis(120), "whoever it is");
+    let (mut told, client) = (0, "192.0.2.3".parse().unwrap());
+    paced("192.0.2.3", Some(alice), 2).await;
+    stop.cancel();
+    while node.pace(client, Some(alice), &stop, || told += 1).await {}
+    assert_eq!(told, 1, "nothing waits when the service is to stop");
 }
 
 async fn guarded(door: DoorConfig) -> (House, mail::Service) {

@@ -84,7 +84,7 @@ async fn what_is_put_into_junk_or_taken_out_is_marked_so() {
     assert_eq!(put(junk).await, ["$Junk"]);
     assert_eq!(put(junk).await, ["$Junk"]);
     assert_eq!(put(trash).await, ["$Junk"], "thrown away");
-    assert_eq!(put(inbox).await, ["$Junk"]);
+    assert_eq!(put(inbox).await, ["$NotJunk"], "taken out of both");
     assert_eq!(put(junk).await, ["$Junk"]);
     assert_eq!(put(inbox).await, ["$NotJunk"]);
     assert_eq!(put(archive).await, ["$NotJunk"]);

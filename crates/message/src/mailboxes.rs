@@ -142,7 +142,11 @@ impl Cursor<'_> {
                 let address = self.address(phrase)?;
                 self.skip_cfws()?;
                 match self.peek() {
-                    Some(b'<') => Err(Malformed::Name),
+                    // Some programs have the address for a name: then both are the same.
+                    Some(b'<') => match self.angle()? {
+                        same if same.eq_ignore_ascii_case(&address) => Ok(Element::Mailbox(same)),
+                        _ => Err(Malformed::Name),
+                    },
                     _ => Ok(Element::Mailbox(address)),
                 }
             }
@@ -386,6 +390,7 @@ mod tests {
         }
         check("Alice <a@b.c>, , bob@d.e,", &["a@b.c", "bob@d.e"]);
         check("Friends: a@b.c, Bob <b@c.d>;, c@d.e", &["a@b.c", "b@c.d", "c@d.e"]);
+        check("a@b.c <A@b.c>, bob@d.e", &["A@b.c", "bob@d.e"]);
         check("undisclosed-recipients:;", &[]);
         check("", &[]);
     }
@@ -395,6 +400,7 @@ mod tests {
         for (value, wanted) in [
             ("<alice@x.y> <bob@x.y>", Malformed::Name),
             ("bob@x.y <alice@x.y>", Malformed::Name),
+            ("alice@x.y <bob@x.y>", Malformed::Name),
             ("Bob bob@x.y <alice@x.y>", Malformed::Address),
             ("=?utf-8?q?bob@x.y?= <alice@x.y>", Malformed::Name),
             ("alice@x.y bob@x.y", Malformed::Behind),

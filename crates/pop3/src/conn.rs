@@ -160,6 +160,11 @@ impl Connection {
         }
     }
 
+    /// What is there to be sent, for who does not wait for [`Connection::next`].
+    pub fn unsent(&mut self) -> Option<Bytes> {
+        (!self.output.is_empty()).then(|| self.output.split().freeze())
+    }
+
     /// Adds a reply, in the language that was chosen.
     pub fn reply(&mut self, reply: &Reply) {
         let text = self.language.speak(&reply.text).into_owned();

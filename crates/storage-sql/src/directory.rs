@@ -69,7 +69,7 @@ impl SqlDirectory {
             domains: cache(),
             accounts: cache(),
             addresses: cache(),
-            admins: Cache::builder().time_to_live(Duration::from_secs(30)).build(),
+            admins: cache(),
             groups: cache(),
             limits: cache(),
             domain_uses: cache(),

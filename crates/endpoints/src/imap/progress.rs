@@ -23,7 +23,7 @@ use crate::net::{Conversation, Expects, Security, Step};
 pub(super) struct Outbox(Mutex<BytesMut>);
 
 impl Outbox {
-    fn put(&self, bytes: &Bytes) {
+    pub(super) fn put(&self, bytes: &Bytes) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
     }
 

@@ -143,7 +143,8 @@ impl Session {
             Some(uids) => Ok(uids
                 .into_iter()
                 .map(|uid| uid.0)
-                .filter(|uid| is_among(&known, *uid))
+                // It is looked up later than the list: what that still has is told when it goes.
+                .filter(|uid| is_among(&known, *uid) && roll.messages.place(Uid(*uid)).is_none())
                 .map(|uid| (uid, uid))
                 .collect()),
             None => Ok(gaps(&roll.messages, below, &known)),

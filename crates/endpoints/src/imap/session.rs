@@ -8,6 +8,7 @@ use imap::{Action, Command, Connection, Event, State, Status, Writer};
 use mail::{Access, Listed, Mailbox, Service, Subscription};
 use sasl::{Binding, Mechanism};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use types::Uid;
 
 use super::Settings;
@@ -28,6 +29,7 @@ pub(super) type Answer = Result<Status, Status>;
 pub(super) struct Session {
     pub(super) engine: Connection,
     pub(super) client: IpAddr,
+    stop: CancellationToken,
     pub(super) mail: Service,
     pub(super) settings: Arc<Settings>,
     /// On offer here.
@@ -114,6 +116,7 @@ impl Session {
         let mut session = Self {
             engine,
             client: peer.address.ip(),
+            stop: peer.stop,
             mail,
             settings,
             mechanisms,
@@ -193,7 +196,9 @@ impl Session {
     }
 
     async fn command(&mut self, command: Command) {
-        self.mail.pace(self.client, self.login.as_ref().map(|login| login.access.id())).await;
+        if !self.pace().await {
+            return self.engine.bye("The server is going down, please come back", None);
+        }
         if let Err(gone) = self.still_allowed().await {
             return self.engine.bye(gone, None);
         }
@@ -213,6 +218,18 @@ impl Session {
             self.growth_is_known();
         }
         self.finish(answer);
+    }
+
+    /// Waits where there were too many commands; false if that cannot be waited for. What was answered is sent before.
+    async fn pace(&mut self) -> bool {
+        let Self { mail, engine, outbox, stop, .. } = self;
+        let account = self.login.as_ref().map(|login| login.access.id());
+        let send = || {
+            if let Some(bytes) = engine.unsent() {
+                outbox.put(&bytes);
+            }
+        };
+        mail.pace(self.client, account, stop, send).await
     }
 
     pub(super) fn finish(&mut self, answer: Answer) {

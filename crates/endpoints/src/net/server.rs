@@ -124,8 +124,7 @@ async fn accept_locally<S: Service>(listener: UnixListener, door: Arc<Door<S>>) 
                 let Some(place) = shared.counts.enter(shared.config.connections) else { continue };
                 let door = Arc::clone(&door);
                 drop(shared.tasks.spawn(async move {
-                    let peer =
-                        Peer { address: LOCAL, secure: false, security: Security::default(), early: false };
+                    let peer = door.peer(LOCAL);
                     door.converse(Stream::Local(unix), peer, None).await;
                     drop(place);
                 }));
@@ -192,6 +191,11 @@ impl<S: Service> Door<S> {
         }
     }
 
+    fn peer(&self, address: SocketAddr) -> Peer {
+        let stop = self.shared.stop.clone();
+        Peer { address, secure: false, security: Security::default(), early: false, stop }
+    }
+
     /// Does what comes before the first word.
     async fn open(
         &self,
@@ -199,7 +203,7 @@ impl<S: Service> Door<S> {
         address: SocketAddr,
     ) -> io::Result<(Stream, Peer, Option<Arc<ServerConfig>>)> {
         tcp.set_nodelay(true)?;
-        let mut peer = Peer { address, secure: false, security: Security::default(), early: false };
+        let mut peer = self.peer(address);
         let tls = match &self.tls {
             Tls::Off => None,
             Tls::OnDemand(config) => Some(Arc::clone(config)),

@@ -9,6 +9,7 @@ use futures::TryStreamExt as _;
 use mail::{Access, ByteStream, Client, Error, Listed, Service, Target};
 use pop3::{Action, Command, Connection, Event, Language, Reply, State, Stuffer, Top};
 use sasl::{Binding, Failure, Fault, Mechanism, Offer};
+use tokio_util::sync::CancellationToken;
 use types::{MailboxId, Role, Secret, Sequence};
 
 use crate::login::{Login, Progress, Why};
@@ -33,6 +34,9 @@ pub struct Session {
     user: Option<String>,
     inbox: Option<Inbox>,
     sending: Option<Sending>,
+    /// What is to be held up if there was too much of it.
+    held: Option<Event>,
+    stop: CancellationToken,
 }
 
 /// The inbox as it was when the session began.
@@ -72,6 +76,8 @@ impl Session {
             user: None,
             inbox: None,
             sending: None,
+            held: None,
+            stop: peer.stop,
         }
     }
 
@@ -94,7 +100,6 @@ impl Session {
 
     /// `Ok(None)`: everything was said already.
     async fn command(&mut self, command: Command) -> Result<Option<Reply>, Reply> {
-        self.mail.pace(self.client, self.inbox.as_ref().map(|inbox| inbox.access.id())).await;
         if let Some(inbox) = &self.inbox
             && !inbox.access.is_still_theirs().await
         {
@@ -353,11 +358,29 @@ impl Conversation for Session {
                 }
                 continue;
             }
+            if let Some(event) = self.held.take() {
+                let account = self.inbox.as_ref().map(|inbox| inbox.access.id());
+                if self.mail.pace(self.client, account, &self.stop, || {}).await {
+                    Box::pin(self.event(event)).await;
+                } else {
+                    self.engine
+                        .reply(&Reply::err_with("SYS/TEMP", "The server is going down, please come back"));
+                    self.engine.hang_up();
+                }
+                continue;
+            }
             match self.engine.next() {
                 Action::Read => return Step::Read,
                 Action::Write(bytes) => return Step::Write(bytes),
                 Action::StartTls => return Step::StartTls,
                 Action::Close => return Step::Close,
+                Action::Event(event) if self.mail.paces() => {
+                    self.held = Some(event);
+                    // What was answered does not wait.
+                    if let Some(bytes) = self.engine.unsent() {
+                        return Step::Write(bytes);
+                    }
+                }
                 Action::Event(event) => Box::pin(self.event(event)).await,
             }
         }

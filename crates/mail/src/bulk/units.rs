@@ -155,10 +155,12 @@ impl Unit for CopyAll {
         let pairs = found.iter().zip(&copies).filter_map(pair).collect();
         if self.is_owner
             && let Some(judgement) = Judgement::by(tx, self.account, self.to).await?
-            && let Some(change) = judgement.of(self.mailbox)
         {
-            let ids: Vec<_> = made.iter().map(|message| message.id).collect();
-            tx.change_flags(self.account, &ids, change).await?;
+            let meant = found.iter().zip(&copies).filter(|(message, _)| judgement.is_of(message));
+            let meant: Vec<_> = meant.map(|(_, copy)| copy.to).collect();
+            if !meant.is_empty() {
+                tx.change_flags(self.account, &meant, &judgement.change).await?;
+            }
         }
         let there = made.iter().map(|message| Target { id: message.id, uid: message.uid }).collect();
         Ok(Some((Copied { uid_validity: target.uid_validity, pairs }, there)))

@@ -27,5 +27,13 @@ box = poplib.POP3_SSL("127.0.0.1", POP3S, context=context)
 box.user("alice@demo.test")
 box.pass_(PASSWORD)
 assert seconds(box.stat, 4) > 0.5
+# What was answered does not wait for what is held up.
+alice[0].send(b"".join(b"p%d NOOP\r\n" % number for number in range(10)))
+began = time.monotonic()
+for number in range(10):
+    assert alice[0].readline().startswith(b"p%d OK" % number)
+    if number == 4:
+        assert time.monotonic() - began < 1.5
+assert time.monotonic() - began > 1.5
 bob = imap("bob@demo.test")
 assert seconds(bob.noop, 4) < 0.5
