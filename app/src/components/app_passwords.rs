@@ -8,12 +8,13 @@ use types::{
 
 use super::{
     icon::{Draw, Icon},
+    looked::{LookedList, LookedProblem},
     time::Time,
 };
 use crate::{
     browser,
     i18n::{Texts, texts},
-    state::{AppPasswords, Known, Store},
+    state::{AppPasswords, Store},
 };
 
 #[component]
@@ -42,19 +43,18 @@ pub(crate) fn AppPasswordsDialog(is_open: RwSignal<bool>) -> AnyView {
             <p class="quiet">{t.app_passwords_note}</p>
             {move || passwords.made.get().map(|made| view! { <Made made /> })}
             <New passwords />
-            {move || {
-                passwords
-                    .problem
-                    .get()
-                    .map(|problem| {
-                        view! {
-                            <p class="sharing-problem" role="alert" data-testid="app-password-problem">
-                                {said(&problem, t)}
-                            </p>
-                        }
-                    })
-            }}
-            <List passwords />
+            <LookedProblem
+                problem=passwords.all.problem
+                testid="app-password-problem"
+                said=move |problem| said(problem, t)
+            />
+            <LookedList
+                looked=passwords.all
+                label=t.app_passwords
+                nothing=t.no_app_passwords
+                testid_nothing="app-passwords-none"
+                line=move |one| view! { <One passwords one /> }
+            />
             <div class="dialog-buttons">
                 <button type="button" class="button" data-testid="app-passwords-done" on:click=move |_| is_open.set(false)>
                     {t.done}
@@ -112,7 +112,7 @@ fn New(passwords: AppPasswords) -> AnyView {
         event.prevent_default();
         let (Some(name), Some(own)) = (name.get_untracked(), own.get_untracked()) else { return };
         let (called, password) = (name.value().trim().to_owned(), own.value());
-        if !called.is_empty() && !password.is_empty() && !passwords.busy.get_untracked() {
+        if !called.is_empty() && !password.is_empty() && !passwords.all.busy.get_untracked() {
             passwords.add(store, called, password, move || {
                 name.set_value("");
                 own.set_value("");
@@ -143,37 +143,12 @@ fn New(passwords: AppPasswords) -> AnyView {
                     data-testid="app-password-own"
                 />
             </label>
-            <button type="submit" class="button primary" data-testid="app-password-add" disabled=passwords.busy>
+            <button type="submit" class="button primary" data-testid="app-password-add" disabled=passwords.all.busy>
                 {t.create}
             </button>
         </form>
     }
     .into_any()
-}
-
-#[component]
-fn List(passwords: AppPasswords) -> AnyView {
-    let t = texts();
-    let list = move || match passwords.known.get() {
-        Known::Loading => {
-            view! { <div class="sharing-person skeleton" aria-busy="true"><span class="bar"></span></div> }
-                .into_any()
-        }
-        Known::Failed(problem) => view! { <p role="alert">{t.problem(&problem)}</p> }.into_any(),
-        Known::All(all) if all.is_empty() => {
-            view! { <p class="quiet" data-testid="app-passwords-none">{t.no_app_passwords}</p> }.into_any()
-        }
-        Known::All(all) => {
-            let all = all.into_iter().map(|one| view! { <One passwords one /> }).collect_view();
-            view! {
-                <ul class="sharing-people" aria-label=t.app_passwords>
-                    {all}
-                </ul>
-            }
-            .into_any()
-        }
-    };
-    view! { {list} }.into_any()
 }
 
 #[component]

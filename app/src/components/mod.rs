@@ -11,6 +11,7 @@ mod folder_link;
 mod icon;
 mod list;
 mod logo;
+mod looked;
 mod menu;
 mod move_menu;
 mod offline;

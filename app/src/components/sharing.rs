@@ -10,10 +10,11 @@ use super::{
     avatar::Avatar,
     folder_link::folder_name,
     icon::{Draw, Icon},
+    looked::{LookedList, LookedProblem},
 };
 use crate::{
     i18n::{Texts, texts},
-    state::{Level, People, Sharing, Store},
+    state::{Level, Sharing, Store},
 };
 
 #[component]
@@ -41,8 +42,14 @@ pub(crate) fn SharingDialog(folder: Memo<Option<Folder>>, is_open: RwSignal<bool
         >
             <h2 id="sharing-title">{t.share_folder_named(&folder_name(&shared, t))}</h2>
             <Invite sharing />
-            {move || sharing.problem.get().map(|problem| view! { <p class="sharing-problem" role="alert" data-testid="sharing-problem">{said(&problem, t)}</p> })}
-            <PeopleList sharing />
+            <LookedProblem problem=sharing.people.problem testid="sharing-problem" said=move |problem| said(problem, t) />
+            <LookedList
+                looked=sharing.people
+                label=t.shared_with
+                nothing=t.shared_with_nobody
+                testid_nothing="sharing-nobody"
+                line=move |person| view! { <Person sharing person /> }
+            />
             <div class="dialog-buttons">
                 <button type="button" class="button" data-testid="sharing-done" on:click=move |_| is_open.set(false)>
                     {t.done}
@@ -73,7 +80,7 @@ fn Invite(sharing: Sharing) -> AnyView {
         let (Some(address), Some(level)) = (address.get_untracked(), level.get_untracked()) else { return };
         let email = address.value().trim().to_owned();
         let level = Level::from_name(&level.value()).unwrap_or(Level::Read);
-        if !email.is_empty() && !sharing.busy.get_untracked() {
+        if !email.is_empty() && !sharing.people.busy.get_untracked() {
             sharing.give(store, email, level, move || {
                 address.set_value("");
                 let _ = address.focus();
@@ -97,7 +104,7 @@ fn Invite(sharing: Sharing) -> AnyView {
             <select node_ref=level aria-label=t.rights_of_new data-testid="sharing-level">
                 <Choices level=Level::Read />
             </select>
-            <button type="submit" class="button primary" data-testid="sharing-add" disabled=sharing.busy>
+            <button type="submit" class="button primary" data-testid="sharing-add" disabled=sharing.people.busy>
                 {t.share}
             </button>
         </form>
@@ -125,31 +132,6 @@ fn Choices(level: Level) -> impl IntoView {
             }
         })
         .collect_view()
-}
-
-#[component]
-fn PeopleList(sharing: Sharing) -> AnyView {
-    let t = texts();
-    let people = move || match sharing.people.get() {
-        People::Loading => {
-            view! { <div class="sharing-person skeleton" aria-busy="true"><span class="bar"></span></div> }
-                .into_any()
-        }
-        People::Failed(problem) => view! { <p role="alert">{t.problem(&problem)}</p> }.into_any(),
-        People::Known(people) if people.is_empty() => {
-            view! { <p class="quiet" data-testid="sharing-nobody">{t.shared_with_nobody}</p> }.into_any()
-        }
-        People::Known(people) => {
-            let people = people.into_iter().map(|person| view! { <Person sharing person /> }).collect_view();
-            view! {
-                <ul class="sharing-people" aria-label=t.shared_with>
-                    {people}
-                </ul>
-            }
-            .into_any()
-        }
-    };
-    view! { {people} }.into_any()
 }
 
 #[component]

@@ -1,9 +1,8 @@
 //! Who the reader's own folders are shared with: looked at, given, taken back.
 
-use leptos::{prelude::*, task::spawn_local};
-use types::{MailboxId, Problem, Rights, api::Granted};
+use types::{MailboxId, Rights, api::Granted};
 
-use super::{Store, store::leave_if_over};
+use super::{Looked, Store};
 
 /// What somebody may do, as it is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,98 +43,40 @@ impl Level {
     }
 }
 
-/// Who a folder is shared with, as far as it is known.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum People {
-    #[default]
-    Loading,
-    Known(Vec<Granted>),
-    Failed(Problem),
-}
-
 /// A folder's people while they are looked at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sharing {
     pub(crate) folder: MailboxId,
-    pub(crate) people: RwSignal<People>,
-    /// Why the last change was not made.
-    pub(crate) problem: RwSignal<Option<Problem>>,
-    /// Whether a change is on its way.
-    pub(crate) busy: RwSignal<bool>,
+    pub(crate) people: Looked<Granted>,
 }
 
 impl Sharing {
     pub(crate) fn new(folder: MailboxId) -> Self {
-        Self {
-            folder,
-            people: RwSignal::new(People::Loading),
-            problem: RwSignal::new(None),
-            busy: RwSignal::new(false),
-        }
+        Self { folder, people: Looked::new() }
     }
 
     pub(crate) fn load(self, store: Store) {
         let api = store.api();
-        spawn_local(async move {
-            let people = match api.folder_access(self.folder).await {
-                Ok(access) => People::Known(access.people),
-                Err(problem) => {
-                    leave_if_over(&problem);
-                    People::Failed(problem)
-                }
-            };
-            self.people.set(people);
-        });
+        self.people.load(async move { Ok(api.folder_access(self.folder).await?.people) });
     }
 
     /// Gives somebody these rights and no others; `done` if that could be.
     pub(crate) fn give(self, store: Store, email: String, level: Level, done: impl Fn() + 'static) {
-        self.busy.set(true);
         let api = store.api();
-        spawn_local(async move {
-            let outcome = api.grant(self.folder, email, level.rights().to_owned()).await;
-            if let Some(granted) = self.settled(outcome) {
-                self.change(|people| match people.iter_mut().find(|known| known.email == granted.email) {
-                    Some(known) => *known = granted,
-                    None => people.push(granted),
-                });
-                done();
-            }
+        let given = async move { api.grant(self.folder, email, level.rights().to_owned()).await };
+        self.people.ask(given, move |granted| {
+            self.people.change(|people| match people.iter_mut().find(|known| known.email == granted.email) {
+                Some(known) => *known = granted,
+                None => people.push(granted),
+            });
+            done();
         });
     }
 
     pub(crate) fn take_back(self, store: Store, email: String) {
-        self.busy.set(true);
-        let api = store.api();
-        spawn_local(async move {
-            if self.settled(api.revoke(self.folder, email.clone()).await).is_some() {
-                self.change(|people| people.retain(|known| known.email != email));
-            }
-        });
-    }
-
-    fn settled<T>(self, outcome: Result<T, Problem>) -> Option<T> {
-        self.busy.set(false);
-        match outcome {
-            Ok(value) => {
-                self.problem.set(None);
-                Some(value)
-            }
-            Err(problem) => {
-                leave_if_over(&problem);
-                self.problem.set(Some(problem));
-                // What is shown may not be so: a choice is put back to what holds.
-                self.people.update(|_| {});
-                None
-            }
-        }
-    }
-
-    fn change(self, change: impl FnOnce(&mut Vec<Granted>)) {
-        self.people.update(|people| {
-            if let People::Known(people) = people {
-                change(people);
-            }
+        let (api, of) = (store.api(), email.clone());
+        self.people.ask(async move { api.revoke(self.folder, of).await }, move |()| {
+            self.people.change(|people| people.retain(|known| known.email != email));
         });
     }
 }
