@@ -140,14 +140,14 @@ impl Node {
             let sessions = reports.of_sessions();
             work(&config, &parts, (&dns, sessions), &addresses, (member, indexed), &stop, &tasks)?;
         }
-        let (listeners, programs) = receive(&config, &parts, dns, &reports, smtp, lmtp, programs)?;
+        let (listeners, programs) = receive(&config, &parts, dns.clone(), &reports, smtp, lmtp, programs)?;
         if let Some(listener) = web {
-            let offers = Offers::new(&config, parts::hostname(&config), &addresses);
             let state = Web {
+                setup: Arc::new(Offers::new(&config, parts::hostname(&config), &addresses)),
+                clicks: outbound::clicks(&config, &dns)?,
                 mail: parts.mail.clone(),
                 config,
                 metrics,
-                setup: Arc::new(offers),
                 sockets: Default::default(),
                 warnings,
                 leaving: leaving.clone(),

@@ -3,9 +3,11 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use endpoints::tls;
+use filter::Dns;
 use queue::{
     Caller, DnsRouter, Login, Reuse, Routing, Rule, Schedule, Security, SmtpConfig, SmtpCourier, StsConfig,
-    Timeouts, WorkerConfig, tlsrpt::Ledger, worker::Rate,
+    Timeouts, WorkerConfig, https::Https, tlsrpt::Ledger, worker::Rate,
 };
 use types::Secret;
 
@@ -41,7 +43,22 @@ pub(crate) fn router(
     if !config.queue.mta_sts {
         return Ok(router);
     }
-    Ok(router.with_sts(mail.clone(), &StsConfig::default())?)
+    let sts = StsConfig { authorities: authorities(config)?, ..StsConfig::default() };
+    Ok(router.with_sts(mail.clone(), &sts)?)
+}
+
+/// Asks servers of HTTPS that lists name.
+pub(crate) fn clicks(config: &Config, dns: &Dns) -> anyhow::Result<Arc<Https>> {
+    let https =
+        Https::to_the_proven(dns.resolver(), &authorities(config)?, config.queue.allow_private_targets)?;
+    Ok(Arc::new(https))
+}
+
+/// The certificates of `queue.authorities`, in DER.
+fn authorities(config: &Config) -> anyhow::Result<Vec<Vec<u8>>> {
+    let Some(path) = &config.queue.authorities else { return Ok(Vec::new()) };
+    let found = tls::certificates(Path::new(path)).context("queue.authorities")?;
+    Ok(found.iter().map(|certificate| certificate.to_vec()).collect())
 }
 
 /// Speaks SMTP to other servers.
@@ -61,6 +78,7 @@ pub(crate) fn courier(
             messages: queue.connection_mails,
         },
     })?;
+    let courier = courier.trusting(&authorities(config)?)?;
     Ok(match ledger {
         Some(ledger) => courier.told_to(ledger),
         None => courier,

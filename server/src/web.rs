@@ -33,6 +33,7 @@ use axum::{
 };
 use cluster::{Quota, Verdict};
 use metrics_exporter_prometheus::PrometheusHandle;
+use queue::https::Https;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use types::ProblemKind;
@@ -55,6 +56,8 @@ pub(crate) struct Web {
     pub(crate) metrics: PrometheusHandle,
     /// What mail programs are told that set themselves up.
     pub(crate) setup: Arc<setup::Offers>,
+    /// Asks other servers for what a click in a mail would.
+    pub(crate) clicks: Arc<Https>,
     /// The WebSockets that are open.
     pub(crate) sockets: Sockets,
     /// For readiness.

@@ -95,6 +95,10 @@ impl Api for Http {
         delete(&format!("/v1/messages/{id}")).await
     }
 
+    async fn unsubscribe(&self, id: MessageId) -> Answer<()> {
+        SendWrapper::new(send(Method::POST, &format!("/v1/messages/{id}/unsubscribe"), None)).await.map(drop)
+    }
+
     async fn compose(&self, message: Compose) -> Answer<Composed> {
         call(Method::POST, "/v1/messages", &message).await
     }

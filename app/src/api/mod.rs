@@ -72,6 +72,8 @@ pub trait Api: Send + Sync {
     async fn patch_many(&self, patch: PatchMany) -> Answer<Changed>;
     /// `DELETE /v1/messages/{id}`: to Trash; from Trash for good.
     async fn delete(&self, id: MessageId) -> Answer<()>;
+    /// `POST /v1/messages/{id}/unsubscribe`: leaves the list that the message came from.
+    async fn unsubscribe(&self, id: MessageId) -> Answer<()>;
     /// `POST /v1/messages`: send, or keep as a draft.
     async fn compose(&self, message: Compose) -> Answer<Composed>;
     /// `GET /v1/shared`.

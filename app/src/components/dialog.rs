@@ -8,7 +8,7 @@ use crate::i18n::texts;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Question {
     pub(crate) title: String,
-    pub(crate) note: &'static str,
+    pub(crate) note: String,
     /// The label of the line, and what it says at first.
     pub(crate) line: Option<(&'static str, String)>,
     pub(crate) yes: &'static str,

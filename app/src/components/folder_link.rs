@@ -112,7 +112,7 @@ fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> AnyView {
     let rename = move |()| {
         question.set(Some(Question {
             title: t.rename_folder.to_owned(),
-            note: "",
+            note: String::new(),
             line: Some((t.folder_name, name())),
             yes: t.rename,
             danger: false,
@@ -121,7 +121,7 @@ fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> AnyView {
     let delete = move |()| {
         question.set(Some(Question {
             title: t.confirm_delete_folder(&name()),
-            note: t.confirm_folder,
+            note: t.confirm_folder.to_owned(),
             line: None,
             yes: t.delete,
             danger: true,

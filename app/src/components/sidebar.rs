@@ -95,7 +95,7 @@ fn FolderList() -> AnyView {
     let ask = move |_| {
         question.set(Some(Question {
             title: t.new_folder.to_owned(),
-            note: "",
+            note: String::new(),
             line: Some((t.folder_name, String::new())),
             yes: t.create,
             danger: false,

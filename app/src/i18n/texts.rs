@@ -132,6 +132,10 @@ texts! {
     back: "Back to the list", "목록으로";
     newer: "Newer message", "다음 메일";
     older: "Older message", "이전 메일";
+    unsubscribe: "Unsubscribe", "수신 거부";
+    unsubscribed: "You have asked to be taken off this list.", "수신 거부를 요청했습니다.";
+    unsubscribe_failed: "The list could not be reached. Please try again later.", "발송처에 연결할 수 없습니다. 나중에 다시 시도해 주세요.";
+    unsubscribe_page: "Unsubscribe on the sender’s page", "보낸 사람의 페이지에서 수신 거부";
     show_source: "Show original", "원본 보기";
     show_headers: "Show headers", "헤더 보기";
     details: "Details", "상세 정보";
@@ -341,6 +345,25 @@ impl Texts {
 
     pub(crate) fn remove_app_password(&self, name: &str) -> String {
         self.pick(format!("Remove the password of “{name}”"), format!("‘{name}’ 비밀번호 지우기"))
+    }
+
+    pub(crate) fn confirm_unsubscribe(&self, sender: &str) -> String {
+        self.pick(format!("Unsubscribe from {sender}?"), format!("{sender} 메일을 더 이상 받지 않을까요?"))
+    }
+
+    /// Who asks whom for it.
+    pub(crate) fn unsubscribe_by_click(&self, host: &str) -> String {
+        self.pick(
+            format!("Magpie asks {host} to take you off the list. It can take a few days."),
+            format!("Magpie가 {host}에 수신 거부를 요청합니다. 처리에 며칠이 걸릴 수 있습니다."),
+        )
+    }
+
+    pub(crate) fn unsubscribe_by_mail(&self, address: &str) -> String {
+        self.pick(
+            format!("A mail that asks for it is sent to {address} in your name. It can take a few days."),
+            format!("회원님 이름으로 {address}에 수신 거부 메일을 보냅니다. 처리에 며칠이 걸릴 수 있습니다."),
+        )
     }
 
     pub(crate) fn confirm_delete_shared(&self, folder: &SharedFolder) -> String {

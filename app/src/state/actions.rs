@@ -9,6 +9,9 @@ use types::{
 use super::{Place, Store, Undo};
 use crate::{api::SharedId, browser, i18n::Texts};
 
+/// The status of an answer that somebody else has spoiled.
+const BAD_GATEWAY: u16 = 502;
+
 impl Store {
     pub(crate) fn set_unread(self, ids: Vec<MessageId>, unread: bool) {
         if self.may(Rights::SEEN) {
@@ -116,6 +119,24 @@ impl Store {
                     self.count(shared, &lost, 1);
                     self.upsert_of(shared.map(|folder| folder.owner), &lost);
                     self.complain(&problem);
+                }
+            }
+        });
+    }
+
+    /// Leaves the list of a message; `left` is then true, and while it is not known.
+    pub(crate) fn unsubscribe(self, id: MessageId, left: RwSignal<bool>, texts: &'static Texts) {
+        let api = self.api();
+        left.set(true);
+        spawn_local(async move {
+            match api.unsubscribe(id).await {
+                Ok(()) => self.say(texts.unsubscribed, None),
+                Err(problem) => {
+                    left.set(false);
+                    match problem.status {
+                        BAD_GATEWAY => self.toast(texts.unsubscribe_failed.to_owned(), true, None, None),
+                        _ => self.complain(&problem),
+                    }
                 }
             }
         });

@@ -314,7 +314,13 @@ impl Store {
         self.toast(self.texts.problem(problem), true, None, None);
     }
 
-    fn toast(self, text: String, is_error: bool, undo: Option<Undo>, link: Option<(String, &'static str)>) {
+    pub(super) fn toast(
+        self,
+        text: String,
+        is_error: bool,
+        undo: Option<Undo>,
+        link: Option<(String, &'static str)>,
+    ) {
         let id = self.toasts.with_untracked(|toasts| toasts.last().map_or(1, |last| last.id + 1));
         self.toasts.update(|toasts| {
             // One after the other: the newest is what the reader wants to take back.

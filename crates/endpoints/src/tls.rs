@@ -63,7 +63,7 @@ fn load_with(
 }
 
 /// Those in this file, one at least.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let all = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(in_pem(path))?;

@@ -7,10 +7,8 @@ use types::{Role, api};
 
 /// The verdicts of SPF, DKIM and DMARC; none of mail that was not checked.
 pub(crate) fn auth(headers: &[(String, String)], hostname: &str) -> Option<api::Auth> {
-    let on_top = headers.iter().take_while(|(name, _)| !name.eq_ignore_ascii_case("Received"));
-    let mut on_top = on_top.filter(|(name, _)| name.eq_ignore_ascii_case("Authentication-Results"));
-    let value = on_top.find_map(|(_, value)| value.strip_prefix(hostname)?.strip_prefix(';'))?;
-    let results: Vec<(String, String)> = infos(value).into_iter().filter_map(|info| method(&info)).collect();
+    let results = ours(headers, hostname)?;
+    let results: Vec<(String, String)> = results.iter().filter_map(|info| method(info)).collect();
     let of = |method: &'static str| {
         results.iter().filter(move |(name, _)| name == method).map(|(_, outcome)| outcome.as_str())
     };
@@ -34,6 +32,45 @@ pub(crate) fn auth(headers: &[(String, String)], hostname: &str) -> Option<api::
             str::to_owned,
         ),
     })
+}
+
+/// Whether a signature of DKIM that held when the mail came in covers all these fields.
+pub(crate) fn is_signed(headers: &[(String, String)], hostname: &str, fields: &[&str]) -> bool {
+    let infos = ours(headers, hostname).unwrap_or_default();
+    let passed: Vec<_> =
+        infos.iter().filter(|info| method(info) == Some(("dkim".into(), "pass".into()))).collect();
+    let signatures = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("DKIM-Signature"));
+    signatures.map(|(_, value)| Tags(value)).any(|tags| {
+        let held = passed.iter().any(|info| {
+            let is_domain =
+                property(info, "header.d").is_some_and(|d| d.eq_ignore_ascii_case(&tags.get("d")));
+            let is_start =
+                property(info, "header.b").is_some_and(|b| !b.is_empty() && tags.get("b").starts_with(b));
+            is_domain && is_start
+        });
+        let signed = tags.get("h");
+        let covers = |field: &&str| signed.split(':').any(|name| name.eq_ignore_ascii_case(field));
+        held && fields.iter().all(covers)
+    })
+}
+
+/// The `tag=value` of a signature (RFC 6376 §3.2).
+struct Tags<'a>(&'a str);
+
+impl Tags<'_> {
+    /// A tag's value without white space; nothing if it is not there.
+    fn get(&self, wanted: &str) -> String {
+        let mut tags = self.0.split(';').filter_map(|tag| tag.split_once('='));
+        let value = tags.find(|(name, _)| name.trim() == wanted).map(|(_, value)| value).unwrap_or_default();
+        value.split_whitespace().collect()
+    }
+}
+
+/// What we found, method by method (RFC 8601 §2.2 `resinfo`); none if we have not checked.
+fn ours(headers: &[(String, String)], hostname: &str) -> Option<Vec<String>> {
+    let on_top = headers.iter().take_while(|(name, _)| !name.eq_ignore_ascii_case("Received"));
+    let mut on_top = on_top.filter(|(name, _)| name.eq_ignore_ascii_case("Authentication-Results"));
+    on_top.find_map(|(_, value)| value.strip_prefix(hostname)?.strip_prefix(';')).map(infos)
 }
 
 /// Which mailbox the checks wanted an incoming mail in.
@@ -70,6 +107,12 @@ fn infos(value: &str) -> Vec<String> {
     infos
 }
 
+/// The value of `name=value` among the properties.
+fn property<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let mut words = info.split_ascii_whitespace().skip(1);
+    words.find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).map(|value| value.trim_matches('"'))
+}
+
 /// `method=result` at its beginning.
 fn method(info: &str) -> Option<(String, String)> {
     let (method, outcome) = info.split_ascii_whitespace().next()?.split_once('=')?;
@@ -103,6 +146,35 @@ mod tests {
         let unsure = "mx.test; dmarc=pass; dmarc=temperror";
         check(&[("Authentication-Results", unsure), received], Some(["none", "none", "temperror"]));
         check(&[], None);
+    }
+
+    #[test]
+    fn a_signature_is_told_by_its_domain_and_its_beginning() {
+        let check = |results: &str, signature: &str, wanted: bool| {
+            let headers: Vec<_> = [
+                ("Authentication-Results", results),
+                ("Received", "from x"),
+                ("DKIM-Signature", "v=1; d=other.test; h=From:List-Unsubscribe; b=CCCCCCCCCC"),
+                ("DKIM-Signature", signature),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+            let fields = ["List-Unsubscribe", "List-Unsubscribe-Post"];
+            assert_eq!(is_signed(&headers, "mx.test", &fields), wanted, "{results} {signature}");
+        };
+        let passed = "mx.test; dkim=pass header.d=list.test header.s=k header.b=\"ab+/ab+/\"; dmarc=pass";
+        let both = "v=1; a=x; d=List.test; h=From : list-unsubscribe: List-Unsubscribe-Post; b=ab+/ ab+/xyz=";
+        check(passed, both, true);
+        check("mx.test; dkim=pass header.d=list.test header.b=ab+/ab+/", both, true);
+        check("mx.test; dkim=fail header.d=list.test header.b=ab+/ab+/", both, false);
+        check("mx.test; dkim=pass header.d=evil.test header.b=ab+/ab+/", both, false);
+        check("mx.test; dkim=pass header.d=list.test header.b=ab+/ab+x", both, false);
+        check("mx.test; dkim=pass header.d=list.test header.b=\"\"", both, false);
+        check("mx.test; dkim=pass header.d=list.test", both, false);
+        check("mx.test; dkim=fail reason=\"dkim=pass header.d=list.test header.b=ab+/ab+/\"", both, false);
+        check("other.test; dkim=pass header.d=list.test header.b=ab+/ab+/", both, false);
+        check(passed, "v=1; d=list.test; h=From:List-Unsubscribe; b=ab+/ab+/xyz=", false);
+        check(passed, "", false);
     }
 
     #[test]

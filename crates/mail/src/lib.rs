@@ -70,6 +70,7 @@ mod success;
 mod text;
 mod trouble;
 mod turn;
+mod unsubscribe;
 mod upload;
 mod visit;
 mod warrant;

@@ -9,7 +9,7 @@ use storage::{Body, Content as Stored, Message, Snapshot};
 use types::{Address, MailboxId, MessageId, Timestamp, api};
 
 use crate::body::{Content, Download};
-use crate::{Access, Error, Result, authenticity, body, convert, prepare};
+use crate::{Access, Error, Result, authenticity, body, convert, prepare, unsubscribe};
 
 /// The content of a message.
 struct Opened {
@@ -72,6 +72,13 @@ impl Access {
                 reading
             }
         };
+        let hostname = &self.service.config().hostname;
+        let auth = authenticity::auth(&reading.headers, hostname);
+        let unsubscribe = match shown {
+            Shown::ToOwner => unsubscribe::offered(&reading.headers, auth.as_ref(), hostname),
+            // It is not theirs to leave.
+            Shown::ToGuest(_) => None,
+        };
         Ok(api::Message {
             // The row has only as many recipients as a list shows.
             summary: api::Summary { to: reading.to, ..convert::summary(message) },
@@ -85,7 +92,8 @@ impl Access {
             html: reading.html,
             has_remote_images: reading.has_remote_images,
             attachments: reading.attachments,
-            auth: authenticity::auth(&reading.headers, &self.service.config().hostname),
+            auth,
+            unsubscribe,
             headers: reading.headers,
         })
     }

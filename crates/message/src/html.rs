@@ -251,7 +251,7 @@ fn trimmed(value: &str) -> &str {
     value.trim_matches(|c: char| c.is_whitespace() || c.is_control())
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

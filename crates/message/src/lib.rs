@@ -32,6 +32,7 @@ mod structure;
 mod text;
 mod text_html;
 mod tree;
+mod unsubscribe;
 mod view;
 
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use segments::{ATTACHMENT_SIZE, Segment, SegmentKind, segments, segments_fro
 pub use signature::{Grams, Section, Signature, signature, signed_text};
 pub use structure::{DecodeError, MAX_DEPTH, MAX_PARTS, Part, Structure};
 pub use text_html::text_to_html;
+pub use unsubscribe::{MailTo, ONE_CLICK, Unsubscribe, is_one_click, unsubscribe};
 pub use view::{Show, View, view};
 
 /// Everything that is kept of a mail beside its bytes.

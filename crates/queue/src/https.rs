@@ -1,7 +1,5 @@
 //! HTTPS with servers that others name: one request, no redirects, no private addresses, and not much to read.
 
-mod url;
-
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hickory_resolver::TokioResolver;
@@ -12,10 +10,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
+use types::Url;
 
 use crate::{courier::tls::Tls, private::is_private};
-
-pub use url::Url;
 
 /// A client.
 pub struct Https {
@@ -48,11 +45,16 @@ impl Https {
         Ok(Self::new(resolver, Tls::new()?.unverified(), allow_private_targets))
     }
 
-    pub(crate) fn new(
+    /// For servers that have to prove who they are, to the authorities of the Internet or one of these, in DER.
+    pub fn to_the_proven(
         resolver: &TokioResolver,
-        tls: &Arc<ClientConfig>,
+        authorities: &[Vec<u8>],
         allow_private_targets: bool,
-    ) -> Self {
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self::new(resolver, Tls::trusting(authorities)?.verified(), allow_private_targets))
+    }
+
+    fn new(resolver: &TokioResolver, tls: &Arc<ClientConfig>, allow_private_targets: bool) -> Self {
         Self { resolver: resolver.clone(), tls: Arc::clone(tls), allow_private_targets }
     }
 

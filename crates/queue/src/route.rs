@@ -20,7 +20,6 @@ use types::address::domain_key;
 
 use crate::{
     Caller, Reply, Route, Security, Target, Way,
-    courier::Tls,
     https::Https,
     sts::{Domains, Sts},
     tlsrpt::{Ledger, Whose},
@@ -156,8 +155,8 @@ impl DnsRouter {
 
     /// Heeds what domains say of their mail servers (RFC 8461).
     pub fn with_sts(mut self, service: Service, config: &StsConfig) -> Result<Self, rustls::Error> {
-        let tls = Tls::trusting(&config.authorities)?;
-        let https = Https::new(&self.resolver, tls.verified(), self.routing.allow_private_targets);
+        let allow_private_targets = self.routing.allow_private_targets;
+        let https = Https::to_the_proven(&self.resolver, &config.authorities, allow_private_targets)?;
         let source = Domains { resolver: self.resolver.clone(), https, port: config.port };
         self.sts = Some(Sts::new(Box::new(source), service));
         Ok(self)

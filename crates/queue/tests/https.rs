@@ -4,8 +4,9 @@
 
 use anyhow::Result;
 use hickory_resolver::TokioResolver;
-use queue::https::{Failed, Https, Url};
+use queue::https::{Failed, Https};
 use testkit::{HttpsServer, Zone};
+use types::Url;
 
 fn resolver(zone: &Zone) -> Result<TokioResolver> {
     Ok(filter::Dns::new(Some(zone.address()))?.resolver().clone())

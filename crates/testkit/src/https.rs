@@ -40,8 +40,13 @@ pub struct Asked {
 impl HttpsServer {
     /// Answers with this text, status line and all, as a server of this name that nobody vouches for.
     pub async fn start(name: &str, answer: &str) -> Result<Self> {
+        Self::start_as(&Identity::alone(name)?, answer).await
+    }
+
+    /// The same with this certificate.
+    pub async fn start_as(identity: &Identity, answer: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, tls) = (listener.local_addr()?, Identity::alone(name)?.acceptor()?);
+        let (address, tls) = (listener.local_addr()?, identity.acceptor()?);
         let state = Arc::new(State { answer: Mutex::new(answer.to_owned()), asked: Mutex::default() });
         let stop = CancellationToken::new();
         let (tasks, shared, stopped) = (TaskTracker::new(), Arc::clone(&state), stop.clone());

@@ -3,12 +3,14 @@
 //! Ids are strings, times RFC 3339. Fields may be added; none is ever renamed or removed.
 
 mod session;
+mod unsubscribe;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, Address, MailboxId, MessageId, ModSeq, Role, ThreadId, Timestamp, UploadId};
 
 pub use session::{Account, AppPassword, AppPasswords, Login, MadeAppPassword, NewAppPassword, Session};
+pub use unsubscribe::Unsubscribe;
 
 /// A folder with its counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +163,9 @@ pub struct Message {
     pub headers: Vec<(String, String)>,
     /// What SPF, DKIM and DMARC said when the mail came in.
     pub auth: Option<Auth>,
+    /// How the list is left that it came from; none of mail that is of no list, or whose author is forged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsubscribe: Option<Unsubscribe>,
 }
 
 /// Verdicts in the words of RFC 8601 (`pass`, `fail`, `none`, …).

@@ -18,6 +18,7 @@ pub mod secret;
 pub mod sequence;
 pub mod terms;
 pub mod time;
+pub mod url;
 
 pub use address::{Address, EmailAddress};
 pub use clock::Clock;
@@ -35,3 +36,4 @@ pub use secret::Secret;
 pub use sequence::{Sequence, Sequenced};
 pub use terms::{DeliverBy, Late, Notify, OriginalRecipient, Priority, RecipientTerms, Ret, Terms};
 pub use time::Timestamp;
+pub use url::Url;

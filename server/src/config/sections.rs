@@ -339,6 +339,8 @@ pub struct Queue {
     pub allow_private_targets: bool,
     pub mta_sts: bool,
     pub dane: bool,
+    #[serde(deserialize_with = "optional")]
+    pub authorities: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -6,11 +6,8 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use futures::future::join_all;
 use mail::Notice;
-use queue::{
-    https::Url,
-    tlsrpt::{FILE_TYPE, Session, file, report},
-};
-use types::{EmailAddress, Terms};
+use queue::tlsrpt::{FILE_TYPE, Session, file, report};
+use types::{EmailAddress, Terms, Url};
 
 use super::{Reports, about::About, pass::Made};
 

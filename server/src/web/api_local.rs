@@ -101,6 +101,11 @@ impl app::Api for Local {
         self.access()?.delete(&[id]).await.map_err(problem)
     }
 
+    async fn unsubscribe(&self, _: MessageId) -> Answer<()> {
+        // A page that is being rendered does nothing to others.
+        Err(Problem::new(ProblemKind::Conflict, "Leave lists with POST /v1/messages/{id}/unsubscribe."))
+    }
+
     async fn compose(&self, message: Compose) -> Answer<Composed> {
         self.access()?.compose(message).await.map_err(problem)
     }

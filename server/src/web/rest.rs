@@ -44,6 +44,7 @@ pub(crate) fn router(web: &Web) -> OpenApiRouter<Web> {
         .routes(routes!(messages::compose::compose, messages::patch_many))
         .routes(routes!(messages::show, messages::patch, messages::remove))
         .routes(routes!(messages::compose::recall))
+        .routes(routes!(messages::unsubscribe::unsubscribe))
         .routes(routes!(messages::bytes::html))
         .routes(routes!(messages::bytes::raw))
         .routes(routes!(messages::bytes::attachment))

@@ -13,6 +13,7 @@ mod events;
 mod guests;
 mod isolation;
 mod leaving;
+mod lists;
 mod model;
 mod nodes;
 mod operators;

@@ -168,6 +168,7 @@ POST /v1/attachments
 POST /v1/folders
 POST /v1/messages
 POST /v1/messages/{id}/recall
+POST /v1/messages/{id}/unsubscribe
 POST /v1/session
 PUT /v1/folders/{id}/access/{email}";
 

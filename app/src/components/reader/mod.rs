@@ -7,6 +7,7 @@ mod conversation;
 mod details;
 mod frame;
 mod sender;
+mod unsubscribe;
 
 use std::sync::Arc;
 

@@ -8,7 +8,10 @@ use types::{
     api::{Auth, Message, Summary},
 };
 
-use super::details::{Delivery, Details};
+use super::{
+    details::{Delivery, Details},
+    unsubscribe::LeaveList,
+};
 use crate::{
     components::{
         avatar::Avatar,
@@ -25,6 +28,11 @@ pub(crate) fn Sender(message: Arc<Message>, summary: Memo<Summary>) -> AnyView {
     let store = expect_context::<Store>();
     let from = message.summary.from.clone();
     let name = if from.display().is_empty() { t.no_sender.to_owned() } else { from.display().to_owned() };
+    let id = message.summary.id;
+    let list = message.unsubscribe.clone().map(|way| {
+        let sender = name.clone();
+        view! { <LeaveList id sender way summary /> }
+    });
     let email = (from.display() != from.email).then(|| from.email.clone());
     let people = recipients(&message, &store.account.get_untracked().email, t);
     let at = message.sent_at.unwrap_or(message.summary.received_at);
@@ -38,6 +46,7 @@ pub(crate) fn Sender(message: Arc<Message>, summary: Memo<Summary>) -> AnyView {
                     </b>
                     {message.auth.as_ref().map(|auth| view! { <Proof auth=auth.clone() /> })}
                     {email.map(|email| view! { <span class="sender-email"><bdi>{email}</bdi></span> })}
+                    {list}
                 </p>
                 <details class="sender-details">
                     <summary>

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use hickory_resolver::{TokioResolver, proto::rr::RecordType};
+use types::Url;
 
 use super::{Source, Unfetched, policy::id_in};
 use crate::{
-    https::{Failed, Https, Url, status},
+    https::{Failed, Https, status},
     tlsrpt::ResultType,
 };
 

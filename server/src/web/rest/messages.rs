@@ -2,6 +2,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod compose;
+pub(crate) mod unsubscribe;
 
 use axum::{Json as Answer, http::StatusCode};
 use types::{

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use types::address::{domain_key, is_domain};
+use crate::address::{domain_key, is_domain};
 
 /// `https://host:port/target`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,7 +40,9 @@ impl Url {
         is_name.then_some(Self { host, port, target })
     }
 
-    pub(super) fn authority(&self) -> String {
+    /// The host, and the port where it is not the usual one: what `Host` says (RFC 9110 §7.2).
+    #[must_use]
+    pub fn authority(&self) -> String {
         if self.port == PORT { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 }
