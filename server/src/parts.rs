@@ -172,8 +172,10 @@ fn mail_config(config: &Config) -> mail::Config {
     mail::Config {
         hostname: hostname(config),
         max_message_bytes: config.limits.message_size.0,
+        max_hold: config.limits.hold_time.0,
         max_upload_bytes: config.limits.upload_size.0,
         max_recipients: usize::try_from(config.limits.recipients).unwrap_or(usize::MAX),
+        max_group_members: usize::try_from(config.limits.group_members).unwrap_or(usize::MAX),
         session_lifetime: config.auth.session_lifetime.0,
         queue_lifetime: config.queue.give_up_after.0,
         login_attempts_per_minute: config.limits.logins_per_minute,

@@ -221,6 +221,11 @@ impl Admin {
         if targets.is_empty() {
             return Err(Error::invalid("targets", "a group has at least one member"));
         }
+        let most = self.service.config().max_group_members;
+        if targets.len() > most {
+            let text = format!("a group has at most {most} members (limits.group_members)");
+            return Err(Error::invalid("targets", text));
+        }
         let owner = self.account(owner).await?.id;
         let group = Group { address: address.with_domain_folded(), owner, targets: targets.to_vec() };
         let set = self.directory().set_group(&group).await;

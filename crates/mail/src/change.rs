@@ -57,6 +57,7 @@ impl Access {
 
     /// Moves messages to Trash; those that are there already go for good.
     pub async fn delete(&self, ids: &[MessageId]) -> Result<()> {
+        self.check_unscheduled(ids).await?;
         self.delete_in(None, ids).await
     }
 

@@ -8,7 +8,7 @@ use storage::{
     FlagChange, Needs, NewMessage, NewQueueEntry, Result as StorageResult, Source, Transaction, Unit,
 };
 use types::api::{Compose, Composed, Delivery, DeliveryState};
-use types::{Address, EmailAddress, Flags, MessageId, Role, ThreadId};
+use types::{Address, EmailAddress, Flags, MessageId, Role, ThreadId, Timestamp};
 
 use crate::deliver::{needs, thread};
 use crate::original::{Origin, no_draft};
@@ -30,6 +30,7 @@ impl Access {
             if named.is_empty() {
                 return Err(Error::invalid("to", "add at least one recipient"));
             }
+            self.check_time(compose.send_at)?;
             self.limit_sends(named.len()).await?;
             self.check_recipients(&named).await?;
         }
@@ -86,6 +87,16 @@ impl Access {
             self.mark_shared(shared, &marks).await;
         }
         Ok(Composed { id, thread_id })
+    }
+
+    fn check_time(&self, send_at: Option<Timestamp>) -> Result<()> {
+        let latest = self.service.now().plus(self.service.config().max_hold);
+        match send_at {
+            Some(at) if at > latest => {
+                Err(Error::invalid("send_at", format!("a mail is held back until {latest} at the latest")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Who is nobody here would only send it back. After the sends are counted, so that names are not guessed quickly.

@@ -12,6 +12,8 @@ pub struct Config {
     pub max_message_bytes: u64,
     pub max_upload_bytes: u64,
     pub max_recipients: usize,
+    /// Of a group, with those of the groups in it.
+    pub max_group_members: usize,
     pub max_folders: usize,
     /// Messages in one `PATCH` or page.
     pub max_batch: usize,
@@ -23,6 +25,8 @@ pub struct Config {
     pub max_search_read: u64,
     pub session_lifetime: Duration,
     pub upload_lifetime: Duration,
+    /// How long a mail may be held back by its sender.
+    pub max_hold: Duration,
     /// How long the queue tries.
     pub queue_lifetime: Duration,
     /// A blob that nothing names is kept this long.
@@ -51,6 +55,7 @@ impl Default for Config {
             max_message_bytes: 50 << 20,
             max_upload_bytes: 35 << 20,
             max_recipients: 500,
+            max_group_members: 1_000,
             max_folders: 1_000,
             max_batch: 500,
             reading_memory: 512 << 20,
@@ -58,6 +63,7 @@ impl Default for Config {
             max_search_read: 64 << 20,
             session_lifetime: Duration::from_secs(30 * 86_400),
             upload_lifetime: Duration::from_secs(2 * 86_400),
+            max_hold: Duration::from_secs(30 * 86_400),
             queue_lifetime: Duration::from_secs(3 * 86_400),
             blob_grace: Duration::from_secs(86_400),
             login_attempts_per_minute: 10,

@@ -1,8 +1,13 @@
 //! Taking a mail back that has not left yet: one that was to go later.
 
 use async_trait::async_trait;
-use storage::{FlagChange, Needs, QueueEntry, QueueFilter, Result as StorageResult, Transaction, Unit};
-use types::{AccountId, Flags, MessageId, QueueId, Role, Timestamp, api};
+use storage::{
+    FlagChange, Message, Needs, QueueEntry, QueueFilter, Result as StorageResult, Transaction, Unit,
+};
+use types::{
+    AccountId, Flags, MessageId, QueueId, Role, Timestamp,
+    api::{self, DeliveryState},
+};
 
 use crate::{Access, Error, Result, convert};
 
@@ -11,13 +16,31 @@ const PAGE: u32 = 200;
 impl Access {
     /// Takes a sent mail out of the queue before its time has come, and makes a draft of it.
     pub async fn recall(&self, id: MessageId) -> Result<api::Summary> {
-        let found = self.service.latest(self.id).await?.messages(self.id, &[id]).await?;
-        if found.is_empty() {
-            return Err(Error::NotFound("message"));
+        let message = self.row(id).await?;
+        // Somebody was faster.
+        if message.flags.contains(Flags::DRAFT) {
+            return Ok(convert::summary(message));
         }
         let entry = self.queued(id).await?.ok_or_else(gone)?;
         let unit = Recall { account: self.id, id, entry: entry.id, now: self.service.now() };
         self.write(unit).await?
+    }
+
+    /// That none of these is to go later: who throws it away would not expect it to be sent.
+    pub(crate) async fn check_unscheduled(&self, ids: &[MessageId]) -> Result<()> {
+        let rows = self.rows(ids).await?;
+        let is_queued = |message: &&Message| {
+            message.delivery.iter().any(|delivery| delivery.state == DeliveryState::Queued)
+        };
+        for message in rows.values().filter(is_queued) {
+            let entry = self.queued(message.id).await?;
+            if entry.is_some_and(|entry| is_waiting(&entry, self.service.now())) {
+                let text =
+                    format!("the mail {} is to be sent later: take it back first (recall)", message.id);
+                return Err(Error::Conflict(text));
+            }
+        }
+        Ok(())
     }
 
     async fn queued(&self, id: MessageId) -> Result<Option<QueueEntry>> {
@@ -34,6 +57,13 @@ impl Access {
             }
         }
     }
+}
+
+/// Whether nobody has begun to send it, and its time is still to come.
+fn is_waiting(entry: &QueueEntry, now: Timestamp) -> bool {
+    entry.next_attempt_at > now
+        && !entry.is_sending(now)
+        && entry.recipients.iter().all(|to| to.attempts == 0)
 }
 
 fn gone() -> Error {
@@ -58,13 +88,11 @@ impl Unit for Recall {
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
         let entry = tx.queue_entry(self.account, self.entry).await?;
         // Whoever is about to send it may have begun.
-        let is_waiting = |entry: &QueueEntry| {
-            entry.next_attempt_at > self.now
-                && entry.leased_until.is_none_or(|until| until <= self.now)
-                && entry.recipients.iter().all(|to| to.attempts == 0)
-        };
-        if !entry.as_ref().is_some_and(is_waiting) {
-            return Ok(Err(gone()));
+        if !entry.is_some_and(|entry| is_waiting(&entry, self.now)) {
+            // Or somebody else has taken it back.
+            let draft = tx.messages(self.account, &[self.id]).await?.pop();
+            let draft = draft.filter(|message| message.flags.contains(Flags::DRAFT));
+            return Ok(draft.map(convert::summary).ok_or_else(gone));
         }
         tx.drop_entry(self.account, self.entry).await?;
         tx.set_delivery(self.account, self.id, &[]).await?;

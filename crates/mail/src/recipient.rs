@@ -14,6 +14,8 @@ pub enum Recipient {
     Local(AccountId),
     /// Several, here and elsewhere.
     Group(Arc<Expansion>),
+    /// A group of more than `limits.group_members`: its mail would reach some of them only.
+    Crowd,
     /// An address that stands for a sender whose mail we have sent on; what comes back goes there.
     Back(Arc<Return>),
     /// Of a domain of ours, but nobody's.
@@ -46,8 +48,6 @@ pub struct Return {
 }
 
 const POSTMASTER: &str = "postmaster";
-/// The members of a group and of the groups in it, at most.
-const MEMBERS: usize = 1_000;
 
 impl Service {
     /// Whether mail for this domain is received here.
@@ -75,9 +75,7 @@ impl Service {
             return Ok(Recipient::Unknown);
         };
         if let Some(group) = directory.group(&named).await? {
-            let expansion = self.expand(group).await?;
-            let reaches = !expansion.accounts.is_empty() || !expansion.elsewhere.is_empty();
-            return Ok(if reaches { Recipient::Group(Arc::new(expansion)) } else { Recipient::Unknown });
+            return self.members(group).await;
         }
         match directory.account(account).await? {
             Some(account) if self.is_full(&account, size_bytes).await? => Ok(Recipient::Full),
@@ -96,7 +94,11 @@ impl Service {
             if srs::is_rewritten(address) {
                 return Ok(self.returned(address).await? == Recipient::Unknown);
             }
-            Ok(self.named(address).await?.is_none())
+            let Some((named, _)) = self.named(address).await? else { return Ok(true) };
+            Ok(match self.parts.directory.group(&named).await? {
+                Some(group) => self.members(group).await? == Recipient::Unknown,
+                None => false,
+            })
         };
         nobody.await.unwrap_or_else(|error: Error| {
             tracing::warn!(%error, "a recipient is taken without being looked up");
@@ -143,9 +145,9 @@ impl Service {
     }
 
     /// A group's members; groups in it are expanded, however they refer to each other.
-    async fn expand(&self, group: Group) -> Result<Expansion> {
+    async fn members(&self, group: Group) -> Result<Recipient> {
         let directory = &self.parts.directory;
-        let mut seen = HashSet::from([group.address.key()]);
+        let (mut seen, mut members) = (HashSet::from([group.address.key()]), HashSet::new());
         let Group { address, owner, targets } = group;
         let mut expansion = Expansion { address, owner, accounts: Vec::new(), elsewhere: Vec::new() };
         let mut waiting = targets;
@@ -154,9 +156,9 @@ impl Service {
             if !seen.insert(target.key()) {
                 continue;
             }
-            if seen.len() > MEMBERS {
-                tracing::warn!(group = %expansion.address, "a group has more members than are served");
-                break;
+            if expansion.accounts.len() + expansion.elsewhere.len() >= self.config().max_group_members {
+                tracing::warn!(group = %expansion.address, "a group has more members than limits.group_members");
+                return Ok(Recipient::Crowd);
             }
             if directory.domain(target.domain()).await?.is_none() {
                 expansion.elsewhere.push(target);
@@ -172,11 +174,12 @@ impl Service {
             }
             let removed = || storage::Error::Unavailable("a member of a group was removed just now".into());
             let account = directory.account(account).await?.ok_or_else(removed)?;
-            if !expansion.accounts.iter().any(|(_, known)| *known == account.id) {
+            if members.insert(account.id) {
                 expansion.accounts.push((account.email, account.id));
             }
         }
-        Ok(expansion)
+        let reaches = !expansion.accounts.is_empty() || !expansion.elsewhere.is_empty();
+        Ok(if reaches { Recipient::Group(Arc::new(expansion)) } else { Recipient::Unknown })
     }
 
     async fn returned(&self, address: &EmailAddress) -> Result<Recipient> {

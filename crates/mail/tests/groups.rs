@@ -94,6 +94,30 @@ async fn a_group_reaches_everybody_once() {
 }
 
 #[tokio::test]
+async fn a_group_reaches_all_of_its_members_or_takes_nothing() {
+    let house = House::open().await.unwrap();
+    let config = mail::Config { max_group_members: 3, ..house.mail.config().clone() };
+    let node = house.node_with(config).await.unwrap();
+    let members = ["w@far.test", "x@far.test", ALICE, "y@far.test"].map(email);
+    let refused = node.admin().set_group(&email(TEAM), &email(ALICE), &members).await.unwrap_err();
+    assert!(refused.to_string().contains("limits.group_members"), "{refused}");
+    node.admin().set_group(&email(TEAM), &email(ALICE), &members[..3]).await.unwrap();
+    let Recipient::Group(group) = node.recipient(&email(TEAM)).await.unwrap() else { panic!("it fits") };
+    assert_eq!((group.accounts.len(), group.elsewhere.len()), (1, 2));
+    // By a group within it, and by an older limit.
+    let others = [email(TEAM), email(ALICE), email(BOB)];
+    node.admin().set_group(&email("others@demo.test"), &email(BOB), &others).await.unwrap();
+    assert_eq!(node.recipient(&email("others@demo.test")).await.unwrap(), Recipient::Crowd);
+    assert!(!node.is_nobody(&email("others@demo.test")).await);
+    let roomy = house.mail.recipient(&email("others@demo.test")).await.unwrap();
+    assert!(matches!(roomy, Recipient::Group(_)), "{roomy:?}");
+
+    let nobodys = [email("gone@demo.test")];
+    node.admin().set_group(&email("empty@demo.test"), &email(BOB), &nobodys).await.unwrap();
+    assert!(node.is_nobody(&email("empty@demo.test")).await);
+}
+
+#[tokio::test]
 async fn a_mail_that_comes_around_is_stopped() {
     let house = House::open().await.unwrap();
     let admin = house.mail.admin();

@@ -350,6 +350,7 @@ pub struct Limits {
     pub upload_size: Size,
     pub request_size: Size,
     pub recipients: u32,
+    pub group_members: u32,
     pub http_connections: u32,
     pub http_connections_per_address: u32,
     pub connections: u32,

@@ -24,6 +24,7 @@ impl Mta for Service {
             Recipient::Local(account) => Ok(Destination::Account(account)),
             Recipient::Group(group) => Ok(Destination::Group(group)),
             Recipient::Back(back) => Ok(Destination::Back(back)),
+            Recipient::Crowd => Err(Refusal::GroupTooLarge),
             Recipient::Unknown => Err(Refusal::UnknownRecipient),
             Recipient::Changing => Err(Refusal::Unavailable),
             Recipient::Full => Err(Refusal::MailboxFull),

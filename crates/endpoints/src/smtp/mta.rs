@@ -149,6 +149,9 @@ pub enum Refusal {
     /// Of a domain that is not ours: mail for it is taken from those who log in only.
     #[error("relaying denied")]
     NotLocal,
+    /// Only some of its members would get the mail.
+    #[error("the group is too large")]
+    GroupTooLarge,
     #[error("the mailbox is full")]
     MailboxFull,
     #[error("wrong user or password")]
@@ -202,6 +205,7 @@ impl Refusal {
         match self {
             Self::UnknownRecipient => Reply::new(550, (1, 1), "No such mailbox here"),
             Self::NotLocal => Reply::new(550, (7, 1), "Relaying denied"),
+            Self::GroupTooLarge => Reply::new(550, (2, 4), "The group has more members than are served"),
             Self::MailboxFull => Reply::new(452, (2, 2), "The mailbox is full"),
             Self::Credentials => Reply::new(535, (7, 8), "Wrong user or password"),
             // Whoever comes again is asked to log in.

@@ -118,6 +118,7 @@ impl Worker {
                     continue;
                 }
                 Ok(Recipient::Unknown) => Reply::ours("5.1.1", "There is no such user here"),
+                Ok(Recipient::Crowd) => Reply::ours("5.2.4", "The group has more members than are served"),
                 Ok(Recipient::Changing) => Reply::ours("4.2.1", "The account was just removed"),
                 Ok(Recipient::Full) => Reply::ours("4.2.2", "The mailbox is full"),
                 Err(error) => {

@@ -226,13 +226,20 @@ async fn a_scheduled_mail_can_be_taken_back_until_its_time() -> Result<()> {
     assert!(summary.delivery.is_empty());
     let drafts = desk.house.list("alice@demo.test", Role::Drafts).await?;
     assert_eq!(drafts.iter().map(|draft| draft.id).collect::<Vec<_>>(), [taken_back]);
-    assert!(alice.recall(taken_back).await.is_err(), "a draft is not on its way");
+    assert_eq!(alice.recall(taken_back).await?, summary, "somebody else may have done it");
+
+    let refused = alice.delete(&[goes]).await.unwrap_err().to_string();
+    assert!(refused.contains("recall"), "{refused}");
+    alice.delete(&[taken_back]).await?;
+    let refused = alice.compose(compose(at(60 * 24 * 31))).await.unwrap_err();
+    assert!(matches!(refused, mail::Error::Invalid { .. }), "{refused:?}");
 
     desk.house.clock.advance(Duration::from_secs(600));
     assert!(alice.recall(goes).await.is_err(), "its time has come");
     desk.work().await?;
     assert_eq!(desk.courier.sent().len(), 1);
     assert!(alice.recall(goes).await.is_err());
+    alice.delete(&[goes]).await?;
     let bob = desk.house.access("bob@demo.test").await?;
     let other = alice.compose(compose(at(10))).await?.id;
     assert!(bob.recall(other).await.is_err(), "nobody else's mail");

@@ -64,6 +64,7 @@ async fn mailbox(parts: &Parts, domain: &str) -> anyhow::Result<Access> {
     let account = match parts.mail.recipient(&postmaster).await? {
         Recipient::Local(account) => Some(account),
         Recipient::Group(group) => group.accounts.first().map(|(_, account)| *account),
+        Recipient::Crowd => bail!("{postmaster} is a group of more members than limits.group_members"),
         Recipient::Full => bail!("the mailbox of {postmaster} is full"),
         Recipient::Unknown | Recipient::Changing | Recipient::Back(_) | Recipient::Elsewhere => None,
     };
