@@ -49,6 +49,14 @@ pub(crate) fn now() -> i64 {
     now
 }
 
+/// What HTML calls a local date and time, in milliseconds since 1970.
+pub(crate) fn local_time(text: &str) -> Option<i64> {
+    let millis = js_sys::Date::parse(text);
+    #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds, far below 2^53")]
+    let at = millis.is_finite().then_some(millis as i64);
+    at
+}
+
 /// Minutes by which the reader's clock is ahead of UTC at a moment.
 pub(crate) fn utc_offset_minutes(millis: i64) -> i32 {
     #[expect(clippy::cast_precision_loss, reason = "years 0 to 9999 stay below 2^53 milliseconds")]

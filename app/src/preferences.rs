@@ -46,6 +46,9 @@ impl Density {
 /// The narrowest and the widest list, and the step between two widths, in pixels.
 pub(crate) const LIST_WIDTHS: (u16, u16, u16) = (320, 560, 20);
 
+/// For how many seconds sending can be undone.
+pub(crate) const UNDO_SECONDS: [u16; 4] = [0, 5, 10, 30];
+
 /// What the reader chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preferences {
@@ -54,11 +57,19 @@ pub struct Preferences {
     pub density: Density,
     /// Width of the message list on a wide screen, in pixels.
     pub list_width: u16,
+    /// For how many seconds sending can be undone; 0: not at all.
+    pub undo_seconds: u16,
 }
 
 impl Default for Preferences {
     fn default() -> Self {
-        Self { lang: Lang::En, theme: Theme::Auto, density: Density::Comfortable, list_width: 400 }
+        Self {
+            lang: Lang::En,
+            theme: Theme::Auto,
+            density: Density::Comfortable,
+            list_width: 400,
+            undo_seconds: 0,
+        }
     }
 }
 
@@ -78,28 +89,29 @@ impl Preferences {
             .and_then(Lang::from_name)
             .or_else(|| accept_language.map(Lang::from_accept_language))
             .unwrap_or_default();
-        Self::from_names(lang, value("theme"), value("density"), value("list"))
+        Self::from_names(lang, value)
     }
 
     /// From the attributes of `<html>`, where the server wrote them.
     pub(crate) fn from_document() -> Self {
         let lang = browser::root("lang").as_deref().and_then(Lang::from_name).unwrap_or_default();
-        let attribute = |name| browser::root(name);
-        Self::from_names(
-            lang,
-            attribute("data-theme").as_deref(),
-            attribute("data-density").as_deref(),
-            attribute("data-list").as_deref(),
-        )
+        let kept =
+            ["theme", "density", "list", "undo"].map(|name| (name, browser::root(&format!("data-{name}"))));
+        Self::from_names(lang, |name| {
+            kept.iter().find(|(known, _)| *known == name).and_then(|(_, value)| value.as_deref())
+        })
     }
 
-    fn from_names(lang: Lang, theme: Option<&str>, density: Option<&str>, list: Option<&str>) -> Self {
+    fn from_names<'a>(lang: Lang, value: impl Fn(&str) -> Option<&'a str>) -> Self {
         let default = Self::default();
+        let number = |name| value(name).and_then(|text| text.parse::<u16>().ok());
+        let (theme, density) = (value("theme"), value("density"));
         Self {
             lang,
             theme: Theme::ALL.into_iter().find(|known| Some(known.name()) == theme).unwrap_or_default(),
             density: Density::ALL.into_iter().find(|known| Some(known.name()) == density).unwrap_or_default(),
-            list_width: list.and_then(|text| text.parse().ok()).map_or(default.list_width, list_width),
+            list_width: number("list").map_or(default.list_width, list_width),
+            undo_seconds: number("undo").filter(|n| UNDO_SECONDS.contains(n)).unwrap_or_default(),
         }
     }
 }

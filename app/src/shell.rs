@@ -24,6 +24,7 @@ pub fn shell(assets: Option<Assets>, preferences: Preferences) -> impl IntoView 
             data-theme=preferences.theme.name()
             data-density=preferences.density.name()
             data-list=preferences.list_width.to_string()
+            data-undo=preferences.undo_seconds.to_string()
         >
             <head>
                 <meta charset="utf-8" />

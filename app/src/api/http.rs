@@ -9,7 +9,7 @@ use types::{
     api::{
         AppPasswords, Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, GrantAccess, Granted,
         MadeAppPassword, Message, NewAppPassword, NewFolder, Page, Patch, PatchMany, RenameFolder, Session,
-        SharedFolders, Thread,
+        SharedFolders, Summary, Thread,
     },
 };
 
@@ -101,6 +101,13 @@ impl Api for Http {
 
     async fn compose(&self, message: Compose) -> Answer<Composed> {
         call(Method::POST, "/v1/messages", &message).await
+    }
+
+    async fn recall(&self, id: MessageId) -> Answer<Summary> {
+        SendWrapper::new(async move {
+            read(&send(Method::POST, &format!("/v1/messages/{id}/recall"), None).await?)
+        })
+        .await
     }
 
     async fn shared(&self) -> Answer<SharedFolders> {

@@ -13,7 +13,7 @@ use types::{
     api::{
         AppPasswords, Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted,
         MadeAppPassword, Message, NewAppPassword, NewFolder, Page, Patch, PatchMany, Session, SharedFolders,
-        Thread,
+        Summary, Thread,
     },
 };
 
@@ -76,6 +76,8 @@ pub trait Api: Send + Sync {
     async fn unsubscribe(&self, id: MessageId) -> Answer<()>;
     /// `POST /v1/messages`: send, or keep as a draft.
     async fn compose(&self, message: Compose) -> Answer<Composed>;
+    /// `POST /v1/messages/{id}/recall`: makes a draft again of what has not left yet.
+    async fn recall(&self, id: MessageId) -> Answer<Summary>;
     /// `GET /v1/shared`.
     async fn shared(&self) -> Answer<SharedFolders>;
     /// `GET /v1/shared/{owner}/{folder}/messages`, newest first, after `cursor`.

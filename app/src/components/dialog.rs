@@ -9,10 +9,35 @@ use crate::i18n::texts;
 pub(crate) struct Question {
     pub(crate) title: String,
     pub(crate) note: String,
-    /// The label of the line, and what it says at first.
-    pub(crate) line: Option<(&'static str, String)>,
+    pub(crate) line: Option<Line>,
     pub(crate) yes: &'static str,
     pub(crate) danger: bool,
+}
+
+/// The line of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) label: &'static str,
+    /// What it says at first.
+    pub(crate) value: String,
+    pub(crate) kind: LineKind,
+}
+
+/// What is written on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LineKind {
+    Text,
+    /// A date and a time of the reader's own clock, as HTML writes them.
+    Moment,
+}
+
+impl LineKind {
+    fn html(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Moment => "datetime-local",
+        }
+    }
 }
 
 #[component]
@@ -56,11 +81,18 @@ fn Asking(asked: Question, question: RwSignal<Option<Question>>, answer: Callbac
                 {(!asked.note.is_empty()).then(|| view! { <p>{asked.note}</p> })}
                 {asked
                     .line
-                    .map(|(label, value)| {
+                    .map(|asked| {
                         view! {
                             <label class="field">
-                                <span>{label}</span>
-                                <input node_ref=line value=value required maxlength="100" autofocus />
+                                <span>{asked.label}</span>
+                                <input
+                                    node_ref=line
+                                    r#type=asked.kind.html()
+                                    value=asked.value
+                                    required
+                                    maxlength="100"
+                                    autofocus
+                                />
                             </label>
                         }
                     })}

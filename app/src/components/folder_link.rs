@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use types::{MailboxId, Role, api::Folder};
 
 use super::{
-    dialog::{Dialog, Question},
+    dialog::{Dialog, Line, LineKind, Question},
     icon::{Draw, Icon},
     menu::{Menu, MenuItem},
     sharing::SharingDialog,
@@ -113,7 +113,7 @@ fn FolderMenu(id: MailboxId, folder: Memo<Option<Folder>>) -> AnyView {
         question.set(Some(Question {
             title: t.rename_folder.to_owned(),
             note: String::new(),
-            line: Some((t.folder_name, name())),
+            line: Some(Line { label: t.folder_name, value: name(), kind: LineKind::Text }),
             yes: t.rename,
             danger: false,
         }));

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Density, Preferences, Theme, browser,
     i18n::{Lang, texts},
+    preferences::UNDO_SECONDS,
 };
 
 #[component]
@@ -18,6 +19,7 @@ pub(crate) fn Settings() -> AnyView {
     let preferences = expect_context::<Preferences>();
     let theme = RwSignal::new(preferences.theme);
     let density = RwSignal::new(preferences.density);
+    let undo = RwSignal::new(preferences.undo_seconds);
     let is_asked = RwSignal::new(false);
     view! {
         <Menu label=t.settings icon=Icon::Settings testid="settings">
@@ -50,6 +52,18 @@ pub(crate) fn Settings() -> AnyView {
                         browser::announce_resize();
                     };
                     view! { <MenuChoice label chosen=Signal::derive(move || density.get() == one) press /> }
+                })
+                .into_iter()
+                .collect_view()}
+            <MenuTitle label=t.undo_send />
+            {UNDO_SECONDS
+                .map(|one| {
+                    let label = if one == 0 { t.undo_send_off.to_owned() } else { t.for_seconds(one) };
+                    let press = move |()| {
+                        undo.set(one);
+                        choose("undo", "data-undo", &one.to_string());
+                    };
+                    view! { <MenuChoice label chosen=Signal::derive(move || undo.get() == one) press /> }
                 })
                 .into_iter()
                 .collect_view()}

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use types::{MailboxId, Role, api::Folder};
 
 use super::{
-    dialog::{Dialog, Question},
+    dialog::{Dialog, Line, LineKind, Question},
     folder_link::FolderLink,
     icon::{Draw, Icon},
     logo::Logo,
@@ -96,7 +96,7 @@ fn FolderList() -> AnyView {
         question.set(Some(Question {
             title: t.new_folder.to_owned(),
             note: String::new(),
-            line: Some((t.folder_name, String::new())),
+            line: Some(Line { label: t.folder_name, value: String::new(), kind: LineKind::Text }),
             yes: t.create,
             danger: false,
         }));

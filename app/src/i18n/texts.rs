@@ -164,6 +164,20 @@ texts! {
     write_here: "Write your message…", "내용을 입력하세요…";
     send: "Send", "보내기";
     sending: "Sending…", "보내는 중…";
+    send_later: "Send later", "나중에 보내기";
+    send_later_yes: "Schedule", "예약";
+    in_an_hour: "In an hour", "1시간 후";
+    tomorrow_morning: "Tomorrow morning", "내일 아침";
+    monday_morning: "Monday morning", "월요일 아침";
+    other_time: "Another time…", "다른 시간…";
+    date_and_time: "Date and time", "날짜와 시간";
+    in_the_past: "This time is over already.", "이미 지난 시간입니다.";
+    scheduled: "To be sent", "예약됨";
+    scheduled_toast: "It is sent later.", "예약한 시간에 보냅니다.";
+    take_back: "Take back", "보내기 취소";
+    taken_back: "It is a draft again.", "임시 보관함으로 되돌렸습니다.";
+    undo_send: "Undo sending", "보내기 취소 시간";
+    undo_send_off: "Not at all", "사용 안 함";
     sent_toast: "Sent.", "메일을 보냈습니다.";
     view_message: "View", "보기";
     attach: "Attach files", "파일 첨부";
@@ -257,6 +271,11 @@ impl Texts {
             Delivery::CUT_OFF => self.cut_off.to_owned(),
             _ => reply,
         }
+    }
+
+    /// How long sending can be undone.
+    pub(crate) fn for_seconds(&self, n: u16) -> String {
+        self.pick(format!("For {n} seconds"), format!("{n}초"))
     }
 
     pub(crate) fn unread_count(&self, n: u64) -> String {

@@ -65,7 +65,10 @@ impl Store {
     }
 
     pub(crate) fn undo(self, undo: Undo) {
-        let Undo::Move { before, from, owner } = undo;
+        let (before, from, owner) = match undo {
+            Undo::Move { before, from, owner } => (before, from, owner),
+            Undo::Send(id) => return self.take_back(id),
+        };
         let shared = owner.map(|owner| SharedId { owner, folder: from });
         let mut by_folder: Vec<(MailboxId, Vec<Summary>)> = Vec::new();
         for message in before {
@@ -120,6 +123,22 @@ impl Store {
                     self.upsert_of(shared.map(|folder| folder.owner), &lost);
                     self.complain(&problem);
                 }
+            }
+        });
+    }
+
+    /// Makes a draft again of a mail that has not left yet, and goes on with it.
+    pub(crate) fn take_back(self, id: MessageId) {
+        let api = self.api();
+        spawn_local(async move {
+            match api.recall(id).await {
+                Ok(draft) => {
+                    self.step_aside(&[id]);
+                    self.upsert_of(None, &[draft]);
+                    self.edit_draft(id);
+                    self.say(self.texts.taken_back, None);
+                }
+                Err(problem) => self.complain(&problem),
             }
         });
     }

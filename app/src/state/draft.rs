@@ -2,12 +2,12 @@
 
 use leptos::{prelude::*, task::spawn_local};
 use types::{
-    Address, MessageId, Problem,
+    Address, MessageId, Problem, Timestamp,
     api::{Compose, Composed, Summary},
 };
 
 use super::{
-    Attached, AttachedState, Store,
+    Attached, AttachedState, Store, Undo,
     attached::{InTab, carried, is_borrowed},
 };
 use crate::{
@@ -91,6 +91,8 @@ pub(crate) struct Draft {
     pub(crate) sending: RwSignal<bool>,
     /// Since when it is being sent, in milliseconds, as long as it is not known what became of that.
     pub(super) sending_since: RwSignal<Option<i64>>,
+    /// When it is to be sent, if not now.
+    later: RwSignal<Option<Timestamp>>,
     /// What is in the way of sending it.
     pub(crate) problem: RwSignal<Option<String>>,
     /// What the reader was asked about, and may send all the same.
@@ -116,6 +118,7 @@ impl Draft {
             saving: RwSignal::new(Kept::Untouched),
             sending: RwSignal::new(false),
             sending_since: RwSignal::new(None),
+            later: RwSignal::new(None),
             problem: RwSignal::new(None),
             warned: RwSignal::new(false),
             minimised: RwSignal::new(false),
@@ -141,6 +144,7 @@ impl Draft {
             forward_of: self.forward_of,
             shared: self.shared,
             send_at: None,
+            hold_for: None,
             draft,
             replaces: self.stored.get_untracked(),
         }
@@ -309,7 +313,8 @@ impl Draft {
 
     async fn put_on_its_way(self, store: Store) -> Answer<Composed> {
         self.follow_files(store).await?;
-        store.api().compose(untrack(|| self.compose(false))).await
+        let (send_at, hold_for) = (self.later.get_untracked(), Some(store.undo_seconds().into()));
+        store.api().compose(Compose { send_at, hold_for, ..untrack(|| self.compose(false)) }).await
     }
 
     /// What keeps it from being sent, in the reader's words.
@@ -350,7 +355,23 @@ impl Draft {
         Some(warning.to_owned())
     }
 
+    /// Sends it, at this time.
+    pub(crate) fn send_at(self, at: Timestamp, store: Store, texts: &'static Texts) {
+        if at.millis() <= browser::now() {
+            self.problem.set(Some(texts.in_the_past.to_owned()));
+            return;
+        }
+        self.later.set(Some(at));
+        self.start(store, texts);
+    }
+
+    /// Sends it.
     pub(crate) fn send(self, store: Store, texts: &'static Texts) {
+        self.later.set(None);
+        self.start(store, texts);
+    }
+
+    fn start(self, store: Store, texts: &'static Texts) {
         if self.sending.get_untracked() {
             return;
         }
@@ -373,8 +394,11 @@ impl Draft {
                     store.close_draft();
                     InTab::remove();
                     store.forget_stored(self.stored.get_untracked());
+                    let is_later = self.later.get_untracked().is_some();
+                    let can_undo = is_later || store.undo_seconds() > 0;
                     store.say_with_link(
-                        texts.sent_toast,
+                        if is_later { texts.scheduled_toast } else { texts.sent_toast },
+                        can_undo.then_some(Undo::Send(composed.id)),
                         format!("/mail/sent/{}", composed.id),
                         texts.view_message,
                     );

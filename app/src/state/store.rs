@@ -18,6 +18,7 @@ use super::{
     shared::{owner_name, shared_name},
 };
 use crate::{
+    Preferences,
     api::{Answer, Api},
     browser,
     i18n::{Texts, texts},
@@ -300,12 +301,18 @@ impl Store {
         });
     }
 
+    /// For how long sending can be undone.
+    pub(super) fn undo_seconds(self) -> u16 {
+        Preferences::from_document().undo_seconds
+    }
+
     pub(crate) fn say(self, text: impl Into<String>, undo: Option<Undo>) {
         self.toast(text.into(), false, undo, None);
     }
 
-    pub(crate) fn say_with_link(self, text: &str, href: String, label: &'static str) {
-        self.toast(text.to_owned(), false, None, Some((href, label)));
+    /// The same with a page to go to.
+    pub(crate) fn say_with_link(self, text: &str, undo: Option<Undo>, href: String, label: &'static str) {
+        self.toast(text.to_owned(), false, undo, Some((href, label)));
     }
 
     /// Tells what went wrong.
@@ -322,13 +329,18 @@ impl Store {
         link: Option<(String, &'static str)>,
     ) {
         let id = self.toasts.with_untracked(|toasts| toasts.last().map_or(1, |last| last.id + 1));
+        // As long as it can be undone.
+        let lasts = match &undo {
+            Some(Undo::Send(_)) => TOAST.max(f64::from(self.undo_seconds()) * 1_000.0),
+            _ => TOAST,
+        };
         self.toasts.update(|toasts| {
             // One after the other: the newest is what the reader wants to take back.
             toasts.retain(|toast| toast.is_error && is_error && toast.text != text);
             toasts.push(Toast { id, text, is_error, undo, link });
         });
         spawn_local(async move {
-            browser::sleep(TOAST).await;
+            browser::sleep(lasts).await;
             self.dismiss(id);
         });
     }

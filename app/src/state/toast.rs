@@ -1,6 +1,6 @@
 //! Short words about what just happened, with a way back.
 
-use types::{AccountId, MailboxId, api::Summary};
+use types::{AccountId, MailboxId, MessageId, api::Summary};
 
 /// What a toast can take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +8,8 @@ pub(crate) enum Undo {
     /// Puts messages, as they were, back from a folder whose list may not be loaded; whose they are, if they are not the
     /// reader's own.
     Move { before: Vec<Summary>, from: MailboxId, owner: Option<AccountId> },
+    /// Makes a draft again of what has not left yet.
+    Send(MessageId),
 }
 
 /// One toast.

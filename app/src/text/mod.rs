@@ -3,6 +3,7 @@
 mod address;
 mod avatar;
 mod body;
+mod later;
 mod size;
 mod snippet;
 mod time;
@@ -10,6 +11,7 @@ mod time;
 pub(crate) use address::addresses;
 pub(crate) use avatar::{hue, initials};
 pub(crate) use body::{Piece, linkify, prefixed, quote, sections};
+pub(crate) use later::{Later, suggestions};
 pub(crate) use size::{grouped, size};
 pub(crate) use snippet::snippet;
 pub(crate) use time::{Civil, date_and_time, day_or_time};

@@ -1,5 +1,7 @@
 //! Composing: drafts, and mail that goes out with its Sent copy.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use message::{Outgoing, compose::OutgoingAttachment};
@@ -24,7 +26,10 @@ struct Author {
 
 impl Access {
     /// Keeps a draft, or sends: the Sent copy and the queue entry are one transaction, durable when it returns.
-    pub async fn compose(&self, compose: Compose) -> Result<Composed> {
+    pub async fn compose(&self, mut compose: Compose) -> Result<Composed> {
+        let held = compose.hold_for.filter(|seconds| *seconds > 0);
+        let until = held.map(|seconds| self.service.now().plus(Duration::from_secs(seconds.into())));
+        compose.send_at = compose.send_at.or(until);
         let named = recipients(&compose, self.service.config().max_recipients)?;
         if !compose.draft {
             if named.is_empty() {
@@ -67,7 +72,7 @@ impl Access {
         let mut message = prepared.message(self.id, id, Source::Role(role), now);
         message.flags = if compose.draft { Flags::SEEN | Flags::DRAFT } else { Flags::SEEN };
         let entry = (!compose.draft).then(|| {
-            message.delivery = recipients.iter().map(queued).collect();
+            message.delivery = recipients.iter().map(|to| queued(to, compose.send_at)).collect();
             let return_path = Some(self.email.clone());
             let mut entry = self.queue_entry(QueueBody::Shared(prepared.body.id), return_path, recipients);
             entry.message = Some(id);
@@ -147,7 +152,8 @@ impl Access {
             bcc: compose.bcc.clone(),
             keep_bcc: true,
             subject: compose.subject.clone(),
-            date: self.service.now(),
+            // What goes later is of that time to whoever receives it.
+            date: compose.send_at.unwrap_or_default().max(self.service.now()),
             message_id: format!("{unique}@{}", author.email.domain()),
             in_reply_to: origin.answered,
             references: origin.references,
@@ -186,12 +192,12 @@ fn recipients(compose: &Compose, most: usize) -> Result<Vec<(String, EmailAddres
     Ok(all)
 }
 
-fn queued(recipient: &EmailAddress) -> Delivery {
+fn queued(recipient: &EmailAddress, send_at: Option<Timestamp>) -> Delivery {
     Delivery {
         recipient: recipient.to_string(),
         state: DeliveryState::Queued,
         reply: None,
-        next_attempt_at: None,
+        next_attempt_at: send_at,
     }
 }
 

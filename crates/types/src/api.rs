@@ -91,7 +91,7 @@ pub struct Delivery {
     /// The other side's words, where it had any; our own where nobody else was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
-    /// When it is tried again.
+    /// When it is tried again; while it is queued, when it is to go, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
 }
@@ -298,6 +298,9 @@ pub struct Compose {
     /// Not before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<Timestamp>,
+    /// Not before so many seconds have passed, where there is no `send_at`: until then it can be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_for: Option<u32>,
     /// Keep it in Drafts instead of sending it.
     #[serde(default)]
     pub draft: bool,

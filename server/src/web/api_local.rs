@@ -8,7 +8,7 @@ use types::{
     api::{
         AppPasswords, Changed, Compose, Composed, Folder, FolderAccess, Folders, Found, Granted,
         MadeAppPassword, Message, NewAppPassword, NewFolder, Page, Patch, PatchMany, Session, SharedFolders,
-        Thread,
+        Summary, Thread,
     },
 };
 
@@ -108,6 +108,10 @@ impl app::Api for Local {
 
     async fn compose(&self, message: Compose) -> Answer<Composed> {
         self.access()?.compose(message).await.map_err(problem)
+    }
+
+    async fn recall(&self, id: MessageId) -> Answer<Summary> {
+        self.access()?.recall(id).await.map_err(problem)
     }
 
     async fn shared(&self) -> Answer<SharedFolders> {

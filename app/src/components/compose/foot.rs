@@ -2,7 +2,7 @@
 
 use leptos::{html, prelude::*};
 
-use super::files::add_files;
+use super::{files::add_files, later::SendLater};
 use crate::{
     components::{
         button::IconButton,
@@ -42,6 +42,7 @@ pub(crate) fn Foot(draft: Draft) -> AnyView {
                     <span>{move || if draft.sending.get() { t.sending } else { t.send }}</span>
                     <kbd aria-hidden="true">"Ctrl ↵"</kbd>
                 </button>
+                <SendLater draft />
                 <label class="icon-button attach" title=t.attach>
                     <Draw icon=Icon::Attach />
                     <span class="sr-only">{t.attach}</span>

@@ -3,6 +3,7 @@
 mod attachments;
 mod files;
 mod foot;
+mod later;
 mod recipients;
 
 use leptos::{

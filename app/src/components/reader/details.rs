@@ -9,11 +9,13 @@ use types::{
 };
 
 use crate::{
+    browser,
     components::{
         icon::{Draw, Icon},
         time::Time,
     },
     i18n::texts,
+    state::Store,
 };
 
 #[component]
@@ -66,14 +68,27 @@ fn person(address: &Address) -> impl IntoView + use<> {
 #[component]
 pub(crate) fn Delivery(summary: Memo<Summary>) -> impl IntoView {
     let t = texts();
+    let store = expect_context::<Store>();
+    let take_back = move |id| {
+        view! {
+            <li>
+                <button type="button" class="button" data-testid="take-back" on:click=move |_| store.take_back(id)>
+                    {t.take_back}
+                </button>
+            </li>
+        }
+    };
     let line = move |delivery: types::api::Delivery| {
         let (class, icon) = match delivery.state {
             DeliveryState::Delivered => ("delivery good", Icon::Check),
             DeliveryState::Queued | DeliveryState::Deferred => ("delivery", Icon::Clock),
             DeliveryState::Failed => ("delivery bad", Icon::Alert),
         };
-        let next =
-            delivery.next_attempt_at.map(|at| view! { <span>{t.next_try} ": " <Time at full=true /></span> });
+        let is_scheduled = delivery.state == DeliveryState::Queued;
+        let next = delivery.next_attempt_at.map(|at| {
+            let label = if is_scheduled { t.scheduled } else { t.next_try };
+            view! { <span>{label} ": " <Time at full=true /></span> }
+        });
         view! {
             <li class=class data-testid="delivery">
                 <Draw icon />
@@ -87,11 +102,17 @@ pub(crate) fn Delivery(summary: Memo<Summary>) -> impl IntoView {
         }
     };
     move || {
-        let deliveries = summary.with(|summary| summary.delivery.clone());
+        let (id, deliveries) = summary.with(|summary| (summary.id, summary.delivery.clone()));
+        let is_scheduled = store.hydrated.get()
+            && deliveries.iter().any(|delivery| {
+                delivery.state == DeliveryState::Queued
+                    && delivery.next_attempt_at.is_some_and(|at| at.millis() > browser::now())
+            });
         (!deliveries.is_empty()).then(|| {
             view! {
                 <ul class="deliveries" aria-label=t.delivery>
                     {deliveries.into_iter().map(line).collect_view()}
+                    {is_scheduled.then(|| take_back(id))}
                 </ul>
             }
         })

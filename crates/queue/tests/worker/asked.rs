@@ -234,6 +234,14 @@ async fn a_scheduled_mail_can_be_taken_back_until_its_time() -> Result<()> {
     let refused = alice.compose(compose(at(60 * 24 * 31))).await.unwrap_err();
     assert!(matches!(refused, mail::Error::Invalid { .. }), "{refused:?}");
 
+    let scheduled = alice.message(goes).await?;
+    assert_eq!(scheduled.summary.delivery[0].next_attempt_at, Some(at(10)));
+    assert_eq!(scheduled.sent_at, Some(at(10)), "of the time at which it goes");
+    let held = types::api::Compose { send_at: None, hold_for: Some(60), ..compose(at(0)) };
+    let held = alice.compose(held).await?.id;
+    assert_eq!(alice.message(held).await?.summary.delivery[0].next_attempt_at, Some(at(1)));
+    alice.recall(held).await?;
+
     desk.house.clock.advance(Duration::from_secs(600));
     assert!(alice.recall(goes).await.is_err(), "its time has come");
     desk.work().await?;
