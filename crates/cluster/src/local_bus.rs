@@ -166,7 +166,7 @@ mod tests {
 
     fn committed(shard: u16, accounts: &[(i64, i64)], queued: bool) -> Committed {
         let accounts = accounts.iter().map(|(id, modseq)| (AccountId(*id), ModSeq(*modseq))).collect();
-        Committed { shard: ShardId(shard), accounts, queued }
+        Committed::hint(ShardId(shard), accounts, queued)
     }
 
     #[test]

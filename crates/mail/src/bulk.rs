@@ -96,9 +96,9 @@ impl Access {
                 unchanged_since,
                 rights,
             };
-            let (Stored { uids, modified }, changed) = self.write(unit).await?;
+            let ((Stored { uids, modified }, changed), stamp) = self.write_stamped(unit).await?;
             if let Some((messages, step)) = changed {
-                self.follow(step, messages, &[]);
+                self.follow(step, messages, &[], stamp);
             }
             all.uids.extend(uids);
             all.modified.extend(modified);
@@ -133,10 +133,11 @@ impl Access {
             let targets = targets.iter().skip(chunk * AT_ONCE).take(AT_ONCE).cloned().collect();
             let (is_owner, now) = (self.warrant.is_owners(), self.service.now());
             let unit = MoveAll { account: self.id, mailbox, targets, to, now, is_owner };
-            let Some((moved, step)) = self.write(unit).await? else { return Ok(all) };
+            let (moved, stamp) = self.write_stamped(unit).await?;
+            let Some((moved, step)) = moved else { return Ok(all) };
             if to != mailbox {
                 let gone: Vec<_> = moved.pairs.iter().map(|(from, _)| *from).collect();
-                self.follow(step, Vec::new(), &gone);
+                self.follow(step, Vec::new(), &gone, stamp);
             }
             match &mut all {
                 Some(all) => all.pairs.extend(moved.pairs),
@@ -162,8 +163,8 @@ impl Access {
     async fn expunge_once(&self, mailbox: MailboxId, targets: &[Target], only_deleted: bool) -> Result<()> {
         let (known, targets) = (self.known_roll(mailbox), targets.to_vec());
         let unit = Expunge { account: self.id, mailbox, known, targets, only_deleted };
-        let (removed, step) = self.write(unit).await?;
-        self.follow(step, Vec::new(), &removed);
+        let ((removed, step), stamp) = self.write_stamped(unit).await?;
+        self.follow(step, Vec::new(), &removed, stamp);
         Ok(())
     }
 
@@ -204,14 +205,14 @@ impl Access {
             texts.push((id, prepared));
         }
         let unit = Append { account: self.id, mailbox, deliver: Deliver { messages, ..Deliver::default() } };
-        let added = self.write(unit).await?;
+        let (added, stamp) = self.write_stamped(unit).await?;
         for (id, prepared) in texts {
             self.service.remember_text(&[(self.id, id)], &prepared);
         }
         Ok(added.map(|added| {
             let target = |message: &Listed| Target { id: message.id, uid: message.uid };
             let targets = added.messages.iter().map(target).collect();
-            self.follow(added.step, added.messages, &[]);
+            self.follow(added.step, added.messages, &[], stamp);
             (added.uid_validity, targets)
         }))
     }

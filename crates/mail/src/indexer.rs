@@ -146,7 +146,7 @@ impl Service {
         if self.parts.shards.stamp(shard).is_some() {
             // Whoever has heard of it already is told nothing.
             let accounts = gathered.iter().map(|(account, reached)| (*account, reached.upto)).collect();
-            self.parts.bus.publish(&Committed { shard, accounts, queued: false });
+            self.parts.bus.publish(&Committed::hint(shard, accounts, false));
         }
         batch.write().await?;
         // Also if not all of them can be marked.

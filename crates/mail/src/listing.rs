@@ -26,7 +26,7 @@ pub struct Roll {
 /// Lists that were asked for lately. Only speed.
 pub(crate) type Rolls = Memory<(AccountId, MailboxId), Seen>;
 
-/// What was read, and the shard as it was before.
+/// What was read, and the shard as it was before; or what a unit left, and the shard after it alone.
 #[derive(Clone)]
 pub(crate) struct Seen {
     roll: Arc<Roll>,
@@ -95,8 +95,8 @@ impl Access {
     }
 
     /// Takes into the list what a unit changed, added and removed (in order of UIDs), so that it need not be read. Nothing
-    /// happens if the list is not what the unit found.
-    pub(crate) fn follow(&self, step: Step, news: Vec<Listed>, removed: &[Uid]) {
+    /// happens if the list is not what the unit found. `stamp` is that of its transaction, where the unit was alone in it.
+    pub(crate) fn follow(&self, step: Step, news: Vec<Listed>, removed: &[Uid], stamp: Option<Stamp>) {
         let Step { before: Some(before), after: Some(after) } = step else { return };
         let (rolls, key) = (&self.service.rolls, (self.id, before.id));
         let Some(known) = self.known_roll(before.id) else { return };
@@ -105,7 +105,7 @@ impl Access {
         }
         let roll = Arc::new(Roll { mailbox: after, messages: known.messages.with(news, removed) });
         if rolls.get(&key).is_some_and(|there| Arc::ptr_eq(&there.roll, &known)) {
-            rolls.insert(key, Seen { roll, stamp: None });
+            rolls.insert(key, Seen { roll, stamp });
         }
     }
 

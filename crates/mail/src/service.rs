@@ -8,7 +8,7 @@ use futures::future::join_all;
 use message::SearchText;
 use moka::sync::Cache as Memory;
 use search::Search;
-use storage::{Blobs, Committed, Directory, Shards, Snapshot, Unit};
+use storage::{Blobs, Committed, Directory, Shards, Snapshot, Stamp, Unit};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::TaskTracker;
 use types::{AccountId, Clock, MessageId, ShardId, Timestamp};
@@ -168,11 +168,20 @@ impl Service {
     /// Runs a unit of work on a shard and announces what it changed, also if the caller does not wait for it: a
     /// browser that hangs up must not keep the news from the others.
     pub async fn write<U: Unit>(&self, shard: ShardId, unit: U) -> Result<U::Output> {
+        Ok(self.write_stamped(shard, unit).await?.0)
+    }
+
+    /// The same; also the shard's stamp after it, if it is known that nobody else has committed anything meanwhile.
+    pub(crate) async fn write_stamped<U: Unit>(
+        &self,
+        shard: ShardId,
+        unit: U,
+    ) -> Result<(U::Output, Option<Stamp>)> {
         let service = self.clone();
         self.to_its_end(async move {
             let (output, committed) = service.write_where_it_lives(shard, unit).await?;
             service.publish(&committed);
-            Ok(output)
+            Ok((output, committed.stamp))
         })
         .await
     }

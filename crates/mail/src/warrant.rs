@@ -5,7 +5,7 @@
 //! rights were taken away, nothing more is written by them.
 
 use async_trait::async_trait;
-use storage::{Needs, Result as StorageResult, Transaction, Unit};
+use storage::{Needs, Result as StorageResult, Stamp, Transaction, Unit};
 use types::{AccountId, MailboxId, Rights};
 
 use crate::reach::{Grantee, refusal};
@@ -36,14 +36,21 @@ pub(crate) struct Held {
 impl Access {
     /// Runs a unit of work on the account's shard, if who has this access may.
     pub(crate) async fn write<U: Unit>(&self, unit: U) -> Result<U::Output> {
+        Ok(self.write_stamped(unit).await?.0)
+    }
+
+    /// The same; also the shard's stamp after it, as [`Service::write_stamped`] gives it.
+    pub(crate) async fn write_stamped<U: Unit>(&self, unit: U) -> Result<(U::Output, Option<Stamp>)> {
         let (service, shard) = (&self.service, self.shard());
         match &self.warrant {
-            Warrant::Owner => service.write(shard, unit).await,
+            Warrant::Owner => service.write_stamped(shard, unit).await,
             Warrant::Others(held) if held.is_empty() => {
                 Err(Error::Internal("somebody else writes, and no right was asked for".to_owned()))
             }
             Warrant::Others(held) => {
-                service.write(shard, Warranted { owner: self.id, held: held.clone(), unit }).await?
+                let unit = Warranted { owner: self.id, held: held.clone(), unit };
+                let (output, stamp) = service.write_stamped(shard, unit).await?;
+                Ok((output?, stamp))
             }
         }
     }

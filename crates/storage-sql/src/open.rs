@@ -272,11 +272,8 @@ impl Open {
             let row = self.accounts.get(&account)?.row.as_ref()?;
             Some((AccountId(account), ModSeq(row.modseq)))
         };
-        Committed {
-            shard,
-            accounts: unit.changed.into_iter().filter_map(modseq).collect(),
-            queued: unit.queued,
-        }
+        let accounts = unit.changed.into_iter().filter_map(modseq).collect();
+        Committed::hint(shard, accounts, unit.queued)
     }
 
     /// Forgets an account that was removed.

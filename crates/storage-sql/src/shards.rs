@@ -285,7 +285,15 @@ impl Shards for SqlShards {
         if unit.needs().accounts.iter().any(|account| view.map.shard_of(*account) != shard) {
             return Err(Error::Moving);
         }
-        self.opened(shard).await?.writers.execute(unit).await
+        let opened = self.opened(shard).await?;
+        let before = self.stamp(shard);
+        let mut committed = opened.writers.execute(unit).await?;
+        if committed.alone
+            && let Some(before) = before
+        {
+            committed.stamp = self.stamp(shard).filter(|after| after.commits == before.commits + 1);
+        }
+        Ok(committed)
     }
 
     async fn ping(&self, shard: ShardId) -> Result<()> {

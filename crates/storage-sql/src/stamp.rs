@@ -20,6 +20,8 @@ use types::ShardId;
 
 /// Of the first of both copies of the header.
 const HEADER: usize = 48;
+/// Where in it transactions are counted, in the machine's own order of bytes.
+const COUNTER: std::ops::Range<usize> = 8..12;
 
 /// The indexes of this process, which several openers of a database may ask for.
 static OPEN: Mutex<Vec<(PathBuf, Index)>> = Mutex::new(Vec::new());
@@ -55,8 +57,9 @@ pub(crate) fn stamp(shard: ShardId, database: &Path) -> Option<Stamp> {
     }
     let mut state = vec![0; HEADER];
     index.file.read_exact_at(&mut state, 0).ok()?;
+    let counter = u32::from_ne_bytes(state.get(COUNTER)?.try_into().ok()?);
     state.extend(index.nth.to_le_bytes());
-    Some(Stamp { shard, state: state.into() })
+    Some(Stamp { shard, state: state.into(), commits: index.nth << 32 | u64::from(counter) })
 }
 
 impl Index {

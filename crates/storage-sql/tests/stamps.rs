@@ -37,6 +37,11 @@ async fn commit(shards: &SqlShards, account: i64) {
     let _told = write(shards, SHARD, Provision(AccountId(account))).await.unwrap();
 }
 
+/// What a commit says of the shard after it.
+async fn told(shards: &SqlShards, account: i64) -> Option<Stamp> {
+    write(shards, SHARD, Provision(AccountId(account))).await.unwrap().1.stamp
+}
+
 async fn read(shards: &SqlShards) {
     shards.latest(SHARD).await.unwrap().mailboxes(AccountId(1)).await.unwrap();
 }
@@ -74,6 +79,28 @@ async fn a_stamp_stays_until_somebody_commits() {
         new(&shards, &mut seen);
         shards.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_commit_tells_the_stamp_after_it_if_it_was_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shard.db");
+    let (one, two) = (open(&path).await, open(&path).await);
+    commit(&one, 1).await;
+    for account in 2..10 {
+        let stamp = told(if account % 3 == 0 { &two } else { &one }, account).await;
+        assert!(stamp.is_some() && stamp == two.stamp(SHARD), "nobody else has committed anything");
+    }
+    // A unit that changes nothing commits nothing.
+    assert_eq!(told(&one, 2).await, None);
+    let all = futures::future::join_all((10..60).map(|account| {
+        let shards = if account % 2 == 0 { &one } else { &two };
+        told(shards, account)
+    }));
+    let now = one.stamp(SHARD).into_iter();
+    let all: Vec<_> = all.await.into_iter().flatten().collect();
+    let distinct = all.iter().enumerate().all(|(at, stamp)| !all.iter().take(at).any(|other| other == stamp));
+    assert!(distinct && now.count() == 1, "no two commits are the same");
 }
 
 /// Set in a process of its own: the database that it tries to write to.

@@ -68,6 +68,8 @@ pub struct Stamp {
     pub shard: ShardId,
     /// Whatever tells one state from another.
     pub state: Box<[u8]>,
+    /// One more with every commit.
+    pub commits: u64,
 }
 
 /// What a unit is going to touch, so that the rows of a whole batch are loaded by a few queries.
@@ -154,6 +156,17 @@ pub struct Committed {
     pub accounts: Vec<(AccountId, ModSeq)>,
     /// Whether the queue got an entry, or one became due.
     pub queued: bool,
+    /// Whether nothing else was in the same transaction.
+    pub alone: bool,
+    /// The shard after it, where nobody else has committed anything since the unit was given; see [`Shards::stamp`].
+    pub stamp: Option<Stamp>,
+}
+
+impl Committed {
+    /// What others are told of something that was committed before.
+    pub const fn hint(shard: ShardId, accounts: Vec<(AccountId, ModSeq)>, queued: bool) -> Self {
+        Self { shard, accounts, queued, alone: false, stamp: None }
+    }
 }
 
 /// A unit of work that may be executed again, also on another shard, until it succeeds.

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn committed(shard: u16, account: i64, modseq: i64, queued: bool) -> Committed {
-        Committed { shard: ShardId(shard), accounts: vec![(AccountId(account), ModSeq(modseq))], queued }
+        Committed::hint(ShardId(shard), vec![(AccountId(account), ModSeq(modseq))], queued)
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{PATIENCE, node};
 
 pub(crate) fn committed(shard: u16, accounts: &[(i64, i64)], queued: bool) -> Committed {
     let accounts = accounts.iter().map(|(id, modseq)| (AccountId(*id), ModSeq(*modseq))).collect();
-    Committed { shard: ShardId(shard), accounts, queued }
+    Committed::hint(ShardId(shard), accounts, queued)
 }
 
 pub(crate) async fn hint(subscription: &mut Subscription) -> Hint {

@@ -80,7 +80,7 @@ impl Worker {
                 }
                 if finished && gives_back {
                     // For the workers of other nodes: this one ends.
-                    let due = Committed { shard: job.shard, accounts: Vec::new(), queued: true };
+                    let due = Committed::hint(job.shard, Vec::new(), true);
                     self.0.mail.publish(&due);
                 }
                 return;

@@ -429,6 +429,9 @@ impl Task {
                 }
             }
         }
+        if let [Ok(only)] = &mut *outcomes {
+            only.alone = true;
+        }
         Ok(outcomes)
     }
 
