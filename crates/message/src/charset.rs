@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{EUC_KR, Encoding, UTF_8, WINDOWS_1252};
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{EUC_KR, Encoding, ISO_2022_JP, UTF_8, WINDOWS_1252};
 
 /// The text of `bytes` in the charset named by `label`, guessed where the label is missing, unknown or plainly wrong.
 pub(crate) fn decode<'b>(label: Option<&str>, bytes: &'b [u8]) -> Cow<'b, str> {
@@ -109,9 +110,14 @@ fn is_utf8(bytes: &[u8]) -> bool {
     Encoding::utf8_valid_up_to(bytes) == bytes.len()
 }
 
-/// UTF-8, then the Korean charsets, then windows-1252, which every byte string is.
+/// UTF-8, and else what the bytes look like.
 pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    if memchr::memmem::find(bytes, SHIFT_TO_JIS).is_some()
+        && let Some(text) = ISO_2022_JP.decode_without_bom_handling_and_without_replacement(bytes)
+    {
+        return text;
+    }
     // Finds it out several times faster than the standard library.
     if let Some(text) = UTF_8.decode_without_bom_handling_and_without_replacement(bytes) {
         return text;
@@ -119,12 +125,22 @@ pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
     let is_cut_off = std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
     // Cut off within a character, or with a few broken bytes in much good UTF-8.
     if is_cut_off || mostly_utf8(bytes) {
-        String::from_utf8_lossy(bytes)
-    } else if looks_korean(bytes) {
-        EUC_KR.decode_without_bom_handling(bytes).0
-    } else {
-        WINDOWS_1252.decode_without_bom_handling(bytes).0
+        return String::from_utf8_lossy(bytes);
     }
+    look(bytes).decode_without_bom_handling(bytes).0
+}
+
+/// How ISO-2022-JP begins its two-byte characters (RFC 1468).
+const SHIFT_TO_JIS: &[u8] = b"\x1B$";
+/// So much of a text is looked at.
+const LOOKED_AT: usize = 64 << 10;
+
+/// What bytes that are no UTF-8 look like.
+fn look(bytes: &[u8]) -> &'static Encoding {
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    let bytes = bytes.get(..LOOKED_AT).unwrap_or(bytes);
+    detector.feed(bytes, bytes.len() < LOOKED_AT);
+    detector.guess(None, Utf8Detection::Deny)
 }
 
 fn mostly_utf8(bytes: &[u8]) -> bool {
@@ -134,24 +150,6 @@ fn mostly_utf8(bytes: &[u8]) -> bool {
         bad += usize::from(!chunk.invalid().is_empty());
     }
     good > bad * 8
-}
-
-/// Whether the bytes above 127 come in pairs that EUC-KR or CP949 assign, most of them in its two-high-bytes plane
-/// (so that a lone accented letter before an ASCII one is not taken for a syllable).
-fn looks_korean(bytes: &[u8]) -> bool {
-    let (mut both_high, mut pairs) = (0_usize, 0_usize);
-    let mut rest = bytes.iter();
-    while let Some(lead) = rest.next() {
-        if lead.is_ascii() {
-            continue;
-        }
-        pairs += 1;
-        match rest.next() {
-            Some(trail) if *lead >= 0xA1 && *trail >= 0xA1 => both_high += 1,
-            Some(_) | None => {}
-        }
-    }
-    both_high * 2 > pairs && EUC_KR.decode_without_bom_handling_and_without_replacement(bytes).is_some()
 }
 
 #[cfg(test)]
@@ -182,6 +180,34 @@ mod tests {
             ("utf-7", b"Hi Mom -+Jjo--!", Some("Hi Mom -☺-!")),
         ] {
             assert_eq!(decode_exactly(label, bytes).as_deref(), expected, "{label} {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_label_is_told_by_its_letters() {
+        use encoding_rs::{BIG5, GB18030, GBK, KOI8_R, SHIFT_JIS, WINDOWS_1251};
+        for (encoding, texts) in [
+            (
+                EUC_KR,
+                &["안녕", "회의", "안녕하세요", "첨부 파일을 확인해 주세요", "Re: 주문 확인 (12,000원)"][..],
+            ),
+            (SHIFT_JIS, &["こんにちは", "会議の資料", "Re: ご注文の確認です。ありがとうございます。"]),
+            (encoding_rs::EUC_JP, &["会議の資料をお送りします。よろしくお願いいたします。"]),
+            (ISO_2022_JP, &["会議", "会議の資料をお送りします。"]),
+            (GBK, &["你好，请查收附件中的会议资料。谢谢！", "订单确认通知"]),
+            (GB18030, &["请查收附件中的会议资料。"]),
+            (BIG5, &["您好，請查收附件中的會議資料。謝謝！"]),
+            (WINDOWS_1251, &["Здравствуйте, высылаю вам документы."]),
+            (KOI8_R, &["Здравствуйте, высылаю вам документы."]),
+            (
+                WINDOWS_1252,
+                &["Ähnlich, café", "Grüße aus München", "el niño", "It\u{2019}s \u{201C}here\u{201D}"],
+            ),
+        ] {
+            for text in texts {
+                let (bytes, ..) = encoding.encode(text);
+                check(None, &bytes, text);
+            }
         }
     }
 

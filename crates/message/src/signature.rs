@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// It grows when other texts are found in a mail than before: signatures of another version say nothing.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Grams are told apart by so many bits of their hash; no section has more bits than that can name.
 const HASH_BITS: usize = 1 << 16;

@@ -29,7 +29,7 @@ use crate::{
 
 /// To be raised whenever [`Fields`], the rules of `words` or what of a mail is given to them change: older indexes are
 /// then built anew.
-pub(crate) const VERSION: &str = "3\n";
+pub(crate) const VERSION: &str = "4\n";
 
 /// The fields of the index.
 #[derive(Debug, Clone)]

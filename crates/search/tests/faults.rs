@@ -56,13 +56,13 @@ const OPENS: &[Answer] = &[
     ("GET /health", 200, r#"{"status":"available"}"#),
     ("GET /version", 200, r#"{"commitSha":"","commitDate":"","pkgVersion":"1.50.0"}"#),
     ("GET /indexes?", 200, r#"{"results":[],"offset":0,"limit":10000,"total":0}"#),
-    ("GET /indexes/magpie-v2", 200, r#"{"uid":"magpie-v2"}"#),
+    ("GET /indexes/magpie-v3", 200, r#"{"uid":"magpie-v3"}"#),
 ];
 
 const ADDED: Answer = (
-    "POST /indexes/magpie-v2/documents",
+    "POST /indexes/magpie-v3/documents",
     202,
-    r#"{"taskUid":7,"indexUid":"magpie-v2","status":"enqueued","type":"documentAdditionOrUpdate","enqueuedAt":"2026-01-01T00:00:00Z"}"#,
+    r#"{"taskUid":7,"indexUid":"magpie-v3","status":"enqueued","type":"documentAdditionOrUpdate","enqueuedAt":"2026-01-01T00:00:00Z"}"#,
 );
 
 async fn serve(stream: TcpStream, answers: &std::sync::Mutex<VecDeque<Answer>>) -> std::io::Result<()> {
@@ -132,7 +132,7 @@ async fn what_cannot_be_opened_says_why_and_what_to_do() {
     refused(&[healthy, ("GET /", 403, key)], "does not accept the key; give the URL `?key=`").await;
     let old = r#"{"commitSha":"","commitDate":"","pkgVersion":"1.9.0"}"#;
     refused(&[healthy, ("GET /version", 200, old)], "is version 1.9.0; 1.15 or a newer one is needed").await;
-    let newer = r#"{"results":[{"uid":"other-v9"},{"uid":"magpie-v3"}],"offset":0,"limit":1,"total":2}"#;
+    let newer = r#"{"results":[{"uid":"other-v9"},{"uid":"magpie-v4"}],"offset":0,"limit":1,"total":2}"#;
     refused(&[healthy, OPENS[1], ("GET /indexes?", 200, newer)], "`magpie-v3` of a newer version").await;
     refused(&[healthy, OPENS[1], ("GET /indexes?", 503, "busy")], "failed: ").await;
     // A port that nobody listens on.
@@ -161,7 +161,7 @@ async fn change_fails(answers: &[Answer], temporary: bool, expected: &str) {
 macro_rules! task {
     ($status:literal, $error:literal) => {
         concat!(
-            r#"{"uid":7,"indexUid":"magpie-v2","type":"documentAdditionOrUpdate","canceledBy":null,"details":{"receivedDocuments":1,"indexedDocuments":0},"duration":"PT0.1S","enqueuedAt":"2026-01-01T00:00:00Z","startedAt":"2026-01-01T00:00:00Z","finishedAt":"2026-01-01T00:00:00Z","status":""#,
+            r#"{"uid":7,"indexUid":"magpie-v3","type":"documentAdditionOrUpdate","canceledBy":null,"details":{"receivedDocuments":1,"indexedDocuments":0},"duration":"PT0.1S","enqueuedAt":"2026-01-01T00:00:00Z","startedAt":"2026-01-01T00:00:00Z","finishedAt":"2026-01-01T00:00:00Z","status":""#,
             $status,
             r#"","error":"#,
             $error,
@@ -185,7 +185,7 @@ async fn changes_that_fail_are_explained() {
     const LARGE: &str =
         r#"{"message":"too large","code":"payload_too_large","type":"invalid_request","link":""}"#;
     const GONE: &str =
-        r#"{"message":"no magpie-v2","code":"index_not_found","type":"invalid_request","link":""}"#;
+        r#"{"message":"no magpie-v3","code":"index_not_found","type":"invalid_request","link":""}"#;
     change_fails(&[ADDED, ("GET /tasks/7", 200, SPACE)], true, "There is no more space").await;
     change_fails(&[ADDED, ("GET /tasks/7", 200, INTERNAL)], true, "MDB_BAD_TXN").await;
     change_fails(&[ADDED, ("GET /tasks/7", 200, DOCUMENT)], false, "not a good document").await;

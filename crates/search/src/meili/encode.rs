@@ -24,7 +24,7 @@ use crate::{
 
 /// To be raised whenever what is written here, the settings, the rules of `words`, or what of a mail is given to them change: a
 /// new index is made then.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Words in a value.
 const WORDS: usize = 3;
