@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mail::{Offence, Rate};
+use mail::{Certificate, Offence, Rate};
 use sasl::{Keys, Mechanism};
 use smtp::Reply;
 use types::{EmailAddress, MessageId, RecipientTerms, Secret, Terms, Timestamp};
@@ -60,7 +60,7 @@ pub trait Mta: Send + Sync + 'static {
     /// Lets in whom a certificate names that is believed, if it is who they want to be.
     async fn authenticate_certified(
         &self,
-        _addresses: &[String],
+        _certificate: &Certificate,
         _named: Option<&str>,
         _client: IpAddr,
     ) -> Result<Self::Principal, Refusal> {
