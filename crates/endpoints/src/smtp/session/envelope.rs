@@ -131,6 +131,7 @@ fn terms(mail: &Mail, now: Timestamp) -> Terms {
         ret: mail.ret,
         envelope_id: mail.envelope_id.clone(),
         require_tls: mail.require_tls,
+        utf8: mail.smtputf8,
         // It is the header that says so.
         tls_optional: false,
         priority: mail.priority.unwrap_or_default(),
