@@ -57,15 +57,20 @@ pub(crate) fn valid_name(name: &str) -> Result<String> {
     if count == 0 || count > MAX_NAME_CHARS {
         return Err(Error::invalid("name", format!("a folder's name has 1 to {MAX_NAME_CHARS} characters")));
     }
-    if name.chars().any(|c| c.is_control() || c == '/' || is_direction(c)) {
-        let detail =
-            "a folder's name has no slashes, no control characters and none that turn the direction of text";
+    if name.chars().any(|c| c.is_control() || c == '/' || is_separator(c) || is_direction(c)) {
+        let detail = "a folder's name has no slashes, no control characters, is on one line, and nothing in it turns the \
+                      direction of text";
         return Err(Error::invalid("name", detail));
     }
     if name.chars().all(|c| c == '.') {
         return Err(Error::invalid("name", "a folder's name is more than dots"));
     }
     Ok(name.to_owned())
+}
+
+/// Unicode's ends of lines and paragraphs (RFC 9051 §5.1, RFC 6855 §3).
+const fn is_separator(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Unicode's bidirectional controls (UAX #9 §2): with them a name shows as another.
