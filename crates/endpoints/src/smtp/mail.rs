@@ -37,6 +37,10 @@ impl Mta for Service {
         Self::is_nobody(self, address).await
     }
 
+    fn takes_only_notifications(&self, recipient: &Destination) -> bool {
+        matches!(recipient, Destination::Back(_))
+    }
+
     async fn recipient_limit(&self, recipient: &Destination) -> Result<u64, Refusal> {
         match recipient {
             Destination::Account(account) => self.message_limit(*account).await.map_err(refusal),

@@ -30,6 +30,11 @@ pub trait Mta: Send + Sync + 'static {
         matches!(self.recipient(address, 0).await, Err(Refusal::UnknownRecipient))
     }
 
+    /// Is this address only for what comes back, which has no sender?
+    fn takes_only_notifications(&self, _recipient: &Self::Recipient) -> bool {
+        false
+    }
+
     /// How large a mail may be at most for this recipient.
     async fn recipient_limit(&self, recipient: &Self::Recipient) -> Result<u64, Refusal>;
 
@@ -149,6 +154,8 @@ pub enum Refusal {
     /// Of a domain that is not ours: mail for it is taken from those who log in only.
     #[error("relaying denied")]
     NotLocal,
+    #[error("only for notifications")]
+    OnlyNotifications,
     #[error("the mailbox is full")]
     MailboxFull,
     #[error("wrong user or password")]
@@ -202,6 +209,9 @@ impl Refusal {
         match self {
             Self::UnknownRecipient => Reply::new(550, (1, 1), "No such mailbox here"),
             Self::NotLocal => Reply::new(550, (7, 1), "Relaying denied"),
+            Self::OnlyNotifications => {
+                Reply::new(550, (7, 1), "This address takes only notifications, from the null sender <>")
+            }
             Self::MailboxFull => Reply::new(452, (2, 2), "The mailbox is full"),
             Self::Credentials => Reply::new(535, (7, 8), "Wrong user or password"),
             // Whoever comes again is asked to log in.

@@ -82,6 +82,9 @@ impl<M: Mta> Session<M> {
         match &mut transaction.recipients {
             Recipients::Local(recipients) => {
                 let recipient = mta.recipient(&address, size).await?;
+                if transaction.reverse_path.mailbox().is_some() && mta.takes_only_notifications(&recipient) {
+                    return Err(Refusal::OnlyNotifications);
+                }
                 let limit = mta.recipient_limit(&recipient).await?;
                 if size > limit {
                     return Err(Refusal::TooLarge);
