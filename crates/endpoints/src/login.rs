@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use mail::{Access, Challenge, Client, Error, Service};
+use mail::{Access, Certificate, Challenge, Client, Error, Service};
 use sasl::{Attempt, Failure, Mechanism, Offer, Question, Turn};
 
 /// A login on its way.
 pub(crate) struct Login {
     attempt: Attempt,
     client: Client,
-    /// Whom the client's certificate names.
-    certified: Arc<[String]>,
+    /// The client's.
+    certificate: Arc<Certificate>,
     /// What is about to be proven.
     challenge: Option<Challenge>,
     /// It was refused; the mechanism lets the client say something before it is told.
@@ -40,13 +40,13 @@ impl Login {
         offer: Offer<'_>,
         mechanism: &str,
         initial: Option<&[u8]>,
-        certified: &Arc<[String]>,
+        certificate: &Arc<Certificate>,
         client: Client,
     ) -> Progress {
         match Mechanism::parse(mechanism).and_then(|mechanism| offer.begin(mechanism, initial)) {
             Some((attempt, turn)) => {
-                let certified = Arc::clone(certified);
-                let login = Self { attempt, client, certified, challenge: None, refusal: None };
+                let certificate = Arc::clone(certificate);
+                let login = Self { attempt, client, certificate, challenge: None, refusal: None };
                 login.go_on(mail, turn).await
             }
             None => Progress::Over(Why::NoMechanism),
@@ -74,7 +74,7 @@ impl Login {
                     mail.access_as(user.as_deref(), &token, &self.client).await
                 }
                 Question::Certificate { named } => {
-                    mail.certified(&self.certified, named.as_deref(), &self.client).await
+                    mail.certified(&self.certificate, named.as_deref(), &self.client).await
                 }
                 Question::Keys { user } => match mail.challenge(&user, &self.client).await {
                     Ok(challenge) => {

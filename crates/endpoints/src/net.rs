@@ -92,8 +92,8 @@ pub enum Tls {
 pub struct Security {
     /// What logins can be bound to, where TLS has it (RFC 9266).
     pub binding: Option<[u8; 32]>,
-    /// Whom the client's certificate names, by address. There is one only if an authority signed it that is believed.
-    pub certified: Arc<[String]>,
+    /// The client's certificate; one that names nobody, unless an authority signed it that is believed.
+    pub certificate: Arc<mail::Certificate>,
 }
 
 /// Who connected; through a [proxy](Proxies), whom it connected for.

@@ -154,7 +154,7 @@ impl<M: Mta> Service for Listener<M> {
         let mut engine = Connection::new(Arc::clone(&self.engine), peer.secure)
             .opened_at(self.settings.clock.now())
             .bound(peer.security.binding.map(sasl::Binding));
-        engine.certify(!peer.security.certified.is_empty());
+        engine.certify(peer.security.certificate.is_of_use(self.settings.clock.now()));
         Session::new(engine, self.kind, peer, Arc::clone(&self.mta), Arc::clone(&self.settings))
     }
 

@@ -137,34 +137,6 @@ impl Service {
         Ok(attempt.let_in(self, account, Credential::Session(token_hash)).await)
     }
 
-    /// Lets in whom a certificate names that is to be believed: the first of its addresses that is an account's own. An
-    /// alias is nobody's own, since all that a domain does not know may be one. Who else is named must be the same.
-    pub async fn certified(
-        &self,
-        addresses: &[String],
-        named: Option<&str>,
-        client: &Client,
-    ) -> Result<Access> {
-        let attempt = self.limit_logins(None, client).await?;
-        let named = named.map(|named| named.trim().parse::<EmailAddress>());
-        for address in addresses.iter().filter_map(|address| address.parse::<EmailAddress>().ok()) {
-            let is_named = |account: &Account| match &named {
-                Some(Ok(named)) => named.key() == account.email.key(),
-                Some(Err(_)) => false,
-                None => true,
-            };
-            let account = self.account_of(&address).await?;
-            let own = account.filter(|account| account.email.key() == address.key() && is_named(account));
-            if let Some(account) = own {
-                metrics::counter!("magpie_logins_total", "outcome" => "ok").increment(1);
-                let credential = Credential::Password(account.password_hash.clone());
-                return Ok(attempt.let_in(self, account, credential).await);
-            }
-        }
-        self.refused_login(client).await;
-        Err(Error::Credentials)
-    }
-
     /// Keeps keys of a password that was just set or used, if there are none yet.
     pub(crate) async fn keep_keys(&self, account: AccountId, password_hash: &Secret, password: &Secret) {
         let Some(iterations) = self.iterations() else { return };

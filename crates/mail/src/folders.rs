@@ -57,15 +57,20 @@ pub(crate) fn valid_name(name: &str) -> Result<String> {
     if count == 0 || count > MAX_NAME_CHARS {
         return Err(Error::invalid("name", format!("a folder's name has 1 to {MAX_NAME_CHARS} characters")));
     }
-    if name.chars().any(|c| c.is_control() || c == '/' || is_direction(c)) {
-        let detail =
-            "a folder's name has no slashes, no control characters and none that turn the direction of text";
+    if name.chars().any(|c| c.is_control() || c == '/' || is_separator(c) || is_direction(c)) {
+        let detail = "a folder's name has no slashes, no control characters, is on one line, and nothing in it turns the \
+                      direction of text";
         return Err(Error::invalid("name", detail));
     }
     if name.chars().all(|c| c == '.') {
         return Err(Error::invalid("name", "a folder's name is more than dots"));
     }
     Ok(name.to_owned())
+}
+
+/// Unicode's ends of lines and paragraphs (RFC 9051 §5.1, RFC 6855 §3).
+const fn is_separator(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Unicode's bidirectional controls (UAX #9 §2): with them a name shows as another.
@@ -145,16 +150,27 @@ impl Unit for Create {
 
 /// How many levels lead down to this folder, itself included; `None` if it is not there.
 pub(crate) fn depth(all: &[Mailbox], id: MailboxId) -> Option<usize> {
-    let mut at = Some(id);
-    let mut depth = 0;
-    while let Some(id) = at {
-        at = all.iter().find(|mailbox| mailbox.id == id)?.parent;
-        depth += 1;
-        if depth > MAX_DEPTH {
-            break;
-        }
-    }
-    Some(depth)
+    let way = up_from(all, id).count();
+    (way > 0).then_some(way)
+}
+
+/// How many levels this folder has, itself included.
+pub(crate) fn levels_of(all: &[Mailbox], id: MailboxId) -> usize {
+    let up_to = |mailbox: &Mailbox| up_from(all, mailbox.id).position(|above| above == id);
+    all.iter().filter_map(up_to).max().unwrap_or(0) + 1
+}
+
+/// Whether a folder is the other one, or in it.
+pub(crate) fn is_in(all: &[Mailbox], id: MailboxId, other: MailboxId) -> bool {
+    up_from(all, id).any(|above| above == other)
+}
+
+/// A folder and those that it is in, up to the root.
+fn up_from(all: &[Mailbox], id: MailboxId) -> impl Iterator<Item = MailboxId> {
+    let find = |id: MailboxId| all.iter().find(|mailbox| mailbox.id == id);
+    std::iter::successors(find(id), move |below| below.parent.and_then(find))
+        .map(|mailbox| mailbox.id)
+        .take(all.len())
 }
 
 struct Rename {

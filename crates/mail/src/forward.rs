@@ -110,8 +110,7 @@ impl Service {
     /// mailboxes here, and an entry that is still there is not added again.
     pub async fn expand_queued(&self, entry: &QueueEntry, raw: Bytes, group: &Expansion) -> Result<()> {
         Self::no_circle(&raw, group)?;
-        let recipient = entry.recipients.iter().find(|known| known.address.key() == group.address.key());
-        let recipient = recipient.map(|known| known.terms.clone()).unwrap_or_default();
+        let recipient = terms_for(entry, &group.address);
         if !group.accounts.is_empty() {
             let accounts: Vec<_> = group.accounts.iter().map(|(_, account)| *account).collect();
             for (_, delivered) in self.deliver_queued(entry, raw.clone(), &accounts).await? {
@@ -132,7 +131,7 @@ impl Service {
         to: &EmailAddress,
         back: &Return,
     ) -> Result<()> {
-        let recipient = RecipientTerms::default();
+        let recipient = terms_for(entry, to);
         let onward = self.queued_onward(entry, &raw, &recipient, back.keeper);
         let mut sent_back = self.sent_back(back, &onward).await?;
         sent_back.id = again(entry, &to.key());
@@ -158,6 +157,12 @@ impl Service {
         self.write(shard, Deliver { messages: Vec::new(), filed: Vec::new(), queued: vec![entry] }).await?;
         Ok(())
     }
+}
+
+/// What is asked for this recipient.
+fn terms_for(entry: &QueueEntry, address: &EmailAddress) -> RecipientTerms {
+    let known = entry.recipients.iter().find(|known| known.address.key() == address.key());
+    known.map(|known| known.terms.clone()).unwrap_or_default()
 }
 
 /// The same id each time.

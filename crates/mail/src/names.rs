@@ -1,5 +1,6 @@
 //! Mailboxes by their whole names, as mail programs know them: levels with slashes between, the inbox `INBOX`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use storage::{
 };
 use types::{AccountId, MailboxId, Rights, Role, Timestamp, address::fold};
 
-use crate::folders::{MAX_DEPTH, Provision, valid_name};
+use crate::folders::{MAX_DEPTH, Provision, levels_of, valid_name};
 use crate::reach::Grantee;
 use crate::shared::{is_of_others, may};
 use crate::{Access, Error, Result};
@@ -178,12 +179,14 @@ pub(crate) fn settle(outcome: Result<Result<Mailbox, Denied>>) -> Result<Result<
 }
 
 pub(crate) fn named(all: Vec<Mailbox>) -> Vec<Named> {
+    let by_id: HashMap<_, _> = all.iter().map(|mailbox| (mailbox.id, mailbox)).collect();
+    // To the root, however deep it lies: a name that ends before would not be the only one of its kind.
     let name = |mailbox: &Mailbox| {
         let mut levels = vec![level(mailbox)];
         let mut parent = mailbox.parent;
-        while let Some(above) = parent.and_then(|id| all.iter().find(|other| other.id == id)) {
+        while let Some(above) = parent.and_then(|id| by_id.get(&id)) {
             levels.push(level(above));
-            parent = above.parent.filter(|_| levels.len() <= MAX_DEPTH);
+            parent = above.parent.filter(|_| levels.len() < all.len());
         }
         levels.reverse();
         levels.join("/")
@@ -224,11 +227,13 @@ struct Path {
 }
 
 impl Path {
-    /// Its last level, which is free, and the mailbox that it is in; missing ones are made.
+    /// Its last level, which is free, and the mailbox that it is in; missing ones are made. There must be room for as
+    /// many levels as what gets the name has, itself included.
     async fn place(
         &self,
         tx: &mut dyn Transaction,
         all: Vec<Named>,
+        own_levels: usize,
     ) -> StorageResult<Result<(Option<MailboxId>, String), Denied>> {
         // RFC 9051 §6.3.4: a slash at the end only says that there will be levels below.
         let name = self.name.strip_suffix('/').unwrap_or(&self.name);
@@ -240,7 +245,7 @@ impl Path {
         if !levels.iter().all(is_valid) {
             return Ok(Err(Denied::Cannot("That cannot be the name of a mailbox here")));
         }
-        if levels.len() > MAX_DEPTH {
+        if levels.len() - 1 + own_levels > MAX_DEPTH {
             return Ok(Err(Denied::Cannot("Mailboxes do not lie so deep in one another here")));
         }
         if all.len() + levels.len() > self.max_folders {
@@ -289,7 +294,7 @@ impl Unit for Create {
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
         tx.provision(self.path.account, self.path.now).await?;
         let all = named(tx.mailboxes(self.path.account).await?);
-        match self.path.place(tx, all).await? {
+        match self.path.place(tx, all, 1).await? {
             Ok((parent, name)) => self.path.make(tx, parent, &name).await.map(Ok),
             Err(denied) => Ok(Err(denied)),
         }
@@ -311,7 +316,8 @@ impl Unit for Rename {
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
         let account = self.to.account;
-        let all = named(tx.mailboxes(account).await?);
+        let mailboxes = tx.mailboxes(account).await?;
+        let all = named(mailboxes.clone());
         let Some(Named { name: from, mailbox, .. }) = find(&all, &self.from).cloned() else {
             return Ok(Err(Denied::NonExistent));
         };
@@ -323,7 +329,7 @@ impl Unit for Rename {
         }
         // Its own name may be written anew, in other capitals.
         let others = all.into_iter().filter(|named| named.mailbox.id != mailbox.id).collect();
-        let (parent, name) = match self.to.place(tx, others).await? {
+        let (parent, name) = match self.to.place(tx, others, levels_of(&mailboxes, mailbox.id)).await? {
             Ok(place) => place,
             Err(denied) => return Ok(Err(denied)),
         };
@@ -408,5 +414,44 @@ impl Unit for Subscribe {
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<bool> {
         Ok(tx.subscribe_mailbox(self.account, self.id, self.subscribed).await?.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{ModSeq, Uid, UidValidity};
+
+    use super::*;
+
+    fn mailbox(id: i64, parent: Option<i64>) -> Mailbox {
+        Mailbox {
+            account: AccountId(1),
+            id: MailboxId(id),
+            name: "x".into(),
+            parent: parent.map(MailboxId),
+            role: None,
+            uid_validity: UidValidity(1),
+            uid_next: Uid(1),
+            modseq: ModSeq(1),
+            total: 0,
+            unread: 0,
+            size_bytes: 0,
+            subscribed: true,
+        }
+    }
+
+    #[test]
+    fn no_two_have_one_name_however_deep_they_lie() {
+        let all: Vec<_> = (1..=30).map(|id| mailbox(id, (id > 1).then(|| id - 1))).collect();
+        let named = named(all);
+        for one in &named {
+            assert_eq!(find(&named, &one.name).unwrap().mailbox.id, one.mailbox.id, "{}", one.name);
+        }
+        assert_eq!(named.last().unwrap().name.len(), 59);
+    }
+
+    #[test]
+    fn names_of_what_is_in_itself_end() {
+        assert_eq!(named(vec![mailbox(1, Some(2)), mailbox(2, Some(1))]).len(), 2);
     }
 }

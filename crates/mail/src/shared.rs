@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use storage::{Mailbox, Needs, NewMailbox, Result as StorageResult, Snapshot, Transaction, Unit};
 use types::{AccountId, MailboxId, Rights, Timestamp, address::fold};
 
-use crate::folders::{MAX_DEPTH, depth, valid_name};
+use crate::folders::{MAX_DEPTH, depth, is_in, levels_of, valid_name};
 use crate::grants::MAX_GRANTS;
 use crate::names::{Denied, Named, Which, find, named, settle};
 use crate::reach::Grantee;
@@ -293,28 +293,13 @@ impl Unit for RenameShared {
                 return Ok(Err(if moved.id == id { denied } else { Denied::NoRight }));
             }
         }
-        let below = all.iter().filter(|mailbox| is_in(&all, mailbox.id, id));
-        let deepest = below.filter_map(|mailbox| depth(&all, mailbox.id)).max();
-        let levels = deepest.zip(depth(&all, id)).map_or(1, |(deepest, own)| deepest.saturating_sub(own) + 1);
+        let levels = levels_of(&all, id);
         if depth(&all, parent).is_none_or(|above| above + levels > MAX_DEPTH) {
             return Ok(Err(Denied::Cannot("Mailboxes do not lie so deep in one another here")));
         }
         let moved = tx.move_mailbox(owner, id, Some(parent), &self.name).await?;
         Ok(moved.ok_or(Denied::NonExistent))
     }
-}
-
-/// Whether a mailbox is the other one, or in it.
-fn is_in(all: &[Mailbox], id: MailboxId, other: MailboxId) -> bool {
-    let mut at = Some(id);
-    for _ in 0..=MAX_DEPTH {
-        match at {
-            Some(id) if id == other => return true,
-            Some(id) => at = all.iter().find(|mailbox| mailbox.id == id).and_then(|mailbox| mailbox.parent),
-            None => return false,
-        }
-    }
-    false
 }
 
 struct SubscribeShared {

@@ -238,7 +238,8 @@ async fn folders_are_made_renamed_and_thrown_away_with_their_mail_kept() {
     for (name, parent) in [("프로젝트", None), ("INBOX", None)] {
         assert!(matches!(alice.create_folder(&new(name, parent)).await, Err(Error::Conflict(_))), "{name}");
     }
-    for name in ["", "   ", "a/b", "a\nb", "..", "\u{202e}evil", &"x".repeat(101)] {
+    for name in ["", "   ", "a/b", "a\nb", "a\u{2028}b", "a\u{2029}b", "..", "\u{202e}evil", &"x".repeat(101)]
+    {
         assert!(matches!(alice.create_folder(&new(name, None)).await, Err(Error::Invalid { .. })), "{name}");
     }
     let child = alice.create_folder(&new("2026", Some(work.id))).await.unwrap();

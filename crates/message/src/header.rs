@@ -34,6 +34,34 @@ pub fn header_of(mail: &[u8]) -> &[u8] {
     end.and_then(|end| mail.get(..end)).unwrap_or(mail)
 }
 
+/// The mail without the header fields of these names; `None` if it has none.
+#[must_use]
+pub fn without_fields(mail: &[u8], names: &[&str]) -> Option<Vec<u8>> {
+    let mut kept = Vec::new();
+    let (mut at, mut copied, mut dropping) = (0, 0, false);
+    for line in mail.split_inclusive(|&byte| byte == b'\n') {
+        if trim_line_end(line).is_empty() {
+            break;
+        }
+        let end = at + line.len();
+        if !matches!(line, [b' ' | b'\t', ..]) {
+            let name = field_name(line).map(|(name, _)| name);
+            dropping =
+                name.is_some_and(|name| names.iter().any(|dropped| name.eq_ignore_ascii_case(dropped)));
+        }
+        if dropping {
+            kept.extend_from_slice(mail.get(copied..at).unwrap_or_default());
+            copied = end;
+        }
+        at = end;
+    }
+    if copied == 0 {
+        return None;
+    }
+    kept.extend_from_slice(mail.get(copied..).unwrap_or_default());
+    Some(kept)
+}
+
 /// A header with more fields than this has the others ignored.
 const MAX_FIELDS: usize = 2_000;
 

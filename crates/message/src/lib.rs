@@ -45,7 +45,7 @@ pub use compose::{Outgoing, OutgoingAttachment, compose};
 pub use decoder::{Decoder, Encoding, decode, decoded_len};
 pub use dsn::{Report, dsn, utf8_xtext};
 pub use feedback::{Feedback, Reporter, feedback};
-pub use header::header_of;
+pub use header::{header_of, without_fields};
 pub use html::{Images, Scheme, frame};
 pub use imap::{MAX_ADDRESSES, subject_in};
 pub use lines::{with_crlf, with_lf};

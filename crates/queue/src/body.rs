@@ -3,43 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use message::without_fields;
 
 /// The mail without its Bcc fields: only the sender's copy keeps them (RFC 5322 §3.6.3).
 #[must_use]
 pub fn without_bcc(mail: Bytes) -> Bytes {
-    let mut kept = Vec::new();
-    let (mut at, mut copied, mut dropping) = (0, 0, false);
-    while let Some(line) = mail.get(at..).and_then(first_line) {
-        let end = at + line.len();
-        let is_blank = matches!(line, b"\r\n" | b"\n");
-        let is_continued = matches!(line, [b' ' | b'\t', ..]);
-        let drop = !is_blank && if is_continued { dropping } else { is_bcc(line) };
-        if drop {
-            kept.extend_from_slice(mail.get(copied..at).unwrap_or_default());
-            copied = end;
-        }
-        if is_blank {
-            break;
-        }
-        (at, dropping) = (end, drop);
-    }
-    if copied == 0 {
-        return mail;
-    }
-    kept.extend_from_slice(mail.get(copied..).unwrap_or_default());
-    Bytes::from(kept)
-}
-
-fn first_line(bytes: &[u8]) -> Option<&[u8]> {
-    bytes.split_inclusive(|&b| b == b'\n').next()
-}
-
-fn is_bcc(line: &[u8]) -> bool {
-    let Some(colon) = line.iter().position(|&b| b == b':') else {
-        return false;
-    };
-    let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
-    name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc")
+    without_fields(&mail, &["Bcc", "Resent-Bcc"]).map_or(mail, Bytes::from)
 }
 
 /// The mail with every line ended by CRLF, as it goes where dots mean nothing (RFC 3030).

@@ -208,6 +208,30 @@ async fn addresses_that_need_smtputf8_are_for_hosts_that_have_it() -> Result<()>
     Ok(())
 }
 
+/// RFC 6531 §3.5, §3.6.
+#[tokio::test]
+async fn headers_that_need_smtputf8_are_for_hosts_that_have_it() -> Result<()> {
+    let refused = "b failed 550 5.6.7 The server does not take headers like this mail's (SMTPUTF8)";
+    for (subject, utf8, extensions, from) in [
+        ("한글", true, &["SMTPUTF8"][..], Some("<a@demo.test> SMTPUTF8")),
+        ("한글", true, &[], None),
+        ("Hello", true, &[], Some("<a@demo.test>")),
+        // As other servers take it, asked or not.
+        ("한글", false, &[], Some("<a@demo.test>")),
+        ("한글", false, &["SMTPUTF8"], Some("<a@demo.test> SMTPUTF8")),
+    ] {
+        let sink = Sink::start(Script::default().extensions(extensions)).await?;
+        let mail = format!("Subject: {subject}\r\n\r\nHello\r\n");
+        let mut sent = envelope("a@demo.test", &["b@there.test"], mail.as_bytes())?;
+        sent.terms.utf8 = utf8;
+        let wanted = if from.is_some() { "b delivered 250 2.0.0 Ok: kept" } else { refused };
+        assert_eq!(deliver(&[&sink], &sent).await?, [wanted], "{subject} {utf8}");
+        let received: Vec<_> = sink.received().into_iter().map(|mail| mail.from).collect();
+        assert_eq!(received, from.map(str::to_owned).as_slice(), "{subject} {utf8}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_mail_larger_than_announced_is_not_even_tried() -> Result<()> {
     let script = Script::default().extensions(&["SIZE 100"]);

@@ -133,7 +133,7 @@ async fn what_cannot_be_opened_says_why_and_what_to_do() {
     let old = r#"{"commitSha":"","commitDate":"","pkgVersion":"1.9.0"}"#;
     refused(&[healthy, ("GET /version", 200, old)], "is version 1.9.0; 1.15 or a newer one is needed").await;
     let newer = r#"{"results":[{"uid":"other-v9"},{"uid":"magpie-v4"}],"offset":0,"limit":1,"total":2}"#;
-    refused(&[healthy, OPENS[1], ("GET /indexes?", 200, newer)], "`magpie-v3` of a newer version").await;
+    refused(&[healthy, OPENS[1], ("GET /indexes?", 200, newer)], "`magpie-v4` of a newer version").await;
     refused(&[healthy, OPENS[1], ("GET /indexes?", 503, "busy")], "failed: ").await;
     // A port that nobody listens on.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,5 +1,5 @@
-//! What a sender may ask for with a mail: notifications (RFC 3461), TLS all the way (RFC 8689), a priority (RFC 6710),
-//! and delivery by a time (RFC 2852). It travels with the mail until it is delivered or handed on.
+//! What a sender may ask for with a mail: notifications (RFC 3461), TLS all the way (RFC 8689), servers that know UTF-8
+//! (RFC 6531), a priority (RFC 6710), and delivery by a time (RFC 2852). It travels with the mail until it is delivered or handed on.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ pub struct Terms {
     pub envelope_id: Option<String>,
     /// RFC 8689: never in clear text, never to a server that cannot be told from another.
     pub require_tls: bool,
+    /// RFC 6531 §3.4: if its header is not in ASCII, only servers that offer SMTPUTF8 get it.
+    pub utf8: bool,
     /// RFC 8689 §3 `TLS-Required: No`: whatever the recipients' domains demand of connections, rather in clear text than
     /// not at all. Counts only without [`Terms::require_tls`].
     pub tls_optional: bool,
@@ -141,6 +143,7 @@ mod tests {
             ret: Some(Ret::Headers),
             envelope_id: Some("QQ314159".into()),
             require_tls: true,
+            utf8: true,
             tls_optional: false,
             priority: Priority::new(-3).unwrap(),
             deliver_by: Some(DeliverBy {

@@ -159,3 +159,30 @@ async fn a_group_takes_mail_and_passes_it_on() {
     }
     server.stop().await;
 }
+
+/// What comes back has no sender; a sender of somebody else's would go on from here as if it were ours.
+#[tokio::test]
+async fn the_address_for_what_comes_back_takes_nothing_else() {
+    // Nobody answers there: what goes elsewhere waits in the queue.
+    let keys = [("MAGPIE_QUEUE__PORT", "1"), ("MAGPIE_DNS__RESOLVER", "127.0.0.1:1")];
+    let server = Server::start_with(&Plane::Embedded, &keys).await;
+    let (team, alice) = ("team@demo.test".parse().unwrap(), "alice@demo.test".parse().unwrap());
+    let admin = server.node.mail.admin();
+    admin.set_group(&team, &alice, &["x@elsewhere.test".parse().unwrap()]).await.unwrap();
+    let lines =
+        ["HELO x", "MAIL FROM:<a@far.test>", "RCPT TO:<team@demo.test>", "DATA", "Subject: all\r\n\r\n."];
+    let taken = last_reply(&server, &lines).await;
+    assert!(taken.starts_with("250"), "{taken}");
+    let path = admin.queue(10).await.unwrap().remove(0).return_path.unwrap();
+    assert!(path.local().starts_with("SRS0="), "{path}");
+
+    let rcpt = format!("RCPT TO:<{path}>");
+    let refused = last_reply(&server, &["HELO x", "MAIL FROM:<b@far.test>", &rcpt]).await;
+    assert!(refused.starts_with("550 5.7.1 This address takes only notifications"), "{refused}");
+    let lines = ["HELO x", "MAIL FROM:<>", &rcpt, "DATA", "Subject: back\r\n\r\n."];
+    let taken = last_reply(&server, &lines).await;
+    assert!(taken.starts_with("250"), "{taken}");
+    let back = admin.queue(10).await.unwrap().into_iter().filter(|entry| entry.return_path.is_none());
+    assert_eq!(back.map(|entry| entry.recipients[0].address.to_string()).collect::<Vec<_>>(), ["a@far.test"]);
+    server.stop().await;
+}

@@ -39,10 +39,11 @@ impl Session {
 
     pub(super) async fn authenticate(&mut self, mechanism: &str, initial: Option<Secret>) -> Option<Answer> {
         let (mail, client) = (self.mail.clone(), self.client());
-        let certified = !self.certified.is_empty();
+        let certified = self.certificate.is_of_use(mail.now());
         let offer = Offer { mechanisms: &self.mechanisms, binding: self.binding.as_ref(), certified };
         let initial = initial.as_ref().map(|initial| initial.expose().as_bytes());
-        let progress = attempt::Login::begin(&mail, offer, mechanism, initial, &self.certified, client).await;
+        let progress =
+            attempt::Login::begin(&mail, offer, mechanism, initial, &self.certificate, client).await;
         self.went(progress)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imap::{Action, Command, Connection, Event, State, Status, Writer};
-use mail::{Access, Listed, Mailbox, Service, Subscription};
+use mail::{Access, Certificate, Listed, Mailbox, Service, Subscription};
 use sasl::{Binding, Mechanism};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +36,8 @@ pub(super) struct Session {
     pub(super) mechanisms: Arc<[Mechanism]>,
     /// What logins can be bound to.
     pub(super) binding: Option<Binding>,
-    /// Whom the client's certificate names.
-    pub(super) certified: Arc<[String]>,
+    /// The client's.
+    pub(super) certificate: Arc<Certificate>,
     /// A login on its way.
     pub(super) attempt: Option<Box<login::Login>>,
     pub(super) login: Option<Login>,
@@ -121,7 +121,7 @@ impl Session {
             settings,
             mechanisms,
             binding: None,
-            certified: Arc::default(),
+            certificate: Arc::default(),
             attempt: None,
             login: None,
             selected: None,
@@ -139,9 +139,9 @@ impl Session {
 
     fn secured(&mut self, security: Security) {
         self.binding = security.binding.map(Binding);
-        self.certified = security.certified;
+        self.certificate = security.certificate;
         self.engine.bind(self.binding.is_some());
-        self.engine.certify(!self.certified.is_empty());
+        self.engine.certify(self.certificate.is_of_use(self.mail.now()));
     }
 
     /// For untagged responses, in the client's spelling.

@@ -1,45 +1,66 @@
-//! Whom a client's certificate names (RFC 5280 §4.2.1.6: `subjectAltName`, `rfc822Name`). That it is to be believed was
-//! decided before, in the handshake.
+//! Whom a client's certificate names (RFC 5280 §4.2.1.6: `subjectAltName`, `rfc822Name`), and until when. That it is to
+//! be believed was decided before, in the handshake.
 
+use mail::Certificate;
 use rustls::pki_types::CertificateDer;
+use types::Timestamp;
 
-/// The addresses in it.
-pub(super) fn addresses(certificate: &CertificateDer<'_>) -> Vec<String> {
-    extensions(certificate).map(names).unwrap_or_default()
+/// What is in it; `None`: that cannot be read.
+pub(super) fn read(certificate: &CertificateDer<'_>) -> Option<Certificate> {
+    let fields = fields(certificate)?;
+    let addresses = fields.extensions.map(names).unwrap_or_default();
+    Some(Certificate { addresses, not_after: not_after(fields.validity)? })
 }
 
 const SEQUENCE: u8 = 0x30;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const OCTET_STRING: u8 = 0x04;
-/// `[3]` of TBSCertificate, `[1]` of GeneralName.
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// `[0]` and `[3]` of TBSCertificate, `[1]` of GeneralName.
+const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 const RFC822_NAME: u8 = 0x81;
 /// `id-ce-subjectAltName`, 2.5.29.17
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
-/// What lies within `Extensions`. RFC 5280 §4.1: version, serial, algorithm, issuer, validity, subject, key, and then.
-fn extensions(certificate: &[u8]) -> Option<&[u8]> {
+/// What lies within `Validity` and `Extensions`.
+struct Fields<'a> {
+    validity: &'a [u8],
+    extensions: Option<&'a [u8]>,
+}
+
+/// RFC 5280 §4.1: version, serial, algorithm, issuer, validity, subject, key, and then extensions.
+fn fields(certificate: &[u8]) -> Option<Fields<'_>> {
     let whole = Element::first(certificate)?.of(SEQUENCE)?;
-    let mut rest = Element::first(whole)?.of(SEQUENCE)?;
-    while let Some(element) = Element::first(rest) {
-        if element.tag == EXTENSIONS {
-            return Element::first(element.content)?.of(SEQUENCE);
-        }
-        rest = element.rest;
-    }
-    None
+    let elements = Element::all(Element::first(whole)?.of(SEQUENCE)?);
+    let mut elements = elements.skip_while(|element| element.tag == VERSION);
+    let validity = elements.nth(3)?.of(SEQUENCE)?;
+    let extensions = elements.find_map(|element| element.of(EXTENSIONS));
+    let extensions = extensions.and_then(|extensions| Element::first(extensions)?.of(SEQUENCE));
+    Some(Fields { validity, extensions })
+}
+
+/// RFC 5280 §4.1.2.5: the second time, `YYMMDDHHMMSSZ` from 1950 to 2049, or with four digits for the year.
+fn not_after(validity: &[u8]) -> Option<Timestamp> {
+    let end = Element::all(validity).nth(1)?;
+    let text = str::from_utf8(end.content).ok()?;
+    let text = match end.tag {
+        UTC_TIME if text < "50" => format!("20{text}"),
+        UTC_TIME => format!("19{text}"),
+        GENERALIZED_TIME => text.to_owned(),
+        _ => return None,
+    };
+    let (date, time) = (text.get(..8)?, text.get(8..)?);
+    let (year, month, day) = (date.get(..4)?, date.get(4..6)?, date.get(6..)?);
+    let (hour, minute, second) = (time.get(..2)?, time.get(2..4)?, time.get(4..)?);
+    format!("{year}-{month}-{day}T{hour}:{minute}:{second}").parse().ok()
 }
 
 /// The names in the first extension that has names.
 fn names(extensions: &[u8]) -> Vec<String> {
-    let mut rest = extensions;
-    while let Some(extension) = Element::first(rest) {
-        if let Some(names) = extension.of(SEQUENCE).and_then(alternative_names) {
-            return names;
-        }
-        rest = extension.rest;
-    }
-    Vec::new()
+    let names = |extension: Element<'_>| extension.of(SEQUENCE).and_then(alternative_names);
+    Element::all(extensions).find_map(names).unwrap_or_default()
 }
 
 /// `None`: it is another extension.
@@ -53,15 +74,9 @@ fn alternative_names(extension: &[u8]) -> Option<Vec<String>> {
     if value.tag != OCTET_STRING {
         value = Element::first(value.rest)?;
     }
-    let mut rest = Element::first(value.of(OCTET_STRING)?)?.of(SEQUENCE)?;
-    let mut names = Vec::new();
-    while let Some(name) = Element::first(rest) {
-        if let Some(Ok(address)) = name.of(RFC822_NAME).map(str::from_utf8) {
-            names.push(address.to_owned());
-        }
-        rest = name.rest;
-    }
-    Some(names)
+    let names = Element::all(Element::first(value.of(OCTET_STRING)?)?.of(SEQUENCE)?);
+    let address = |name: Element<'_>| str::from_utf8(name.of(RFC822_NAME)?).ok().map(str::to_owned);
+    Some(names.filter_map(address).collect())
 }
 
 /// A DER element.
@@ -86,6 +101,16 @@ impl<'a> Element<'a> {
         Some(Self { tag: *tag, content: bytes.get(header..end)?, rest: bytes.get(end..)? })
     }
 
+    /// As many as there are, one after the other.
+    fn all(bytes: &'a [u8]) -> impl Iterator<Item = Self> {
+        let mut rest = bytes;
+        std::iter::from_fn(move || {
+            let element = Self::first(rest)?;
+            rest = element.rest;
+            Some(element)
+        })
+    }
+
     /// What is in it, if it is of this kind.
     fn of(&self, tag: u8) -> Option<&'a [u8]> {
         (self.tag == tag).then_some(self.content)
@@ -98,6 +123,10 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, SanType};
 
     use super::*;
+
+    fn addresses(certificate: &CertificateDer<'_>) -> Vec<String> {
+        read(certificate).unwrap().addresses
+    }
 
     fn made(names: Vec<SanType>) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
@@ -117,6 +146,17 @@ mod tests {
         assert_eq!(addresses(&made(Vec::new())), [""; 0]);
     }
 
+    #[test]
+    fn it_ends_when_it_says() {
+        for (year, month, day) in [(2049, 12, 31), (2050, 1, 1), (1999, 1, 2), (9999, 12, 31)] {
+            let mut params = CertificateParams::default();
+            params.not_after = rcgen::date_time_ymd(year, month, day);
+            let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            let wanted = format!("{year}-{month:02}-{day:02}T00:00:00Z").parse().unwrap();
+            assert_eq!(read(made.der()).unwrap().not_after, wanted);
+        }
+    }
+
     proptest! {
         #[test]
         fn anything_may_come(
@@ -124,14 +164,14 @@ mod tests {
             cut in 0_usize..400,
             at in 0_usize..400,
         ) {
-            addresses(&CertificateDer::from(bytes.clone()));
+            read(&CertificateDer::from(bytes.clone()));
             let name = SanType::Rfc822Name("a@b.test".try_into().unwrap());
             let mut whole = made(vec![name]).to_vec();
             if let (Some(byte), Some(with)) = (whole.get_mut(at), bytes.first()) {
                 *byte = *with;
             }
             whole.truncate(cut);
-            addresses(&CertificateDer::from(whole));
+            read(&CertificateDer::from(whole));
         }
     }
 }

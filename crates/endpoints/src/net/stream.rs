@@ -84,8 +84,8 @@ impl Stream {
         let (_, connection) = tls.get_ref();
         // Whoever was not asked for a certificate has shown none; one that is not believed has ended the handshake.
         let shown = connection.peer_certificates().and_then(<[_]>::first);
-        let certified = shown.map(certificate::addresses).unwrap_or_default().into();
-        Security { binding: self.binding(), certified }
+        let certificate = shown.and_then(certificate::read).unwrap_or_default().into();
+        Security { binding: self.binding(), certificate }
     }
 
     /// What logins can be bound to: the same bytes at both ends of this TLS connection and nowhere else. In TLS 1.2

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
-use mail::{Access, ByteStream, Client, Error, Listed, Service, Target};
+use mail::{Access, ByteStream, Certificate, Client, Error, Listed, Service, Target};
 use pop3::{Action, Command, Connection, Event, Language, Reply, State, Stuffer, Top};
 use sasl::{Binding, Failure, Fault, Mechanism, Offer};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +26,8 @@ pub struct Session {
     mechanisms: Arc<[Mechanism]>,
     /// What logins can be bound to.
     binding: Option<Binding>,
-    /// Whom the client's certificate names.
-    certified: Arc<[String]>,
+    /// The client's.
+    certificate: Arc<Certificate>,
     /// A login on its way.
     attempt: Option<Box<Login>>,
     /// Named by USER.
@@ -71,7 +71,7 @@ impl Session {
             sessions,
             mechanisms,
             binding: peer.security.binding.map(Binding),
-            certified: peer.security.certified,
+            certificate: peer.security.certificate,
             attempt: None,
             user: None,
             inbox: None,
@@ -246,7 +246,7 @@ impl Session {
     }
 
     fn offer(&self) -> Offer<'_> {
-        let certified = !self.certified.is_empty();
+        let certified = self.certificate.is_of_use(self.mail.now());
         Offer { mechanisms: &self.mechanisms, binding: self.binding.as_ref(), certified }
     }
 
@@ -263,7 +263,7 @@ impl Session {
         let (mail, client) = (self.mail.clone(), self.client());
         let offer = self.offer();
         let initial = initial.as_ref().map(|initial| initial.expose().as_bytes());
-        let progress = Login::begin(&mail, offer, mechanism, initial, &self.certified, client).await;
+        let progress = Login::begin(&mail, offer, mechanism, initial, &self.certificate, client).await;
         self.went(progress).await
     }
 
@@ -398,7 +398,7 @@ impl Conversation for Session {
         self.user = None;
         self.attempt = None;
         self.binding = security.binding.map(Binding);
-        self.certified = security.certified;
+        self.certificate = security.certificate;
         self.engine.tls_started();
     }
 

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use ::mail::{Access, Addressee, Challenge, Client, Destination, Error, Offence, Rate, Recipient, Service};
+use ::mail::{
+    Access, Addressee, Certificate, Challenge, Client, Destination, Error, Offence, Rate, Recipient, Service,
+};
 use async_trait::async_trait;
 use sasl::{Keys, Mechanism};
 use types::{EmailAddress, MessageId, QueueId, Secret, address};
@@ -34,6 +36,10 @@ impl Mta for Service {
 
     async fn is_nobody(&self, address: &EmailAddress) -> bool {
         Self::is_nobody(self, address).await
+    }
+
+    fn takes_only_notifications(&self, recipient: &Destination) -> bool {
+        matches!(recipient, Destination::Back(_))
     }
 
     async fn recipient_limit(&self, recipient: &Destination) -> Result<u64, Refusal> {
@@ -76,11 +82,11 @@ impl Mta for Service {
 
     async fn authenticate_certified(
         &self,
-        addresses: &[String],
+        certificate: &Certificate,
         named: Option<&str>,
         client: IpAddr,
     ) -> Result<Access, Refusal> {
-        self.certified(addresses, named, &self::named(client)).await.map_err(refusal)
+        self.certified(certificate, named, &self::named(client)).await.map_err(refusal)
     }
 
     async fn challenge(&self, user: &str, client: IpAddr) -> Result<(Vec<Keys>, String, Challenge), Refusal> {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mail::{Offence, Rate};
+use mail::{Certificate, Offence, Rate};
 use sasl::{Keys, Mechanism};
 use smtp::Reply;
 use types::{EmailAddress, MessageId, RecipientTerms, Secret, Terms, Timestamp};
@@ -28,6 +28,11 @@ pub trait Mta: Send + Sync + 'static {
     /// Is its domain ours, and it nobody's there? Whoever cannot tell says no: the queue finds out.
     async fn is_nobody(&self, address: &EmailAddress) -> bool {
         matches!(self.recipient(address, 0).await, Err(Refusal::UnknownRecipient))
+    }
+
+    /// Is this address only for what comes back, which has no sender?
+    fn takes_only_notifications(&self, _recipient: &Self::Recipient) -> bool {
+        false
     }
 
     /// How large a mail may be at most for this recipient.
@@ -60,7 +65,7 @@ pub trait Mta: Send + Sync + 'static {
     /// Lets in whom a certificate names that is believed, if it is who they want to be.
     async fn authenticate_certified(
         &self,
-        _addresses: &[String],
+        _certificate: &Certificate,
         _named: Option<&str>,
         _client: IpAddr,
     ) -> Result<Self::Principal, Refusal> {
@@ -152,6 +157,8 @@ pub enum Refusal {
     /// Only some of its members would get the mail.
     #[error("the group is too large")]
     GroupTooLarge,
+    #[error("only for notifications")]
+    OnlyNotifications,
     #[error("the mailbox is full")]
     MailboxFull,
     #[error("wrong user or password")]
@@ -206,6 +213,9 @@ impl Refusal {
             Self::UnknownRecipient => Reply::new(550, (1, 1), "No such mailbox here"),
             Self::NotLocal => Reply::new(550, (7, 1), "Relaying denied"),
             Self::GroupTooLarge => Reply::new(550, (2, 4), "The group has more members than are served"),
+            Self::OnlyNotifications => {
+                Reply::new(550, (7, 1), "This address takes only notifications, from the null sender <>")
+            }
             Self::MailboxFull => Reply::new(452, (2, 2), "The mailbox is full"),
             Self::Credentials => Reply::new(535, (7, 8), "Wrong user or password"),
             // Whoever comes again is asked to log in.

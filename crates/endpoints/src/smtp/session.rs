@@ -7,7 +7,7 @@ mod login;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mail::Offence;
+use mail::{Certificate, Offence};
 use smtp::{Action, Connection, Question, Reply, ReversePath};
 use tokio::time::{Instant, sleep};
 use types::{EmailAddress, MessageId, RecipientTerms, Terms, Timestamp};
@@ -22,8 +22,8 @@ pub struct Session<M: Mta> {
     engine: Connection,
     kind: Kind,
     client: IpAddr,
-    /// Whom the client's certificate names.
-    certified: Arc<[String]>,
+    /// The client's.
+    certificate: Arc<Certificate>,
     mta: Arc<M>,
     settings: Arc<Settings>,
     principal: Option<M::Principal>,
@@ -99,7 +99,7 @@ impl<M: Mta> Session<M> {
             engine,
             kind,
             client: peer.address.ip(),
-            certified: peer.security.certified,
+            certificate: peer.security.certificate,
             mta,
             settings,
             principal: None,
@@ -199,8 +199,8 @@ impl<M: Mta> Conversation for Session<M> {
         self.challenge = None;
         self.transaction = None;
         self.engine.tls_started(security.binding.map(sasl::Binding));
-        self.certified = security.certified;
-        self.engine.certify(!self.certified.is_empty());
+        self.certificate = security.certificate;
+        self.engine.certify(self.certificate.is_of_use(self.settings.clock.now()));
     }
 
     fn drain(&mut self) {

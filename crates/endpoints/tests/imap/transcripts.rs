@@ -24,6 +24,7 @@ transcripts!(
     condstore,
     contexts,
     copy_and_move,
+    depths,
     expunge_waits,
     idle,
     login,

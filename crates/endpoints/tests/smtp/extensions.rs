@@ -18,7 +18,10 @@ async fn what_is_asked_for_a_mail_travels_with_it() {
     let mut client = Client::greeted(site.submission).await;
     client.say(LOGIN, "235").await;
     client
-        .say("MAIL FROM:<bob@demo.test> RET=FULL ENVID=Q+2B1 BY=120;NT MT-PRIORITY=2 HOLDFOR=60", "250")
+        .say(
+            "MAIL FROM:<bob@demo.test> RET=FULL ENVID=Q+2B1 BY=120;NT MT-PRIORITY=2 HOLDFOR=60 SMTPUTF8",
+            "250",
+        )
         .await;
     client.say("RCPT TO:<x@far.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;X@far.test", "250").await;
     client.say("RCPT TO:<y@far.test>", "250").await;
@@ -31,6 +34,7 @@ async fn what_is_asked_for_a_mail_travels_with_it() {
             ret: Some(Ret::Full),
             envelope_id: Some("Q+1".into()),
             require_tls: false,
+            utf8: true,
             tls_optional: false,
             priority: Priority::new(2).unwrap(),
             deliver_by: Some(deliver_by),

@@ -83,6 +83,18 @@ async fn passwords_in_clear_text_only_where_allowed() {
     client.mail("bob@demo.test", &["a@far.test"], b"x\r\n", "250").await;
 }
 
+#[tokio::test]
+async fn where_a_mail_comes_from_is_not_for_its_author_to_say() {
+    let site = Site::start(Options { allow_cleartext: true, ..Options::default() }).await;
+    let mail = b"Subject: x\r\nreturn-path:\r\n <eve@far.test>\r\nX: y\r\n\r\nReturn-Path: <text>\r\n";
+    let mut writer = Client::greeted(site.submission).await;
+    writer.say(RIGHT, "235").await;
+    writer.mail("bob@demo.test", &["a@far.test"], mail, "250").await;
+    let raw = String::from_utf8_lossy(&site.store.mails()[0].raw).into_owned();
+    assert!(raw.ends_with("Subject: x\r\nX: y\r\n\r\nReturn-Path: <text>\r\n"), "{raw}");
+    assert!(!raw.contains("eve"), "{raw}");
+}
+
 /// Mail for others is believed by what we say of it, and only we say that.
 #[tokio::test]
 async fn nobody_tells_what_we_found() {

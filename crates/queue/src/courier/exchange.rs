@@ -1,6 +1,7 @@
 //! One mail transaction, RFC 5321 §3.3: MAIL, RCPT for each recipient, and the data; in as few round trips as the host
 //! lets us (RFC 2920, RFC 3030).
 
+use message::header_of;
 use types::EmailAddress;
 
 use super::{Connection, Envelope, connection::Replies, parameters, pool::Rested};
@@ -142,12 +143,16 @@ fn able(
         return Err(Reply::ours("5.3.4", &text));
     }
     let utf8 = connection.offers("SMTPUTF8");
+    // What came without SMTPUTF8 goes on as it came, like what other servers take without asking for it.
+    if !utf8 && envelope.terms.utf8 && !header_of(&envelope.body).is_ascii() {
+        return Err(needs_utf8("headers", "this mail's"));
+    }
     let can_travel = |address: &EmailAddress| utf8 || address.local().is_ascii();
     if !envelope.return_path.as_ref().is_none_or(can_travel) {
-        return Err(needs_utf8("the sender's"));
+        return Err(needs_utf8("addresses", "the sender's"));
     }
     let (able, unable): (Vec<_>, Vec<_>) = envelope.recipients.iter().cloned().partition(can_travel);
-    Ok((able, unable.into_iter().map(|to| (to, needs_utf8("this").into_outcome())).collect()))
+    Ok((able, unable.into_iter().map(|to| (to, needs_utf8("addresses", "this").into_outcome())).collect()))
 }
 
 /// A connection that has rested for long may be broken without our knowing: then the data must not be under way, or
@@ -249,8 +254,8 @@ fn is_refusal(reply: &Reply) -> bool {
 }
 
 /// RFC 6531 §3.5.
-fn needs_utf8(whose: &str) -> Reply {
-    Reply::ours("5.6.7", &format!("The server does not take addresses like {whose} (SMTPUTF8)"))
+fn needs_utf8(what: &str, whose: &str) -> Reply {
+    Reply::ours("5.6.7", &format!("The server does not take {what} like {whose} (SMTPUTF8)"))
 }
 
 fn all(recipients: &[EmailAddress], reply: &Reply) -> Attempt {

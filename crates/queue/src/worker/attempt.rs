@@ -30,8 +30,10 @@ use crate::{Handover, Outcome, Reply, Way, body::without_bcc};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     Tried(Outcome),
-    /// Delivered to a server that will tell the sender what becomes of it (RFC 3461 §4).
+    /// Delivered to where the sender will be told what becomes of it (RFC 3461 §4).
     HandedOn(Reply),
+    /// Sent on to a group's members, of whom the sender hears nothing (RFC 3461 §5.2.7.2).
+    Expanded(Reply),
     /// Too many are waiting for the destination: again then, or soon.
     PutOff(Option<Timestamp>),
     /// The work ends: as before.
@@ -181,19 +183,24 @@ impl Worker {
             Err(fate) => return fate,
         };
         let mail = with_return_path(entry, &sent.mail);
-        let led = match further {
-            Recipient::Group(group) => self.0.mail.expand_queued(entry, mail, &group).await,
-            Recipient::Back(back) => self.0.mail.return_queued(entry, mail, to, &back).await,
+        let sent_on = Reply::ours("2.1.5", "Sent on");
+        let (led, fate) = match further {
+            Recipient::Group(group) => {
+                (self.0.mail.expand_queued(entry, mail, &group).await, Fate::Expanded(sent_on))
+            }
+            Recipient::Back(back) => {
+                (self.0.mail.return_queued(entry, mail, to, &back).await, Fate::HandedOn(sent_on))
+            }
             _ => return Fate::Untouched,
         };
-        tried(&match led {
-            Ok(()) => Reply::ours("2.1.5", "Sent on"),
-            Err(mail::Error::Circle) => Reply::ours("5.4.6", "The mail goes in circles"),
+        match led {
+            Ok(()) => fate,
+            Err(mail::Error::Circle) => tried(&Reply::ours("5.4.6", "The mail goes in circles")),
             Err(error) => {
                 tracing::error!(%to, error = ?error, "the mail cannot be sent on");
-                our_fault()
+                tried(&our_fault())
             }
-        })
+        }
     }
 
     async fn deliver_elsewhere(

@@ -47,7 +47,8 @@ impl Worker {
         now: Timestamp,
     ) -> Vec<NewQueueEntry> {
         let mut all = Vec::new();
-        let kinds = [&[Action::Failed][..], &[Action::Delayed], &[Action::Delivered, Action::Relayed]];
+        let arrived = &[Action::Delivered, Action::Relayed, Action::Expanded];
+        let kinds = [&[Action::Failed][..], &[Action::Delayed], arrived];
         for kind in kinds {
             let of_kind = notices.iter().filter(|notice| kind.contains(&notice.action)).collect::<Vec<_>>();
             if !of_kind.is_empty() {

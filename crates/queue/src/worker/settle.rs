@@ -179,11 +179,11 @@ impl Worker {
         fate: Fate,
         now: Timestamp,
     ) -> Option<(RecipientUpdate, Option<Notice>)> {
-        let notifies = matches!(fate, Fate::HandedOn(_));
+        let arrival = arrival(&fate);
         let (outcome, put_off) = match fate {
             Fate::Untouched => return None,
             Fate::Tried(outcome) => (Some(outcome), None),
-            Fate::HandedOn(reply) => (Some(Outcome::Delivered(reply)), None),
+            Fate::HandedOn(reply) | Fate::Expanded(reply) => (Some(Outcome::Delivered(reply)), None),
             Fate::PutOff(until) => (None, until),
         };
         let attempted = outcome.is_some();
@@ -215,8 +215,8 @@ impl Worker {
             RecipientState::Failed if known.terms.wants_failure() => {
                 Some(Notice::new(known, Action::Failed, status.unwrap_or_default(), reply))
             }
-            RecipientState::Delivered if known.terms.wants_success() && !notifies => {
-                Some(Notice::new(known, arrival(reply.as_ref()), "2.0.0".to_owned(), reply))
+            RecipientState::Delivered if known.terms.wants_success() => {
+                arrival.map(|action| Notice::new(known, action, "2.0.0".to_owned(), reply))
             }
             RecipientState::Pending if self.is_late(entry, known, now) => {
                 let status = reply.as_ref().map(Reply::status).unwrap_or_default();
@@ -255,9 +255,15 @@ fn last_moment(entry: &QueueEntry) -> Timestamp {
     by.map_or(entry.expires_at, |by| by.min(entry.expires_at))
 }
 
-/// What another server took was handed on; what is here is here.
-fn arrival(reply: Option<&Reply>) -> Action {
-    if reply.is_some_and(|reply| reply.host.is_some()) { Action::Relayed } else { Action::Delivered }
+/// What the sender hears of a mail that went well: what another server took was handed on; what is here is here, unless
+/// it went on to a group. Nothing where somebody else tells it.
+fn arrival(fate: &Fate) -> Option<Action> {
+    match fate {
+        Fate::Tried(Outcome::Delivered(Reply { host: Some(_), .. })) => Some(Action::Relayed),
+        Fate::Tried(Outcome::Delivered(_)) => Some(Action::Delivered),
+        Fate::Expanded(_) => Some(Action::Expanded),
+        Fate::Tried(_) | Fate::HandedOn(_) | Fate::PutOff(_) | Fate::Untouched => None,
+    }
 }
 
 pub(super) fn lease_lost() {

@@ -124,6 +124,34 @@ async fn senders_are_told_what_they_asked_for() -> Result<()> {
     Ok(())
 }
 
+/// RFC 3461 §5.2.7.2.
+#[tokio::test]
+async fn a_group_is_no_mailbox_in_which_the_mail_would_be() -> Result<()> {
+    let desk = Desk::open().await?;
+    let members = ["bob@demo.test".parse()?, "carol@there.test".parse()?];
+    desk.house
+        .mail
+        .admin()
+        .set_group(&"team@demo.test".parse()?, &"bob@demo.test".parse()?, &members)
+        .await?;
+    let recipients =
+        [("team@demo.test", notify(true, true, false)), ("bob@demo.test", notify(true, true, false))];
+    ask(&desk, Terms::default(), &recipients).await?;
+    desk.work().await?;
+    let told = desk.house.list("alice@demo.test", Role::Inbox).await?;
+    assert_eq!(told.len(), 1, "once for all");
+    let told = desk.house.raw("alice@demo.test", told[0].id).await?;
+    for expected in [
+        "Final-Recipient: rfc822; team@demo.test\r\nAction: expanded\r\nStatus: 2.0.0\r\n",
+        "Final-Recipient: rfc822; bob@demo.test\r\nAction: delivered\r\nStatus: 2.0.0\r\n",
+    ] {
+        assert!(told.contains(expected), "{expected}\n---\n{told}");
+    }
+    let onward = desk.courier.sent().pop().context("a mail")?;
+    assert_eq!(onward.wishes[0].1.notify.map(|notify| notify.success), Some(false), "nobody tells it twice");
+    Ok(())
+}
+
 #[tokio::test]
 async fn mail_that_is_to_be_there_by_a_time_comes_back_or_is_told_of() -> Result<()> {
     for (late, told) in [(Late::Return, "Action: failed\r\nStatus: 5.4.7"), (Late::Notify, "Action: delayed")]

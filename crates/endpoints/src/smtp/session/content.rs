@@ -92,9 +92,11 @@ impl<M: Mta> Session<M> {
             false if is_ours => message::as_short_lines(&raw),
             false => None,
         };
-        let raw = match lines {
-            Some(lines) => Bytes::from(lines),
-            None => raw,
+        let raw = lines.map_or(raw, Bytes::from);
+        // RFC 5321 §4.4: only the server of the final delivery says where a mail came from.
+        let raw = match is_ours {
+            true => message::without_fields(&raw, &["Return-Path"]).map_or(raw, Bytes::from),
+            false => raw,
         };
         if trace::hops(&raw) > MAX_HOPS + 1 {
             return Err(Refusal::Circle);

@@ -82,6 +82,9 @@ impl<M: Mta> Session<M> {
         match &mut transaction.recipients {
             Recipients::Local(recipients) => {
                 let recipient = mta.recipient(&address, size).await?;
+                if transaction.reverse_path.mailbox().is_some() && mta.takes_only_notifications(&recipient) {
+                    return Err(Refusal::OnlyNotifications);
+                }
                 let limit = mta.recipient_limit(&recipient).await?;
                 if size > limit {
                     return Err(Refusal::TooLarge);
@@ -131,6 +134,7 @@ fn terms(mail: &Mail, now: Timestamp) -> Terms {
         ret: mail.ret,
         envelope_id: mail.envelope_id.clone(),
         require_tls: mail.require_tls,
+        utf8: mail.smtputf8,
         // It is the header that says so.
         tls_optional: false,
         priority: mail.priority.unwrap_or_default(),

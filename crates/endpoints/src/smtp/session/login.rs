@@ -20,7 +20,7 @@ impl<M: Mta> Session<M> {
                 self.mta.authenticate_token(user.as_deref(), &token, self.client).await?
             }
             Asked::Certificate { named } => {
-                self.mta.authenticate_certified(&self.certified, named.as_deref(), self.client).await?
+                self.mta.authenticate_certified(&self.certificate, named.as_deref(), self.client).await?
             }
             Asked::Keys { user } => {
                 let (keys, nonce, challenge) = self.mta.challenge(&user, self.client).await?;

@@ -68,6 +68,7 @@ pub(super) fn terms() -> Terms {
         ret: Some(Ret::Full),
         envelope_id: Some("QQ 314159".to_owned()),
         require_tls: true,
+        utf8: true,
         tls_optional: false,
         priority: Priority::new(-4).unwrap(),
         deliver_by: Some(DeliverBy { at: at(77), late: Late::Notify, trace: true }),
