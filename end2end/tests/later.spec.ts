@@ -13,6 +13,10 @@ test('a mail goes later, and can be taken back until then', async ({ alice, pict
   await read(alice, subject);
   await expect(alice.getByTestId('delivery')).toContainText('08:00');
   await picture(alice, 'scheduled');
+  await alice.getByTestId('delete').click();
+  await expect(alice.getByTestId('toast')).toBeVisible();
+  await open(alice, '/mail/sent');
+  await read(alice, subject);
   await alice.getByTestId('take-back').click();
   await expect(alice.getByTestId('compose-subject')).toHaveValue(subject);
   await expect(alice.getByTestId('compose-text')).toHaveValue(/Not before tomorrow\./);
@@ -27,6 +31,8 @@ test('a time of the reader’s own is heeded, unless it is over', async ({ alice
     await alice.getByTestId('send-later').click();
     await alice.getByTestId('send-later-other').click();
     const dialog = alice.locator('dialog[open]');
+    await dialog.locator('input').press('Control+Enter');
+    await expect(alice.getByTestId('compose-send')).toBeEnabled();
     await dialog.locator('input').fill(time);
     await dialog.locator('button[type=submit]').click();
     if (goes) {
@@ -37,6 +43,26 @@ test('a time of the reader’s own is heeded, unless it is over', async ({ alice
   }
   await alice.getByTestId('undo').click();
   await expect(alice.getByTestId('compose-subject')).toHaveValue(subject);
+  await alice.getByTestId('compose-discard').click();
+});
+
+test('what was warned about goes at its time all the same', async ({ alice }) => {
+  const text = unique('No subject');
+  await compose(alice, { to: BOB, subject: '', text });
+  await alice.getByTestId('send-later').click();
+  await alice.getByTestId('send-later-choice').nth(1).click();
+  await expect(alice.getByTestId('compose-problem')).not.toBeEmpty();
+  await alice.getByTestId('send-later').click();
+  await expect(alice.getByTestId('send-now')).toBeVisible();
+  await alice.keyboard.press('Escape');
+  await submit(alice);
+  await alice.getByTestId('undo').click();
+  await expect(alice.getByTestId('compose-text')).toHaveValue(new RegExp(text));
+  await alice.getByTestId('send-later').click();
+  await alice.getByTestId('send-later-other').click();
+  await alice.locator('dialog[open] input').press('Escape');
+  await expect(alice.locator('dialog[open]')).toHaveCount(0);
+  await expect(alice.getByTestId('compose-text')).toBeVisible();
   await alice.getByTestId('compose-discard').click();
 });
 

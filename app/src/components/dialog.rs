@@ -75,7 +75,11 @@ fn Asking(asked: Question, question: RwSignal<Option<Question>>, answer: Callbac
         }
     };
     view! {
-        <dialog node_ref=dialog class="dialog" aria-labelledby="dialog-title" on:close=move |_| question.set(None)>
+        <dialog node_ref=dialog class="dialog" aria-labelledby="dialog-title"
+            // What is asked from has keys of its own.
+            on:keydown=|event| event.stop_propagation()
+            on:close=move |_| question.set(None)
+        >
             <form method="dialog" on:submit=submit>
                 <h2 id="dialog-title">{asked.title}</h2>
                 {(!asked.note.is_empty()).then(|| view! { <p>{asked.note}</p> })}

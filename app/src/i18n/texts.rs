@@ -169,13 +169,14 @@ texts! {
     in_an_hour: "In an hour", "1시간 후";
     tomorrow_morning: "Tomorrow morning", "내일 아침";
     monday_morning: "Monday morning", "월요일 아침";
-    other_time: "Another time…", "다른 시간…";
+    other_time: "Another time…", "날짜와 시간 선택…";
     date_and_time: "Date and time", "날짜와 시간";
+    send_now: "Send now", "지금 보내기";
     in_the_past: "This time is over already.", "이미 지난 시간입니다.";
     scheduled: "To be sent", "예약됨";
-    scheduled_toast: "It is sent later.", "예약한 시간에 보냅니다.";
+    scheduled_toast: "It will be sent later.", "예약한 시간에 보냅니다.";
     take_back: "Take back", "보내기 취소";
-    taken_back: "It is a draft again.", "임시 보관함으로 되돌렸습니다.";
+    taken_back: "It is a draft again.", "임시보관함으로 되돌렸습니다.";
     undo_send: "Undo sending", "보내기 취소 시간";
     undo_send_off: "Not at all", "사용 안 함";
     sent_toast: "Sent.", "메일을 보냈습니다.";
@@ -367,7 +368,7 @@ impl Texts {
     }
 
     pub(crate) fn confirm_unsubscribe(&self, sender: &str) -> String {
-        self.pick(format!("Unsubscribe from {sender}?"), format!("{sender} 메일을 더 이상 받지 않을까요?"))
+        self.pick(format!("Unsubscribe from {sender}?"), format!("{sender} 메일의 수신을 거부할까요?"))
     }
 
     /// Who asks whom for it.

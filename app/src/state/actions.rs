@@ -153,7 +153,7 @@ impl Store {
                 Err(problem) => {
                     left.set(false);
                     match problem.status {
-                        BAD_GATEWAY => self.toast(texts.unsubscribe_failed.to_owned(), true, None, None),
+                        BAD_GATEWAY => self.complain_of(texts.unsubscribe_failed.to_owned()),
                         _ => self.complain(&problem),
                     }
                 }

@@ -9,6 +9,7 @@ use types::{
 use super::{
     Attached, AttachedState, Store, Undo,
     attached::{InTab, carried, is_borrowed},
+    store::TOAST,
 };
 use crate::{
     api::{Answer, SharedId},
@@ -16,6 +17,9 @@ use crate::{
     i18n::Texts,
     text::addresses,
 };
+
+/// How much longer a mail is held back than it can be undone here.
+const ANSWER_SECONDS: u32 = 3;
 
 /// A line of recipients: those that are addresses, and what is being typed.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +96,7 @@ pub(crate) struct Draft {
     /// Since when it is being sent, in milliseconds, as long as it is not known what became of that.
     pub(super) sending_since: RwSignal<Option<i64>>,
     /// When it is to be sent, if not now.
-    later: RwSignal<Option<Timestamp>>,
+    pub(crate) later: RwSignal<Option<Timestamp>>,
     /// What is in the way of sending it.
     pub(crate) problem: RwSignal<Option<String>>,
     /// What the reader was asked about, and may send all the same.
@@ -313,7 +317,10 @@ impl Draft {
 
     async fn put_on_its_way(self, store: Store) -> Answer<Composed> {
         self.follow_files(store).await?;
-        let (send_at, hold_for) = (self.later.get_untracked(), Some(store.undo_seconds().into()));
+        let undo = Some(store.undo_seconds()).filter(|seconds| *seconds > 0);
+        // The reader has the whole time, however long the answer takes.
+        let hold_for = undo.map(|seconds| u32::from(seconds) + ANSWER_SECONDS);
+        let send_at = self.later.get_untracked();
         store.api().compose(Compose { send_at, hold_for, ..untrack(|| self.compose(false)) }).await
     }
 
@@ -357,22 +364,24 @@ impl Draft {
 
     /// Sends it, at this time.
     pub(crate) fn send_at(self, at: Timestamp, store: Store, texts: &'static Texts) {
-        if at.millis() <= browser::now() {
-            self.problem.set(Some(texts.in_the_past.to_owned()));
+        self.later.set(Some(at));
+        self.send(store, texts);
+    }
+
+    /// Sends it now, whatever was chosen before.
+    pub(crate) fn send_now(self, store: Store, texts: &'static Texts) {
+        self.later.set(None);
+        self.send(store, texts);
+    }
+
+    /// Sends it at the time that was chosen, or else now.
+    pub(crate) fn send(self, store: Store, texts: &'static Texts) {
+        if self.sending.get_untracked() {
             return;
         }
-        self.later.set(Some(at));
-        self.start(store, texts);
-    }
-
-    /// Sends it.
-    pub(crate) fn send(self, store: Store, texts: &'static Texts) {
-        self.later.set(None);
-        self.start(store, texts);
-    }
-
-    fn start(self, store: Store, texts: &'static Texts) {
-        if self.sending.get_untracked() {
+        if self.later.get_untracked().is_some_and(|at| at.millis() <= browser::now()) {
+            self.later.set(None);
+            self.problem.set(Some(texts.in_the_past.to_owned()));
             return;
         }
         if let Some(obstacle) = self.obstacle(texts) {
@@ -394,14 +403,15 @@ impl Draft {
                     store.close_draft();
                     InTab::remove();
                     store.forget_stored(self.stored.get_untracked());
-                    let is_later = self.later.get_untracked().is_some();
-                    let can_undo = is_later || store.undo_seconds() > 0;
-                    store.say_with_link(
-                        if is_later { texts.scheduled_toast } else { texts.sent_toast },
-                        can_undo.then_some(Undo::Send(composed.id)),
-                        format!("/mail/sent/{}", composed.id),
-                        texts.view_message,
-                    );
+                    let undo_millis = f64::from(store.undo_seconds()) * 1_000.0;
+                    let (said, can_undo, lasts) = match self.later.get_untracked() {
+                        Some(_) => (texts.scheduled_toast, true, TOAST),
+                        None if undo_millis > 0.0 => (texts.sent_toast, true, undo_millis),
+                        None => (texts.sent_toast, false, TOAST),
+                    };
+                    let undo = can_undo.then_some(Undo::Send(composed.id));
+                    let link = (format!("/mail/sent/{}", composed.id), texts.view_message);
+                    store.say_with_link(said, undo, link, lasts);
                 }
                 Err(problem) => {
                     self.sending.set(false);

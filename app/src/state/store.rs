@@ -29,7 +29,7 @@ pub(super) const PAGE: u32 = 100;
 /// Opened messages that are kept.
 const KEPT_MESSAGES: usize = 40;
 /// How long a toast stays, in milliseconds.
-const TOAST: f64 = 6_000.0;
+pub(super) const TOAST: f64 = 6_000.0;
 
 /// A message on its way to the reading pane.
 #[derive(Debug, Clone)]
@@ -307,33 +307,40 @@ impl Store {
     }
 
     pub(crate) fn say(self, text: impl Into<String>, undo: Option<Undo>) {
-        self.toast(text.into(), false, undo, None);
+        self.toast(text.into(), false, undo, None, TOAST);
     }
 
     /// The same with a page to go to.
-    pub(crate) fn say_with_link(self, text: &str, undo: Option<Undo>, href: String, label: &'static str) {
-        self.toast(text.to_owned(), false, undo, Some((href, label)));
+    pub(crate) fn say_with_link(
+        self,
+        text: &str,
+        undo: Option<Undo>,
+        link: (String, &'static str),
+        lasts: f64,
+    ) {
+        self.toast(text.to_owned(), false, undo, Some(link), lasts);
     }
 
     /// Tells what went wrong.
     pub(crate) fn complain(self, problem: &Problem) {
         leave_if_over(problem);
-        self.toast(self.texts.problem(problem), true, None, None);
+        self.complain_of(self.texts.problem(problem));
     }
 
-    pub(super) fn toast(
+    /// The same in these words.
+    pub(super) fn complain_of(self, text: String) {
+        self.toast(text, true, None, None, TOAST);
+    }
+
+    fn toast(
         self,
         text: String,
         is_error: bool,
         undo: Option<Undo>,
         link: Option<(String, &'static str)>,
+        lasts: f64,
     ) {
         let id = self.toasts.with_untracked(|toasts| toasts.last().map_or(1, |last| last.id + 1));
-        // As long as it can be undone.
-        let lasts = match &undo {
-            Some(Undo::Send(_)) => TOAST.max(f64::from(self.undo_seconds()) * 1_000.0),
-            _ => TOAST,
-        };
         self.toasts.update(|toasts| {
             // One after the other: the newest is what the reader wants to take back.
             toasts.retain(|toast| toast.is_error && is_error && toast.text != text);

@@ -39,13 +39,24 @@ pub(crate) fn is_signed(headers: &[(String, String)], hostname: &str, fields: &[
     let infos = ours(headers, hostname).unwrap_or_default();
     let passed: Vec<_> =
         infos.iter().filter(|info| method(info) == Some(("dkim".into(), "pass".into()))).collect();
-    let signatures = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("DKIM-Signature"));
-    signatures.map(|(_, value)| Tags(value)).any(|tags| {
+    let signatures: Vec<_> = (headers.iter())
+        .filter(|(name, _)| name.eq_ignore_ascii_case("DKIM-Signature"))
+        .map(|(_, value)| Tags(value))
+        .collect();
+    // Results name a signature by its domain and how it begins, which anybody can write on another.
+    let is_only_one = |tags: &&Tags<'_>| {
+        let same = |other: &&Tags<'_>| {
+            other.get("d").eq_ignore_ascii_case(&tags.get("d"))
+                && other.get("b").get(..NAMED_BY) == tags.get("b").get(..NAMED_BY)
+        };
+        signatures.iter().filter(same).count() == 1
+    };
+    signatures.iter().filter(is_only_one).any(|tags| {
         let held = passed.iter().any(|info| {
             let is_domain =
                 property(info, "header.d").is_some_and(|d| d.eq_ignore_ascii_case(&tags.get("d")));
             let is_start =
-                property(info, "header.b").is_some_and(|b| !b.is_empty() && tags.get("b").starts_with(b));
+                property(info, "header.b").is_some_and(|b| tags.get("b").get(..NAMED_BY) == Some(b));
             is_domain && is_start
         });
         let signed = tags.get("h");
@@ -53,6 +64,9 @@ pub(crate) fn is_signed(headers: &[(String, String)], hostname: &str, fields: &[
         held && fields.iter().all(covers)
     })
 }
+
+/// So much of a signature is in our results (RFC 6008), in Base64.
+const NAMED_BY: usize = 8;
 
 /// The `tag=value` of a signature (RFC 6376 §3.2).
 struct Tags<'a>(&'a str);
@@ -175,6 +189,16 @@ mod tests {
         check("other.test; dkim=pass header.d=list.test header.b=ab+/ab+/", both, false);
         check(passed, "v=1; d=list.test; h=From:List-Unsubscribe; b=ab+/ab+/xyz=", false);
         check(passed, "", false);
+
+        // A copy of its beginning on a signature of anybody's.
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let copied = [
+            field("Authentication-Results", passed),
+            field("Received", "from x"),
+            field("DKIM-Signature", both),
+            field("DKIM-Signature", "v=1; d=list.test; h=From:Subject; b=ab+/ab+/real="),
+        ];
+        assert!(!is_signed(&copied, "mx.test", &["List-Unsubscribe"]));
     }
 
     #[test]

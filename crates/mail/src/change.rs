@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use storage::{FlagChange, Message, Needs, Result as StorageResult, Transaction, Unit};
 use types::{AccountId, Flags, MailboxId, MessageId, Role, Timestamp, api, flags::is_keyword};
 
-use crate::{Access, Error, Result, convert, junk::judge};
+use crate::{Access, Error, Result, convert, junk::judge, recall::check_unscheduled};
 
 const MAX_LABELS: usize = 50;
 
@@ -57,7 +57,6 @@ impl Access {
 
     /// Moves messages to Trash; those that are there already go for good.
     pub async fn delete(&self, ids: &[MessageId]) -> Result<()> {
-        self.check_unscheduled(ids).await?;
         self.delete_in(None, ids).await
     }
 
@@ -106,11 +105,13 @@ impl Unit for Apply {
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
-        if let Some(folder) = self.folder
-            && tx.mailbox(self.account, folder).await?.is_none()
-        {
-            return Ok(Err(Error::invalid("folder_id", "there is no such folder")));
-        }
+        let target = match self.folder {
+            Some(folder) => match tx.mailbox(self.account, folder).await? {
+                Some(target) => Some(target),
+                None => return Ok(Err(Error::invalid("folder_id", "there is no such folder"))),
+            },
+            None => None,
+        };
         let ids = match self.only_in {
             Some(folder) => {
                 let mut placed = tx.placements(self.account, &self.ids).await?;
@@ -119,6 +120,11 @@ impl Unit for Apply {
             }
             None => self.ids.clone(),
         };
+        if target.is_some_and(|target| target.role == Some(Role::Trash))
+            && let Err(refused) = check_unscheduled(&tx.messages(self.account, &ids).await?, self.now)
+        {
+            return Ok(Err(refused));
+        }
         if self.change != FlagChange::default() {
             tx.change_flags(self.account, &ids, &self.change).await?;
         }
@@ -154,6 +160,9 @@ impl Unit for Delete {
         messages.retain(|message| self.only_in.is_none_or(|folder| message.mailbox == folder));
         if messages.is_empty() {
             return Ok(Err(Error::NotFound("message")));
+        }
+        if let Err(refused) = check_unscheduled(&messages, self.now) {
+            return Ok(Err(refused));
         }
         let mailboxes = tx.mailboxes(self.account).await?;
         let Some(trash) =

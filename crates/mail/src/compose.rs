@@ -27,15 +27,12 @@ struct Author {
 impl Access {
     /// Keeps a draft, or sends: the Sent copy and the queue entry are one transaction, durable when it returns.
     pub async fn compose(&self, mut compose: Compose) -> Result<Composed> {
-        let held = compose.hold_for.filter(|seconds| *seconds > 0);
-        let until = held.map(|seconds| self.service.now().plus(Duration::from_secs(seconds.into())));
-        compose.send_at = compose.send_at.or(until);
+        compose.send_at = self.goes_at(&compose)?;
         let named = recipients(&compose, self.service.config().max_recipients)?;
         if !compose.draft {
             if named.is_empty() {
                 return Err(Error::invalid("to", "add at least one recipient"));
             }
-            self.check_time(compose.send_at)?;
             self.limit_sends(named.len()).await?;
             self.check_recipients(&named).await?;
         }
@@ -94,13 +91,23 @@ impl Access {
         Ok(Composed { id, thread_id })
     }
 
-    fn check_time(&self, send_at: Option<Timestamp>) -> Result<()> {
-        let latest = self.service.now().plus(self.service.config().max_hold);
-        match send_at {
-            Some(at) if at > latest => {
+    /// Not before when it goes, if it is to go later.
+    fn goes_at(&self, compose: &Compose) -> Result<Option<Timestamp>> {
+        if compose.draft {
+            return Ok(None);
+        }
+        let (now, longest) = (self.service.now(), self.service.config().max_hold);
+        match (compose.send_at, compose.hold_for) {
+            (Some(at), _) if at > now.plus(longest) => {
+                let latest = now.plus(longest);
                 Err(Error::invalid("send_at", format!("a mail is held back until {latest} at the latest")))
             }
-            _ => Ok(()),
+            (Some(at), _) => Ok(Some(at).filter(|at| *at > now)),
+            (None, Some(seconds)) => {
+                let held = Duration::from_secs(seconds.into()).min(longest);
+                Ok(Some(now.plus(held)).filter(|at| *at > now))
+            }
+            (None, None) => Ok(None),
         }
     }
 

@@ -64,7 +64,7 @@ impl Service {
             }
             other => other.cloned(),
         };
-        // RFC 3461 §5.2.7.2: that it arrived at the group is told here; of the members nobody is told that.
+        // RFC 3461 §5.2.7.3: that it arrived at the group is told here; of the members nobody is told that.
         let notify = onward.recipient.notify.map(|notify| Notify { success: false, ..notify });
         let recipient = |address: &EmailAddress| NewRecipient {
             address: address.clone(),

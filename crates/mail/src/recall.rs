@@ -6,7 +6,7 @@ use storage::{
 };
 use types::{
     AccountId, Flags, MessageId, QueueId, Role, Timestamp,
-    api::{self, DeliveryState},
+    api::{self, Delivery, DeliveryState},
 };
 
 use crate::{Access, Error, Result, convert};
@@ -17,30 +17,14 @@ impl Access {
     /// Takes a sent mail out of the queue before its time has come, and makes a draft of it.
     pub async fn recall(&self, id: MessageId) -> Result<api::Summary> {
         let message = self.row(id).await?;
-        // Somebody was faster.
-        if message.flags.contains(Flags::DRAFT) {
-            return Ok(convert::summary(message));
-        }
-        let entry = self.queued(id).await?.ok_or_else(gone)?;
+        let entry = match self.queued(id).await? {
+            Some(entry) => entry,
+            // Somebody was faster.
+            None if message.flags.contains(Flags::DRAFT) => return Ok(convert::summary(message)),
+            None => return Err(gone()),
+        };
         let unit = Recall { account: self.id, id, entry: entry.id, now: self.service.now() };
         self.write(unit).await?
-    }
-
-    /// That none of these is to go later: who throws it away would not expect it to be sent.
-    pub(crate) async fn check_unscheduled(&self, ids: &[MessageId]) -> Result<()> {
-        let rows = self.rows(ids).await?;
-        let is_queued = |message: &&Message| {
-            message.delivery.iter().any(|delivery| delivery.state == DeliveryState::Queued)
-        };
-        for message in rows.values().filter(is_queued) {
-            let entry = self.queued(message.id).await?;
-            if entry.is_some_and(|entry| is_waiting(&entry, self.service.now())) {
-                let text =
-                    format!("the mail {} is to be sent later: take it back first (recall)", message.id);
-                return Err(Error::Conflict(text));
-            }
-        }
-        Ok(())
     }
 
     async fn queued(&self, id: MessageId) -> Result<Option<QueueEntry>> {
@@ -56,6 +40,19 @@ impl Access {
                 return Ok(None);
             }
         }
+    }
+}
+
+/// That none of these is to go later: who throws it away would not expect it to be sent.
+pub(crate) fn check_unscheduled(messages: &[Message], now: Timestamp) -> Result<()> {
+    let waits = |delivery: &Delivery| {
+        delivery.state == DeliveryState::Queued && delivery.next_attempt_at.is_some_and(|at| at > now)
+    };
+    match messages.iter().find(|message| message.delivery.iter().any(waits)) {
+        Some(Message { id, .. }) => {
+            Err(Error::Conflict(format!("the mail {id} is to be sent later: take it back first (recall)")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -86,13 +83,15 @@ impl Unit for Recall {
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> StorageResult<Self::Output> {
-        let entry = tx.queue_entry(self.account, self.entry).await?;
-        // Whoever is about to send it may have begun.
-        if !entry.is_some_and(|entry| is_waiting(&entry, self.now)) {
-            // Or somebody else has taken it back.
-            let draft = tx.messages(self.account, &[self.id]).await?.pop();
-            let draft = draft.filter(|message| message.flags.contains(Flags::DRAFT));
-            return Ok(draft.map(convert::summary).ok_or_else(gone));
+        let Some(message) = tx.messages(self.account, &[self.id]).await?.pop() else {
+            return Ok(Err(Error::NotFound("message")));
+        };
+        match tx.queue_entry(self.account, self.entry).await? {
+            Some(entry) if is_waiting(&entry, self.now) => {}
+            // Somebody else has taken it back.
+            None if message.flags.contains(Flags::DRAFT) => return Ok(Ok(convert::summary(message))),
+            // Whoever is to send it may have begun.
+            Some(_) | None => return Ok(Err(gone())),
         }
         tx.drop_entry(self.account, self.entry).await?;
         tx.set_delivery(self.account, self.id, &[]).await?;

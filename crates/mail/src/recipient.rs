@@ -48,6 +48,8 @@ pub struct Return {
 }
 
 const POSTMASTER: &str = "postmaster";
+/// For each member that a group may have, so many names are looked up: groups within it, and who is not here any more.
+const LOOKS: usize = 4;
 
 impl Service {
     /// Whether mail for this domain is received here.
@@ -156,7 +158,10 @@ impl Service {
             if !seen.insert(target.key()) {
                 continue;
             }
-            if expansion.accounts.len() + expansion.elsewhere.len() >= self.config().max_group_members {
+            let most = self.config().max_group_members;
+            if expansion.accounts.len() + expansion.elsewhere.len() > most
+                || seen.len() > most.saturating_mul(LOOKS)
+            {
                 tracing::warn!(group = %expansion.address, "a group has more members than limits.group_members");
                 return Ok(Recipient::Crowd);
             }
@@ -177,6 +182,9 @@ impl Service {
             if members.insert(account.id) {
                 expansion.accounts.push((account.email, account.id));
             }
+        }
+        if expansion.accounts.len() + expansion.elsewhere.len() > self.config().max_group_members {
+            return Ok(Recipient::Crowd);
         }
         let reaches = !expansion.accounts.is_empty() || !expansion.elsewhere.is_empty();
         Ok(if reaches { Recipient::Group(Arc::new(expansion)) } else { Recipient::Unknown })

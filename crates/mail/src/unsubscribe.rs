@@ -2,7 +2,7 @@
 
 use message::{MailTo, Unsubscribe as Named, is_one_click, unsubscribe as named};
 use types::{
-    Address, EmailAddress, MessageId, Url,
+    Address, EmailAddress, MessageId, Role, Url,
     api::{Auth, Compose, Message, Unsubscribe},
 };
 
@@ -25,9 +25,10 @@ impl Way {
         if auth.is_some_and(|auth| auth.dmarc == "fail") {
             return None;
         }
+        // One at the most (RFC 2369 §2); a signature might cover another than the one that is read.
         let field = |wanted: &str| {
             let mut fields = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
-            fields.next().map(|(_, value)| value.as_str())
+            fields.next().filter(|_| fields.next().is_none()).map(|(_, value)| value.as_str())
         };
         let mut ways = named(field(UNSUBSCRIBE)?);
         let may_click = field(POST).is_some_and(is_one_click)
@@ -67,6 +68,12 @@ impl Access {
     /// else this is where [`message::ONE_CLICK`] is to be posted.
     pub async fn unsubscribe(&self, id: MessageId) -> Result<Option<Url>> {
         let message = self.message(id).await?;
+        let folder = self.service.latest(self.id).await?.mailbox(self.id, message.summary.folder_id).await?;
+        let role = folder.and_then(|folder| folder.role);
+        if let Some(role @ (Role::Junk | Role::Sent | Role::Drafts)) = role {
+            // Who answers spam tells that somebody reads it.
+            return Err(Error::Conflict(format!("no list is left by a message in {}", role.name())));
+        }
         match Way::of(&message.headers, message.auth.as_ref(), &self.service.config().hostname) {
             Some(Way::OneClick(url)) => {
                 self.limit_sends(1).await?;

@@ -137,11 +137,30 @@ const LOOKED_AT: usize = 64 << 10;
 
 /// What bytes that are no UTF-8 look like.
 fn look(bytes: &[u8]) -> &'static Encoding {
+    if is_short_korean(bytes) {
+        return EUC_KR;
+    }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     let bytes = bytes.get(..LOOKED_AT).unwrap_or(bytes);
     detector.feed(bytes, bytes.len() < LOOKED_AT);
     detector.guess(None, Utf8Detection::Deny)
 }
+
+/// Whether there are a few syllables of Hangul and nothing else beside ASCII (KS X 1001): too little to be told from others.
+fn is_short_korean(bytes: &[u8]) -> bool {
+    let mut pairs = 0;
+    let mut rest = bytes.iter();
+    while let Some(lead) = rest.find(|byte| !byte.is_ascii()) {
+        let is_hangul = (0xB0..=0xC8).contains(lead) && rest.next().is_some_and(|trail| *trail >= 0xA1);
+        pairs += 1;
+        if !is_hangul || pairs > FEW_SYLLABLES {
+            return false;
+        }
+    }
+    true
+}
+
+const FEW_SYLLABLES: usize = 6;
 
 fn mostly_utf8(bytes: &[u8]) -> bool {
     let (mut good, mut bad) = (0_usize, 0_usize);
@@ -189,7 +208,15 @@ mod tests {
         for (encoding, texts) in [
             (
                 EUC_KR,
-                &["안녕", "회의", "안녕하세요", "첨부 파일을 확인해 주세요", "Re: 주문 확인 (12,000원)"][..],
+                &[
+                    "감사",
+                    "Re: 확인",
+                    "안녕",
+                    "회의",
+                    "안녕하세요",
+                    "첨부 파일을 확인해 주세요",
+                    "Re: 주문 확인 (12,000원)",
+                ][..],
             ),
             (SHIFT_JIS, &["こんにちは", "会議の資料", "Re: ご注文の確認です。ありがとうございます。"]),
             (encoding_rs::EUC_JP, &["会議の資料をお送りします。よろしくお願いいたします。"]),

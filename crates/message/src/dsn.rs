@@ -210,6 +210,8 @@ fn quote_other_side(out: &mut String, recipient: &Recipient, introduction: &str)
 #[derive(Clone, Copy)]
 enum Reason {
     NoSuchUser,
+    GroupTooLarge,
+    NeedsUtf8,
     NoSuchDomain,
     MailboxFull,
     TooLarge,
@@ -234,6 +236,8 @@ impl Reason {
         }
         match recipient.status.split_once('.').map_or("", |(_, detail)| detail) {
             "1.1" | "1.3" | "1.6" | "2.1" => Self::NoSuchUser,
+            "2.4" => Self::GroupTooLarge,
+            "6.7" | "6.9" => Self::NeedsUtf8,
             "1.2" | "1.10" | "4.4" => Self::NoSuchDomain,
             "2.2" => Self::MailboxFull,
             "2.3" | "3.4" => Self::TooLarge,
@@ -248,6 +252,12 @@ impl Reason {
     const fn english(self) -> &'static str {
         match self {
             Self::NoSuchUser => "This address does not exist. Please check its spelling.",
+            Self::GroupTooLarge => {
+                "The group has more members than the mail could be sent to. Nobody has received it."
+            }
+            Self::NeedsUtf8 => {
+                "The recipient's mail server takes only English letters in addresses and subjects."
+            }
             Self::NoSuchDomain => {
                 "The part behind the @ does not exist or takes no mail. Please check its spelling."
             }
@@ -279,6 +289,8 @@ impl Reason {
     const fn korean(self) -> &'static str {
         match self {
             Self::NoSuchUser => "없는 주소입니다. 철자를 확인해 주세요.",
+            Self::GroupTooLarge => "그룹의 구성원이 너무 많아 아무에게도 보내지 못했습니다.",
+            Self::NeedsUtf8 => "받는 쪽 메일 서버가 주소와 제목에 영문자만 받습니다.",
             Self::NoSuchDomain => "@ 뒤의 도메인이 없거나 메일을 받지 않습니다. 철자를 확인해 주세요.",
             Self::MailboxFull => {
                 "받는 사람의 메일함이 가득 찼습니다. 나중에 다시 보내거나 다른 방법으로 연락해 주세요."

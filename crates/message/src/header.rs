@@ -45,9 +45,10 @@ pub fn without_fields(mail: &[u8], names: &[&str]) -> Option<Vec<u8>> {
         }
         let end = at + line.len();
         if !matches!(line, [b' ' | b'\t', ..]) {
-            let name = field_name(line).map(|(name, _)| name);
-            dropping =
-                name.is_some_and(|name| names.iter().any(|dropped| name.eq_ignore_ascii_case(dropped)));
+            let name = memchr(b':', line).and_then(|colon| line.get(..colon)).map(<[u8]>::trim_ascii_end);
+            let is_named =
+                |name: &[u8]| names.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+            dropping = name.is_some_and(is_named);
         }
         if dropping {
             kept.extend_from_slice(mail.get(copied..at).unwrap_or_default());

@@ -33,10 +33,30 @@ const MAX_BODY: usize = 2_000;
 /// The ways that the value of a `List-Unsubscribe` names, the list's favourite first. What is no way is left out.
 #[must_use]
 pub fn unsubscribe(value: &str) -> Vec<Unsubscribe> {
+    let value = without_comments(value);
     let named = value.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
     // White space that folding has put in is no part of it.
     let named = named.map(|(uri, _)| uri.split_whitespace().collect::<String>());
     named.filter_map(|uri| way(&uri)).take(MAX_WAYS).collect()
+}
+
+/// What is in parentheses outside of angle brackets says nothing (RFC 2369 §2).
+fn without_comments(value: &str) -> String {
+    let (mut depth, mut is_named) = (0_usize, false);
+    let is_kept = |c: &char| {
+        match c {
+            '<' if depth == 0 => is_named = true,
+            '>' if depth == 0 => is_named = false,
+            '(' if !is_named => depth += 1,
+            ')' if !is_named && depth > 0 => {
+                depth -= 1;
+                return false;
+            }
+            _ => {}
+        }
+        depth == 0
+    };
+    value.chars().filter(is_kept).collect()
 }
 
 /// Whether the value of a `List-Unsubscribe-Post` promises that one request is enough.
@@ -95,6 +115,7 @@ mod tests {
             &["leave@list.test [leave a] [x\ny]", "https://list.test/"],
         );
         check("<https://list.test/\t very/ long>", &["https://list.test/very/long"]);
+        check("(hi <https://no.test/> (x)) <https://list.test/(u)>", &["https://list.test/(u)"]);
         check("<http://list.test/u>", &["http://list.test/u"]);
         check(
             "<mailto:leave@list.test?subject=a%0D%0ABcc:%20x@y.test>",

@@ -27,13 +27,19 @@ fn is_private_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_private_v6(ip: Ipv6Addr) -> bool {
-    let [a, b, ..] = ip.segments();
+    let [a, b, c, d, e, f, ..] = ip.segments();
     ip.is_loopback()
         || ip.is_unspecified()
         || ip.is_multicast()
         || ip.is_unique_local()
         || ip.is_unicast_link_local()
         || (a, b) == (0x2001, 0x0DB8)
+        // Once site-local (RFC 3879), NAT64 of a network's own (RFC 8215), Teredo, and old ways to write IPv4 addresses.
+        || a & 0xFFC0 == 0xFEC0
+        || (a, b, c) == (0x0064, 0xFF9B, 1)
+        || (a, b) == (0x2001, 0)
+        || [a, b, c, d, e, f] == [0; 6]
+        || [a, b, c, d, e, f] == [0, 0, 0, 0, 0xFFFF, 0]
         || embedded_v4(ip).is_some_and(is_private_v4)
 }
 
@@ -73,6 +79,11 @@ mod tests {
             "::ffff:10.0.0.1",
             "64:ff9b::7f00:1",
             "2002:7f00:1::1",
+            "64:ff9b:1::7f00:1",
+            "2001::1",
+            "fec0::1",
+            "::127.0.0.1",
+            "::ffff:0:7f00:1",
         ] {
             assert!(is_private(private.parse().unwrap()), "{private}");
         }

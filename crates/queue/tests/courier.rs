@@ -211,7 +211,7 @@ async fn addresses_that_need_smtputf8_are_for_hosts_that_have_it() -> Result<()>
 /// RFC 6531 §3.5, §3.6.
 #[tokio::test]
 async fn headers_that_need_smtputf8_are_for_hosts_that_have_it() -> Result<()> {
-    let refused = "b failed 550 5.6.7 The server does not take headers like this mail's (SMTPUTF8)";
+    let refused = "b failed 550 5.6.9 The server does not take headers like this mail's (SMTPUTF8)";
     for (subject, utf8, extensions, from) in [
         ("한글", true, &["SMTPUTF8"][..], Some("<a@demo.test> SMTPUTF8")),
         ("한글", true, &[], None),

@@ -261,6 +261,11 @@ impl Open {
         self.unit.wrote
     }
 
+    /// Whether any of the units that have run has.
+    pub(crate) fn has_any_written(&self) -> bool {
+        self.wrote
+    }
+
     /// What the unit that has just run did; the next one starts afresh.
     pub(crate) fn finish_unit(&mut self, shard: ShardId) -> Committed {
         let unit = std::mem::take(&mut self.unit);

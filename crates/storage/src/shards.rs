@@ -156,7 +156,7 @@ pub struct Committed {
     pub accounts: Vec<(AccountId, ModSeq)>,
     /// Whether the queue got an entry, or one became due.
     pub queued: bool,
-    /// Whether nothing else was in the same transaction.
+    /// Whether the transaction wrote what this unit did and nothing else.
     pub alone: bool,
     /// The shard after it, where nobody else has committed anything since the unit was given; see [`Shards::stamp`].
     pub stamp: Option<Stamp>,

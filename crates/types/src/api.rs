@@ -298,7 +298,8 @@ pub struct Compose {
     /// Not before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<Timestamp>,
-    /// Not before so many seconds have passed, where there is no `send_at`: until then it can be taken back.
+    /// Not before so many seconds have passed, where there is no `send_at`: until then it can be taken back. No longer
+    /// than the service lets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_for: Option<u32>,
     /// Keep it in Drafts instead of sending it.

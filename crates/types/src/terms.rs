@@ -1,5 +1,6 @@
 //! What a sender may ask for with a mail: notifications (RFC 3461), TLS all the way (RFC 8689), servers that know UTF-8
-//! (RFC 6531), a priority (RFC 6710), and delivery by a time (RFC 2852). It travels with the mail until it is delivered or handed on.
+//! (RFC 6531), a priority (RFC 6710), and delivery by a time (RFC 2852). It travels with the mail until it is delivered or
+//! handed on.
 
 use serde::{Deserialize, Serialize};
 

@@ -79,6 +79,19 @@ async fn lists_are_left_as_they_say(plane: &Plane<'_>) {
     let detail = json_of(refused).await["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains(HOST) && detail.contains("500"), "{detail}");
 
+    // Another on top, which the signature does not cover.
+    let doubled = format!("List-Unsubscribe: <https://evil.test/>\r\n{}", letter(&key, "doubled", &both));
+    let (offered, _) = arrived(&server, &alice, FRIEND, &doubled).await;
+    assert_eq!(offered, Value::Null);
+
+    // Spam is not answered.
+    let (offered, ask) = arrived(&server, &alice, FRIEND, &letter(&key, "spam", &both)).await;
+    assert_eq!(offered, json!({ "by": "one_click", "host": HOST }));
+    let message = ask.trim_end_matches("/unsubscribe");
+    let junk = json!({ "folder_id": alice.folder("junk").await });
+    assert_eq!(alice.patch(message, &junk).await.status(), 200);
+    assert_eq!(alice.post(&ask, &json!({})).await.status(), 409);
+
     // Without its signature over both fields nobody has promised anything.
     let added = letter(&key, "added", "").replacen("Subject: ", &format!("{both}Subject: "), 1);
     let (offered, ask) = arrived(&server, &alice, FRIEND, &added).await;

@@ -24,6 +24,11 @@ pub(crate) fn Foot(draft: Draft) -> AnyView {
         }
         picker.set_value("");
     };
+    let label = move || match (draft.sending.get(), draft.later.get()) {
+        (true, _) => t.sending,
+        (false, Some(_)) => t.send_later_yes,
+        (false, None) => t.send,
+    };
     view! {
         <footer class="compose-foot">
             <p class="problem" role="alert" data-testid="compose-problem">
@@ -39,7 +44,7 @@ pub(crate) fn Foot(draft: Draft) -> AnyView {
                     on:click=move |_| draft.send(store, t)
                 >
                     <Draw icon=Icon::Send />
-                    <span>{move || if draft.sending.get() { t.sending } else { t.send }}</span>
+                    <span>{label}</span>
                     <kbd aria-hidden="true">"Ctrl ↵"</kbd>
                 </button>
                 <SendLater draft />

@@ -58,6 +58,20 @@ pub(crate) fn SendLater(draft: Draft) -> AnyView {
     };
     view! {
         <Menu label=t.send_later icon=Icon::Clock testid="send-later">
+            {move || {
+                let is_later = draft.later.get().is_some();
+                is_later
+                    .then(|| {
+                        view! {
+                            <MenuItem
+                                label=t.send_now
+                                icon=Icon::Send
+                                testid="send-now"
+                                press=move |()| draft.send_now(store, t)
+                            />
+                        }
+                    })
+            }}
             {choices}
             <MenuItem label=t.other_time icon=Icon::Clock testid="send-later-other" press=ask />
         </Menu>

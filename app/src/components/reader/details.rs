@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 use types::{
-    Address,
+    Address, Timestamp,
     api::{DeliveryState, Message, Summary},
 };
 
@@ -64,11 +64,30 @@ fn person(address: &Address) -> impl IntoView + use<> {
     }
 }
 
+/// When the mail is to go, where it was said and it has not gone.
+fn scheduled(summary: &Summary) -> impl Iterator<Item = Timestamp> {
+    let queued = summary.delivery.iter().filter(|delivery| delivery.state == DeliveryState::Queued);
+    queued.filter_map(|delivery| delivery.next_attempt_at)
+}
+
 /// How each recipient of a sent mail fares. What went well needs no words.
 #[component]
 pub(crate) fn Delivery(summary: Memo<Summary>) -> impl IntoView {
     let t = texts();
     let store = expect_context::<Store>();
+    // When the time has come there is nothing to take back any more.
+    let is_over = RwSignal::new(0_u32);
+    Effect::new(move |_| {
+        let times = summary.with(|summary| scheduled(summary).map(Timestamp::millis).collect::<Vec<_>>());
+        for at in times.into_iter().filter(|at| *at > browser::now()) {
+            if let Ok(wait) = i32::try_from(at - browser::now()) {
+                spawn_local(async move {
+                    browser::sleep(f64::from(wait)).await;
+                    is_over.try_update(|n| *n += 1);
+                });
+            }
+        }
+    });
     let take_back = move |id| {
         view! {
             <li>
@@ -103,11 +122,9 @@ pub(crate) fn Delivery(summary: Memo<Summary>) -> impl IntoView {
     };
     move || {
         let (id, deliveries) = summary.with(|summary| (summary.id, summary.delivery.clone()));
+        is_over.track();
         let is_scheduled = store.hydrated.get()
-            && deliveries.iter().any(|delivery| {
-                delivery.state == DeliveryState::Queued
-                    && delivery.next_attempt_at.is_some_and(|at| at.millis() > browser::now())
-            });
+            && summary.with(|summary| scheduled(summary).any(|at| at.millis() > browser::now()));
         (!deliveries.is_empty()).then(|| {
             view! {
                 <ul class="deliveries" aria-label=t.delivery>

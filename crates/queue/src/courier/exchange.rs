@@ -145,14 +145,17 @@ fn able(
     let utf8 = connection.offers("SMTPUTF8");
     // What came without SMTPUTF8 goes on as it came, like what other servers take without asking for it.
     if !utf8 && envelope.terms.utf8 && !header_of(&envelope.body).is_ascii() {
-        return Err(needs_utf8("headers", "this mail's"));
+        return Err(needs_utf8("5.6.9", "headers", "this mail's"));
     }
     let can_travel = |address: &EmailAddress| utf8 || address.local().is_ascii();
     if !envelope.return_path.as_ref().is_none_or(can_travel) {
-        return Err(needs_utf8("addresses", "the sender's"));
+        return Err(needs_utf8("5.6.7", "addresses", "the sender's"));
     }
     let (able, unable): (Vec<_>, Vec<_>) = envelope.recipients.iter().cloned().partition(can_travel);
-    Ok((able, unable.into_iter().map(|to| (to, needs_utf8("addresses", "this").into_outcome())).collect()))
+    Ok((
+        able,
+        unable.into_iter().map(|to| (to, needs_utf8("5.6.7", "addresses", "this").into_outcome())).collect(),
+    ))
 }
 
 /// A connection that has rested for long may be broken without our knowing: then the data must not be under way, or
@@ -254,8 +257,8 @@ fn is_refusal(reply: &Reply) -> bool {
 }
 
 /// RFC 6531 §3.5.
-fn needs_utf8(what: &str, whose: &str) -> Reply {
-    Reply::ours("5.6.7", &format!("The server does not take {what} like {whose} (SMTPUTF8)"))
+fn needs_utf8(status: &str, what: &str, whose: &str) -> Reply {
+    Reply::ours(status, &format!("The server does not take {what} like {whose} (SMTPUTF8)"))
 }
 
 fn all(recipients: &[EmailAddress], reply: &Reply) -> Attempt {

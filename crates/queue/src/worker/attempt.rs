@@ -32,7 +32,7 @@ pub(super) enum Fate {
     Tried(Outcome),
     /// Delivered to where the sender will be told what becomes of it (RFC 3461 §4).
     HandedOn(Reply),
-    /// Sent on to a group's members, of whom the sender hears nothing (RFC 3461 §5.2.7.2).
+    /// Sent on to a group's members, of whom the sender hears nothing (RFC 3461 §5.2.7.3).
     Expanded(Reply),
     /// Too many are waiting for the destination: again then, or soon.
     PutOff(Option<Timestamp>),

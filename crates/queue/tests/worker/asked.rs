@@ -124,7 +124,7 @@ async fn senders_are_told_what_they_asked_for() -> Result<()> {
     Ok(())
 }
 
-/// RFC 3461 §5.2.7.2.
+/// RFC 3461 §5.2.7.3.
 #[tokio::test]
 async fn a_group_is_no_mailbox_in_which_the_mail_would_be() -> Result<()> {
     let desk = Desk::open().await?;
@@ -258,6 +258,11 @@ async fn a_scheduled_mail_can_be_taken_back_until_its_time() -> Result<()> {
 
     let refused = alice.delete(&[goes]).await.unwrap_err().to_string();
     assert!(refused.contains("recall"), "{refused}");
+    let mailboxes = alice.folders().await?.folders;
+    let folder = |role| mailboxes.iter().find(|folder| folder.role == Some(role)).map(|folder| folder.id);
+    let moved = |role| types::api::Patch { folder_id: folder(role), ..types::api::Patch::default() };
+    assert!(alice.patch_one(goes, &moved(Role::Trash)).await.is_err());
+    alice.patch_one(goes, &moved(Role::Archive)).await?;
     alice.delete(&[taken_back]).await?;
     let refused = alice.compose(compose(at(60 * 24 * 31))).await.unwrap_err();
     assert!(matches!(refused, mail::Error::Invalid { .. }), "{refused:?}");

@@ -430,7 +430,7 @@ impl Task {
             }
         }
         if let [Ok(only)] = &mut *outcomes {
-            only.alone = true;
+            only.alone = open.has_any_written();
         }
         Ok(outcomes)
     }
