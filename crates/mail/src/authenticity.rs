@@ -1,7 +1,7 @@
 //! What was found when a mail came in, read from the fields that this service put on top of it then.
 //!
-//! Nobody else writes above our own `Received`, and what others wrote in our name further down was removed at the door:
-//! so these fields say the truth, or are not there.
+//! Of mail that came in there ([`types::Flags::RECEIVED`]) nobody else writes above our own `Received`, and what others
+//! wrote in our name further down was removed: so these fields say the truth, or are not there.
 
 use types::{Role, api};
 

@@ -114,7 +114,7 @@ impl Service {
             }
             let Some(prepared) = &prepared else { continue };
             if !deliver.messages.iter().any(|message| message.account == account) {
-                let mut message = prepared.message(account, id, Source::Role(prepared.place), now);
+                let mut message = prepared.delivered(account, id, now);
                 if !deliver.messages.is_empty() {
                     message.id = self.new_id();
                     message.thread = ThreadId(message.id.0);
@@ -212,7 +212,7 @@ impl Service {
         let at = entry.created_at;
         let message = |account: &AccountId| {
             let id = id_of(format!("{}/{account}", entry.id).as_bytes(), at);
-            prepared.message(*account, id, Source::Role(prepared.place), at)
+            prepared.delivered(*account, id, at)
         };
         let messages: Vec<_> = accounts.iter().map(message).collect();
         let ids: Vec<_> = messages.iter().map(|message| (message.account, message.id)).collect();

@@ -6,7 +6,7 @@ use cluster::Cached;
 use message::{Images, Show, Structure, View};
 use serde::{Deserialize, Serialize};
 use storage::{Body, Content as Stored, Message, Snapshot};
-use types::{Address, MailboxId, MessageId, Timestamp, api};
+use types::{Address, Flags, MailboxId, MessageId, Timestamp, api};
 
 use crate::body::{Content, Download};
 use crate::{Access, Error, Result, authenticity, body, convert, prepare, unsubscribe};
@@ -73,7 +73,11 @@ impl Access {
             }
         };
         let hostname = &self.service.config().hostname;
-        let auth = authenticity::auth(&reading.headers, hostname);
+        // Whoever adds a message by other ways writes on top of it what they like.
+        let auth = match message.flags.contains(Flags::RECEIVED) {
+            true => authenticity::auth(&reading.headers, hostname),
+            false => None,
+        };
         let unsubscribe = match shown {
             Shown::ToOwner => unsubscribe::offered(&reading.headers, auth.as_ref(), hostname),
             // It is not theirs to leave.

@@ -64,6 +64,12 @@ impl Service {
 }
 
 impl Prepared {
+    /// The row of a mail that came in at the door, for an account.
+    pub(crate) fn delivered(&self, account: AccountId, id: MessageId, at: Timestamp) -> NewMessage {
+        let message = self.message(account, id, Source::Role(self.place), at);
+        NewMessage { flags: Flags::RECEIVED, ..message }
+    }
+
     /// The row for an account. Its thread is decided in the transaction.
     pub(crate) fn message(
         &self,

@@ -31,7 +31,8 @@ impl Way {
             fields.next().filter(|_| fields.next().is_none()).map(|(_, value)| value.as_str())
         };
         let mut ways = named(field(UNSUBSCRIBE)?);
-        let may_click = field(POST).is_some_and(is_one_click)
+        let may_click = auth.is_some()
+            && field(POST).is_some_and(is_one_click)
             && authenticity::is_signed(headers, hostname, &[UNSUBSCRIBE, POST]);
         let rank = |way: &Named| match way {
             Named::Https(_) if may_click => 0,

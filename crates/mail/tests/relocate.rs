@@ -592,7 +592,7 @@ async fn uids_and_flags_stay() {
         before
             .2
             .iter()
-            .all(|message| message.flags == Flags::NONE && message.sent_at != Some(Timestamp::default()))
+            .all(|message| message.flags == Flags::RECEIVED && message.sent_at != Some(Timestamp::default()))
     );
     house.mail.admin().move_buckets(&[Bucket::of(alice.id())], other(from), &mut |_| {}).await.unwrap();
     assert_eq!(rows(other(from)).await, before);

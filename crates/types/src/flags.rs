@@ -15,11 +15,14 @@ impl Flags {
     pub const DRAFT: Self = Self(16);
     /// `$Forwarded` (RFC 5788 registry): kept as a bit since every list shows it.
     pub const FORWARDED: Self = Self(32);
+    /// It came in at the door, which puts what it has checked on top of it. Nobody else sets this, no program sees it, and
+    /// it stays whatever flags a message is given.
+    pub const RECEIVED: Self = Self(64);
 
     /// The set with these bits; unknown bits are dropped.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Self {
-        Self(bits & 63)
+        Self(bits & 127)
     }
 
     #[must_use]
@@ -110,7 +113,8 @@ mod tests {
         let flags = Flags::SEEN | Flags::FLAGGED;
         assert!(flags.contains(Flags::SEEN) && !flags.is_unread());
         assert_eq!(flags.changed(Flags::DRAFT, Flags::SEEN), Flags::FLAGGED | Flags::DRAFT);
-        assert_eq!(Flags::from_bits(255).bits(), 63);
+        assert_eq!(Flags::from_bits(255).bits(), 127);
+        assert!(!(!flags).contains(Flags::RECEIVED), "whoever replaces all flags leaves that");
     }
 
     #[test]

@@ -5,9 +5,10 @@ use filter::{
     keys,
     sign::{SigningKey, sign},
 };
+use mail::NewLetter;
 use serde_json::{Value, json};
 use testkit::{HttpsServer, Identity, Script, Sink, Zone};
-use types::{DkimAlgorithm, Timestamp};
+use types::{DkimAlgorithm, Flags, Timestamp};
 
 use crate::support::{
     Client, Plane, Server,
@@ -37,6 +38,23 @@ async fn arrived(server: &Server, reader: &Client, client: [u8; 4], mail: &str) 
     let path = format!("/v1/messages/{}", newest["id"].as_str().unwrap());
     let offered = reader.read(&path).await["unsubscribe"].clone();
     (offered, format!("{path}/unsubscribe"))
+}
+
+/// What a program adds was not checked, whatever it says: here a copy of the newest mail.
+async fn nobody_vouches_for_what_is_added(server: &Server, alice: &Client) {
+    let genuine = alice.messages("inbox").await.remove(0);
+    let raw = format!("/v1/messages/{}/raw", genuine["id"].as_str().unwrap());
+    let raw = alice.get(&raw).await.bytes().await.unwrap();
+    assert!(raw.windows(9).any(|part| part == b"dkim=pass"), "with our own results on top");
+    let access = server.access("alice").await;
+    let inbox = access.by_name("INBOX").await.unwrap().unwrap().mailbox.id;
+    let letter_of = |raw| NewLetter { raw, flags: Flags::SEEN, keywords: Vec::new(), received_at: None };
+    let added = access.append(inbox, vec![letter_of(raw)]).await.unwrap().unwrap().1;
+    let added = alice.read(&format!("/v1/messages/{}", added[0].id)).await;
+    assert_eq!(
+        (&added["auth"], &added["unsubscribe"]),
+        (&Value::Null, &json!({ "by": "mail", "address": "leave@list.test" }))
+    );
 }
 
 async fn lists_are_left_as_they_say(plane: &Plane<'_>) {
@@ -78,6 +96,8 @@ async fn lists_are_left_as_they_say(plane: &Plane<'_>) {
     assert_eq!(refused.status(), 502);
     let detail = json_of(refused).await["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains(HOST) && detail.contains("500"), "{detail}");
+
+    nobody_vouches_for_what_is_added(&server, &alice).await;
 
     // Another on top, which the signature does not cover.
     let doubled = format!("List-Unsubscribe: <https://evil.test/>\r\n{}", letter(&key, "doubled", &both));
