@@ -282,11 +282,12 @@ impl Shards for SqlShards {
     async fn execute(&self, shard: ShardId, unit: Arc<dyn ErasedUnit>) -> Result<Committed> {
         let view = self.view();
         // Set up where it does not live, an account would be there twice.
-        if unit.needs().accounts.iter().any(|account| view.map.shard_of(*account) != shard) {
+        let needs = unit.needs();
+        if needs.accounts.iter().any(|account| view.map.shard_of(*account) != shard) {
             return Err(Error::Moving);
         }
         let opened = self.opened(shard).await?;
-        let before = self.stamp(shard);
+        let before = if needs.stamp { self.stamp(shard) } else { None };
         let mut committed = opened.writers.execute(unit).await?;
         if committed.alone
             && let Some(before) = before

@@ -20,7 +20,7 @@ impl Unit for Provision {
     type Output = ();
 
     fn needs(&self) -> Needs {
-        Needs { accounts: vec![self.0], ..Needs::default() }
+        Needs { accounts: vec![self.0], stamp: true, ..Needs::default() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> Result<()> {

@@ -87,6 +87,8 @@ pub struct Needs {
     pub sent: Vec<(AccountId, MessageId)>,
     /// Blobs that its rows are going to name: wherever it is run, they are there before.
     pub blobs: Vec<BlobId>,
+    /// Whether who gives it wants to know [`Committed::stamp`].
+    pub stamp: bool,
 }
 
 /// What a shard holds.
@@ -158,7 +160,8 @@ pub struct Committed {
     pub queued: bool,
     /// Whether the transaction wrote what this unit did and nothing else.
     pub alone: bool,
-    /// The shard after it, where nobody else has committed anything since the unit was given; see [`Shards::stamp`].
+    /// The shard after it, where that was wanted ([`Needs::stamp`]) and nobody else has committed anything since the unit was
+    /// given; see [`Shards::stamp`].
     pub stamp: Option<Stamp>,
 }
 

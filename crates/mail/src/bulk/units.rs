@@ -46,7 +46,7 @@ fn those_listed(known: Option<&Roll>, now: Option<&Mailbox>, targets: &[Target])
 }
 
 fn needs(account: AccountId) -> Needs {
-    Needs { accounts: vec![account], ..Needs::default() }
+    Needs { accounts: vec![account], stamp: true, ..Needs::default() }
 }
 
 pub(super) struct Store {
@@ -259,7 +259,7 @@ impl Unit for Append {
     type Output = Option<Added>;
 
     fn needs(&self) -> Needs {
-        self.deliver.needs()
+        Needs { stamp: true, ..self.deliver.needs() }
     }
 
     async fn run(&self, tx: &mut dyn Transaction) -> Result<Self::Output> {
