@@ -152,39 +152,34 @@ impl Service {
         let (mut seen, mut members) = (HashSet::from([group.address.key()]), HashSet::new());
         let Group { address, owner, targets } = group;
         let mut expansion = Expansion { address, owner, accounts: Vec::new(), elsewhere: Vec::new() };
+        let removed = || storage::Error::Unavailable("a member of a group was removed just now".into());
+        let most = self.config().max_group_members;
         let mut waiting = targets;
         waiting.reverse();
         while let Some(target) = waiting.pop() {
             if !seen.insert(target.key()) {
                 continue;
             }
-            let most = self.config().max_group_members;
-            if expansion.accounts.len() + expansion.elsewhere.len() > most
-                || seen.len() > most.saturating_mul(LOOKS)
-            {
+            if directory.domain(target.domain()).await?.is_none() {
+                expansion.elsewhere.push(target);
+            } else if let Some((named, account)) = self.named(&target).await? {
+                match directory.group(&named).await? {
+                    Some(inner) => waiting.extend(inner.targets.into_iter().rev()),
+                    None => {
+                        let account = directory.account(account).await?.ok_or_else(removed)?;
+                        if members.insert(account.id) {
+                            expansion.accounts.push((account.email, account.id));
+                        }
+                    }
+                }
+            } else {
+                tracing::warn!(group = %expansion.address, %target, "a member of a group is not here");
+            }
+            let count = expansion.accounts.len() + expansion.elsewhere.len();
+            if count > most || seen.len() > most.saturating_mul(LOOKS) {
                 tracing::warn!(group = %expansion.address, "a group has more members than limits.group_members");
                 return Ok(Recipient::Crowd);
             }
-            if directory.domain(target.domain()).await?.is_none() {
-                expansion.elsewhere.push(target);
-                continue;
-            }
-            let Some((named, account)) = self.named(&target).await? else {
-                tracing::warn!(group = %expansion.address, %target, "a member of a group is not here");
-                continue;
-            };
-            if let Some(inner) = directory.group(&named).await? {
-                waiting.extend(inner.targets.into_iter().rev());
-                continue;
-            }
-            let removed = || storage::Error::Unavailable("a member of a group was removed just now".into());
-            let account = directory.account(account).await?.ok_or_else(removed)?;
-            if members.insert(account.id) {
-                expansion.accounts.push((account.email, account.id));
-            }
-        }
-        if expansion.accounts.len() + expansion.elsewhere.len() > self.config().max_group_members {
-            return Ok(Recipient::Crowd);
         }
         let reaches = !expansion.accounts.is_empty() || !expansion.elsewhere.is_empty();
         Ok(if reaches { Recipient::Group(Arc::new(expansion)) } else { Recipient::Unknown })
