@@ -75,7 +75,10 @@ fn Asking(asked: Question, question: RwSignal<Option<Question>>, answer: Callbac
         }
     };
     view! {
-        <dialog node_ref=dialog class="dialog" aria-labelledby="dialog-title"
+        <dialog
+            node_ref=dialog
+            class="dialog"
+            aria-labelledby="dialog-title"
             // What is asked from has keys of its own.
             on:keydown=|event| event.stop_propagation()
             on:close=move |_| question.set(None)

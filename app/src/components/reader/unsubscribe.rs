@@ -14,6 +14,7 @@ use crate::{
 
 #[component]
 pub(crate) fn LeaveList(id: MessageId, sender: String, way: Unsubscribe, summary: Memo<Summary>) -> AnyView {
+    let t = texts();
     let store = expect_context::<Store>();
     // Who answers spam tells that somebody reads it; and one's own list is not left by its copy.
     let is_read_here = Memo::new(move |_| {
@@ -23,8 +24,13 @@ pub(crate) fn LeaveList(id: MessageId, sender: String, way: Unsubscribe, summary
     view! {
         <Show when=move || is_read_here.get()>
             {match way.clone() {
+                Unsubscribe::OneClick { host } => {
+                    view! { <Ask id sender=sender.clone() note=t.unsubscribe_by_click(&host) /> }.into_any()
+                }
+                Unsubscribe::Mail { address } => {
+                    view! { <Ask id sender=sender.clone() note=t.unsubscribe_by_mail(&address) /> }.into_any()
+                }
                 Unsubscribe::Page { url } => view! { <Page url /> }.into_any(),
-                way => view! { <Ask id sender=sender.clone() way /> }.into_any(),
             }}
         </Show>
     }
@@ -46,19 +52,14 @@ fn Page(url: String) -> AnyView {
 
 /// The service does it, if the reader says yes.
 #[component]
-fn Ask(id: MessageId, sender: String, way: Unsubscribe) -> AnyView {
+fn Ask(id: MessageId, sender: String, note: String) -> AnyView {
     let t = texts();
     let store = expect_context::<Store>();
     let (question, left) = (RwSignal::new(None), RwSignal::new(false));
     let ask = move |_| {
-        let note = match &way {
-            Unsubscribe::OneClick { host } => t.unsubscribe_by_click(host),
-            Unsubscribe::Mail { address } => t.unsubscribe_by_mail(address),
-            Unsubscribe::Page { .. } => String::new(),
-        };
         question.set(Some(Question {
             title: t.confirm_unsubscribe(&sender),
-            note,
+            note: note.clone(),
             line: None,
             yes: t.unsubscribe,
             danger: false,
