@@ -58,7 +58,7 @@ pub(crate) fn offered(
     hostname: &str,
 ) -> Option<Unsubscribe> {
     Some(match Way::of(headers, auth, hostname)? {
-        Way::OneClick(url) => Unsubscribe::OneClick { host: url.host },
+        Way::OneClick(url) => Unsubscribe::OneClick { host: url.authority() },
         Way::Mail(mail) => Unsubscribe::Mail { address: mail.to.to_string() },
         Way::Page(url) => Unsubscribe::Page { url },
     })

@@ -79,11 +79,12 @@ async fn lists_are_left_as_they_say(plane: &Plane<'_>) {
     let keys = [("MAGPIE_QUEUE__AUTHORITIES", trusted.to_str().unwrap())];
     let server = with_sink(plane, &zone, &sink, &keys).await;
     let (alice, bob) = (server.login("alice").await, server.login("bob").await);
-    let https = format!("https://{HOST}:{}/u?id=1", there.port());
+    let host = format!("{HOST}:{}", there.port());
+    let https = format!("https://{host}/u?id=1");
     let both = format!("List-Unsubscribe: <mailto:leave@list.test>,\r\n <{https}>\r\n{POST}");
 
     let (offered, ask) = arrived(&server, &alice, FRIEND, &letter(&key, "one", &both)).await;
-    assert_eq!(offered, json!({ "by": "one_click", "host": HOST }));
+    assert_eq!(offered, json!({ "by": "one_click", "host": host }));
     assert_eq!(bob.post(&ask, &json!({})).await.status(), 404, "it is not his");
     assert_eq!(server.nobody().post(&ask, &json!({})).await.status(), 401);
     assert!(there.asked().is_empty());
@@ -106,7 +107,7 @@ async fn lists_are_left_as_they_say(plane: &Plane<'_>) {
 
     // Spam is not answered.
     let (offered, ask) = arrived(&server, &alice, FRIEND, &letter(&key, "spam", &both)).await;
-    assert_eq!(offered, json!({ "by": "one_click", "host": HOST }));
+    assert_eq!(offered, json!({ "by": "one_click", "host": host }));
     let message = ask.trim_end_matches("/unsubscribe");
     let junk = json!({ "folder_id": alice.folder("junk").await });
     assert_eq!(alice.patch(message, &junk).await.status(), 200);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "by", rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Unsubscribe {
-    /// `POST /v1/messages/{id}/unsubscribe` asks this host for it. Only where the list has signed that this is enough.
+    /// `POST /v1/messages/{id}/unsubscribe` asks this host (`host:port`, unless it is 443) for it. Only where the list has signed that this is enough.
     OneClick { host: String },
     /// The same request sends a mail to this address, in the reader's name.
     Mail { address: String },
